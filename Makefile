@@ -1,0 +1,40 @@
+# The python that makes .venv: make PYTHON=python3.12 setup
+PYTHON ?= python3
+SHELL := /bin/bash
+
+.PHONY: setup run test lock
+
+setup: .venv/.installed
+
+# Begun anew when the lock changes, so that .venv holds what the lock says and nothing else.
+# What has no wheel is built with the setuptools and wheel of the lock: the first variable is
+# for pip before 25.3, the second for later ones.
+.venv/.locked: requirements.lock
+	@$(PYTHON) -c 'import sys; (3, 10) <= sys.version_info[:2] <= (3, 13) or sys.exit(\
+	  "fokker needs python 3.10 to 3.13; choose one: make PYTHON=python3.12 setup")'
+	$(PYTHON) -m venv --clear .venv
+	PIP_CONSTRAINT=requirements.lock PIP_BUILD_CONSTRAINT=requirements.lock \
+	  .venv/bin/python -m pip install -r requirements.lock
+	touch $@
+
+.venv/.installed: .venv/.locked pyproject.toml
+	.venv/bin/python -m pip install --no-deps --no-build-isolation -e .
+	touch $@
+
+# Overrides go into ARGS: make run ARGS="formulation=ddpm data=uniform"
+run: setup
+	.venv/bin/fokker $(ARGS)
+
+test: export OMP_NUM_THREADS = 1
+test: setup
+	.venv/bin/ruff check
+	.venv/bin/mypy --strict src
+	.venv/bin/pytest
+
+# Every version anew except torch's, which is raised by hand in the lock first. Needs uv.
+lock:
+	set -o pipefail; { sed '/^#/!d' requirements.lock; \
+	  uv pip compile --quiet --universal --python-version 3.10 --extra dev \
+	    --no-header --no-annotate --constraint <(grep '^torch==' requirements.lock) pyproject.toml \
+	  | sed -E '/^(nvidia|cuda|triton)/d'; } > requirements.lock.new
+	mv requirements.lock.new requirements.lock

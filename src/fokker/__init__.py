@@ -1,0 +1,23 @@
+"""fokker: an experiment platform for diffusion models."""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["Result", "__version__", "load", "run"]
+
+if TYPE_CHECKING:
+    from fokker.cli.job import load, run
+    from fokker.experiment import Result
+
+
+def __getattr__(name: str) -> Any:
+    # Late, so that `fokker --help` does not wait for torch.
+    if name in ("load", "run"):
+        from fokker.cli import job
+
+        return getattr(job, name)
+    if name == "Result":
+        from fokker.experiment import Result
+
+        return Result
+    raise AttributeError(f"module 'fokker' has no attribute {name!r}")

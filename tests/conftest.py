@@ -1,0 +1,28 @@
+"""One thread, no network, nothing written into the repository: set before torch is imported."""
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["MPLBACKEND"] = "Agg"
+os.environ["WANDB_MODE"] = "offline"
+os.environ["WANDB_ERROR_REPORTING"] = "false"  # the one network call of an offline run
+os.environ["WANDB_SILENT"] = "true"
+
+from pathlib import Path
+
+import hypothesis
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+# No deadline and no chance: a shared machine is slow at times, and a failure has to come back.
+hypothesis.settings.register_profile("fokker", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("fokker")
+
+
+@pytest.fixture
+def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that is the current one during the test."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
