@@ -1,0 +1,86 @@
+"""What an SDE is: a signal scale s(t) and a noise level sigma(t)."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+
+def times(value: float | Tensor) -> Tensor:
+    """`value` as a float64 tensor; schedules are always computed in double precision."""
+    return torch.as_tensor(value, dtype=torch.float64)
+
+
+class SDE(ABC):
+    """`dx = f(t) x dt + g(t) dw`, whose marginals are `x_t = s(t) (x0 + sigma(t) n)`.
+
+    `f = s'/s` and `g^2 = 2 s^2 sigma sigma'`; t grows with noise (Karras 2022, eq. 9 and 10). The
+    SDE owns the range of noise in which it is sampled, and the lowest noise to train from.
+
+    A new SDE is one file with `scale`, `sigma`, `time`, `drift` and `squared_diffusion`.
+
+    Args:
+        sigma_min: lowest sampling noise, in units of the standardised data.
+        sigma_max: highest noise.
+        train_sigma_min: lowest training noise; null: `sigma_min`.
+        sigma_limit: the noise that this SDE never passes.
+    Raises:
+        ValueError: if the range is not `0 < sigma_min < sigma_max <= sigma_limit`.
+    """
+
+    def __init__(
+        self,
+        sigma_min: float,
+        sigma_max: float,
+        train_sigma_min: float | None = None,
+        sigma_limit: float = float("inf"),
+    ) -> None:
+        if not 0 < sigma_min < sigma_max:
+            raise ValueError(
+                "sde.sigma_min must be positive and below sde.sigma_max="
+                f"{sigma_max:g}, got {sigma_min:g}"
+            )
+        if not sigma_max <= sigma_limit:
+            raise ValueError(
+                f"sde.sigma_max must be at most {sigma_limit:g} for {type(self).__name__}, "
+                f"got {sigma_max:g}"
+            )
+        self.sigma_min = float(sigma_min)
+        self.sigma_max = float(sigma_max)
+        self.train_sigma_min = min(self.sigma_min, train_sigma_min or self.sigma_min)
+
+    @abstractmethod
+    def scale(self, t: float | Tensor) -> Tensor:
+        """Signal scale s(t)."""
+
+    @abstractmethod
+    def sigma(self, t: float | Tensor) -> Tensor:
+        """The noise level at t, relative to the unscaled data."""
+
+    @abstractmethod
+    def time(self, sigma: float | Tensor) -> Tensor:
+        """The t at which the noise level is sigma, without cancellation."""
+
+    @abstractmethod
+    def drift(self, t: float | Tensor) -> Tensor:
+        """f(t) = s'(t) / s(t)."""
+
+    @abstractmethod
+    def squared_diffusion(self, t: float | Tensor) -> Tensor:
+        """g(t)^2 = 2 s^2 sigma sigma'."""
+
+    def diffusion(self, t: float | Tensor) -> Tensor:
+        """g(t)."""
+        return self.squared_diffusion(t).sqrt()
+
+    def sigma_rate(self, t: float | Tensor) -> Tensor:
+        """sigma'(t) = g^2 / (2 s^2 sigma)."""
+        return self.squared_diffusion(t) / (2 * self.scale(t) ** 2 * self.sigma(t))
+
+    def velocity(self, t: float | Tensor) -> tuple[float, float]:
+        """(a, b) of the probability-flow ODE `dx/dt = a x + b D(x/s; sigma)`.
+
+        `a = sigma'/sigma + s'/s`, `b = -s sigma'/sigma` (Karras 2022, eq. 81).
+        """
+        rate = self.sigma_rate(t) / self.sigma(t)
+        return float(rate + self.drift(t)), float(-rate * self.scale(t))
