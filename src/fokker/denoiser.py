@@ -1,0 +1,84 @@
+"""The denoiser D(x; sigma), and what other papers call its outputs."""
+
+from typing import Protocol, final
+
+import torch
+from torch import Tensor, nn
+
+from fokker.preconditioning import Preconditioning
+
+
+class DenoiserFunction(Protocol):
+    """What samplers call: `E[x0 | x0 + sigma n = x]`, x (n, *shape), sigma (n,) or scalar."""
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor: ...
+
+
+def per_sample(value: Tensor, like: Tensor) -> Tensor:
+    """A scalar or (n,) in the dtype of `like` (n, *shape), shaped to multiply it."""
+    value = value.to(like.dtype)
+    return value if value.dim() == 0 else value.reshape(-1, *[1] * (like.dim() - 1))
+
+
+def eps_from_denoised(x: Tensor, denoised: Tensor, sigma: Tensor) -> Tensor:
+    """Noise prediction, `eps = (x - D) / sigma`."""
+    return (x - denoised) / per_sample(sigma, x)
+
+
+def denoised_from_eps(x: Tensor, eps: Tensor, sigma: Tensor) -> Tensor:
+    """`D = x - sigma eps`."""
+    return x - per_sample(sigma, x) * eps
+
+
+def score_from_denoised(x: Tensor, denoised: Tensor, sigma: Tensor) -> Tensor:
+    """`grad log p(x; sigma) = (D - x) / sigma^2` (Karras 2022, eq. 3)."""
+    return (denoised - x) / per_sample(sigma, x) ** 2
+
+
+def denoised_from_score(x: Tensor, score: Tensor, sigma: Tensor) -> Tensor:
+    """`D = x + sigma^2 score`."""
+    return x + per_sample(sigma, x) ** 2 * score
+
+
+def v_from_denoised(x: Tensor, denoised: Tensor, sigma: Tensor) -> Tensor:
+    """`v = alpha eps - std x0` (Salimans 2022), alpha = 1/sqrt(1 + sigma^2), std = sigma alpha."""
+    sigma = per_sample(sigma, x)
+    return ((x - denoised) / sigma - sigma * denoised) / (1 + sigma**2).sqrt()
+
+
+def denoised_from_v(x: Tensor, v: Tensor, sigma: Tensor) -> Tensor:
+    """`D = x/(1 + sigma^2) - sigma v/sqrt(1 + sigma^2)`."""
+    sigma = per_sample(sigma, x)
+    return x / (1 + sigma**2) - sigma * v / (1 + sigma**2).sqrt()
+
+
+@final
+class Denoiser(nn.Module):
+    """`D(x; sigma) = c_skip x + c_out F(c_in x; c_noise)`.
+
+    Args:
+        network: F, called as `network(x, c_noise, condition)` with x (n, *shape), c_noise (n,).
+        preconditioning: the four coefficients.
+    """
+
+    def __init__(self, network: nn.Module, preconditioning: Preconditioning) -> None:
+        super().__init__()
+        self.network = network
+        self.preconditioning = preconditioning
+        #: Rows that went through the network so far; a sampler's NFE is their share per sample.
+        self.evaluations = 0
+
+    def forward(self, x: Tensor, sigma: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The estimate of x0, (n, *shape).
+
+        Args:
+            x: x0 + sigma n, (n, *shape), in standardised units.
+            sigma: noise level, (n,) or scalar, in the same units.
+            condition: labels or the like, handed on to the network.
+        """
+        self.evaluations += len(x)
+        sigma = torch.as_tensor(sigma, dtype=torch.float64, device=x.device)
+        c = self.preconditioning.coefficients(sigma)
+        c_noise = c.c_noise.to(x.dtype).expand(len(x))
+        output: Tensor = self.network(per_sample(c.c_in, x) * x, c_noise, condition)
+        return per_sample(c.c_skip, x) * x + per_sample(c.c_out, x) * output

@@ -1,0 +1,54 @@
+"""Euler-Maruyama on the family of SDEs with the same marginals."""
+
+from collections.abc import Iterator
+from math import sqrt
+from typing import Literal, final
+
+from torch import Tensor
+
+from fokker.samplers.base import Denoise, Nodes, Noise, Sampler
+from fokker.sde import SDE
+
+
+@final
+class EulerMaruyama(Sampler):
+    """`dx = [f x - (1 + c^2)/2 g^2 score] dt + c g dw`, dt < 0, in the SDE's own t and x_t.
+
+    All members have the same marginals: c = 0 is the probability-flow ODE, c = 1 the reverse SDE
+    (Song 2021, eq. 6 and 13; Anderson 1982). First order (weak).
+
+    Args:
+        c: amount of noise, any c >= 0.
+        sde, num_steps, prior: see `Sampler`.
+    Raises:
+        ValueError: if c is negative.
+    """
+
+    def __init__(
+        self,
+        sde: SDE,
+        num_steps: int = 100,
+        c: float = 1.0,
+        prior: Literal["published", "matched"] = "published",
+    ) -> None:
+        super().__init__(sde, num_steps, prior)
+        if not c >= 0:
+            raise ValueError(f"sampler.c must not be negative, got {c:g}")
+        self.c = float(c)
+
+    def steps(self, denoise: Denoise, y: Tensor, nodes: Nodes, noise: Noise) -> Iterator[Tensor]:
+        for i in range(len(nodes)):
+            denoised = denoise(y, nodes.sigma[i])
+            if nodes.is_last(i):
+                y = denoised
+            else:
+                t, s, sigma = nodes.t[i], nodes.s[i], nodes.sigma[i]
+                h = nodes.t[i + 1] - t
+                f, g = float(self.sde.drift(t)), float(self.sde.diffusion(t))
+                x = s * y
+                score = (denoised - y) / (s * sigma**2)
+                x = x + h * (f * x - (1 + self.c**2) / 2 * g**2 * score)
+                if self.c > 0:
+                    x = x + self.c * g * sqrt(-h) * noise.next_increment()
+                y = x / nodes.s[i + 1]
+            yield y
