@@ -1,0 +1,174 @@
+"""What all data share: standardisation, batches as functions of the step, reference points."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from functools import cached_property
+from time import perf_counter
+from typing import final
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from fokker.randomness import Randomness
+from fokker.samplers import StartLaw
+
+MAX_BLOCK_STEPS = 64
+BLOCK_SECONDS = 0.2
+
+
+@final
+class StepBlocks:
+    """The optimiser steps of a training, as blocks (first, last + 1).
+
+    A block ends at each multiple of every interval, where something is saved or logged, and at
+    the last step; and it is as long as fits in a fifth of a second, so that signals are seen soon.
+
+    Args:
+        trainer: whose `global_step` says where to start, also after a restart.
+        max_steps: of the training.
+        intervals: in steps.
+    """
+
+    def __init__(self, trainer: L.Trainer, max_steps: int, intervals: tuple[int, ...]) -> None:
+        self._trainer, self._max_steps, self._intervals = trainer, max_steps, intervals
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        first, length = self._trainer.global_step, 1
+        while first < self._max_steps:
+            ends = [first - first % interval + interval for interval in self._intervals]
+            last = min(first + length, self._max_steps, *ends)
+            started = perf_counter()
+            yield first, last
+            per_step = (perf_counter() - started) / (last - first)
+            length = max(1, min(MAX_BLOCK_STEPS, 2 * length, int(BLOCK_SECONDS / per_step)))
+            first = last
+
+
+@final
+class Shuffle:
+    """The order of a finite set in its endless stream: a new permutation each epoch.
+
+    Args:
+        randomness: of the run's seed.
+        length: of the set.
+    """
+
+    def __init__(self, randomness: Randomness, length: int) -> None:
+        self._randomness, self._length = randomness, length
+        self._epoch, self._order = -1, torch.empty(0, dtype=torch.long)
+
+    def places(self, start: int, stop: int) -> Tensor:
+        """The points at start to stop of the stream, (stop - start,)."""
+        parts = []
+        while start < stop:
+            epoch, offset = divmod(start, self._length)
+            if epoch != self._epoch:
+                self._order = self._randomness.permutation("data", self._length, epoch)
+                self._epoch = epoch
+            parts.append(self._order[offset : offset + stop - start])
+            start += len(parts[-1])
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+class DataModule(L.LightningDataModule, ABC):
+    """Data in the units of the model: `(x - shift) / scale`, one shift and one scale for all.
+
+    Args:
+        batch_size: of the whole job, in images.
+        standardize: to mean 0 and standard deviation sigma_data; else the data as they are.
+        sigma_data: the standard deviation in the model's units; null: 0.5 when standardised, else
+            the measured one.
+        seed: of the order of the data.
+    Raises:
+        ValueError: if batch_size is below 1 or sigma_data not positive.
+    """
+
+    #: Whether a whole law is known, and not only points of it.
+    fresh = False
+
+    def __init__(
+        self, batch_size: int, standardize: bool, sigma_data: float | None, seed: int
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ValueError(f"data.batch_size must be at least 1, got {batch_size}")
+        if sigma_data is not None and not sigma_data > 0:
+            raise ValueError(f"data.sigma_data must be positive or null, got {sigma_data:g}")
+        self.batch_size = batch_size
+        self.randomness = Randomness(seed)
+        mean, variance = self.moments()
+        shift = float(mean.mean())
+        std = math.sqrt(float((variance + (mean - shift) ** 2).mean()))
+        if not std > 0:
+            raise ValueError("the data are all the same number; give data that vary")
+        #: Mean and standard deviation over all elements, in the data's units.
+        self.measured = (shift, std)
+        if standardize:
+            self.sigma_data = 0.5 if sigma_data is None else float(sigma_data)
+            self.shift, self.scale = shift, std / self.sigma_data
+        else:
+            self.sigma_data = std if sigma_data is None else float(sigma_data)
+            self.shift, self.scale = 0.0, 1.0
+        self.start_law = StartLaw((mean - self.shift) / self.scale, variance / self.scale**2)
+        self._intervals: tuple[int, ...] = ()
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Of one sample."""
+
+    @property
+    @abstractmethod
+    def content(self) -> str:
+        """A hash of what the configuration does not say: the content of files."""
+
+    @abstractmethod
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and variance of each element, each (*shape), float64, in the data's units."""
+
+    @abstractmethod
+    def batch(self, start: int, stop: int) -> Tensor:
+        """Training data start to stop of the endless stream, in the model's units, float32."""
+
+    @abstractmethod
+    def held_out(self, count: int) -> Tensor:
+        """Data that are not trained on, at most `count`, in the data's units, float64."""
+
+    @abstractmethod
+    def reference(self, count: int) -> Tensor:
+        """What samples are compared with: about `count` points in the data's units, float64."""
+
+    def training_points(self) -> Tensor | None:
+        """All training data in the data's units where they are a finite set, else none."""
+        return None
+
+    def to_model(self, x: Tensor) -> Tensor:
+        """From the data's units to the model's, float32."""
+        return ((x - self.shift) / self.scale).float()
+
+    def to_data(self, x: Tensor) -> Tensor:
+        """From the model's units to the data's, float64."""
+        return x.double() * self.scale + self.shift
+
+    @cached_property
+    def max_distance(self) -> float:
+        """Largest distance of two points among at most 5,000, in the model's units."""
+        points = self._some_points(5_000).flatten(1)
+        parts = (torch.cdist(part, points).max() for part in torch.split(points, 1_000))
+        return float(max(parts)) / self.scale
+
+    def _some_points(self, count: int) -> Tensor:
+        points = self.training_points()
+        return self.held_out(count) if points is None else points[:count]
+
+    def cut_at(self, *intervals: int) -> None:
+        """End blocks of steps at multiples of these."""
+        self._intervals = intervals
+
+    def train_dataloader(self) -> StepBlocks:
+        """The steps of the training; a step fetches its own data by `batch`."""
+        if self.trainer is None:
+            raise ValueError("the data have no trainer yet; call trainer.fit(model, data)")
+        return StepBlocks(self.trainer, self.trainer.max_steps, self._intervals)

@@ -1,0 +1,165 @@
+"""A finite set of points: digits, or a file of the user's."""
+
+import hashlib
+from abc import abstractmethod
+from functools import cached_property
+from pathlib import Path
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fokker.data.base import DataModule, Shuffle
+from fokker.randomness import Randomness
+
+# The split is the same for every seed, so that runs are compared on one held-out set.
+SPLIT = Randomness(0)
+
+
+class FiniteData(DataModule):
+    """Points that fit in memory, split into training and held-out points.
+
+    Args:
+        held_out_share: of the points, not trained on.
+        batch_size, standardize, sigma_data, seed: see `DataModule`.
+    Raises:
+        ValueError: as `DataModule` does, or if held_out_share leaves one of the two sets empty.
+    """
+
+    def __init__(
+        self,
+        batch_size: int = 256,
+        standardize: bool = True,
+        sigma_data: float | None = None,
+        held_out_share: float = 0.2,
+        seed: int = 0,
+    ) -> None:
+        points = self.load()
+        count = round(len(points) * held_out_share)
+        if not 0 < count < len(points):
+            raise ValueError(
+                "data.held_out_share must leave points on both sides, got "
+                f"{held_out_share:g} of {len(points)} points"
+            )
+        order = SPLIT.permutation("held_out", len(points))
+        self._held_out, self._training = points[order[:count]], points[order[count:]]
+        super().__init__(batch_size, standardize, sigma_data, seed)
+        self._shuffle = Shuffle(self.randomness, len(self._training))
+        self._standardized = self.to_model(self._training)
+
+    @abstractmethod
+    def load(self) -> Tensor:
+        """All points, (n, *shape), float64, in the data's units."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self._training.shape[1:])
+
+    @cached_property
+    def content(self) -> str:
+        digest = hashlib.sha256()
+        for points in (self._training, self._held_out):
+            digest.update(str(tuple(points.shape)).encode())
+            digest.update(points.numpy().tobytes())
+        return digest.hexdigest()
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        return self._training.mean(0), self._training.var(0, correction=0)
+
+    def batch(self, start: int, stop: int) -> Tensor:
+        return self._standardized[self._shuffle.places(start, stop)]
+
+    def training_points(self) -> Tensor:
+        return self._training
+
+    def held_out(self, count: int) -> Tensor:
+        return self._held_out[:count]
+
+    def reference(self, count: int) -> Tensor:
+        return self._held_out
+
+
+@final
+class Digits(FiniteData):
+    """The 1,797 handwritten digits of 8 x 8 pixels, 0 to 16, that scikit-learn ships.
+
+    Shape (1, 8, 8): 17 levels, from the UCI test set of optical recognition of digits.
+    """
+
+    def load(self) -> Tensor:
+        from sklearn.datasets import load_digits
+
+        return torch.from_numpy(load_digits().images[:, None]).double()
+
+
+@final
+class PointsFile(FiniteData):
+    """The points in a `.npy` file, or in one array of a `.npz` file.
+
+    Args:
+        path: of the file; an array (n, d), (n, height, width) or (n, channels, height, width).
+        key: the array's name in an `.npz` file; null if there is only one.
+        batch_size, standardize, sigma_data, held_out_share, seed: see `FiniteData`.
+    Raises:
+        ValueError: if the file is missing, unreadable, empty, of the wrong rank, or holds
+            anything but finite numbers.
+    """
+
+    def __init__(
+        self,
+        path: str | None,
+        key: str | None = None,
+        batch_size: int = 256,
+        standardize: bool = True,
+        sigma_data: float | None = None,
+        held_out_share: float = 0.2,
+        seed: int = 0,
+    ) -> None:
+        if path is None:
+            raise ValueError("data.path must name a .npy or .npz file of points, got null")
+        self._path, self._key = Path(path).expanduser(), key
+        super().__init__(batch_size, standardize, sigma_data, held_out_share, seed)
+
+    def load(self) -> Tensor:
+        array = self._array()
+        where = f"data.path={self._path}"
+        if array.dtype.kind not in "fiub":
+            raise ValueError(f"{where} must hold numbers, got an array of {array.dtype}")
+        if array.ndim not in (2, 3, 4):
+            raise ValueError(
+                f"{where} must hold an array of rank 2 (n, d), 3 (n, height, width) or 4 "
+                f"(n, channels, height, width), got the shape {array.shape}; points of one "
+                "dimension are (n, 1)"
+            )
+        if array.size == 0:
+            raise ValueError(f"{where} must hold at least 2 points, got the shape {array.shape}")
+        if not np.isfinite(array).all():
+            bad = int((~np.isfinite(array.reshape(len(array), -1))).any(1).sum())
+            raise ValueError(
+                f"{where} must hold finite numbers, got {bad} points with NaN or infinity; "
+                "remove these points"
+            )
+        if array.ndim == 3:
+            array = array[:, None]
+        return torch.from_numpy(array.astype(np.float64))
+
+    def _array(self) -> np.ndarray:
+        if not self._path.is_file():
+            raise ValueError(f"data.path must be a file of points, and {self._path} is not there")
+        try:
+            content = np.load(self._path, allow_pickle=False)
+        except (ValueError, OSError, EOFError) as error:
+            raise ValueError(
+                f"data.path={self._path} must be a .npy or .npz file of numbers: {error}"
+            ) from error
+        if isinstance(content, np.ndarray):
+            return content
+        with content as arrays:
+            names = list(arrays)
+            key = names[0] if self._key is None and len(names) == 1 else self._key
+            if key not in names:
+                raise ValueError(
+                    f"data.key must name one of the arrays {names} in {self._path}, got {self._key}"
+                )
+            return np.asarray(arrays[key])

@@ -1,0 +1,9 @@
+"""Formulations: the LightningModules."""
+
+from fokker.formulations.ddpm import DDPM
+from fokker.formulations.diffusion import Diffusion, DivergedError
+from fokker.formulations.edm import EDM
+from fokker.formulations.smld import SMLD
+from fokker.formulations.vp_sde import VPSDE
+
+__all__ = ["DDPM", "EDM", "SMLD", "VPSDE", "Diffusion", "DivergedError"]

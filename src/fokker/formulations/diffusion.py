@@ -1,0 +1,254 @@
+"""What all formulations share: the loss, the training step and sampling."""
+
+import math
+import warnings
+from abc import ABC
+from collections.abc import Callable
+from typing import Any, cast
+
+import lightning as L
+import torch
+from lightning.pytorch.strategies import SingleDeviceStrategy
+from torch import Tensor, nn
+
+from fokker.data import DataModule
+from fokker.denoiser import Denoiser
+from fokker.ema import EMA
+from fokker.grids import Grid
+from fokker.grids import Levels as LevelsGrid
+from fokker.noise_levels import NoiseLevels
+from fokker.optimizers import Schedule
+from fokker.preconditioning import Preconditioning
+from fokker.randomness import Randomness, SamplingNoise
+from fokker.samplers import Sampler
+from fokker.weighting import ELBO, Likelihood, Weighting
+
+
+class DivergedError(RuntimeError):
+    """A loss that is not a number."""
+
+
+class Diffusion(L.LightningModule, ABC):
+    """A denoiser trained on `lambda(sigma) |D(x0 + sigma n; sigma) - x0|^2 / d`.
+
+    A formulation is a choice of parts; its file says what its paper's loss is and what only it
+    has, such as a chain of levels.
+
+    Args:
+        data: what is trained on.
+        network: makes F from `shape` and `c_noise_range`.
+        preconditioning, weighting, noise_levels, optimizer, ema: the parts.
+        seed: of all random numbers of the training.
+        levels: the formulation's own chain, ascending, (L,), if it has one.
+    Raises:
+        ValueError: if two parts do not fit together.
+    """
+
+    def __init__(
+        self,
+        data: DataModule,
+        network: Callable[..., nn.Module],
+        preconditioning: Preconditioning,
+        weighting: Weighting,
+        noise_levels: NoiseLevels,
+        optimizer: Schedule,
+        ema: EMA,
+        seed: int,
+        levels: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.randomness = Randomness(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.randomness.generator("init").initial_seed())
+            made = network(shape=data.shape, c_noise_range=preconditioning.c_noise_range)
+        self.denoiser = Denoiser(made, preconditioning)
+        self.weighting = weighting
+        self.noise_levels = noise_levels.on(levels)
+        self.levels = levels
+        self.schedule, self.ema = optimizer, ema
+        self.data = data
+        self.ema.follow(self.denoiser)
+        self._raw: dict[str, Tensor] | None = None
+        self._warn_of_rare_noise()
+
+    def _warn_of_rare_noise(self) -> None:
+        if isinstance(self.weighting, (Likelihood, ELBO)):
+            share = self.weighting.effective_share(self.noise_levels)
+            if share < 0.05:
+                warnings.warn(
+                    f"only {share:.1%} of the training noise counts under this weighting, an "
+                    "integral over the SDE's time; choose noise_levels=log_uniform or uniform_time",
+                    stacklevel=3,
+                )
+
+    # ---- the loss ------------------------------------------------------------------------
+
+    def denoising_error(self, x0: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
+        """`|D(x0 + sigma n; sigma) - x0|^2 / d` of each sample, (n,).
+
+        Args:
+            x0: data in the model's units, (n, *shape).
+            sigma: noise levels, (n,), float64.
+            noise: n ~ N(0, I), (n, *shape).
+        """
+        level = sigma.to(x0.dtype).reshape(-1, *[1] * (x0.dim() - 1))
+        denoised = self.denoiser(torch.addcmul(x0, level, noise), sigma)
+        error: Tensor = (denoised - x0).square().flatten(1).mean(1)
+        return error
+
+    def loss(self, x0: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
+        """`lambda(sigma)` times the denoising error, of each sample, (n,)."""
+        weight = self.weighting(sigma, self.noise_levels).to(x0.dtype)
+        return weight * self.denoising_error(x0, sigma, noise)
+
+    # ---- training ------------------------------------------------------------------------
+
+    def training_draws(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """x0, sigma and noise of an optimiser step, functions of (seed, step) alone."""
+        batch = self.data.batch_size
+        start, stop = step * batch, (step + 1) * batch
+        return (
+            self.data.batch(start, stop).to(self.device),
+            self.noise_levels.draw(self.randomness, step, batch).to(self.device),
+            self.randomness.normal("noise", start, stop, self.data.shape).to(self.device),
+        )
+
+    def training_step(self, block: tuple[int, int], batch_idx: int) -> dict[str, list[float]]:
+        """The optimiser steps of a block, first to last - 1; lightning's loop costs once a block.
+
+        Raises:
+            DivergedError: at a loss that is not finite; says the step and the noise levels.
+        """
+        first, last = block
+        optimizer = cast(torch.optim.Optimizer, self.optimizers(use_pl_optimizer=False))
+        losses = []
+        for step in range(first, last):
+            x0, sigma, noise = self.training_draws(step)
+            loss = self.loss(x0, sigma, noise)
+            losses.append(loss.detach())
+            self._backward(self.weighting.objective(loss, sigma).mean())
+            optimizer.param_groups[0]["lr"] = self.schedule.rate(step, self.trainer.max_steps)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            self.ema.update((step + 1) * self.data.batch_size, self.data.batch_size)
+        stacked = torch.stack(losses)
+        self._check_finite(stacked, first)
+        self._count_steps(last - first)
+        return {"losses": stacked.mean(1).tolist()}
+
+    def _backward(self, objective: Tensor) -> None:
+        """Gradients of the objective, cut to their largest norm."""
+        if isinstance(self.trainer.strategy, SingleDeviceStrategy):
+            torch.autograd.backward(objective)
+        else:  # A plain backward would silently not be synchronised.
+            self.manual_backward(objective)
+        limit = self.schedule.max_grad_norm
+        if limit is not None:
+            gradients = [p.grad for p in self.parameters() if p.grad is not None]
+            norm = math.hypot(*map(float, torch._foreach_norm(gradients)))
+            if norm > limit:
+                torch._foreach_mul_(gradients, limit / norm)
+
+    def _check_finite(self, losses: Tensor, first: int) -> None:
+        bad = ~torch.isfinite(losses)
+        if not bad.any():
+            return
+        offset = int(bad.any(1).nonzero()[0])
+        sigma = self.training_draws(first + offset)[1][bad[offset]]
+        raise DivergedError(
+            f"the loss is not finite at step {first + offset}, at sigma {float(sigma.min()):.4g} "
+            f"to {float(sigma.max()):.4g} ({len(sigma)} of {losses.shape[1]} samples); the last "
+            "good checkpoint is kept; try a smaller optimizer.lr or another weighting"
+        )
+
+    def _count_steps(self, steps: int) -> None:
+        # Manual optimisation counts optimiser calls, which lightning does not see in a block.
+        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress.total
+        progress.ready += steps
+        progress.completed += steps
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.schedule.build(self.parameters())
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["ema"] = self.ema.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.ema.load_state_dict(checkpoint["ema"])
+
+    # ---- weights -------------------------------------------------------------------------
+
+    @property
+    def weight_names(self) -> list[str]:
+        """What `use` takes: raw, ema (the first average), and each average by its name."""
+        return ["raw", "ema", *self.ema.names]
+
+    def weights(self, name: str) -> dict[str, Tensor]:
+        """Weights of the denoiser by name, as a state dict.
+
+        Raises:
+            ValueError: for an unknown name.
+        """
+        if name not in self.weight_names:
+            raise ValueError(f"evaluation.weights must be one of {self.weight_names}, got {name}")
+        if name == "raw":
+            return self._raw if self._raw is not None else dict(self.denoiser.named_parameters())
+        return self.ema.state_dict()[self.ema.names[0] if name == "ema" else name]
+
+    def use(self, name: str) -> None:
+        """Let the denoiser have the weights of this name, for good; training needs `raw`."""
+        chosen = self.weights(name)
+        if self._raw is None:
+            live = self.denoiser.named_parameters()
+            self._raw = {key: weight.detach().clone() for key, weight in live}
+            chosen = self._raw if name == "raw" else chosen
+        with torch.no_grad():
+            for key, parameter in self.denoiser.named_parameters():
+                parameter.copy_(chosen[key])
+
+    # ---- sampling ------------------------------------------------------------------------
+
+    def nodes(self, sampler: Sampler, grid: Grid, num_steps: int) -> Tensor:
+        """The grid's nodes for this model and sampler, (num_steps + 1,).
+
+        Raises:
+            ValueError: if the three do not fit together.
+        """
+        if sampler.needs_levels and (self.levels is None or not isinstance(grid, LevelsGrid)):
+            raise ValueError(
+                "sampler=annealed_langevin walks the levels that a model was trained on; choose "
+                "grid=levels and formulation=smld or ddpm, or another sampler"
+            )
+        nodes = grid(num_steps, sampler.sde, self.noise_levels.range, self.levels)
+        low, high = self.noise_levels.usual_range
+        lowest, highest = float(nodes[-2]), float(nodes[0])
+        if lowest < low * (1 - 1e-6) or highest > high * (1 + 1e-6):
+            warnings.warn(
+                f"the grid goes from sigma {highest:.4g} to {lowest:.4g}, and noise outside "
+                f"{low:.4g} to {high:.4g} was hardly trained; see grid.sigma_min, grid.sigma_max",
+                stacklevel=2,
+            )
+        return nodes
+
+    @torch.no_grad()
+    def sample(
+        self,
+        sampler: Sampler,
+        nodes: Tensor,
+        randomness: Randomness,
+        start: int,
+        stop: int,
+        watch: Callable[[int, Tensor], None] | None = None,
+    ) -> Tensor:
+        """Samples start to stop of a run, in the model's units, (stop - start, *shape).
+
+        Args:
+            sampler: the solver.
+            nodes: from `nodes`.
+            randomness: of the run's seed.
+            start, stop: the samples' numbers; each depends on its own alone.
+            watch: called with i and the state y at each node.
+        """
+        noise = SamplingNoise(randomness, start, stop, self.data.shape, len(nodes) - 1)
+        return sampler(self.denoiser, nodes, self.data.start_law, noise, watch)

@@ -1,0 +1,50 @@
+"""SMLD."""
+
+from typing import Any, final
+
+import torch
+
+from fokker.data import DataModule
+from fokker.formulations.diffusion import Diffusion
+
+
+@final
+class SMLD(Diffusion):
+    """Song & Ermon 2019, "Generative Modeling by Estimating Gradients of the Data Distribution".
+
+    Its loss (eq. 5 and 6): with i uniform over L geometric levels, `x~ ~ N(x, sigma_i^2 I)`,
+
+        1/L sum_i sigma_i^2 l_i,    l_i = 1/2 E | s_theta(x~, sigma_i) + (x~ - x)/sigma_i^2 |^2.
+
+    With `s_theta = (D - x~)/sigma^2` the norm is `|D - x|^2 / sigma^4`, so this is
+    `|D - x0|^2 / (2 sigma^2)`: weighting=smld; here divided by d.
+
+    Args:
+        data: for the largest level.
+        num_levels: L.
+        sigma_min: the smallest level; null: 0.02, which is 0.01 for data of std 0.25.
+        sigma_max: the largest level; null: the largest distance of two data points (Song & Ermon
+            2020, technique 1).
+        parts: see `Diffusion`.
+    Raises:
+        ValueError: if L is below 2 or the range is reversed or not positive.
+    """
+
+    def __init__(
+        self,
+        data: DataModule,
+        num_levels: int = 100,
+        sigma_min: float | None = None,
+        sigma_max: float | None = None,
+        **parts: Any,
+    ) -> None:
+        if num_levels < 2:
+            raise ValueError(f"formulation.num_levels must be at least 2, got {num_levels}")
+        low = 0.02 if sigma_min is None else sigma_min
+        high = data.max_distance if sigma_max is None else sigma_max
+        if not 0 < low < high:
+            raise ValueError(
+                f"formulation.sigma_min must be positive and below sigma_max={high:g}, got {low:g}"
+            )
+        ratio = torch.linspace(0, 1, num_levels, dtype=torch.float64)
+        super().__init__(data=data, levels=low * (high / low) ** ratio, **parts)

@@ -1,0 +1,90 @@
+"""A residual multi-layer perceptron."""
+
+import math
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+
+@final
+class MLP(nn.Module):
+    """`F(x, c_noise)`: a residual MLP with Fourier features of c_noise.
+
+    Each block is `h + W2 silu(W1 norm(h) + e)`, e an embedding of c_noise. The output layer is 0
+    at first, so that an untrained denoiser is c_skip x.
+
+    Args:
+        shape: of one sample; flattened inside.
+        c_noise_range: the values of c_noise that are mapped to [0, 1].
+        width: of the hidden layers.
+        depth: number of residual blocks.
+        num_frequencies: of the Fourier features, 1/2 to num_frequencies/2 periods on [0, 1].
+    Raises:
+        ValueError: if width, depth or num_frequencies is below 1.
+    """
+
+    _frequencies: Tensor
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        c_noise_range: tuple[float, float],
+        width: int = 256,
+        depth: int = 4,
+        num_frequencies: int = 16,
+    ) -> None:
+        super().__init__()
+        sizes = {"width": width, "depth": depth, "num_frequencies": num_frequencies}
+        for key, value in sizes.items():
+            if value < 1:
+                raise ValueError(f"network.{key} must be at least 1, got {value}")
+        numbers = math.prod(shape)
+        self._low, self._high = c_noise_range
+        self.register_buffer(
+            "_frequencies", math.pi * torch.arange(1.0, num_frequencies + 1), persistent=False
+        )
+        self.embed = nn.Sequential(nn.Linear(2 * num_frequencies, width), nn.SiLU())
+        self.first = nn.Linear(numbers, width)
+        self.blocks = nn.ModuleList(Block(width) for _ in range(depth))
+        self.last = nn.Linear(width, numbers)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, x: Tensor, c_noise: Tensor, condition: Tensor | None = None) -> Tensor:
+        """F, in the shape of x.
+
+        Args:
+            x: (n, *shape).
+            c_noise: (n,).
+            condition: none; this network takes no condition.
+        Raises:
+            ValueError: if there is a condition.
+        """
+        if condition is not None:
+            raise ValueError("network=mlp takes no condition; choose a network that does")
+        if c_noise.stride(0) == 0:  # One noise level for all: embed it once.
+            c_noise = c_noise[:1]
+        place = (c_noise - self._low) / (self._high - self._low)
+        angles = place[:, None] * self._frequencies
+        embedding = self.embed(torch.cat([angles.cos(), angles.sin()], dim=1))
+        hidden = self.first(x.flatten(1))
+        for block in self.blocks:
+            hidden = block(hidden, embedding)
+        return self.last(hidden).reshape(x.shape)  # type: ignore[no-any-return]
+
+
+@final
+class Block(nn.Module):
+    """`h + W2 silu(W1 norm(h) + W3 e)`."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.inner = nn.Linear(width, width)
+        self.condition = nn.Linear(width, width)
+        self.outer = nn.Linear(width, width)
+
+    def forward(self, hidden: Tensor, embedding: Tensor) -> Tensor:
+        inner = self.inner(self.norm(hidden)) + self.condition(embedding)
+        return hidden + self.outer(nn.functional.silu(inner))  # type: ignore[no-any-return]
