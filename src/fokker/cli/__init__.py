@@ -1,0 +1,1 @@
+"""The command line: configuration, objects and jobs. The only room that imports hydra."""

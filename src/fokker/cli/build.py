@@ -1,0 +1,195 @@
+"""From a composed configuration to a checked experiment."""
+
+import copy
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, final
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from fokker.cli.compose import option
+from fokker.cli.instantiate import Builder
+from fokker.data import DataModule
+from fokker.experiment import Experiment, ModelFolder, Sampling, find_checkpoint
+from fokker.experiment.files import read_json
+from fokker.experiment.identity import TRAINED_FROM, model_key, source_of, training_config
+from fokker.experiment.models import load_checkpoint, weights_digest
+from fokker.formulations import Diffusion
+from fokker.grids import Grid
+from fokker.samplers import Sampler
+
+TASKS = ("run", "plan")
+
+
+@final
+@dataclass(frozen=True)
+class Choices:
+    """What was chosen on the command line.
+
+    Attributes:
+        options: the option of each group.
+        sources: where options are found.
+        overrides: as typed.
+    """
+
+    options: Mapping[str, str]
+    sources: Sequence[Any]
+    overrides: Sequence[str]
+
+
+def build_data(config: DictConfig, build: Builder) -> DataModule:
+    """The data; a measured sigma_data is written back into the configuration."""
+    given = config.data.sigma_data
+    data: DataModule = build(config.data, "data")
+    if given is None:
+        config.data.sigma_data = data.sigma_data
+    elif not config.data.standardize:
+        measured = data.measured[1]
+        if abs(given / measured - 1) > 0.2:
+            warnings.warn(
+                f"data.sigma_data={given:g} is more than 20% off the measured standard deviation, "
+                f"{measured:.4g}; leave it null to use that",
+                stacklevel=2,
+            )
+    return data
+
+
+def build_model(config: DictConfig, data: DataModule, build: Builder) -> Diffusion:
+    """The formulation with its parts, untrained."""
+    parts = {
+        group: build(config[group], group)
+        for group in TRAINED_FROM
+        if group not in ("data", "formulation")
+    }
+    make = build(config.formulation, "formulation", _partial_=True)
+    model: Diffusion = make(data=data, seed=config.seed, **parts)
+    return model
+
+
+def _samplings(
+    config: DictConfig, choices: Choices, model: Diffusion, build: Builder
+) -> list[Sampling]:
+    """The run's own sampling first, then every sampler with every number of steps asked for."""
+    grid: Grid = build(config.grid, "grid")
+    grid_name = choices.options["grid"]
+    own = choices.options["sampler"]
+    asked: list[tuple[str, Any, list[int | None]]] = [(own, config.sampler, [None])]
+    steps: list[int | None] = list(config.evaluation.num_steps) or [None]
+    for entry in config.evaluation.samplers or [own]:
+        pair = entry.items() if isinstance(entry, DictConfig) else [(entry, {})]
+        name, changes = next((str(key), value) for key, value in pair)
+        if name == own and not changes:
+            node = config.sampler
+        else:
+            node = OmegaConf.merge(option(choices.sources, "sampler", name), changes)
+            # The samplers of one evaluation walk along one SDE.
+            node.sde = config.sampler.sde
+        asked.append((name, node, steps))
+    samplings: list[Sampling] = []
+    seen: set[str] = set()
+    for name, node, counts in asked:
+        for count in counts:
+            changes = {} if count is None else {"num_steps": count}
+            scope = copy.copy(config)
+            with open_dict(scope):
+                scope.sampler = node
+            plain = str(OmegaConf.to_container(scope.sampler, resolve=True)) + str(changes)
+            sampler: Sampler = build(scope.sampler, "sampler", **changes)
+            if plain in seen:
+                continue
+            seen.add(plain)
+            nodes = model.nodes(sampler, grid, sampler.num_steps)
+            samplings.append(Sampling(name, sampler, grid_name, nodes))
+    return samplings
+
+
+def build_experiment(config: DictConfig, choices: Choices) -> Experiment:
+    """A checked experiment, before anything is written or trained.
+
+    Raises:
+        ValueError: if something in the configuration cannot be.
+    """
+    config = copy.deepcopy(config)
+    if config.task not in TASKS:
+        raise ValueError(f"task must be one of {', '.join(TASKS)}, got {config.task}")
+    if config.evaluation.num_samples < 1:
+        raise ValueError(
+            f"evaluation.num_samples must be at least 1, got {config.evaluation.num_samples}"
+        )
+    if config.trainer.max_steps < 1:
+        raise ValueError(f"trainer.max_steps must be at least 1, got {config.trainer.max_steps}")
+    if config.trainer.devices not in (1, "1", "auto"):
+        raise ValueError(
+            f"trainer.devices must be 1, got {config.trainer.devices}; a run is one process"
+        )
+    build = Builder(config.allow_targets)
+    data = build_data(config, build)
+    model = build_model(config, data, build)
+    model.weights(config.evaluation.weights)
+    samplings = _samplings(config, choices, model, build)
+    init = ""
+    if config.init_from is not None:
+        load_checkpoint(find_checkpoint(Path(config.init_from)), model)
+        model.ema.follow(model.denoiser)
+        init = weights_digest(dict(model.denoiser.named_parameters()))
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    key = model_key(training_config(plain), data.content, source_of(build.own_classes), init)
+    name = f"{choices.options['formulation']}-{choices.options['data']}-{key}"
+    checkpoint = None
+    if config.checkpoint is not None:
+        checkpoint = find_checkpoint(Path(config.checkpoint))
+        _check_same(checkpoint, name, plain)
+    return Experiment(
+        model=model,
+        folder=ModelFolder(Path(config.output_dir) / "models" / name),
+        checkpoint=checkpoint,
+        samplings=samplings,
+        num_samples=config.evaluation.num_samples,
+        weights=config.evaluation.weights,
+        seed=config.seed,
+        trainer=partial(build(config.trainer, "trainer")),
+        intervals=build(config.callbacks, "callbacks"),
+        logger=build(config.logger, "logger"),
+        config=plain,
+        config_text=OmegaConf.to_yaml(config, resolve=True),
+        retrain=config.retrain,
+        facts={
+            "overrides": list(choices.overrides),
+            "formulation": choices.options["formulation"],
+            "data": choices.options["data"],
+        },
+    )
+
+
+def _check_same(checkpoint: Path, name: str, config: Mapping[str, Any]) -> None:
+    """That a checkpoint was trained with this configuration, as far as its folder says."""
+    stored = read_json(checkpoint.parent / "model.json").get("key", name)
+    if stored == name:
+        return
+    path = checkpoint.parent / "config.yaml"
+    other: Any = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
+    there = _flat(training_config(other)) if other else {}
+    here = _flat(training_config(config))
+    differing = [
+        f"{key} ({there.get(key)} there, {here.get(key)} here)"
+        for key in sorted(there.keys() | here.keys())
+        if there.get(key) != here.get(key)
+    ]
+    raise ValueError(
+        f"checkpoint={checkpoint} was trained with another configuration: "
+        f"{', '.join(differing) or 'other data, classes or initial weights'}; take these overrides "
+        "away, or train a model of their own without checkpoint="
+    )
+
+
+def _flat(node: Any, key: str = "") -> dict[str, Any]:
+    """A nested configuration as dotted keys."""
+    if not isinstance(node, dict):
+        return {key: node}
+    flat: dict[str, Any] = {}
+    for name, sub in node.items():
+        flat.update(_flat(sub, f"{key}.{name}".strip(".")))
+    return flat

@@ -1,0 +1,137 @@
+"""One job of the command line or of the Python API."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from fokker.cli.build import Choices, build_data, build_experiment, build_model
+from fokker.cli.compose import composed, with_inherited
+from fokker.cli.instantiate import Builder
+from fokker.experiment import Experiment, Result, find_checkpoint, load_model
+from fokker.experiment import run as run_experiment
+from fokker.formulations import Diffusion
+
+# Below this many multiplications a step, a second thread costs more than it gives.
+SMALL_STEP = 5e8
+
+
+def run_job(
+    config: DictConfig, choices: Choices, path: Path, say: Callable[[str], None] = print
+) -> Result | None:
+    """Build, check and carry out a job in the run's folder `path`; nothing to return for a plan.
+
+    Raises:
+        ValueError: for a configuration that cannot be; then nothing is written.
+    """
+    if config.allow_targets and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        experiment = build_experiment(config, choices)
+    except BaseException:
+        remove_empty(path)
+        raise
+    if config.task == "plan":
+        remove_empty(path)
+        say(plan(experiment))
+        return None
+    with threads(experiment):
+        return run_experiment(experiment, path, say)
+
+
+def plan(experiment: Experiment) -> str:
+    """Which model would be trained or is found, and what is sampled."""
+    folder, model = experiment.folder, experiment.model
+    max_steps = experiment.config["trainer"]["max_steps"]
+    if experiment.checkpoint is not None:
+        state = f"loaded from {experiment.checkpoint}"
+    elif folder.is_complete and not experiment.retrain:
+        state = f"found, trained for {folder.steps_done} steps"
+    elif folder.steps_done and not folder.is_complete:
+        state = f"continued from step {folder.steps_done} of {max_steps}"
+    else:
+        state = f"trained for {max_steps} steps of {model.data.batch_size} images"
+    parameters = sum(p.numel() for p in model.denoiser.parameters())
+    lines = [
+        f"model    {folder.path}",
+        f"         {state}",
+        f"         {parameters:,} parameters, data of shape {model.data.shape}",
+    ]
+    for sampling in experiment.samplings:
+        nodes = sampling.nodes.tolist()
+        steps = "its own steps" if sampling.num_steps is None else f"{sampling.num_steps} steps"
+        lines.append(
+            f"samples  {experiment.num_samples} by {sampling.name}, {steps}, "
+            f"sigma {nodes[0]:.4g} to {nodes[-2]:.4g}, grid {sampling.grid_name}"
+        )
+    return "\n".join(lines)
+
+
+@contextmanager
+def threads(experiment: Experiment) -> Iterator[None]:
+    """One thread for small steps on the CPU, unless OMP_NUM_THREADS says how many."""
+    before = torch.get_num_threads()
+    parameters = sum(p.numel() for p in experiment.model.denoiser.parameters())
+    small = 3 * parameters * experiment.model.data.batch_size < SMALL_STEP
+    if small and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def remove_empty(path: Path) -> None:
+    """Take away a run's folder, and those above it, that were made for nothing."""
+    with suppress(OSError):
+        path.rmdir()
+        path.parent.rmdir()
+        path.parent.parent.rmdir()
+
+
+def run(overrides: Sequence[str] = ()) -> Result:
+    """What `fokker OVERRIDES` does, from Python.
+
+    Args:
+        overrides: as on the command line, such as `["data=uniform", "trainer.max_steps=500"]`.
+    Returns:
+        metrics, samples, model and path.
+    Raises:
+        ValueError: for a configuration that cannot be, or `task=plan`, which gives no result.
+    """
+    full = with_inherited(overrides)
+    with composed(full) as config:
+        hydra = config.hydra
+        path = Path(hydra.run.dir)
+        choices = Choices(dict(hydra.runtime.choices), hydra.runtime.config_sources, full)
+        plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        result = run_job(plain, choices, path)
+    if result is None:
+        raise ValueError("task must be run to give a result, got plan")
+    return result
+
+
+def load(path: str | Path, weights: str = "ema", allow_targets: Sequence[str] = ()) -> Diffusion:
+    """The model of a finished run.
+
+    Args:
+        path: a run's folder, a model's folder, or the checkpoint in one.
+        weights: `ema`, `raw` or `ema_<half-life in images>`.
+        allow_targets: packages of your own that it was made with.
+    Raises:
+        ValueError: if there is no such model or it does not fit its configuration.
+    """
+    checkpoint = find_checkpoint(Path(path))
+    file = checkpoint.parent / "config.yaml"
+    if not file.is_file():
+        raise ValueError(f"{file} is not there, so nothing says what {checkpoint} is a model of")
+    config = OmegaConf.load(file)
+    if not isinstance(config, DictConfig):
+        raise ValueError(f"{file} is not a configuration of fokker's")
+    build = Builder(allow_targets)
+    model = build_model(config, build_data(config, build), build)
+    return load_model(model, checkpoint, weights)

@@ -1,0 +1,57 @@
+"""The command `fokker`. Nothing heavy is imported before it is needed."""
+
+import os
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from fokker import __version__
+from fokker.cli.compose import config_dir, register_resolvers, with_inherited
+
+
+def main() -> None:
+    """Run `fokker [overrides]`."""
+    arguments = sys.argv[1:]
+    if arguments == ["--version"]:
+        print(f"fokker {__version__}")
+        return
+    try:
+        # Hydra reads sys.argv itself; a checkpoint brings the overrides it was trained with.
+        flags = [a for a in arguments if a.startswith("-") or "=" not in a]
+        overrides = with_inherited([a for a in arguments if a not in flags])
+        if len(overrides) > len(arguments) - len(flags):
+            sys.argv[1:] = [*overrides, *flags]
+    except ValueError as error:
+        _refuse(error)
+    register_resolvers()
+    hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")(_task)()
+
+
+def _task(config: DictConfig) -> None:
+    import warnings
+
+    from fokker.cli.build import Choices
+    from fokker.cli.job import run_job
+
+    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+    settings = HydraConfig.get()
+    choices = Choices(
+        dict(settings.runtime.choices), settings.runtime.config_sources, settings.overrides.task
+    )
+    from fokker.formulations import DivergedError
+
+    try:
+        run_job(config, choices, Path(settings.runtime.output_dir))
+    except (ValueError, DivergedError) as error:
+        if settings.mode == RunMode.MULTIRUN or "HYDRA_FULL_ERROR" in os.environ:
+            raise
+        _refuse(error)
+
+
+def _refuse(error: Exception) -> None:
+    print(f"fokker: {error}", file=sys.stderr)
+    raise SystemExit(1)

@@ -1,0 +1,153 @@
+"""What happens between blocks of steps: curves, checkpoints and a progress bar."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, final
+
+import lightning as L
+from tqdm import tqdm
+
+from fokker.experiment.files import append_json_line, read_json_lines, write_atomically, write_text
+from fokker.experiment.models import ModelFolder
+from fokker.formulations import Diffusion, DivergedError
+
+
+@final
+@dataclass(frozen=True)
+class Intervals:
+    """How often something is logged, validated and saved, in optimiser steps and seconds.
+
+    Raises:
+        ValueError: if one is not positive.
+    """
+
+    log_steps: int = 100
+    validation_steps: int = 1000
+    save_steps: int = 1000
+    save_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        for key, value in vars(self).items():
+            if not value > 0:
+                raise ValueError(f"callbacks.{key} must be positive, got {value}")
+
+
+Metrics = dict[str, Any]
+
+
+@final
+class Curves(L.Callback):
+    """Writes the training curves to the model's folder, and to what else listens.
+
+    The loss is the mean over the steps since the last line, whatever the blocks.
+
+    Args:
+        folder: where metrics.jsonl lies.
+        intervals: when.
+        validate: measures the model on held-out data.
+        listeners: called with (metrics, step).
+    """
+
+    def __init__(
+        self,
+        folder: ModelFolder,
+        intervals: Intervals,
+        validate: Callable[[Diffusion], Metrics],
+        listeners: list[Callable[[Metrics, int], None]],
+    ) -> None:
+        self._folder, self._intervals = folder, intervals
+        self._validate, self._listeners = validate, listeners
+        self._losses: list[float] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"losses": list(self._losses)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._losses = list(state_dict["losses"])
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # What was written after the last save is written again.
+        kept = [r for r in read_json_lines(self._folder.curves) if r["step"] <= trainer.global_step]
+        write_text(self._folder.curves, "")
+        for row in kept:
+            append_json_line(self._folder.curves, row)
+
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: L.Trainer, pl_module: Diffusion, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._losses += outputs["losses"]
+        step, last = trainer.global_step, trainer.global_step == trainer.max_steps
+        row: Metrics = {}
+        if last or step % self._intervals.log_steps == 0:
+            row["loss"] = math.fsum(self._losses) / len(self._losses)
+            row["lr"] = pl_module.schedule.rate(step - 1, trainer.max_steps)
+            self._losses = []
+        if last or step % self._intervals.validation_steps == 0:
+            row.update(self._validate(pl_module))
+        if row:
+            row = {"step": step, "images": step * pl_module.data.batch_size, **row}
+            append_json_line(self._folder.curves, row)
+            for listener in self._listeners:
+                listener(row, step)
+
+
+@final
+class Saving(L.Callback):
+    """Saves the training's whole state, by steps, by time, at the end and on the way out.
+
+    Args:
+        folder: where last.ckpt lies.
+        intervals: when.
+    """
+
+    def __init__(self, folder: ModelFolder, intervals: Intervals) -> None:
+        self._folder, self._intervals = folder, intervals
+        self._saved, self._saved_at = -1, monotonic()
+
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: L.Trainer, pl_module: Diffusion, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        waited = monotonic() - self._saved_at >= self._intervals.save_seconds
+        if waited or trainer.global_step % self._intervals.save_steps == 0:
+            self._save(trainer)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._save(trainer)
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        # Weights that are not numbers must not take the place of good ones.
+        if not isinstance(exception, DivergedError) and trainer.global_step > 0:
+            self._save(trainer)
+
+    def _save(self, trainer: L.Trainer) -> None:
+        if trainer.global_step == self._saved:
+            return
+        write_atomically(self._folder.checkpoint, trainer.save_checkpoint)
+        self._saved, self._saved_at = trainer.global_step, monotonic()
+        self._folder.write(step=trainer.global_step)
+
+
+@final
+class Progress(L.Callback):
+    """A bar with steps a second and the loss; nothing where the output is not a terminal."""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._bar = tqdm(
+            total=trainer.max_steps, initial=trainer.global_step, desc="training", unit="step",
+            disable=None, dynamic_ncols=True,
+        )  # fmt: skip
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any,
+        batch_idx: int,
+    ) -> None:  # fmt: skip
+        losses = outputs["losses"]
+        self._bar.set_postfix(loss=f"{losses[-1]:.4f}", refresh=False)
+        self._bar.update(len(losses))
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._bar.close()

@@ -1,0 +1,141 @@
+"""Making sure that a trained model exists."""
+
+import logging
+import shutil
+import signal
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any
+
+import lightning as L
+from filelock import Timeout
+
+from fokker.experiment.callbacks import Curves, Intervals, Progress, Saving
+from fokker.experiment.evaluate import validate
+from fokker.experiment.files import write_text
+from fokker.experiment.identity import versions
+from fokker.experiment.models import ModelFolder
+from fokker.formulations import Diffusion, DivergedError
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Without lightning's notes on devices and on parts that are not used here."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning.*")
+            warnings.filterwarnings("ignore", module="torch.optim.lr_scheduler")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+class InterruptedTraining(SystemExit):
+    """A training that was told to stop before its last step; what is done is saved."""
+
+
+def obtain(
+    model: Diffusion,
+    folder: ModelFolder,
+    trainer: Callable[..., L.Trainer],
+    intervals: Intervals,
+    config: str,
+    facts: Mapping[str, Any],
+    listener: Callable[[dict[str, Any], int], None],
+    say: Callable[[str], None],
+    retrain: bool = False,
+) -> str:
+    """Give the model its trained weights: found, continued or trained now.
+
+    One process trains; others wait for it and then find the model.
+
+    Args:
+        model: as built, untrained.
+        folder: of its identity.
+        trainer: makes the lightning trainer.
+        intervals: of logging and saving.
+        config: the resolved configuration, as text.
+        facts: for model.json.
+        listener: called with (metrics, step).
+        say: tells the user what happens.
+        retrain: train although the model is complete; it is replaced at the end.
+    Returns:
+        `found`, `continued` or `trained`.
+    Raises:
+        DivergedError: at a loss that is not finite.
+        InterruptedTraining: after a signal.
+    """
+    lock = folder.lock()
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say(f"another process trains {folder.path.name}; waiting for it")
+        lock.acquire()
+    try:
+        if folder.is_complete and not retrain:
+            folder.load_into(model)
+            return "found"
+        # A complete model stays until its successor is.
+        work = ModelFolder(folder.path.with_name(f"{folder.path.name}.retrain"))
+        work = work if folder.is_complete else folder
+        done = work.steps_done
+        work.path.mkdir(parents=True, exist_ok=True)
+        write_text(work.config, config)
+        work.write(**facts, status="training", versions=versions())
+        _train(model, work, trainer, intervals, listener)
+        if work is not folder:
+            old = folder.path.with_name(f"{folder.path.name}.old")
+            folder.path.rename(old)
+            work.path.rename(folder.path)
+            shutil.rmtree(old)
+        return "continued" if done else "trained"
+    finally:
+        lock.release()
+
+
+def _train(
+    model: Diffusion,
+    folder: ModelFolder,
+    trainer: Callable[..., L.Trainer],
+    intervals: Intervals,
+    listener: Callable[[dict[str, Any], int], None],
+) -> None:
+    # The order matters: a checkpoint has to hold what the curves have counted.
+    callbacks = [Curves(folder, intervals, validate, [listener]), Saving(folder, intervals)]
+    model.data.cut_at(intervals.log_steps, intervals.validation_steps, intervals.save_steps)
+    started = perf_counter()
+    with _quiet_lightning():
+        engine = trainer(
+            callbacks=[*callbacks, Progress()], logger=False, enable_checkpointing=False,
+            enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+            limit_val_batches=0, default_root_dir=folder.path, max_epochs=-1,
+        )  # fmt: skip
+        resume = folder.checkpoint if folder.checkpoint.is_file() else None
+        code = 128 + signal.SIGTERM
+        try:
+            engine.fit(model, model.data, ckpt_path=resume, weights_only=True)
+        except SystemExit as stop:
+            # Lightning leaves with 0 after SIGTERM and 1 after SIGINT.
+            code = 128 + signal.SIGINT if stop.code == 1 else code
+        except DivergedError:
+            folder.write(status="diverged")
+            raise
+        except BaseException:
+            folder.write(status="interrupted")
+            raise
+    seconds = folder.record.get("seconds", 0.0) + perf_counter() - started
+    if engine.global_step < engine.max_steps:
+        folder.write(status="interrupted", seconds=seconds)
+        raise InterruptedTraining(code)
+    folder.export(model)
+    folder.write(
+        status="complete",
+        seconds=seconds,
+        images=engine.max_steps * model.data.batch_size,
+        parameters=sum(p.numel() for p in model.denoiser.parameters()),
+    )

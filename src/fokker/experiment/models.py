@@ -1,0 +1,127 @@
+"""The folder of one trained model."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from fokker.experiment.files import read_json, write_atomically, write_json
+from fokker.formulations import Diffusion
+
+
+@final
+class ModelFolder:
+    """`last.ckpt`, `model.json`, `config.yaml`, `metrics.jsonl` and `*.safetensors` of a model.
+
+    Args:
+        path: outputs/models/<formulation>-<data>-<8 hex>.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoint = path / "last.ckpt"
+        self.curves = path / "metrics.jsonl"
+        self.config = path / "config.yaml"
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What model.json says."""
+        return read_json(self.path / "model.json")
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the training came to its end."""
+        return self.record.get("status") == "complete" and self.checkpoint.is_file()
+
+    @property
+    def steps_done(self) -> int:
+        """Steps in the checkpoint; 0 if there is none."""
+        return int(self.record.get("step", 0)) if self.checkpoint.is_file() else 0
+
+    def write(self, **entries: Any) -> None:
+        """Change entries of model.json."""
+        write_json(self.path / "model.json", {**self.record, **entries})
+
+    def lock(self) -> FileLock:
+        """Held by the one process that trains this model."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.path.parent / f".{self.path.name}.lock")
+
+    def load_into(self, model: Diffusion) -> None:
+        """Give a model the raw and averaged weights of the checkpoint."""
+        load_checkpoint(self.checkpoint, model)
+
+    def export(self, model: Diffusion) -> None:
+        """Write the raw and averaged weights of the denoiser as safetensors."""
+        from safetensors.torch import save_file
+
+        for name in ("raw", *model.ema.names):
+            weights = {key: w.detach().contiguous() for key, w in model.weights(name).items()}
+            write_atomically(
+                self.path / f"{name}.safetensors",
+                lambda temporary, weights=weights: save_file(weights, temporary),  # type: ignore[misc]
+            )
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's tensors and plain values.
+
+    Raises:
+        ValueError: if it is not a checkpoint of fokker's, or damaged.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # Damage shows in many ways: EOF, zip, pickle, key, value errors.
+        raise ValueError(
+            f"{path} is not a checkpoint that can be read safely ({type(error).__name__}); it is "
+            "damaged or another program's"
+        ) from error
+    if not isinstance(checkpoint, dict) or not {"state_dict", "ema"} <= checkpoint.keys():
+        raise ValueError(f"{path} is a checkpoint of another program: it has no averaged weights")
+    return checkpoint
+
+
+def load_checkpoint(path: Path, model: Diffusion) -> None:
+    """Give a model the raw and averaged weights of a checkpoint.
+
+    Raises:
+        ValueError: if it is not one, or of another architecture.
+    """
+    checkpoint = read_checkpoint(path)
+    try:
+        model.load_state_dict(checkpoint["state_dict"])
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise ValueError(
+            f"{path} holds another network than the configuration asks for: {first}"
+        ) from error
+    model.ema.load_state_dict(checkpoint["ema"])
+
+
+def find_checkpoint(path: Path) -> Path:
+    """The checkpoint that a path means: a file, a model's folder or a run's folder.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if path.is_file():
+        return path
+    model = read_json(path / "run.json").get("model")
+    for folder in (path, *([Path(model["path"])] if model else [])):
+        if (folder / "last.ckpt").is_file():
+            return folder / "last.ckpt"
+    raise ValueError(
+        f"no checkpoint at {path}; give a run's folder, a model's folder or a .ckpt file"
+    )
+
+
+def weights_digest(weights: dict[str, Tensor]) -> str:
+    """A hash of weights, in the order of their names."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode())
+        digest.update(weights[name].detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

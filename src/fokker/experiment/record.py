@@ -1,0 +1,85 @@
+"""The local record of one run."""
+
+import json
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from fokker.experiment.files import read_json, write_atomically, write_json, write_text
+
+
+@final
+class Record:
+    """The folder of one run: what it was, what it gave, and how it ended.
+
+    Args:
+        path: outputs/runs/<time>-<6 hex>.
+        facts: for run.json.
+    Raises:
+        ValueError: if the folder already holds a run that is finished.
+    """
+
+    def __init__(self, path: Path, facts: Mapping[str, Any]) -> None:
+        if read_json(path / "run.json").get("status") == "completed":
+            raise ValueError(
+                f"hydra.run.dir={path} already holds a finished run, which is never written again; "
+                "give another folder"
+            )
+        self.path = path
+        self._facts: dict[str, Any] = {**facts, "status": "running"}
+        path.mkdir(parents=True, exist_ok=True)
+        self.note()
+
+    def note(self, **facts: Any) -> None:
+        """Change facts in run.json."""
+        self._facts.update(facts)
+        write_json(self.path / "run.json", self._facts)
+
+    def config(self, text: str) -> None:
+        """config.yaml, the resolved configuration."""
+        write_text(self.path / "config.yaml", text)
+
+    def metrics(self, metrics: Mapping[str, float | int | None]) -> None:
+        """metrics.json, flat: of the run's own sampler and number of steps."""
+        write_json(self.path / "metrics.json", dict(metrics))
+
+    def evaluations(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """evaluations.csv: one row an evaluation."""
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        cells = [["" if row.get(n) is None else str(row[n]) for n in names] for row in rows]
+        write_text(
+            self.path / "evaluations.csv", "".join(",".join(r) + "\n" for r in [names, *cells])
+        )
+
+    def curves(self, source: Path) -> None:
+        """metrics.jsonl: the training curves of the model."""
+        write_text(self.path / "metrics.jsonl", source.read_text() if source.is_file() else "")
+
+    def samples(self, points: np.ndarray) -> None:
+        """samples.npz: `samples` in the data's units."""
+
+        def write(temporary: Path) -> None:
+            with temporary.open("wb") as handle:
+                np.savez_compressed(handle, samples=points)
+
+        write_atomically(self.path / "samples.npz", write)
+
+    def failed(self, status: str, error: BaseException) -> None:
+        """Mark the run as `failed`, `diverged` or `interrupted`, with the reason."""
+        if status == "failed":
+            write_text(self.path / "traceback.txt", "".join(traceback.format_exception(error)))
+        self.note(status=status, error=f"{type(error).__name__}: {error}")
+
+
+def table(metrics: Mapping[str, Any]) -> str:
+    """Metrics as aligned lines for a terminal."""
+    shown = {k: v for k, v in metrics.items() if "@" not in k}
+    width = max(map(len, shown), default=0)
+    return "\n".join(f"  {key:<{width}}  {_number(value)}" for key, value in shown.items())
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else json.dumps(value).strip('"')

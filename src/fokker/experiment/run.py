@@ -1,0 +1,194 @@
+"""One run: make sure the model exists, sample, evaluate, record."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any, final
+
+import lightning as L
+from torch import Tensor
+
+from fokker.experiment.callbacks import Intervals
+from fokker.experiment.evaluate import SIGMAS, SampleMetrics, denoising_errors
+from fokker.experiment.files import read_json_lines
+from fokker.experiment.fit import InterruptedTraining, obtain
+from fokker.experiment.identity import versions
+from fokker.experiment.loggers import Log, Logger
+from fokker.experiment.models import ModelFolder, load_checkpoint
+from fokker.experiment.record import Record, table
+from fokker.experiment.sample import Samples, Sampling, draw_samples
+from fokker.formulations import Diffusion, DivergedError
+
+
+@final
+@dataclass(frozen=True)
+class Result:
+    """What a run gave.
+
+    Attributes:
+        metrics: as in metrics.json.
+        samples: in the data's units, (n, *shape), float64.
+        model: the LightningModule with the evaluated weights; `model.denoiser(x, sigma)`.
+        path: of the run's folder.
+    """
+
+    metrics: dict[str, Any]
+    samples: Tensor
+    model: Diffusion
+    path: Path
+
+
+@final
+@dataclass(frozen=True)
+class Experiment:
+    """All that a run is made of, checked.
+
+    Attributes:
+        model: untrained.
+        folder: of the trained model.
+        checkpoint: weights to use as they are, in place of a training.
+        samplings: ways to sample, the run's own first.
+        num_samples, weights, seed: of the evaluation.
+        trainer, intervals, logger: of the training.
+        config: resolved.
+        config_text: the same as YAML.
+        facts: for the records of run and model.
+    """
+
+    model: Diffusion
+    folder: ModelFolder
+    checkpoint: Path | None
+    samplings: Sequence[Sampling]
+    num_samples: int
+    weights: str
+    seed: int
+    trainer: Callable[..., L.Trainer]
+    intervals: Intervals
+    logger: Logger
+    config: Mapping[str, Any]
+    config_text: str
+    retrain: bool = False
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print) -> Result:
+    """Carry out an experiment in the run's folder `path`.
+
+    Raises:
+        ValueError: if the folder holds a finished run, or a sample is not finite.
+        DivergedError: at a loss that is not finite.
+        InterruptedTraining: after a signal.
+    """
+    started = perf_counter()
+    model_path = str(experiment.checkpoint or experiment.folder.path.resolve())
+    record = Record(
+        path,
+        {
+            **experiment.facts,
+            "model": {"key": experiment.folder.path.name, "path": model_path},
+            "versions": versions(),
+        },
+    )
+    record.config(experiment.config_text)
+    log = experiment.logger.open(path, experiment.config)
+    metrics: dict[str, Any] = {}
+    try:
+        metrics, samples = _carry_out(experiment, record, log, say)
+    except (DivergedError, InterruptedTraining, KeyboardInterrupt) as error:
+        record.failed("diverged" if isinstance(error, DivergedError) else "interrupted", error)
+        raise
+    except BaseException as error:
+        record.failed("failed", error)
+        raise
+    finally:
+        log.finish(metrics)
+    record.note(status="completed", seconds=perf_counter() - started)
+    say(table(metrics))
+    say(f"record   {path}")
+    for figure in sorted((path / "figures").glob("*.png")):
+        say(f"figure   {figure}")
+    return Result(metrics, samples, experiment.model, path)
+
+
+def _carry_out(
+    experiment: Experiment, record: Record, log: Log, say: Callable[[str], None]
+) -> tuple[dict[str, Any], Tensor]:
+    model, folder = experiment.model, experiment.folder
+    started = perf_counter()
+    if experiment.checkpoint is not None:
+        load_checkpoint(experiment.checkpoint, model)
+        how = "loaded"
+    else:
+        facts = {**experiment.facts, "key": folder.path.name}
+        how = obtain(
+            model, folder, experiment.trainer, experiment.intervals, experiment.config_text,
+            facts, log.log, say, experiment.retrain,
+        )  # fmt: skip
+        record.curves(folder.curves)
+    trained = folder.record if experiment.checkpoint is None else {}
+    training_seconds = perf_counter() - started
+    say(f"model    {how}: {experiment.checkpoint or folder.path}")
+    record.note(
+        training=how, training_seconds=training_seconds, images=trained.get("images"),
+        parameters=sum(p.numel() for p in model.denoiser.parameters()),
+    )  # fmt: skip
+    if how == "found":
+        for row in read_json_lines(folder.curves):
+            log.log(row, row["step"])
+
+    model.use(experiment.weights)
+    model.eval()
+    errors = denoising_errors(model)
+    measure = SampleMetrics.of(model.data, experiment.num_samples)
+    rows: list[dict[str, Any]] = []
+    own: Samples | None = None
+    for sampling in experiment.samplings:
+        samples = draw_samples(model, sampling, experiment.num_samples, experiment.seed)
+        own = own or samples
+        rows.append(
+            {
+                "sampler": sampling.name,
+                "grid": sampling.grid_name,
+                "num_steps": sampling.num_steps,
+                "nfe": samples.nfe,
+                "weights": experiment.weights,
+                **measure(samples.points),
+                "seconds": samples.seconds,
+            }
+        )
+        if len(experiment.samplings) > 1:
+            say(f"sampled  {sampling.name} num_steps={sampling.num_steps}")
+    if own is None:
+        raise ValueError("evaluation.samplers and evaluation.num_steps leave nothing to sample")
+    first = {k: v for k, v in rows[0].items() if k not in ("sampler", "grid", "weights", "seconds")}
+    each = {f"denoising_error@{s:.4g}": e for s, e in zip(SIGMAS.tolist(), errors.tolist())}
+    metrics = {**first, "denoising_error": float(errors.mean()), **each}
+    record.samples(own.points.numpy())
+    record.evaluations(rows)
+    record.metrics(metrics)
+    record.note(nfe=own.nfe, sampling_seconds=sum(row["seconds"] for row in rows))
+    _draw(model, experiment, own, errors, record.path / "figures")
+    return metrics, own.points
+
+
+def _draw(
+    model: Diffusion, experiment: Experiment, own: Samples, errors: Tensor, folder: Path
+) -> None:
+    from fokker.figures import loss_per_sigma, samples_beside_data, save, trajectory
+
+    shape = model.data.shape
+    reference = model.data.held_out(len(own.points))
+    folder.mkdir(exist_ok=True)
+    name = str(experiment.facts.get("formulation", "denoiser"))
+    save(loss_per_sigma({name: errors.numpy()}, SIGMAS.numpy()), folder / "loss_per_sigma")
+    save(samples_beside_data(own.points.numpy(), reference.numpy(), shape), folder / "samples")
+    save(trajectory(own.states.numpy(), own.sigmas.numpy(), shape), folder / "trajectory")
+
+
+def load_model(model: Diffusion, checkpoint: Path, weights: str = "ema") -> Diffusion:
+    """A model with the weights of a checkpoint, ready to use."""
+    load_checkpoint(checkpoint, model)
+    model.use(weights)
+    model.eval()
+    return model

@@ -1,0 +1,105 @@
+"""Drawing the samples of a run."""
+
+import math
+from dataclasses import dataclass
+from time import perf_counter
+from typing import final
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from fokker.formulations import Diffusion
+from fokker.randomness import Randomness, unit_rows
+from fokker.samplers import Sampler
+
+PATH_POINTS = 4000
+PATH_PANELS = 6
+
+
+@final
+@dataclass(frozen=True)
+class Sampling:
+    """One way to sample a model: a sampler, its name, its nodes."""
+
+    name: str
+    sampler: Sampler
+    grid_name: str
+    nodes: Tensor
+
+    @property
+    def num_steps(self) -> int | None:
+        """N; none where the sampler chooses its own steps."""
+        return None if self.sampler.adaptive else len(self.nodes) - 1
+
+
+@final
+@dataclass(frozen=True)
+class Samples:
+    """What one sampling gave.
+
+    Attributes:
+        points: in the data's units, (n, *shape), float64.
+        nfe: network evaluations a sample.
+        seconds: wall time.
+        states: some samples on their way, in the data's units, (k, m, *shape).
+        sigmas: their noise levels, (k,).
+    """
+
+    points: Tensor
+    nfe: float
+    seconds: float
+    states: Tensor
+    sigmas: Tensor
+
+
+def batch_rows(shape: tuple[int, ...]) -> int:
+    """Samples in a batch: about four million numbers, in whole units of the random numbers."""
+    unit = max(1024, unit_rows(shape))
+    return min(10 * unit, max(1, 2**22 // (math.prod(shape) * unit)) * unit)
+
+
+def draw_samples(model: Diffusion, sampling: Sampling, count: int, seed: int) -> Samples:
+    """Samples 0 to count of a run's seed.
+
+    Raises:
+        ValueError: if a sample is not finite.
+    """
+    nodes, randomness = sampling.nodes, Randomness(seed)
+    evaluations, started = model.denoiser.evaluations, perf_counter()
+    # Evenly spread over the noise levels' logarithms, the ends among them.
+    logs = torch.log(nodes.clamp(min=float(nodes[-2]) / 2))
+    targets = torch.linspace(float(logs[0]), float(logs[-1]), PATH_PANELS)
+    nearest = {int((logs - target).abs().argmin()) for target in targets}
+    shown = sorted(nearest | {0, len(nodes) - 1})
+    parts, states = [], []
+    rows = batch_rows(model.data.shape)
+    batches = math.ceil(count / rows)
+    bar = tqdm(
+        total=batches * (len(nodes) - 1), desc=f"sampling {sampling.name}", unit="step",
+        disable=None, dynamic_ncols=True, leave=False,
+    )  # fmt: skip
+    for start in range(0, count, rows):
+
+        def watch(i: int, y: Tensor, first: bool = start == 0) -> None:
+            bar.update(int(i > 0))
+            if first and i in shown:
+                states.append(y[:PATH_POINTS].cpu())
+
+        stop = min(start + rows, count)
+        parts.append(model.sample(sampling.sampler, nodes, randomness, start, stop, watch).cpu())
+    bar.close()
+    points = model.data.to_data(torch.cat(parts))
+    if not torch.isfinite(points).all():
+        bad = int((~torch.isfinite(points.flatten(1))).any(1).sum())
+        raise ValueError(
+            f"{bad} of {count} samples are not finite with sampler={sampling.name}, "
+            f"num_steps={sampling.num_steps}; use more steps or another sampler"
+        )
+    return Samples(
+        points,
+        (model.denoiser.evaluations - evaluations) / count,
+        perf_counter() - started,
+        model.data.to_data(torch.stack(states)),
+        nodes[shown],
+    )
