@@ -83,7 +83,8 @@ class Randomness:
 
     def rows(self, stream: Stream, start: int, stop: int, row: Row, step: int = 0) -> Tensor:
         """Rows start to stop of a stream, (stop - start, ...)."""
-        first, last = start // row.unit, (stop - 1) // row.unit
+        first = start // row.unit
+        last = max(first, (stop - 1) // row.unit)  # an empty range has a shape too
         parts = []
         for index in range(first, last + 1):
             unit, offset = self._unit(stream, step, index, row), index * row.unit
@@ -173,24 +174,33 @@ class SamplingNoise:
         start, stop: the samples' indices in the run.
         shape: of one sample.
         num_steps: N; the Brownian path is read at i/N.
+        device: where the numbers, which are all drawn on the CPU, are wanted.
     """
 
     def __init__(
-        self, randomness: Randomness, start: int, stop: int, shape: tuple[int, ...], num_steps: int
+        self,
+        randomness: Randomness,
+        start: int,
+        stop: int,
+        shape: tuple[int, ...],
+        num_steps: int,
+        device: torch.device | str = "cpu",
     ) -> None:
         self._randomness, self._rows, self._shape = randomness, (start, stop), shape
+        self._device = device
         self._increments = BrownianPath(randomness, start, stop, shape).increments(num_steps)
         self._asked = 0
 
     def prior(self) -> Tensor:
         """The start noise, the same for every sampler, grid and N."""
-        return self._randomness.normal("prior", *self._rows, self._shape)
+        return self._randomness.normal("prior", *self._rows, self._shape).to(self._device)
 
     def next_increment(self) -> Tensor:
         """The step's noise, N(0, I): the next increment of the path, to be asked once a step."""
-        return next(self._increments)
+        return next(self._increments).to(self._device)
 
     def fresh(self) -> Tensor:
         """N(0, I) of its own, for churn, Langevin steps and correctors; not coupled between N."""
         self._asked += 1
-        return self._randomness.normal("sampler", *self._rows, self._shape, step=self._asked)
+        numbers = self._randomness.normal("sampler", *self._rows, self._shape, step=self._asked)
+        return numbers.to(self._device)
