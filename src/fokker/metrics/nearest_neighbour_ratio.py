@@ -1,0 +1,99 @@
+"""Memorisation: how much nearer to the training set samples are than held-out points."""
+
+from typing import Any, ClassVar, final
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from fokker.metrics.points import check_points, check_some
+
+_TREE_DIMENSIONS = 8
+_BLOCK_ENTRIES = 2**18
+
+
+@final
+class NearestNeighbourRatio(Metric):
+    r"""`mean_i min_j |x_i - y_j| / mean_k min_j |h_k - y_j|`: samples x, training y, held-out h.
+
+    About 1 for samples of the data's law, 0 for copies of the training set (memorisation), above 1
+    for samples off the data. Neither low nor high is best. Exact neighbours; by a k-d tree up to
+    d = 8, above in blocks of queries against the whole training set.
+    """
+
+    name: ClassVar[str] = "nearest_neighbour_ratio"
+    is_differentiable = False
+    higher_is_better = None
+    full_state_update = False
+    distance_sum: Tensor
+    num_samples: Tensor
+
+    def __init__(self, training: Tensor, held_out: Tensor) -> None:
+        """Index the training set and measure the held-out set's distance to it.
+
+        Args:
+            training: points the model was trained on, (m, d).
+            held_out: points of the data it was not trained on, (k, d).
+
+        Raises:
+            ValueError: a set is empty, not finite or not of shape (n, d), their d differ, or every
+                held-out point is in the training set.
+        """
+        super().__init__()
+        points = check_points("training", training)
+        self._dimension = points.shape[1]
+        held = check_points("held_out", held_out, self._dimension)
+        # Plain attributes: neither synchronised, nor saved, nor rounded by module.half().
+        self._centre = points.mean(dim=0)
+        self._training = points - self._centre
+        self._tree: Any = None
+        if self._dimension <= _TREE_DIMENSIONS:
+            # Here, because most runs never ask and the import takes a while.
+            from scipy.spatial import KDTree
+
+            self._tree = KDTree(self._training.cpu().numpy())
+        self._held_out_distance = self._distances(held).mean()
+        if self._held_out_distance == 0:
+            raise ValueError(
+                "held_out must not lie in the training set, got a mean distance of 0: "
+                "keep points aside before training"
+            )
+        self.add_state("distance_sum", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("num_samples", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, samples: Tensor) -> None:
+        """Add samples.
+
+        Args:
+            samples: (n, d), in the units of the training set.
+
+        Raises:
+            ValueError: another shape or d, or NaN or infinite values.
+        """
+        points = check_points("samples", samples, self._dimension, allow_empty=True)
+        self.distance_sum += self._distances(points).sum().to(self.device)
+        self.num_samples += points.shape[0]
+
+    def compute(self) -> Tensor:
+        """Return the ratio, a float64 scalar without unit.
+
+        Raises:
+            ValueError: no samples were given.
+        """
+        check_some(int(self.num_samples))
+        mean = self.distance_sum / self.num_samples
+        return mean / self._held_out_distance.to(mean.device)
+
+    def _distances(self, points: Tensor) -> Tensor:
+        """Distance of each point to its nearest training point, (n, d) to (n,)."""
+        points = points - self._centre.to(points.device)
+        if self._tree is not None:
+            return torch.from_numpy(self._tree.query(points.cpu().numpy())[0])
+        training = self._training.to(points.device)
+        half_square = training.square().sum(dim=1) / 2
+        # A block of products that stays in cache.
+        rows = max(1, _BLOCK_ENTRIES // training.shape[0])
+        blocks = torch.split(points, rows)
+        nearest = torch.cat([(half_square - x @ training.T).argmin(dim=1) for x in blocks])
+        # |x - y|^2 from the products would leave 1e-8 of a norm where a copy is at distance 0.
+        return (points - training[nearest]).square().sum(dim=1).sqrt()
