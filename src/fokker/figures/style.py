@@ -1,0 +1,81 @@
+"""How figures look and how they are written."""
+
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+WIDTH_INCHES = 6.5
+"""The text width of a page, so that figures are printed unscaled and 8 pt stays 8 pt."""
+
+# Any, since the keys are plain strings to some versions of matplotlib and literals to others.
+STYLE: Any = {
+    "font.size": 9.0,
+    "axes.titlesize": 9.0,
+    "axes.labelsize": 9.0,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "legend.fontsize": 8.0,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4.0,
+    "grid.color": "0.88",
+    "grid.linewidth": 0.5,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    # Type 42 keeps text selectable and is what journals accept.
+    "pdf.fonttype": 42,
+}
+"""For `matplotlib.rc_context`: nothing is set globally."""
+
+# Okabe & Ito 2008, without the yellow, which is too pale on white.
+BLUE = "#0072B2"
+VERMILION = "#D55E00"
+GREEN = "#009E73"
+PURPLE = "#CC79A7"
+ORANGE = "#E69F00"
+SKY = "#56B4E9"
+BLACK = "#000000"
+
+
+def plain(text: str) -> str:
+    """A name as text that is shown as it is: no mathematics, no label that a legend leaves out."""
+    text = text.replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
+
+
+def save(figure: Figure, path_without_suffix: str | os.PathLike[str]) -> Path:
+    """Write a figure as PNG (200 dpi) and as PDF beside it, each whole or not at all.
+
+    Args:
+        figure: what to write.
+        path_without_suffix: `.png` and `.pdf` are appended; missing folders are made.
+
+    Returns:
+        The path of the PNG.
+    """
+    base = Path(path_without_suffix)
+    base.parent.mkdir(parents=True, exist_ok=True)
+    # Not with_suffix, which would cut "sigma_0.5" at its dot.
+    targets = [base.parent / f"{base.name}.{kind}" for kind in ("png", "pdf")]
+    # In the same folder, since a rename is atomic within a file system only.
+    drafts = [target.with_name(f".{target.name}.{uuid.uuid4().hex}") for target in targets]
+    # Without a date, the same figure is the same file.
+    metadata: list[dict[str, Any]] = [{}, {"CreationDate": None}]
+    try:
+        with matplotlib.rc_context(STYLE):
+            # savefig does the layout once and keeps it, but panels of a fixed aspect need a second
+            # time: without it texts were cut off by up to 0.05 inch.
+            figure.draw_without_rendering()
+            for target, draft, entries in zip(targets, drafts, metadata):
+                kind = target.suffix[1:]
+                figure.savefig(draft, format=kind, dpi=200, metadata=entries)
+        for target, draft in zip(targets, drafts):
+            os.replace(draft, target)
+    finally:
+        for draft in drafts:
+            draft.unlink(missing_ok=True)
+    return targets[0]
