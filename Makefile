@@ -29,7 +29,7 @@ test: export OMP_NUM_THREADS = 1
 test: setup
 	.venv/bin/ruff check
 	.venv/bin/mypy --strict src
-	.venv/bin/pytest
+	.venv/bin/pytest -n 2 --dist worksteal
 
 # Every version anew except torch's, which is raised by hand in the lock first. Needs uv.
 lock:

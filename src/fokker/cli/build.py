@@ -2,12 +2,13 @@
 
 import copy
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, final
 
+import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fokker.cli.compose import option
@@ -69,40 +70,45 @@ def build_model(config: DictConfig, data: DataModule, build: Builder) -> Diffusi
     return model
 
 
+def _sampler_nodes(config: DictConfig, choices: Choices) -> Iterator[tuple[str, DictConfig]]:
+    """The run's own sampler, then every sampler with every number of steps that is asked for."""
+    own = choices.options["sampler"]
+    yield own, config.sampler
+    for entry in config.evaluation.samplers or [own]:
+        pairs = entry.items() if isinstance(entry, DictConfig) else [(entry, {})]
+        for name, changes in pairs:
+            node, label = config.sampler, str(name)
+            if changes:
+                label += f"({', '.join(f'{key}={value}' for key, value in changes.items())})"
+            if label != own:
+                node = OmegaConf.merge(option(choices.sources, "sampler", str(name)), changes)
+                # The samplers of one evaluation walk along one SDE.
+                node.sde = config.sampler.sde
+            for num_steps in config.evaluation.num_steps or [node.num_steps]:
+                changed = copy.deepcopy(node)
+                # An adaptive sampler has no number of steps, and so one row.
+                if node.num_steps is not None:
+                    changed.num_steps = num_steps
+                yield label, changed
+
+
 def _samplings(
     config: DictConfig, choices: Choices, model: Diffusion, build: Builder
 ) -> list[Sampling]:
-    """The run's own sampling first, then every sampler with every number of steps asked for."""
+    """The run's own sampling first; none twice."""
     grid: Grid = build(config.grid, "grid")
-    grid_name = choices.options["grid"]
-    own = choices.options["sampler"]
-    asked: list[tuple[str, Any, list[int | None]]] = [(own, config.sampler, [None])]
-    steps: list[int | None] = list(config.evaluation.num_steps) or [None]
-    for entry in config.evaluation.samplers or [own]:
-        pair = entry.items() if isinstance(entry, DictConfig) else [(entry, {})]
-        name, changes = next((str(key), value) for key, value in pair)
-        if name == own and not changes:
-            node = config.sampler
-        else:
-            node = OmegaConf.merge(option(choices.sources, "sampler", name), changes)
-            # The samplers of one evaluation walk along one SDE.
-            node.sde = config.sampler.sde
-        asked.append((name, node, steps))
     samplings: list[Sampling] = []
-    seen: set[str] = set()
-    for name, node, counts in asked:
-        for count in counts:
-            changes = {} if count is None else {"num_steps": count}
-            scope = copy.copy(config)
-            with open_dict(scope):
-                scope.sampler = node
-            plain = str(OmegaConf.to_container(scope.sampler, resolve=True)) + str(changes)
-            sampler: Sampler = build(scope.sampler, "sampler", **changes)
-            if plain in seen:
-                continue
-            seen.add(plain)
+    seen: list[Any] = []
+    scope = copy.deepcopy(config)
+    for name, node in _sampler_nodes(config, choices):
+        with open_dict(scope):
+            scope.sampler = node
+        plain = OmegaConf.to_container(scope.sampler, resolve=True)
+        if plain not in seen:
+            seen.append(plain)
+            sampler: Sampler = build(scope.sampler, "sampler")
             nodes = model.nodes(sampler, grid, sampler.num_steps)
-            samplings.append(Sampling(name, sampler, grid_name, nodes))
+            samplings.append(Sampling(name, sampler, choices.options["grid"], nodes))
     return samplings
 
 
@@ -125,6 +131,7 @@ def build_experiment(config: DictConfig, choices: Choices) -> Experiment:
         raise ValueError(
             f"trainer.devices must be 1, got {config.trainer.devices}; a run is one process"
         )
+    device = find_device(config.trainer.accelerator)
     build = Builder(config.allow_targets)
     data = build_data(config, build)
     model = build_model(config, data, build)
@@ -150,6 +157,7 @@ def build_experiment(config: DictConfig, choices: Choices) -> Experiment:
         num_samples=config.evaluation.num_samples,
         weights=config.evaluation.weights,
         seed=config.seed,
+        device=device,
         trainer=partial(build(config.trainer, "trainer")),
         intervals=build(config.callbacks, "callbacks"),
         logger=build(config.logger, "logger"),
@@ -162,6 +170,23 @@ def build_experiment(config: DictConfig, choices: Choices) -> Experiment:
             "data": choices.options["data"],
         },
     )
+
+
+def find_device(accelerator: str) -> torch.device:
+    """Where a run computes.
+
+    Raises:
+        ValueError: if a GPU is asked for and there is none.
+    """
+    if accelerator != "cpu":
+        for name, module in (("cuda", torch.cuda), ("mps", torch.mps)):
+            if module.is_available():
+                return torch.device(name)
+    if accelerator == "gpu":
+        raise ValueError(
+            "trainer=gpu needs a GPU that torch sees, and there is none; use trainer=cpu or auto"
+        )
+    return torch.device("cpu")
 
 
 def _check_same(checkpoint: Path, name: str, config: Mapping[str, Any]) -> None:

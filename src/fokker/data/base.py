@@ -101,8 +101,11 @@ class DataModule(L.LightningDataModule, ABC):
         mean, variance = self.moments()
         shift = float(mean.mean())
         std = math.sqrt(float((variance + (mean - shift) ** 2).mean()))
-        if not std > 0:
-            raise ValueError("the data are all the same number; give data that vary")
+        if not 0 < std < math.inf:
+            raise ValueError(
+                f"the data must vary, and their standard deviation be finite, got {std:g}; "
+                "give other data, or the same in another unit"
+            )
         #: Mean and standard deviation over all elements, in the data's units.
         self.measured = (shift, std)
         if standardize:

@@ -1,6 +1,8 @@
 """A finite set of points: digits, or a file of the user's."""
 
 import hashlib
+import zipfile
+import zlib
 from abc import abstractmethod
 from functools import cached_property
 from pathlib import Path
@@ -140,6 +142,8 @@ class PointsFile(FiniteData):
                 f"{where} must hold finite numbers, got {bad} points with NaN or infinity; "
                 "remove these points"
             )
+        if array.min() == array.max():
+            raise ValueError(f"{where} must hold points that vary, got {array.min():g} everywhere")
         if array.ndim == 3:
             array = array[:, None]
         return torch.from_numpy(array.astype(np.float64))
@@ -147,19 +151,21 @@ class PointsFile(FiniteData):
     def _array(self) -> np.ndarray:
         if not self._path.is_file():
             raise ValueError(f"data.path must be a file of points, and {self._path} is not there")
+        key = self._key
         try:
             content = np.load(self._path, allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
+            if isinstance(content, np.ndarray):
+                return content
+            with content as arrays:
+                names = list(arrays)
+                key = names[0] if key is None and len(names) == 1 else key
+                if key in names:
+                    return np.asarray(arrays[key])
+        # An array of an .npz file is read, and found to be damaged, when it is asked for.
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(
                 f"data.path={self._path} must be a .npy or .npz file of numbers: {error}"
             ) from error
-        if isinstance(content, np.ndarray):
-            return content
-        with content as arrays:
-            names = list(arrays)
-            key = names[0] if self._key is None and len(names) == 1 else self._key
-            if key not in names:
-                raise ValueError(
-                    f"data.key must name one of the arrays {names} in {self._path}, got {self._key}"
-                )
-            return np.asarray(arrays[key])
+        raise ValueError(
+            f"data.key must name one of the arrays {names} in data.path={self._path}, got {key}"
+        )

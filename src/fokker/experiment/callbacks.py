@@ -105,10 +105,17 @@ class Saving(L.Callback):
     def __init__(self, folder: ModelFolder, intervals: Intervals) -> None:
         self._folder, self._intervals = folder, intervals
         self._saved, self._saved_at = -1, monotonic()
+        self._between_blocks = False
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._between_blocks = False
 
     def on_train_batch_end(  # type: ignore[override]
         self, trainer: L.Trainer, pl_module: Diffusion, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        self._between_blocks = True
         waited = monotonic() - self._saved_at >= self._intervals.save_seconds
         if waited or trainer.global_step % self._intervals.save_steps == 0:
             self._save(trainer)
@@ -119,8 +126,9 @@ class Saving(L.Callback):
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        # Weights that are not numbers must not take the place of good ones.
-        if not isinstance(exception, DivergedError) and trainer.global_step > 0:
+        # Weights that are not numbers must not take the place of good ones, and an interrupt in
+        # the middle of a block finds weights ahead of the step that they would be saved under.
+        if not isinstance(exception, DivergedError) and self._between_blocks:
             self._save(trainer)
 
     def _save(self, trainer: L.Trainer) -> None:

@@ -22,6 +22,7 @@ from fokker.randomness import Randomness
 #: The noise levels at which every model is validated, in standardised units.
 SIGMAS = torch.logspace(-2.69897, 1.90309, 16, dtype=torch.float64)  # 0.002 to 80
 VALIDATION_POINTS = 512
+LOSS_POINTS = 2048
 # One seed for all runs, so that they are compared on the same (x0, sigma, n).
 VALIDATION = Randomness(0)
 
@@ -39,16 +40,31 @@ def denoising_errors(model: Diffusion) -> Tensor:
     return metric.compute()
 
 
+@torch.no_grad()
+def held_out_loss(model: Diffusion) -> float:
+    """The formulation's own loss on held-out data, at evenly spread quantiles of its noise."""
+    points = model.data.to_model(model.data.held_out(LOSS_POINTS)).to(model.device)
+    points = points[torch.arange(LOSS_POINTS, device=model.device) % len(points)]
+    order = VALIDATION.permutation("sigma", LOSS_POINTS)
+    sigma = model.noise_levels.sigma((order.double() + 0.5) / LOSS_POINTS).to(model.device)
+    noise = VALIDATION.normal("validation", 0, LOSS_POINTS, model.data.shape, step=1)
+    return float(model.loss(points, sigma, noise.to(points)).mean())
+
+
 def validate(model: Diffusion) -> dict[str, float | list[float]]:
-    """The denoising error of the averaged weights: its mean over the levels, and each."""
+    """The averaged weights on held-out data: their loss, and the denoising error at each level."""
     live = {k: w.detach().clone() for k, w in model.denoiser.named_parameters()}
     averaged = model.weights("ema")
     try:
         set_weights(model.denoiser, averaged)
-        errors = denoising_errors(model)
+        errors, loss = denoising_errors(model), held_out_loss(model)
     finally:
         set_weights(model.denoiser, live)
-    return {"denoising_error": float(errors.mean()), "denoising_errors": errors.tolist()}
+    return {
+        "held_out_loss": loss,
+        "denoising_error": float(errors.mean()),
+        "denoising_errors": errors.tolist(),
+    }
 
 
 @torch.no_grad()

@@ -1,7 +1,6 @@
 """Making sure that a trained model exists."""
 
 import logging
-import shutil
 import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -89,10 +88,10 @@ def obtain(
         work.write(**facts, status="training", versions=versions())
         _train(model, work, trainer, intervals, listener)
         if work is not folder:
-            old = folder.path.with_name(f"{folder.path.name}.old")
-            folder.path.rename(old)
-            work.path.rename(folder.path)
-            shutil.rmtree(old)
+            # File by file, so that there is a complete model at every moment.
+            for file in work.path.iterdir():
+                file.replace(folder.path / file.name)
+            work.path.rmdir()
         return "continued" if done else "trained"
     finally:
         lock.release()

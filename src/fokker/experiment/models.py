@@ -110,9 +110,10 @@ def find_checkpoint(path: Path) -> Path:
     if path.is_file():
         return path
     model = read_json(path / "run.json").get("model")
-    for folder in (path, *([Path(model["path"])] if model else [])):
-        if (folder / "last.ckpt").is_file():
-            return folder / "last.ckpt"
+    used = [Path(model["path"])] if model else []  # a folder, or the checkpoint that was given
+    for place in (path / "last.ckpt", *used, *(folder / "last.ckpt" for folder in used)):
+        if place.is_file():
+            return place
     raise ValueError(
         f"no checkpoint at {path}; give a run's folder, a model's folder or a .ckpt file"
     )

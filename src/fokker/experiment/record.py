@@ -81,5 +81,16 @@ def table(metrics: Mapping[str, Any]) -> str:
     return "\n".join(f"  {key:<{width}}  {_number(value)}" for key, value in shown.items())
 
 
+def rows_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Evaluations as an aligned table for a terminal."""
+    names = [name for name in rows[0] if name != "weights"]
+    cells = [names, *([_number(row[name]) for name in names] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(names))]
+    return "\n".join(
+        "  " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        for row in cells
+    )
+
+
 def _number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else json.dumps(value).strip('"')

@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import Any, final
 
 import lightning as L
+import torch
 from torch import Tensor
 
 from fokker.experiment.callbacks import Intervals
@@ -16,7 +17,7 @@ from fokker.experiment.fit import InterruptedTraining, obtain
 from fokker.experiment.identity import versions
 from fokker.experiment.loggers import Log, Logger
 from fokker.experiment.models import ModelFolder, load_checkpoint
-from fokker.experiment.record import Record, table
+from fokker.experiment.record import Record, rows_table, table
 from fokker.experiment.sample import Samples, Sampling, draw_samples
 from fokker.formulations import Diffusion, DivergedError
 
@@ -49,7 +50,7 @@ class Experiment:
         folder: of the trained model.
         checkpoint: weights to use as they are, in place of a training.
         samplings: ways to sample, the run's own first.
-        num_samples, weights, seed: of the evaluation.
+        num_samples, weights, seed, device: of the evaluation.
         trainer, intervals, logger: of the training.
         config: resolved.
         config_text: the same as YAML.
@@ -63,6 +64,7 @@ class Experiment:
     num_samples: int
     weights: str
     seed: int
+    device: torch.device
     trainer: Callable[..., L.Trainer]
     intervals: Intervals
     logger: Logger
@@ -81,7 +83,7 @@ def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print) 
         InterruptedTraining: after a signal.
     """
     started = perf_counter()
-    model_path = str(experiment.checkpoint or experiment.folder.path.resolve())
+    model_path = str((experiment.checkpoint or experiment.folder.path).resolve())
     record = Record(
         path,
         {
@@ -137,6 +139,7 @@ def _carry_out(
         for row in read_json_lines(folder.curves):
             log.log(row, row["step"])
 
+    model.to(experiment.device)
     model.use(experiment.weights)
     model.eval()
     errors = denoising_errors(model)
@@ -157,13 +160,13 @@ def _carry_out(
                 "seconds": samples.seconds,
             }
         )
-        if len(experiment.samplings) > 1:
-            say(f"sampled  {sampling.name} num_steps={sampling.num_steps}")
     if own is None:
         raise ValueError("evaluation.samplers and evaluation.num_steps leave nothing to sample")
     first = {k: v for k, v in rows[0].items() if k not in ("sampler", "grid", "weights", "seconds")}
     each = {f"denoising_error@{s:.4g}": e for s, e in zip(SIGMAS.tolist(), errors.tolist())}
     metrics = {**first, "denoising_error": float(errors.mean()), **each}
+    if len(rows) > 1:
+        say(rows_table(rows))
     record.samples(own.points.numpy())
     record.evaluations(rows)
     record.metrics(metrics)

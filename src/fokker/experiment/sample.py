@@ -59,6 +59,13 @@ def batch_rows(shape: tuple[int, ...]) -> int:
     return min(10 * unit, max(1, 2**22 // (math.prod(shape) * unit)) * unit)
 
 
+def shown_nodes(nodes: Tensor, sigma_data: float) -> list[int]:
+    """The start, the end, and between them where the noise is about as large as the data."""
+    targets = sigma_data * torch.logspace(0.75, -1, PATH_PANELS - 2, dtype=nodes.dtype)
+    nearest = {int((nodes / target).log().abs().argmin()) for target in targets}
+    return sorted(nearest | {0, len(nodes) - 1})
+
+
 def draw_samples(model: Diffusion, sampling: Sampling, count: int, seed: int) -> Samples:
     """Samples 0 to count of a run's seed.
 
@@ -67,11 +74,7 @@ def draw_samples(model: Diffusion, sampling: Sampling, count: int, seed: int) ->
     """
     nodes, randomness = sampling.nodes, Randomness(seed)
     evaluations, started = model.denoiser.evaluations, perf_counter()
-    # Evenly spread over the noise levels' logarithms, the ends among them.
-    logs = torch.log(nodes.clamp(min=float(nodes[-2]) / 2))
-    targets = torch.linspace(float(logs[0]), float(logs[-1]), PATH_PANELS)
-    nearest = {int((logs - target).abs().argmin()) for target in targets}
-    shown = sorted(nearest | {0, len(nodes) - 1})
+    shown = shown_nodes(nodes, model.data.sigma_data)
     parts, states = [], []
     rows = batch_rows(model.data.shape)
     batches = math.ceil(count / rows)

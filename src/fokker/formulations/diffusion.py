@@ -147,17 +147,22 @@ class Diffusion(L.LightningModule, ABC):
         if limit is not None:
             gradients = [p.grad for p in self.parameters() if p.grad is not None]
             norm = math.hypot(*map(float, torch._foreach_norm(gradients)))
-            if norm > limit:
-                torch._foreach_mul_(gradients, limit / norm)
+            if not norm <= limit:
+                # limit/inf is 0 and would end the learning without a word.
+                torch._foreach_mul_(gradients, limit / norm if math.isfinite(norm) else math.nan)
 
     def _check_finite(self, losses: Tensor, first: int) -> None:
-        bad = ~torch.isfinite(losses)
+        bad, what = ~torch.isfinite(losses), "loss"
         if not bad.any():
-            return
+            # The last step's gradient may not be finite although its loss is.
+            norms = torch.stack(torch._foreach_norm(list(self.parameters())))
+            if torch.isfinite(norms).all():
+                return
+            bad[-1], what = True, "gradient"
         offset = int(bad.any(1).nonzero()[0])
         sigma = self.training_draws(first + offset)[1][bad[offset]]
         raise DivergedError(
-            f"the loss is not finite at step {first + offset}, at sigma {float(sigma.min()):.4g} "
+            f"the {what} is not finite at step {first + offset}, at sigma {float(sigma.min()):.4g} "
             f"to {float(sigma.max()):.4g} ({len(sigma)} of {losses.shape[1]} samples); the last "
             "good checkpoint is kept; try a smaller optimizer.lr or another weighting"
         )
@@ -250,5 +255,5 @@ class Diffusion(L.LightningModule, ABC):
             start, stop: the samples' numbers; each depends on its own alone.
             watch: called with i and the state y at each node.
         """
-        noise = SamplingNoise(randomness, start, stop, self.data.shape, len(nodes) - 1)
+        noise = SamplingNoise(randomness, start, stop, self.data.shape, len(nodes) - 1, self.device)
         return sampler(self.denoiser, nodes, self.data.start_law, noise, watch)

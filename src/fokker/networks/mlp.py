@@ -6,6 +6,9 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+# Of the embedding of c_noise; a narrow one keeps it cheap beside the hidden layers.
+EMBEDDING = 64
+
 
 @final
 class MLP(nn.Module):
@@ -31,7 +34,7 @@ class MLP(nn.Module):
         shape: tuple[int, ...],
         c_noise_range: tuple[float, float],
         width: int = 256,
-        depth: int = 4,
+        depth: int = 3,
         num_frequencies: int = 16,
     ) -> None:
         super().__init__()
@@ -44,7 +47,7 @@ class MLP(nn.Module):
         self.register_buffer(
             "_frequencies", math.pi * torch.arange(1.0, num_frequencies + 1), persistent=False
         )
-        self.embed = nn.Sequential(nn.Linear(2 * num_frequencies, width), nn.SiLU())
+        self.embed = nn.Sequential(nn.Linear(2 * num_frequencies, EMBEDDING), nn.SiLU())
         self.first = nn.Linear(numbers, width)
         self.blocks = nn.ModuleList(Block(width) for _ in range(depth))
         self.last = nn.Linear(width, numbers)
@@ -82,7 +85,7 @@ class Block(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.inner = nn.Linear(width, width)
-        self.condition = nn.Linear(width, width)
+        self.condition = nn.Linear(EMBEDDING, width)
         self.outer = nn.Linear(width, width)
 
     def forward(self, hidden: Tensor, embedding: Tensor) -> Tensor:

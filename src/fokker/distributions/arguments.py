@@ -1,0 +1,90 @@
+"""What every distribution asks of its parameters, points and noise levels."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+Numbers = float | Sequence[float] | Tensor
+
+
+def as_vector(name: str, value: Numbers, dim: int | None = None) -> Tensor:
+    """A float or a sequence as finite float64 of shape (d,).
+
+    Args:
+        name: of the parameter, for the message.
+        value: one number for all coordinates, or one a coordinate.
+        dim: d; None: as many as `value` has.
+
+    Raises:
+        ValueError: not a number or a sequence of `dim` numbers, or NaN or infinite values.
+    """
+    vector = torch.as_tensor(value, dtype=torch.float64).detach().clone()
+    if vector.ndim == 0:
+        vector = vector.expand(1 if dim is None else dim).clone()
+    if vector.ndim != 1 or len(vector) == 0:
+        raise ValueError(
+            f"{name} must be a number or a sequence of numbers, got shape {tuple(vector.shape)}"
+        )
+    if dim is not None and len(vector) != dim:
+        raise ValueError(f"{name} must be one number or {dim} numbers, got {len(vector)}")
+    if not bool(vector.isfinite().all()):
+        raise ValueError(f"{name} must be finite, got {vector.tolist()}")
+    return vector
+
+
+def common_dim(first: Numbers, second: Numbers) -> int:
+    """How many coordinates two parameters speak of, when either may be one number for all."""
+    return max(torch.as_tensor(first).numel(), torch.as_tensor(second).numel(), 1)
+
+
+def as_positive(name: str, value: float, allow_zero: bool = False) -> float:
+    """A finite number above 0, or at least 0.
+
+    Raises:
+        ValueError: it is not.
+    """
+    number = float(value)
+    good = 0 <= number < float("inf") if allow_zero else 0 < number < float("inf")
+    if not good:
+        rule = "finite and not negative" if allow_zero else "positive and finite"
+        raise ValueError(f"{name} must be {rule}, got {number:g}")
+    return number
+
+
+def as_points(x: Tensor, dim: int) -> Tensor:
+    """Points of shape (n, dim) as float64; where dim is 1, (n,) will do.
+
+    Raises:
+        ValueError: another shape.
+    """
+    if dim == 1 and x.ndim == 1:
+        x = x[:, None]
+    if x.ndim != 2 or x.shape[1] != dim:
+        raise ValueError(f"x must have shape (n, {dim}), got {tuple(x.shape)}")
+    return x.to(torch.float64)
+
+
+def as_sigma(sigma: float | Tensor, count: int, allow_zero: bool = False) -> Tensor:
+    """Noise levels as float64 of shape (count,).
+
+    Raises:
+        ValueError: negative, not finite, zero where that has no meaning, or another shape.
+    """
+    levels = torch.as_tensor(sigma, dtype=torch.float64)
+    if levels.ndim > 1 or (levels.ndim == 1 and len(levels) not in (1, count)):
+        raise ValueError(
+            f"sigma must be a number or have shape ({count},), got {tuple(levels.shape)}"
+        )
+    good = ((levels >= 0) if allow_zero else (levels > 0)) & levels.isfinite()
+    if not bool(good.all()):
+        rule = "finite and not negative" if allow_zero else "positive and finite"
+        raise ValueError(f"sigma must be {rule}, got {levels[~good].flatten()[0].item():g}")
+    return levels.expand(count)
+
+
+def row_blocks(rows: int, row_size: int, block_size: int = 1 << 20) -> Iterator[slice]:
+    """Cut `rows` so that a block of intermediate values holds about `block_size` numbers."""
+    step = max(1, block_size // max(1, row_size))
+    for start in range(0, max(rows, 1), step):
+        yield slice(start, min(rows, start + step))

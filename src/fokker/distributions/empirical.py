@@ -1,0 +1,196 @@
+"""A finite data set as a law."""
+
+import math
+from collections.abc import Iterator
+from typing import final
+
+import torch
+from torch import Tensor
+
+from fokker.distributions.arguments import as_points, as_positive, as_sigma, row_blocks
+from fokker.distributions.base import Distribution, Estimate
+from fokker.distributions.interval import normal_cdf
+from fokker.distributions.inversion import as_probabilities, invert
+from fokker.distributions.quadrature import integrate, lattice_bells
+
+QUERIES = 512
+BLOCK = 512
+
+
+@final
+class Empirical(Distribution):
+    """`p = 1/N sum_i delta(x - x_i)`: what a network that knows its training set by heart returns.
+
+    `D = sum_i r_i x_i`, `r = softmax(-|x - x_i|^2 / 2 sigma^2)`. |x|^2 is common to all points and
+    falls out; the rest is computed from the mean of the data, so that it does not cancel. Memory is
+    that of the points and of one block of 512 queries by `block_size` points.
+
+    Args:
+        points: (N, d), or (N,) in one dimension; kept in their own dtype where it is a float.
+        block_size: how many points at a time.
+
+    Raises:
+        ValueError: another shape, no points, NaN or infinite values, or block_size below 1.
+    """
+
+    def __init__(self, points: Tensor, block_size: int = BLOCK) -> None:
+        if points.ndim == 1:
+            points = points[:, None]
+        if points.ndim != 2 or points.numel() == 0:
+            raise ValueError(
+                f"points must have shape (N, d) with N and d above 0, got {tuple(points.shape)}"
+            )
+        if not points.is_floating_point():
+            points = points.to(torch.float64)
+        blocks = row_blocks(*points.shape)
+        bad = sum(int((~points[rows].isfinite()).any(dim=1).sum()) for rows in blocks)
+        if bad:
+            raise ValueError(f"points must be finite, got NaN or infinite values in {bad} rows")
+        if block_size < 1:
+            raise ValueError(f"block_size must be at least 1, got {block_size}")
+        self.points = points.detach().clone()
+        self._block_size = int(block_size)
+        count, dim = points.shape
+        mean = torch.zeros(dim, dtype=torch.float64)
+        for rows in row_blocks(count, dim):
+            mean += self.points[rows].to(torch.float64).sum(dim=0) / count
+        variance = torch.zeros(dim, dtype=torch.float64)
+        norms = []
+        for rows in row_blocks(count, dim):
+            squares = (self.points[rows].to(torch.float64) - mean) ** 2
+            variance += squares.sum(dim=0) / count
+            norms.append(squares.sum(dim=1))
+        self._half_norms = torch.cat(norms) / 2
+        super().__init__(mean, variance)
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """n of the points, with replacement."""
+        index = torch.randint(len(self.points), (n,), generator=generator)
+        return self.points[index].to(torch.float64)
+
+    def log_prob(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
+        x = as_points(x, self.dim)
+        sigma = as_sigma(sigma, len(x), allow_zero=True)
+        if bool((sigma == 0).any()):
+            raise ValueError("a finite set of points has no density: sigma must be positive, got 0")
+        y = x - self.mean
+        sums = [self._softmax(y[q], sigma[q])[:2] for q in _queries(len(x))]
+        norm = torch.cat([(top + total.log())[:, 0] for top, total in sums])
+        normal = self.dim * (math.log(2 * math.pi) / 2 + sigma.log())
+        return norm - (y**2).sum(dim=1) / (2 * sigma**2) - normal - math.log(len(self.points))
+
+    def score(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        x = as_points(x, self.dim)
+        sigma = as_sigma(sigma, len(x))
+        return (self.denoise(x, sigma) - x) / sigma[:, None] ** 2
+
+    def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        x = as_points(x, self.dim)
+        sigma = as_sigma(sigma, len(x))
+        y = x - self.mean
+        return self.mean + torch.cat([self._softmax(y[q], sigma[q])[2] for q in _queries(len(x))])
+
+    def posterior_variance(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        x = as_points(x, self.dim)
+        sigma = as_sigma(sigma, len(x))
+        y = x - self.mean
+        return torch.cat([self._spread(y[q], sigma[q]) for q in _queries(len(x))])
+
+    def mmse(
+        self, sigma: float, generator: torch.Generator | None = None, num_samples: int = 16_384
+    ) -> Estimate:
+        """`E tr Var(x0 | x0 + sigma n)`: quadrature in one dimension, else Monte Carlo over
+        num_samples points, each of which is compared with all N."""
+        sigma = as_positive("sigma", sigma)
+        if self.dim > 1:
+            return super().mmse(sigma, generator, num_samples)
+        return Estimate(
+            integrate(
+                lambda x: self.log_prob(x, sigma).exp() * self.posterior_variance(x, sigma),
+                lattice_bells(self.points[:, 0].to(torch.float64), sigma),
+            )
+        )
+
+    def cdf(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
+        if self.dim > 1:
+            return super().cdf(x, sigma)
+        x = as_points(x, 1)[:, 0]
+        sigma = as_sigma(sigma, len(x), allow_zero=True)
+        ordered = self.points[:, 0].to(torch.float64).sort().values
+        sharp = torch.searchsorted(ordered, x.contiguous(), right=True) / len(ordered)
+        smooth = self._tails(x, torch.where(sigma == 0, 1.0, sigma))[0]
+        return torch.where(sigma == 0, sharp.to(torch.float64), smooth)
+
+    def quantile(self, u: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
+        """The smallest x with `cdf(x, sigma) >= u`."""
+        if self.dim > 1:
+            return super().quantile(u, sigma)
+        u = as_probabilities(u)
+        sigma = as_sigma(sigma, len(u), allow_zero=True)
+        ordered = self.points[:, 0].to(torch.float64).sort().values
+        shares = torch.arange(1, len(ordered) + 1, dtype=torch.float64) / len(ordered)
+        sharp = ordered[torch.searchsorted(shares, u.contiguous()).clamp(max=len(ordered) - 1)]
+        if not bool((sigma > 0).any()):
+            return sharp
+        level = torch.where(sigma == 0, 1.0, sigma)
+        margin = 40 * float(level.max())
+        smooth = invert(
+            u,
+            lambda x: self._tails(x, level),
+            lambda x: self.log_prob(x, level).exp(),
+            float(ordered[0]) - margin,
+            float(ordered[-1]) + margin,
+        )
+        return torch.where(sigma == 0, sharp, smooth)
+
+    def _data(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Blocks of the centred points (b, d) and of half their squared norms (b,)."""
+        for start in range(0, len(self.points), self._block_size):
+            rows = slice(start, start + self._block_size)
+            yield self.points[rows].to(torch.float64) - self.mean, self._half_norms[rows]
+
+    def _softmax(self, y: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """For the logits `l_i = (y.p_i - |p_i|^2/2) / sigma^2`: the largest, (n, 1), `sum_i exp(l_i
+        - largest)`, (n, 1), and `sum_i r_i p_i`, (n, d).
+
+        One pass over the data: what is summed so far is rescaled whenever the largest logit rises.
+        """
+        precision = (1 / sigma**2)[:, None]
+        best = y.new_full((len(y), 1), -math.inf)
+        total = y.new_zeros(len(y), 1)
+        pulled = torch.zeros_like(y)
+        for points, half_norms in self._data():
+            logits = (y @ points.T - half_norms) * precision
+            top = torch.maximum(best, logits.amax(dim=1, keepdim=True))
+            mass = (logits - top).exp()
+            kept = (best - top).exp()
+            total = total * kept + mass.sum(dim=1, keepdim=True)
+            pulled = pulled * kept + mass @ points
+            best = top
+        return best, total, pulled / total
+
+    def _spread(self, y: Tensor, sigma: Tensor) -> Tensor:
+        """`sum_i r_i |p_i - D|^2`, (n,)."""
+        precision = (1 / sigma**2)[:, None]
+        top, total, mean = self._softmax(y, sigma)
+        half_square = (mean**2).sum(dim=1, keepdim=True) / 2
+        spread = torch.zeros_like(sigma)
+        for points, half_norms in self._data():
+            mass = ((y @ points.T - half_norms) * precision - top).exp()
+            distance = 2 * (half_norms + half_square - mean @ points.T)
+            spread = spread + (mass * distance.clamp(min=0.0)).sum(dim=1)
+        return spread / total[:, 0]
+
+    def _tails(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """`P(x0 + sigma n <= x)` and `P(x0 + sigma n > x)` in one dimension."""
+        below, above = [], []
+        points = self.points[:, 0].to(torch.float64)
+        for rows in row_blocks(len(x), len(points)):
+            z = (x[rows, None] - points) / sigma[rows, None]
+            below.append(normal_cdf(z).mean(dim=1))
+            above.append(normal_cdf(-z).mean(dim=1))
+        return torch.cat(below), torch.cat(above)
+
+
+def _queries(count: int) -> Iterator[slice]:
+    return row_blocks(count, 1, QUERIES)
