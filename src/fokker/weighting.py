@@ -34,6 +34,10 @@ class Weighting(ABC):
         """What is minimised, from `loss = lambda |D - x0|^2 / d` of each sample, (n,)."""
         return loss
 
+    def effective_share(self, noise: TrainingNoise) -> float:
+        """The share of the training noise that counts; small where few draws carry the loss."""
+        return 1.0
+
 
 def _positive(key: str, value: float) -> float:
     if not value > 0:
@@ -215,7 +219,6 @@ class ELBO(Weighting):
         return weights[_nearest(sigma, noise.levels)]
 
     def effective_share(self, noise: TrainingNoise) -> float:
-        """As `Likelihood.effective_share`."""
         return self._continuous.effective_share(noise)
 
 
@@ -243,6 +246,9 @@ class Learned(nn.Module, Weighting):
 
     def __call__(self, sigma: Tensor, noise: TrainingNoise) -> Tensor:
         return self._base(sigma, noise)
+
+    def effective_share(self, noise: TrainingNoise) -> float:
+        return self._base.effective_share(noise)
 
     def objective(self, loss: Tensor, sigma: Tensor) -> Tensor:
         # ln(sigma)/4 lies in -2 to 2 for every noise level in use.

@@ -186,7 +186,10 @@ def _draw(
     name = str(experiment.facts.get("formulation", "denoiser"))
     save(loss_per_sigma({name: errors.numpy()}, SIGMAS.numpy()), folder / "loss_per_sigma")
     save(samples_beside_data(own.points.numpy(), reference.numpy(), shape), folder / "samples")
-    save(trajectory(own.states.numpy(), own.sigmas.numpy(), shape), folder / "trajectory")
+    save(
+        trajectory(own.states.numpy(), own.sigmas.numpy(), shape, "data units"),
+        folder / "trajectory",
+    )
 
 
 def load_model(model: Diffusion, checkpoint: Path, weights: str = "ema") -> Diffusion:

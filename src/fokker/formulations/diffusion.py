@@ -21,7 +21,7 @@ from fokker.optimizers import Schedule
 from fokker.preconditioning import Preconditioning
 from fokker.randomness import Randomness, SamplingNoise
 from fokker.samplers import Sampler
-from fokker.weighting import ELBO, Likelihood, Weighting
+from fokker.weighting import Weighting
 
 
 class DivergedError(RuntimeError):
@@ -73,14 +73,13 @@ class Diffusion(L.LightningModule, ABC):
         self._warn_of_rare_noise()
 
     def _warn_of_rare_noise(self) -> None:
-        if isinstance(self.weighting, (Likelihood, ELBO)):
-            share = self.weighting.effective_share(self.noise_levels)
-            if share < 0.05:
-                warnings.warn(
-                    f"only {share:.1%} of the training noise counts under this weighting, an "
-                    "integral over the SDE's time; choose noise_levels=log_uniform or uniform_time",
-                    stacklevel=3,
-                )
+        share = self.weighting.effective_share(self.noise_levels)
+        if share < 0.05:
+            warnings.warn(
+                f"only {share:.1%} of the training noise counts under this weighting, an integral "
+                "over the SDE's time; choose noise_levels=log_uniform or uniform_time",
+                stacklevel=3,
+            )
 
     # ---- the loss ------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """What an SDE is: a signal scale s(t) and a noise level sigma(t)."""
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
@@ -23,9 +24,8 @@ class SDE(ABC):
         sigma_min: lowest sampling noise, in units of the standardised data.
         sigma_max: highest noise.
         train_sigma_min: lowest training noise; null: `sigma_min`.
-        sigma_limit: the noise that this SDE never passes.
     Raises:
-        ValueError: if the range is not `0 < sigma_min < sigma_max <= sigma_limit`.
+        ValueError: if the range is not `0 < sigma_min < sigma_max < inf`.
     """
 
     def __init__(
@@ -33,18 +33,14 @@ class SDE(ABC):
         sigma_min: float,
         sigma_max: float,
         train_sigma_min: float | None = None,
-        sigma_limit: float = float("inf"),
     ) -> None:
         if not 0 < sigma_min < sigma_max:
             raise ValueError(
                 "sde.sigma_min must be positive and below sde.sigma_max="
                 f"{sigma_max:g}, got {sigma_min:g}"
             )
-        if not sigma_max <= sigma_limit:
-            raise ValueError(
-                f"sde.sigma_max must be at most {sigma_limit:g} for {type(self).__name__}, "
-                f"got {sigma_max:g}"
-            )
+        if not math.isfinite(sigma_max):
+            raise ValueError(f"sde.sigma_max must be finite, got {sigma_max:g}; EDM's is 80")
         self.sigma_min = float(sigma_min)
         self.sigma_max = float(sigma_max)
         self.train_sigma_min = min(self.sigma_min, train_sigma_min or self.sigma_min)
