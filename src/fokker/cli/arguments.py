@@ -10,6 +10,7 @@ from torch import Tensor
 UNIONS = (Union, UnionType)
 LISTS = (Sequence, list, tuple)
 WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+PLURALS = {int: "whole numbers", float: "numbers", str: "texts"}
 
 
 def fits(value: Any, kind: Any) -> bool:
@@ -28,38 +29,42 @@ def fits(value: Any, kind: Any) -> bool:
         kinds = [inner[0]] * len(value) if several else inner
         return len(value) == len(kinds) and all(map(fits, value, kinds))
     if kind is float:
-        return type(value) in (int, float) and value == value
+        return type(value) in (int, float) and value == value  # NaN is no number.
     if kind in (int, bool, str, NoneType):
         return type(value) is kind
-    if _is_part(kind):
-        return isinstance(value, dict) and "_target_" in value
-    return True
+    return not _is_built(kind) or (isinstance(value, dict) and "_target_" in value)
 
 
-def _is_part(kind: Any) -> bool:
-    """Whether values of a type are objects that have a node of their own."""
+def _is_built(kind: Any) -> bool:
+    """Whether values of a type are objects, with a node of their own."""
     return kind is Tensor or inspect.isabstract(kind) or get_origin(kind) is Callable
 
 
 def words(kind: Any) -> str:
-    """A type for a message."""
+    """A type, for a message."""
+    names = list(dict.fromkeys(_names(kind)))
+    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _names(kind: Any) -> list[str]:
+    """What a value of a type may be, in words."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin in UNIONS:
-        return " or ".join(dict.fromkeys(words(option) for option in inner if option is not Tensor))
+        return [name for option in inner if option is not Tensor for name in _names(option)]
     if origin is Literal:
-        return " or ".join(map(str, inner))
+        return [str(option) for option in inner]
     if origin in LISTS:
-        number = f" of {len(inner)}" if origin is tuple and inner[1:] != (...,) else ""
-        return f"a list{number}, each {words(inner[0])}"
+        number = f"{len(inner)} " if origin is tuple and inner[1:] != (...,) else ""
+        return [f"a list of {number}{PLURALS.get(inner[0], 'values')}"]
     if kind is NoneType:
-        return "null"
-    is_part = _is_part(kind)
-    return WORDS.get(kind, "a node with a _target_" if is_part else getattr(kind, "__name__", "?"))
+        return ["null"]
+    other = "a node with a _target_" if _is_built(kind) else str(getattr(kind, "__name__", kind))
+    return [WORDS.get(kind, other)]
 
 
 def shown(value: Any) -> str:
     """A value as it is written in a configuration."""
-    return {True: "true", False: "false"}[value] if value in (True, False) else str(value)
+    return "null" if value is None else str(value).lower() if value in (True, False) else str(value)
 
 
 def check_arguments(
@@ -68,17 +73,42 @@ def check_arguments(
     keys: Mapping[str, str],
     parts: Sequence[Callable[..., Any]] = (),
 ) -> None:
-    """Check names and types of arguments against the target's own.
+    """Check the names and types of arguments against those of the target.
 
     Args:
         target: a class or function.
         arguments: plain values by name.
         keys: where each of them was set, for messages.
-        parts: what a target with `**parameters` hands these on to.
+        parts: to what a target with `**parameters` hands these on.
     Raises:
         ValueError: for a name that is not taken, or a value of another type.
     """
-    taken = _parameters(target)
-    if None in taken.values():
-        pass
-    raise NotImplementedError
+    taken, takes_all = _parameters(target)
+    if takes_all:
+        for part in parts:
+            others, takes_all = _parameters(part)
+            taken = {**others, **taken}
+    for name, value in arguments.items():
+        if name not in taken and not takes_all:
+            raise ValueError(
+                f"{keys[name]} is not taken by {target.__name__}; choose one of {', '.join(taken)}"
+            )
+        kind = taken.get(name, Any)
+        # What takes nothing but null says itself why.
+        if kind is not NoneType and not fits(value, kind):
+            raise ValueError(f"{keys[name]} must be {words(kind)}, got {shown(value)}")
+
+
+def _parameters(target: Callable[..., Any]) -> tuple[dict[str, Any], bool]:
+    """The types of a target's parameters by name, and whether it takes any others."""
+    try:
+        parameters = inspect.signature(target).parameters.values()
+    except ValueError:  # Written in C.
+        return {}, True
+    try:
+        types = get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    except (NameError, TypeError):  # Annotations that only a type checker can read.
+        types = {}
+    fixed = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    named = {p.name: types.get(p.name, Any) for p in parameters if p.kind not in fixed}
+    return named, any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Literal, final
 
 import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from fokker.cli.arguments import fits, shown
 from fokker.cli.compose import option
 from fokker.cli.instantiate import Builder
 from fokker.data import DataModule
@@ -22,7 +23,25 @@ from fokker.formulations import Diffusion
 from fokker.grids import Grid
 from fokker.samplers import Sampler
 
-TASKS = ("run", "plan")
+#: What must hold of keys that are no part's arguments, and how it is said.
+KEYS: Mapping[str, tuple[Any, str]] = {
+    "task": (Literal["run", "plan"], "run or plan"),
+    "checkpoint": (str | None, "a path or null"),
+    "init_from": (str | None, "a path or null"),
+    "retrain": (bool, "true or false"),
+    "allow_targets": (list[str], "a list of packages, such as [my_package]"),
+    "output_dir": (str, "a path"),
+    "seed": (int, "a whole number"),
+    "trainer.accelerator": (Literal["auto", "cpu", "gpu"], "auto, cpu or gpu"),
+    "trainer.max_steps": (int, "a whole number"),
+    "evaluation.num_samples": (int, "a whole number"),
+    "evaluation.num_steps": (list[int], "a list of whole numbers, such as [5,10]"),
+    "evaluation.samplers": (
+        list[str | dict[str, dict[str, Any]]],
+        "a list, such as [heun,{ddim: {eta: 0.5}}]",
+    ),
+    "evaluation.weights": (str, "text"),
+}
 
 
 @final
@@ -67,6 +86,10 @@ def build_model(config: DictConfig, data: DataModule, build: Builder) -> Diffusi
     }
     make = build(config.formulation, "formulation", _partial_=True)
     model: Diffusion = make(data=data, seed=config.seed, **parts)
+    try:
+        model.configure_optimizers()
+    except ValueError as error:  # Torch's own checks, which come at the start of the training.
+        raise ValueError(f"optimizer.optimizer cannot be made: {error}") from error
     return model
 
 
@@ -112,6 +135,22 @@ def _samplings(
     return samplings
 
 
+def _check_keys(config: DictConfig) -> None:
+    for key, (kind, rule) in KEYS.items():
+        value = OmegaConf.select(config, key)
+        plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+        if not fits(plain, kind):
+            raise ValueError(f"{key} must be {rule}, got {shown(plain)}")
+    for key in ("evaluation.num_samples", "trainer.max_steps"):
+        if OmegaConf.select(config, key) < 1:
+            raise ValueError(f"{key} must be at least 1, got {OmegaConf.select(config, key)}")
+    for key, one in (("devices", (1, "1", "auto")), ("num_nodes", (1,))):
+        if config.trainer.get(key, 1) not in one:
+            raise ValueError(
+                f"trainer.{key} must be 1, got {shown(config.trainer[key])}; a run is one process"
+            )
+
+
 def build_experiment(config: DictConfig, choices: Choices) -> Experiment:
     """A checked experiment, before anything is written or trained.
 
@@ -119,22 +158,17 @@ def build_experiment(config: DictConfig, choices: Choices) -> Experiment:
         ValueError: if something in the configuration cannot be.
     """
     config = copy.deepcopy(config)
-    if config.task not in TASKS:
-        raise ValueError(f"task must be one of {', '.join(TASKS)}, got {config.task}")
-    if config.evaluation.num_samples < 1:
-        raise ValueError(
-            f"evaluation.num_samples must be at least 1, got {config.evaluation.num_samples}"
-        )
-    if config.trainer.max_steps < 1:
-        raise ValueError(f"trainer.max_steps must be at least 1, got {config.trainer.max_steps}")
-    if config.trainer.devices not in (1, "1", "auto"):
-        raise ValueError(
-            f"trainer.devices must be 1, got {config.trainer.devices}; a run is one process"
-        )
+    _check_keys(config)
+    if "sde" not in config.sampler:
+        # Not in the sampler's file: `+sde@sampler.sde=edm` would be merged into the other SDE.
+        with open_dict(config):
+            config.sampler.sde = "${sde}"
     device = find_device(config.trainer.accelerator)
     build = Builder(config.allow_targets)
     data = build_data(config, build)
     model = build_model(config, data, build)
+    # Of what is trained: a sampler of the user's own does not make another model.
+    source = source_of(build.own_classes)
     model.weights(config.evaluation.weights)
     samplings = _samplings(config, choices, model, build)
     init = ""
@@ -143,12 +177,13 @@ def build_experiment(config: DictConfig, choices: Choices) -> Experiment:
         model.ema.follow(model.denoiser)
         init = weights_digest(dict(model.denoiser.named_parameters()))
     plain: Any = OmegaConf.to_container(config, resolve=True)
-    key = model_key(training_config(plain), data.content, source_of(build.own_classes), init)
+    key = model_key(training_config(plain), data.content, source, init)
     name = f"{choices.options['formulation']}-{choices.options['data']}-{key}"
     checkpoint = None
     if config.checkpoint is not None:
         checkpoint = find_checkpoint(Path(config.checkpoint))
         _check_same(checkpoint, name, plain)
+        load_checkpoint(checkpoint, model)
     return Experiment(
         model=model,
         folder=ModelFolder(Path(config.output_dir) / "models" / name),
@@ -206,7 +241,8 @@ def _check_same(checkpoint: Path, name: str, config: Mapping[str, Any]) -> None:
     raise ValueError(
         f"checkpoint={checkpoint} was trained with another configuration: "
         f"{', '.join(differing) or 'other data, classes or initial weights'}; take these overrides "
-        "away, or train a model of their own without checkpoint="
+        "away, or train a model of its own without checkpoint= (sampling alone goes along another SDE by "
+        "+sde@sampler.sde=edm)"
     )
 
 

@@ -1,5 +1,6 @@
 """Finding the configuration and composing it."""
 
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,10 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 # What a run of a checkpoint does not take over from the run that trained it.
-NOT_INHERITED = ("task", "checkpoint", "retrain", "output_dir", "logger", "evaluation", "hydra")
+# Not allow_targets: a folder from elsewhere must not choose what is imported.
+NOT_INHERITED = {
+    *("task", "checkpoint", "retrain", "output_dir", "logger", "evaluation", "hydra"),
+    "allow_targets",
+}
 
 
 def config_dir() -> Path:
@@ -33,10 +40,18 @@ def register_resolvers() -> None:
 
 @contextmanager
 def composed(overrides: Sequence[str]) -> Iterator[DictConfig]:
-    """The configuration with hydra's own node, as the command line would compose it."""
+    """The configuration with hydra's own node, as the command line would compose it.
+
+    Raises:
+        ValueError: if it cannot be composed, with hydra's message.
+    """
     register_resolvers()
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
-        yield compose("config", overrides=list(overrides), return_hydra_config=True)
+        try:
+            config = compose("config", overrides=list(overrides), return_hydra_config=True)
+        except HydraException as error:
+            raise ValueError(str(error)) from error
+        yield config
 
 
 def override_key(override: str) -> str:
@@ -61,15 +76,25 @@ def with_inherited(overrides: Sequence[str]) -> list[str]:
     from fokker.experiment.files import read_json
     from fokker.experiment.models import find_checkpoint
 
-    trained: list[str] = read_json(find_checkpoint(Path(path)).parent / "model.json").get(
-        "overrides", []
-    )
-    inherited = [
-        o
-        for o in trained
-        if override_key(o) not in given and override_key(o).split(".")[0] not in NOT_INHERITED
-    ]
+    file = find_checkpoint(Path(path)).parent / "model.json"
+    try:
+        # By hydra's parser, which takes no flag for an override and sees through spaces.
+        trained = OverridesParser.create().parse_overrides(read_json(file).get("overrides", []))
+    except HydraException as error:
+        raise ValueError(f"{file} does not hold overrides: {error}") from error
+    inherited = []
+    for override in trained:
+        key = override.get_key_element().lstrip("+~")
+        # Who gives sampler=ddim does not want another sampler's sampler.alpha.
+        is_replaced = key in given or _group(key) in given
+        if not is_replaced and _group(override.key_or_group) not in NOT_INHERITED:
+            inherited.append(str(override.input_line))
     return [*inherited, *overrides]
+
+
+def _group(key: str) -> str:
+    """The first part of a key or group."""
+    return re.split(r"[./]", key)[0]
 
 
 def option(sources: Sequence[Any], group: str, name: str) -> DictConfig:

@@ -1,12 +1,16 @@
 """The one way from configuration to objects, by an allow-list of targets."""
 
 import inspect
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, final
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
+
+from fokker.cli.arguments import check_arguments
 
 ALLOWED = ("fokker", "torch.nn", "torch.optim", "lightning", "torchmetrics")
 #: Functions that may be a target; everything else must be a class.
@@ -17,16 +21,56 @@ def _begins_with(name: str, prefix: str) -> bool:
     return f"{name}.".startswith(f"{prefix}.")
 
 
-def _targets(node: Any, key: str) -> Iterator[tuple[str, str]]:
-    """(key, target) of a node and all that is inside it."""
-    if isinstance(node, dict):
-        if "_target_" in node:
-            yield f"{key}._target_", str(node["_target_"])
-        for name, value in node.items():
-            yield from _targets(value, f"{key}.{name}")
-    elif isinstance(node, list):
-        for index, value in enumerate(node):
-            yield from _targets(value, f"{key}[{index}]")
+@final
+@dataclass(frozen=True)
+class _Node:
+    """A node with a `_target_`: where it stands, what it gives, and where each value was set."""
+
+    key: str
+    plain: dict[str, Any]
+    keys: dict[str, str]
+
+    @property
+    def target(self) -> str:
+        return str(self.plain["_target_"])
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """All that is not for hydra."""
+        return {k: v for k, v in self.plain.items() if not (k.startswith("_") and k.endswith("_"))}
+
+    @property
+    def parts(self) -> list[str]:
+        """Targets that are handed on uncalled."""
+        inside = (value for value in self.plain.values() if isinstance(value, dict))
+        return [str(node["_target_"]) for node in inside if node.get("_partial_")]
+
+
+def _nodes(plain: Any, raw: Any, key: str) -> Iterator[_Node]:
+    """A node and all that are inside it.
+
+    Args:
+        plain: resolved.
+        raw: the same before it was resolved: a value `${sde}` was set at `sde`.
+        key: where it stands.
+    """
+    if isinstance(plain, dict):
+        named = raw if isinstance(raw, dict) else {}
+        keys = {name: _place(named.get(name), f"{key}.{name}") for name in plain}
+        if "_target_" in plain:
+            yield _Node(key, plain, keys)
+        for name, value in plain.items():
+            yield from _nodes(value, named.get(name), keys[name])
+    elif isinstance(plain, list):
+        listed = raw if isinstance(raw, list) else [None] * len(plain)
+        for index, (value, before) in enumerate(zip(plain, listed)):
+            yield from _nodes(value, before, _place(before, f"{key}[{index}]"))
+
+
+def _place(raw: Any, key: str) -> str:
+    """Where a value was set: elsewhere for `${elsewhere}`."""
+    is_link = isinstance(raw, str) and raw.startswith("${") and raw.endswith("}")
+    return raw[2:-1] if is_link and raw[2:-1].replace(".", "").isidentifier() else key
 
 
 @final
@@ -50,10 +94,10 @@ class Builder:
                     f"allow_targets must list names of packages, such as my_package, got {name!r}"
                 )
         self._own = tuple(allow)
-        #: Classes of the user's that were built, for the model's identity.
-        self.own_classes: list[type] = []
+        #: Classes and functions of the user's that were built, for the model's identity.
+        self.own_classes: list[Any] = []
 
-    def __call__(self, node: DictConfig | ListConfig, key: str, **changes: Any) -> Any:
+    def __call__(self, node: DictConfig, key: str, **changes: Any) -> Any:
         """The object that a node describes.
 
         Args:
@@ -63,18 +107,22 @@ class Builder:
         Raises:
             ValueError: for a target that is not allowed, or what the class itself refuses.
         """
-        plain = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
-        for place, target in _targets(plain, key):
-            self._check(place, target)
-        if isinstance(plain, dict):
-            plain.update(changes)
+        if not isinstance(node, DictConfig) or "_target_" not in node:
+            raise ValueError(f"{key} must be a node with a _target_, got {node}")
+        plain: Any = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+        nodes = list(_nodes(plain, OmegaConf.to_container(node), key))
+        found = {n.target: self._check(f"{n.key}._target_", n.target) for n in nodes}
+        for n in nodes:
+            parts = [found[part] for part in n.parts]
+            check_arguments(found[n.target], n.arguments, n.keys, parts)
         try:
-            return instantiate(plain, _convert_="all")
+            return instantiate({**plain, **changes}, _convert_="all")
         except InstantiationException as error:
             cause = error.__cause__ or error
-            raise ValueError(_sentence(cause, key)) from cause
+            raise ValueError(_sentence(cause, key, nodes[0].keys)) from cause
 
-    def _check(self, key: str, target: str) -> None:
+    def _check(self, key: str, target: str) -> Callable[..., Any]:
+        """The class or function that a target leads to, if it is allowed."""
         allowed = (*ALLOWED, *self._own)
         rule = (
             f"{key} must name a class in {', '.join(allowed)}, got {target}; to use a package of "
@@ -83,20 +131,35 @@ class Builder:
         if not any(_begins_with(target, prefix) for prefix in allowed):
             raise ValueError(rule)
         try:
-            found = get_object(target)
+            found = _get_quietly(target)
         except Exception as error:  # Import errors of all kinds, a user's own among them.
-            raise ValueError(f"{key}: {target} cannot be imported: {error}") from error
+            why = " ".join(str(error).split())
+            raise ValueError(f"{key}: {target} cannot be imported: {why}") from error
         own = any(_begins_with(target, prefix) for prefix in self._own)
         is_function = target in FUNCTIONS or (own and inspect.isfunction(found))
         module = getattr(found, "__module__", None) or ""
         is_fit = inspect.isclass(found) or is_function
         if not is_fit or not any(_begins_with(module, prefix) for prefix in allowed):
             raise ValueError(f"{rule} ({target} is {module}.{getattr(found, '__name__', '')})")
-        if own and inspect.isclass(found):
+        if own:
             self.own_classes.append(found)
+        fit: Callable[..., Any] = found
+        return fit
 
 
-def _sentence(cause: BaseException, key: str) -> str:
-    if isinstance(cause, ValueError):
-        return str(cause)
-    return f"{key} cannot be built: {type(cause).__name__}: {cause}".splitlines()[0]
+def _get_quietly(target: str) -> Any:
+    """What a target leads to; what hydra logs of a failure is in the error too."""
+    log = logging.getLogger("hydra.utils")
+    log.disabled = True
+    try:
+        return get_object(target)
+    finally:
+        log.disabled = False
+
+
+def _sentence(cause: BaseException, key: str, keys: Mapping[str, str]) -> str:
+    if not isinstance(cause, ValueError):
+        return f"{key} cannot be built: {type(cause).__name__}: {cause}".splitlines()[0]
+    # A distribution says `low must be ...`, for it does not know that it stands at `data`.
+    name, _, rest = str(cause).partition(" ")
+    return f"{keys.get(name, name)} {rest}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from fokker.cli.build import Choices, build_data, build_experiment, build_model
 from fokker.cli.compose import composed, with_inherited
@@ -32,11 +33,13 @@ def run_job(
         sys.path.append(os.getcwd())
     try:
         experiment = build_experiment(config, choices)
-    except BaseException:
-        remove_empty(path)
+    except BaseException as error:
+        remove_empty(path, Path(str(config.output_dir)))
+        if isinstance(error, OmegaConfBaseException):
+            raise ValueError(f"{error.full_key}: {error.msg}") from error
         raise
     if config.task == "plan":
-        remove_empty(path)
+        remove_empty(path, Path(config.output_dir))
         say(plan(experiment))
         return None
     with threads(experiment):
@@ -50,11 +53,11 @@ def plan(experiment: Experiment) -> str:
     if experiment.checkpoint is not None:
         state = f"loaded from {experiment.checkpoint}"
     elif folder.is_complete and not experiment.retrain:
-        state = f"found, trained for {folder.steps_done} steps"
+        state = f"found: was trained for {folder.steps_done} steps"
     elif folder.steps_done and not folder.is_complete:
-        state = f"continued from step {folder.steps_done} of {max_steps}"
+        state = f"unfinished: would go on at step {folder.steps_done} of {max_steps}"
     else:
-        state = f"trained for {max_steps} steps of {model.data.batch_size} images"
+        state = f"new: would be trained for {max_steps} steps of {model.data.batch_size} images"
     parameters = sum(p.numel() for p in model.denoiser.parameters())
     lines = [
         f"model    {folder.path}",
@@ -85,12 +88,15 @@ def threads(experiment: Experiment) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def remove_empty(path: Path) -> None:
-    """Take away a run's folder, and those above it, that were made for nothing."""
+def remove_empty(path: Path, output_dir: Path) -> None:
+    """Take away a run's folder that was made for nothing, and those above it up to output_dir."""
+    path, top = path.resolve(), output_dir.resolve()
+    above = [folder for folder in path.parents if folder == top or top in folder.parents]
     with suppress(OSError):
-        path.rmdir()
-        path.parent.rmdir()
-        path.parent.parent.rmdir()
+        for folder in (path, *above):
+            if folder == Path.cwd():
+                return
+            folder.rmdir()
 
 
 def run(overrides: Sequence[str] = ()) -> Result:
