@@ -45,9 +45,7 @@ TRAINED = float(CHAIN[0]), float(CHAIN[-1])
 
 each_sde = pytest.mark.parametrize("sde", SDES.values(), ids=SDES)
 each_grid = pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
-each_smooth_grid = pytest.mark.parametrize(
-    "grid", [EDMRho, UniformTime, QuadraticTime, Geometric]
-)
+each_smooth_grid = pytest.mark.parametrize("grid", [EDMRho, UniformTime, QuadraticTime, Geometric])
 
 
 def nodes_of_iddpm() -> np.ndarray:
@@ -111,9 +109,7 @@ def test_given_ends_are_used(grid: type[Grid]) -> None:
         ({"sigma_max": 0.005}, "sigma_max"),
     ],
 )
-def test_given_ends_outside_are_refused(
-    grid: type[Grid], ends: dict[str, float], key: str
-) -> None:
+def test_given_ends_outside_are_refused(grid: type[Grid], ends: dict[str, float], key: str) -> None:
     """Outside the SDE's range, the trained one, or both."""
     with pytest.raises(ValueError, match=rf"grid\.{key} must lie in 0\.01 to 50"):
         grid(**ends)(5, EDM(), (0.01, 50.0))

@@ -241,8 +241,8 @@ def _check_same(checkpoint: Path, name: str, config: Mapping[str, Any]) -> None:
     raise ValueError(
         f"checkpoint={checkpoint} was trained with another configuration: "
         f"{', '.join(differing) or 'other data, classes or initial weights'}; take these overrides "
-        "away, or train a model of its own without checkpoint= (sampling alone goes along another SDE by "
-        "+sde@sampler.sde=edm)"
+        "away, or train a model of its own without checkpoint= (to sample along another SDE, "
+        "use +sde@sampler.sde=edm)"
     )
 
 

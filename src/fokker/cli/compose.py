@@ -14,11 +14,11 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 # What a run of a checkpoint does not take over from the run that trained it.
-# Not allow_targets: a folder from elsewhere must not choose what is imported.
-NOT_INHERITED = {
-    *("task", "checkpoint", "retrain", "output_dir", "logger", "evaluation", "hydra"),
-    "allow_targets",
-}
+NOT_INHERITED = (
+    "task", "checkpoint", "retrain", "output_dir", "logger", "evaluation", "hydra",
+    "allow_targets",  # A folder from elsewhere must not choose what is imported.
+)  # fmt: skip
+HELP = "fokker --help lists the groups, options and keys"
 
 
 def config_dir() -> Path:
@@ -50,7 +50,9 @@ def composed(overrides: Sequence[str]) -> Iterator[DictConfig]:
         try:
             config = compose("config", overrides=list(overrides), return_hydra_config=True)
         except HydraException as error:
-            raise ValueError(str(error)) from error
+            raise ValueError(f"{error}\n{HELP}") from error
+        except ValueError as error:  # Of a group that is set to null, which does not say where.
+            raise ValueError(f"{error}, in {' '.join(overrides)}\n{HELP}") from error
         yield config
 
 

@@ -10,7 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from fokker import __version__
-from fokker.cli.compose import config_dir, register_resolvers, with_inherited
+from fokker.cli.compose import composed, config_dir, register_resolvers, with_inherited
 
 
 def main() -> None:
@@ -19,14 +19,19 @@ def main() -> None:
     if arguments == ["--version"]:
         print(f"fokker {__version__}")
         return
+    overrides = [a for a in arguments if a[:1] != "-" and ("=" in a or a[:1] == "~")]
+    flags = [a for a in arguments if a not in overrides]
     try:
-        # Hydra reads sys.argv itself; a checkpoint brings the overrides it was trained with.
-        flags = [a for a in arguments if a.startswith("-") or "=" not in a]
-        overrides = with_inherited([a for a in arguments if a not in flags])
-        if len(overrides) > len(arguments) - len(flags):
-            sys.argv[1:] = [*overrides, *flags]
+        # A checkpoint brings the overrides that it was trained with.
+        overrides = with_inherited(overrides)
+        if not flags:
+            # Hydra shows the way through its own code for some mistakes; here they are a message.
+            with composed(overrides) as config:
+                str(config.hydra.run.dir)
     except ValueError as error:
         _refuse(error)
+    # Hydra reads sys.argv itself, and finds no override behind a flag that stands behind one.
+    sys.argv[1:] = [*overrides, *flags]
     register_resolvers()
     hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")(_task)()
 
