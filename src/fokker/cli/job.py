@@ -36,7 +36,8 @@ def run_job(
     except BaseException as error:
         remove_empty(path, Path(str(config.output_dir)))
         if isinstance(error, OmegaConfBaseException):
-            raise ValueError(f"{error.full_key}: {error.msg}") from error
+            key = f"{error.full_key}: " if error.full_key else ""
+            raise ValueError(f"{key}{str(error).splitlines()[0]}") from error
         raise
     if config.task == "plan":
         remove_empty(path, Path(config.output_dir))

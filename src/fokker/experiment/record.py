@@ -1,5 +1,7 @@
 """The local record of one run."""
 
+import csv
+import io
 import json
 import traceback
 from collections.abc import Mapping, Sequence
@@ -48,11 +50,13 @@ class Record:
 
     def evaluations(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """evaluations.csv: one row an evaluation."""
+        text = io.StringIO()
+        # A sampler's name may hold a comma: heun(alpha=0.5, prior=matched).
         names = list(dict.fromkeys(name for row in rows for name in row))
-        cells = [["" if row.get(n) is None else str(row[n]) for n in names] for row in rows]
-        write_text(
-            self.path / "evaluations.csv", "".join(",".join(r) + "\n" for r in [names, *cells])
-        )
+        writer = csv.DictWriter(text, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.path / "evaluations.csv", text.getvalue())
 
     def curves(self, source: Path) -> None:
         """metrics.jsonl: the training curves of the model."""

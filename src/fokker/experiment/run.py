@@ -110,7 +110,7 @@ def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print) 
     say(f"record   {path}")
     for figure in sorted((path / "figures").glob("*.png")):
         say(f"figure   {figure}")
-    return Result(metrics, samples, experiment.model, path)
+    return Result(metrics, samples, experiment.model, path.resolve())
 
 
 def _carry_out(
