@@ -116,10 +116,31 @@ def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print) 
 def _carry_out(
     experiment: Experiment, record: Record, log: Log, say: Callable[[str], None]
 ) -> tuple[dict[str, Any], Tensor]:
-    model, folder = experiment.model, experiment.folder
-    started = perf_counter()
+    model = experiment.model
+    _make_ready(experiment, record, log, say)
+    errors = denoising_errors(model)
+    rows, samples = _evaluate(experiment)
+    if len(rows) > 1:
+        say(rows_table(rows))
+    own = {k: v for k, v in rows[0].items() if k not in ("sampler", "grid", "weights", "seconds")}
+    each = {f"denoising_error@{s:.4g}": e for s, e in zip(SIGMAS.tolist(), errors.tolist())}
+    metrics = {**own, "denoising_error": float(errors.mean()), **each}
+    record.samples(samples.points.numpy())
+    record.evaluations(rows)
+    record.metrics(metrics)
+    record.note(nfe=samples.nfe, sampling_seconds=sum(row["seconds"] for row in rows))
+    _draw(experiment, samples, errors, record.path / "figures")
+    return metrics, samples.points
+
+
+def _make_ready(
+    experiment: Experiment, record: Record, log: Log, say: Callable[[str], None]
+) -> None:
+    """Give the model the weights that are evaluated, trained if need be."""
+    model, folder, started = experiment.model, experiment.folder, perf_counter()
     if experiment.checkpoint is not None:
         load_checkpoint(experiment.checkpoint, model)
+        record.curves(experiment.checkpoint.with_name("metrics.jsonl"))
         how = "loaded"
     else:
         facts = {**experiment.facts, "key": folder.path.name}
@@ -128,27 +149,29 @@ def _carry_out(
             facts, log.log, say, experiment.retrain,
         )  # fmt: skip
         record.curves(folder.curves)
-    trained = folder.record if experiment.checkpoint is None else {}
-    training_seconds = perf_counter() - started
-    say(f"model    {how}: {experiment.checkpoint or folder.path}")
-    record.note(
-        training=how, training_seconds=training_seconds, images=trained.get("images"),
-        parameters=sum(p.numel() for p in model.denoiser.parameters()),
-    )  # fmt: skip
+        record.note(images=folder.record["images"])
     if how == "found":
         for row in read_json_lines(folder.curves):
             log.log(row, row["step"])
-
+    record.note(
+        training=how,
+        training_seconds=perf_counter() - started,
+        parameters=sum(p.numel() for p in model.denoiser.parameters()),
+    )
+    say(f"model    {how}: {experiment.checkpoint or folder.path}")
     model.to(experiment.device)
     model.use(experiment.weights)
     model.eval()
-    errors = denoising_errors(model)
-    measure = SampleMetrics.of(model.data, experiment.num_samples)
+
+
+def _evaluate(experiment: Experiment) -> tuple[list[dict[str, Any]], Samples]:
+    """A row for each way to sample, and the samples of the first, the run's own."""
+    measure = SampleMetrics.of(experiment.model.data, experiment.num_samples)
     rows: list[dict[str, Any]] = []
-    own: Samples | None = None
+    kept: list[Samples] = []
     for sampling in experiment.samplings:
-        samples = draw_samples(model, sampling, experiment.num_samples, experiment.seed)
-        own = own or samples
+        samples = draw_samples(experiment.model, sampling, experiment.num_samples, experiment.seed)
+        kept = kept or [samples]
         rows.append(
             {
                 "sampler": sampling.name,
@@ -160,28 +183,14 @@ def _carry_out(
                 "seconds": samples.seconds,
             }
         )
-    if own is None:
-        raise ValueError("evaluation.samplers and evaluation.num_steps leave nothing to sample")
-    first = {k: v for k, v in rows[0].items() if k not in ("sampler", "grid", "weights", "seconds")}
-    each = {f"denoising_error@{s:.4g}": e for s, e in zip(SIGMAS.tolist(), errors.tolist())}
-    metrics = {**first, "denoising_error": float(errors.mean()), **each}
-    if len(rows) > 1:
-        say(rows_table(rows))
-    record.samples(own.points.numpy())
-    record.evaluations(rows)
-    record.metrics(metrics)
-    record.note(nfe=own.nfe, sampling_seconds=sum(row["seconds"] for row in rows))
-    _draw(model, experiment, own, errors, record.path / "figures")
-    return metrics, own.points
+    return rows, kept[0]
 
 
-def _draw(
-    model: Diffusion, experiment: Experiment, own: Samples, errors: Tensor, folder: Path
-) -> None:
+def _draw(experiment: Experiment, own: Samples, errors: Tensor, folder: Path) -> None:
     from fokker.figures import loss_per_sigma, samples_beside_data, save, trajectory
 
-    shape = model.data.shape
-    reference = model.data.held_out(len(own.points))
+    data = experiment.model.data
+    shape, reference = data.shape, data.held_out(len(own.points))
     folder.mkdir(exist_ok=True)
     name = str(experiment.facts.get("formulation", "denoiser"))
     save(loss_per_sigma({name: errors.numpy()}, SIGMAS.numpy()), folder / "loss_per_sigma")
