@@ -93,7 +93,8 @@ class IDDPM(Preconditioning):
         self.c_noise_range = (0.0, float(num_levels - 1))
 
     def coefficients(self, sigma: Tensor) -> Coefficients:
-        level = torch.bucketize(sigma, self._midpoints.to(sigma.device)).to(sigma.dtype)
+        midpoints = self._midpoints.to(sigma.device)
+        level = torch.bucketize(sigma.contiguous(), midpoints).to(sigma.dtype)
         return Coefficients(torch.ones_like(sigma), -sigma, (sigma**2 + 1).rsqrt(), level)
 
 

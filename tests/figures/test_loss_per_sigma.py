@@ -65,10 +65,10 @@ def test_many_curves_differ_without_colour() -> None:
 
 def test_gaps_and_a_vanishing_floor_leave_the_curves_readable() -> None:
     error, floor = ERROR.copy(), ERROR.copy()
-    error[3], error[4] = math.nan, math.inf
+    error[3], error[4], error[5] = math.nan, math.inf, 0
     floor[:6] = [0, 1e-300, 1e-200, 1e-100, 1e-50, 1e-20]
     axes = loss_per_sigma({"a": error}, SIGMAS, floor).axes[0]
-    assert np.isnan(axes.lines[0].get_ydata()).tolist() == [i in (3, 4) for i in range(25)]
+    assert np.isnan(axes.lines[0].get_ydata()).tolist() == [i in (3, 4, 5) for i in range(25)]
     low, high = axes.get_ylim()
     assert ERROR.min() / 200 < low < ERROR.min()
     assert ERROR.max() < high < 2 * ERROR.max()

@@ -40,9 +40,10 @@ def test_histograms_hold_all_points_on_the_same_bins() -> None:
     assert high > y.max()
 
 
-def test_far_samples_are_counted_and_their_mass_is_not_moved() -> None:
+@pytest.mark.parametrize("far", [-1e6, 1e6])
+def test_far_samples_are_counted_and_their_mass_is_not_moved(far: float) -> None:
     x, y = points(2, 1000, 1), points(3, 1000, 1)
-    x[:400] = 1e6
+    x[:400] = far
     figure = samples_beside_data(x, y, (1,))
     assert figure.legends[0].get_texts()[0].get_text().startswith("samples (400 outside)")
     axes = figure.axes[0]

@@ -72,10 +72,7 @@ class WandB:
     def open(self, folder: Path, config: Mapping[str, Any]) -> Log:
         import wandb
 
-        if "WANDB_MODE" in os.environ:
-            mode = None  # W&B reads it itself.
-        else:
-            mode = "online" if wandb.api.api_key else "offline"
+        mode = os.environ.get("WANDB_MODE") or ("online" if wandb.api.api_key else "offline")
         run = wandb.init(
             project=self._project, entity=self._entity, group=self._group, tags=self._tags,
             mode=cast(Any, mode), dir=folder, config=dict(config), name=folder.name,

@@ -227,7 +227,7 @@ class Diffusion(L.LightningModule, ABC):
         nodes = grid(num_steps, sampler.sde, self.noise_levels.range, self.levels)
         low, high = self.noise_levels.usual_range
         lowest, highest = float(nodes[-2]), float(nodes[0])
-        if lowest < low * (1 - 1e-6) or highest > high * (1 + 1e-6):
+        if lowest < low / 1.1 or highest > high * 1.1:
             warnings.warn(
                 f"the grid goes from sigma {highest:.4g} to {lowest:.4g}, and noise outside "
                 f"{low:.4g} to {high:.4g} was hardly trained; see grid.sigma_min, grid.sigma_max",
