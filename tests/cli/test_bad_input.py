@@ -1,0 +1,270 @@
+"""What cannot be is refused in one sentence, before anything is trained or written."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fokker
+from fokker.cli.main import main
+from tiny_runs import TINY
+
+pytestmark = pytest.mark.usefixtures("workdir")
+
+#: Overrides, and what the sentence has to say: the key, the rule, the value, what to do instead.
+CASES: list[tuple[str, list[str]]] = [
+    # Ranges of numbers.
+    ("sde.sigma_min=-1", ["sde.sigma_min must be positive and below", "sigma_max=80", "got -1"]),
+    ("sde.sigma_min=100", ["sde.sigma_min", "below sde.sigma_max=80", "got 100"]),
+    ("sde.sigma_min=2 sde.sigma_max=1", ["sde.sigma_min", "below sde.sigma_max=1", "got 2"]),
+    ("formulation=smld sde.sigma_min=-1", ["sigma_min must be positive", "got -1"]),
+    ("sampler.num_steps=0", ["sampler.num_steps must be at least 1, got 0"]),
+    ("sampler.num_steps=-1", ["sampler.num_steps must be at least 1, got -1"]),
+    ("evaluation.num_steps=[0]", ["num_steps must be at least 1, got 0"]),
+    ("evaluation.num_steps=[5,-3]", ["num_steps must be at least 1, got -3"]),
+    ("evaluation.num_samples=0", ["evaluation.num_samples must be at least 1, got 0"]),
+    ("trainer.max_steps=0", ["trainer.max_steps must be at least 1, got 0"]),
+    ("trainer.max_steps=-5", ["trainer.max_steps must be at least 1, got -5"]),
+    ("data.batch_size=0", ["data.batch_size must be at least 1, got 0"]),
+    ("data.num_points=0", ["data.num_points must be at least 1 or null, got 0"]),
+    ("data.sigma_data=0", ["data.sigma_data must be positive or null, got 0"]),
+    ("data.low=1", ["data.low must be below high=1, got 1"]),
+    ("data=gaussian data.std=-1", ["data.std must be positive, got -1"]),
+    ("data=torus data.minor=3", ["data.minor must be below major=1, got 3"]),
+    ("optimizer.lr=-0.1", ["optimizer.lr must be positive, got -0.1"]),
+    ("optimizer.lr=0", ["optimizer.lr must be positive, got 0"]),
+    ("optimizer.warmup_steps=-1", ["optimizer.warmup_steps must not be negative, got -1"]),
+    ("optimizer.optimizer.betas=[2,2]", ["optimizer.optimizer", "beta", "2"]),
+    ("ema.half_lives=[]", ["ema.half_lives must be one or more positive numbers, got []"]),
+    ("network.width=0", ["network.width must be at least 1, got 0"]),
+    ("weighting=p2 weighting.k=-1", ["weighting.k must be positive", "k=-1"]),
+    ("weighting=min_snr weighting.gamma=0", ["weighting.gamma must be positive, got 0"]),
+    ("noise_levels.P_std=0", ["noise_levels.P_std must be positive, got 0"]),
+    ("sampler=ddim sampler.eta=2", ["sampler.eta must be in [0, 1] for ddim, got 2"]),
+    ("sampler=ode_adaptive sampler.rtol=-1", ["sampler.rtol", "positive", "-1"]),
+    ("callbacks.log_steps=0", ["callbacks.log_steps must be positive, got 0"]),
+    ("grid.rho=-7", ["grid.rho must be positive, got -7"]),
+    # Parts that do not fit together.
+    (
+        "formulation=ddpm formulation.num_levels=20",
+        ["formulation.num_levels", "above 20", "use more"],
+    ),
+    ("formulation=ddpm formulation.num_levels=1", ["formulation.num_levels", "at least 2, got 1"]),
+    ("formulation=smld formulation.num_levels=1", ["formulation.num_levels", "at least 2, got 1"]),
+    (
+        "sampler=annealed_langevin",
+        ["sampler=annealed_langevin", "choose grid=levels", "formulation=s"],
+    ),
+    (
+        "evaluation.samplers=[annealed_langevin]",
+        ["sampler=annealed_langevin", "choose grid=levels"],
+    ),
+    ("grid=levels", ["grid=levels needs a formulation with levels", "formulation=ddpm"]),
+    ("noise_levels=levels", ["noise_levels=levels needs a formulation", "choose formulation=ddpm"]),
+    (
+        "grid.sigma_max=1000",
+        ["grid.sigma_max must lie in 0.002 to 80", "got 1000", "leave it null"],
+    ),
+    ("grid.sigma_min=0", ["grid.sigma_min must lie in 0.002 to 80", "got 0", "leave it null"]),
+    (
+        "formulation=ddpm formulation.num_levels=50",
+        ["sampler.num_steps must be at most formulation.num_levels=50", "got 100", "another grid"],
+    ),
+    (
+        "sampler=ode_adaptive sampler.num_steps=5",
+        ["sampler.num_steps must be null", "got 5", "rtol"],
+    ),
+    ("trainer.devices=2", ["trainer.devices must be 1, got 2", "one process"]),
+    ("+trainer.num_nodes=2", ["trainer.num_nodes must be 1, got 2", "one process"]),
+    ("trainer.accelerator=foo", ["trainer.accelerator must be auto, cpu or gpu, got foo"]),
+    # Numbers that are none, and other types.
+    ("sde.sigma_min=nan", ["sde.sigma_min must be a number or null, got nan"]),
+    ("sde.sigma_min=abc", ["sde.sigma_min must be a number or null, got abc"]),
+    ("sde.sigma_max=inf", ["sde.sigma_max must be finite", "got inf"]),
+    ("formulation=ddpm sde.beta_max=abc", ["sde.beta_max must be a number, got abc"]),
+    ("sampler.num_steps=1.5", ["sampler.num_steps must be a whole number, got 1.5"]),
+    ("sampler.num_steps=1e1", ["sampler.num_steps must be a whole number, got 10.0"]),
+    ("sampler.num_steps=null", ["sampler.num_steps must be a whole number, got null"]),
+    ("sampler=ddim sampler.eta=abc", ["sampler.eta must be a number, got abc"]),
+    ("sampler=ddim sampler.eta=true", ["sampler.eta must be a number, got true"]),
+    ("sampler.prior=foo", ["sampler.prior must be published or matched, got foo"]),
+    ("+sampler.sde=foo", ["sampler.sde must be a node with a _target_, got foo"]),
+    ("network.width=abc", ["network.width must be a whole number, got abc"]),
+    ("network.width=1.5", ["network.width must be a whole number, got 1.5"]),
+    ("network.width=true", ["network.width must be a whole number, got true"]),
+    ("formulation=ddpm formulation.num_levels=100.5", ["formulation.num_levels", "got 100.5"]),
+    ("data.batch_size=1.5", ["data.batch_size must be a whole number, got 1.5"]),
+    ("data.standardize=abc", ["data.standardize must be true or false, got abc"]),
+    ("data.low=abc", ["data.low must be a number or a list of numbers, got abc"]),
+    ("data.sigma_data=nan", ["data.sigma_data must be a number or null, got nan"]),
+    ("weighting=p2 weighting.gamma=nan", ["weighting.gamma must be a number, got nan"]),
+    ("noise_levels.P_mean=nan", ["noise_levels.P_mean must be a number, got nan"]),
+    ("optimizer.lr=nan", ["optimizer.lr must be a number, got nan"]),
+    ("optimizer.schedule=foo", ["optimizer.schedule must be cosine or constant, got foo"]),
+    ("optimizer.optimizer.fused=abc", ["optimizer.optimizer.fused must be true", "got abc"]),
+    ("optimizer.optimizer.betas=[0.9]", ["optimizer.optimizer.betas must be a list of 2", "[0.9]"]),
+    ("ema.half_lives=5", ["ema.half_lives must be a list of whole numbers, got 5"]),
+    ("ema.rampup=nan", ["ema.rampup must be a number or null, got nan"]),
+    ("callbacks.save_steps=1.5", ["callbacks.save_steps must be a whole number, got 1.5"]),
+    ("trainer.max_steps=1.5", ["trainer.max_steps must be a whole number, got 1.5"]),
+    ("trainer.precision=foo", ["trainer.precision must be", "32-true", "got foo"]),
+    ("seed=abc", ["seed must be a whole number, got abc"]),
+    ("seed=null", ["seed must be a whole number, got null"]),
+    ("task=foo", ["task must be run or plan, got foo"]),
+    ("retrain=abc", ["retrain must be true or false, got abc"]),
+    ("output_dir=null", ["output_dir must be a path, got null"]),
+    ("evaluation.num_samples=abc", ["evaluation.num_samples must be a whole number, got abc"]),
+    ("evaluation.num_steps=5", ["evaluation.num_steps must be a list", "[5,10]", "got 5"]),
+    (
+        "evaluation.num_steps=[1.5]",
+        ["evaluation.num_steps must be a list of whole numbers", "[1.5]"],
+    ),
+    ("allow_targets=torch", ["allow_targets must be a list", "[my_package]", "got torch"]),
+    ("allow_targets=['*']", ["allow_targets must list names of packages", "'*'"]),
+    # Names.
+    ("evaluation.weights=foo", ["evaluation.weights must be one of", "raw", "ema", "got foo"]),
+    ("evaluation.samplers=[nope]", ["sampler=nope is not an option; choose one of", "heun"]),
+    ("evaluation.samplers=heun", ["evaluation.samplers must be a list", "got heun"]),
+    (
+        "evaluation.samplers=[{ddim: 5}]",
+        ["evaluation.samplers must be a list", "{ddim: {eta: 0.5}}"],
+    ),
+    ("evaluation.samplers=[{ddim: {etta: 1}}]", ["sampler.etta is not taken by DDIM", "eta"]),
+    ("+network.wdith=3", ["network.wdith is not taken by MLP; choose one of", "width"]),
+    ("+data.lo=3", ["data.lo is not taken by ToyData; choose one of", "low", "batch_size"]),
+    ("network._target_=os.system", ["network._target_ must name a class in", "got os.system"]),
+    ("checkpoint=nowhere", ["no checkpoint at nowhere", "give a run's folder"]),
+    ("init_from=nowhere", ["no checkpoint at nowhere", "give a run's folder"]),
+    # What the configuration itself cannot say.
+    ("network.width=${nope}", ["network.width", "Interpolation key 'nope' not found"]),
+    ("network.width=???", ["network.width", "Missing mandatory value"]),
+    ("~sde", ["sde", "not found"]),
+    ("~seed", ["seed must be a whole number, got null"]),
+]
+
+
+@pytest.mark.parametrize(("overrides", "says"), CASES, ids=[case for case, _ in CASES])
+def test_a_mistake_is_one_sentence_before_anything_is_done(overrides: str, says: list[str]) -> None:
+    # `[{ddim: 5}]` holds a space, and no list of overrides begins with a bracket.
+    typed = [overrides] if "[{" in overrides else overrides.split()
+    with pytest.raises(ValueError) as error:
+        fokker.run([*TINY, *typed])
+    message = str(error.value)
+    for part in says:
+        assert part in message
+    assert "\n" not in message
+    assert list(Path().iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of points that are none, outside the folder of the run."""
+    folder = tmp_path_factory.mktemp("points")
+    points = np.random.default_rng(0).normal(size=(20, 2))
+    np.save(folder / "good.npy", points)
+    np.save(folder / "empty.npy", points[:0])
+    np.save(folder / "nan.npy", np.where(points > 1, np.nan, points))
+    np.save(folder / "rank1.npy", points[:, 0])
+    np.save(folder / "texts.npy", points.astype(str))
+    np.savez(folder / "two.npz", a=points, b=points)
+    (folder / "text.npy").write_text("1.0 2.0\n3.0 4.0\n")
+    (folder / "nothing.npy").write_bytes(b"")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("null", ["data.path must name a .npy or .npz file", "got null"]),
+        ("missing.npy", ["data.path must be a file of points", "missing.npy is not there"]),
+        ("nothing.npy", ["nothing.npy must be a .npy or .npz file"]),
+        ("text.npy", ["text.npy must be a .npy or .npz file of numbers"]),
+        ("empty.npy", ["empty.npy must hold at least 2 points, got the shape (0, 2)"]),
+        ("rank1.npy", ["rank1.npy must hold an array of rank 2", "got the shape (20,)", "(n, 1)"]),
+        ("nan.npy", ["nan.npy must hold finite numbers, got", "remove these points"]),
+        ("texts.npy", ["texts.npy must hold numbers, got an array of"]),
+        ("two.npz", ["data.key must name one of the arrays ['a', 'b']", "two.npz"]),
+    ],
+)
+def test_a_file_that_holds_no_points_is_refused(files: Path, name: str, says: list[str]) -> None:
+    path = name if name == "null" else str(files / name)
+    with pytest.raises(ValueError) as error:
+        fokker.run([*TINY, "data=points", f"data.path={path}"])
+    for part in ("data.", *says):
+        assert part in str(error.value)
+    assert "\n" not in str(error.value)
+    assert list(Path().iterdir()) == []
+
+
+def test_a_checkpoint_that_is_none_is_refused_before_anything_is_written(files: Path) -> None:
+    for key in ("checkpoint", "init_from"):
+        with pytest.raises(
+            ValueError, match=r"good\.npy is not a checkpoint that can be read safe"
+        ):
+            fokker.run([*TINY, f"{key}={files / 'good.npy'}"])
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("sde=foo", ["sde/foo", "edm", "rectified", "vp_ou"]),
+        ("+sde@sampler.sde=foo", ["sde/foo", "edm", "rectified", "vp_ou"]),
+        ("experiment=foo", ["experiment/foo", "crossed"]),
+        ("network.wdith=3", ["network.wdith"]),
+        ("logger=null", ["logger=null", "must be a string"]),
+        ("foo", ["'foo'", "missing EQUAL"]),
+        ("seed=[1", ["[1"]),
+    ],
+)
+def test_what_cannot_be_composed_is_hydras_own_message(override: str, says: list[str]) -> None:
+    with pytest.raises(ValueError) as error:
+        fokker.run([override])
+    for part in (*says, "fokker --help lists the groups, options and keys"):
+        assert part in str(error.value)
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("sde=foo", ["'sde/foo'", "Available options in 'sde':", "vp_linear", "fokker --help"]),
+        ("network.wdith=3", ["Could not override 'network.wdith'", "fokker --help"]),
+        ("logger=null", ["logger=null", "fokker --help"]),
+        ("hydra.run.dir=${nope}", ["'nope' not found", "hydra.run.dir"]),
+        ("network.width=abc", ["network.width must be a whole number, got abc"]),
+        ("checkpoint=nowhere", ["no checkpoint at nowhere"]),
+        ("data=points", ["data.path must name a .npy or .npz file of points, got null"]),
+    ],
+)
+def test_the_command_line_says_it_without_a_traceback(
+    override: str,
+    says: list[str],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.argv", ["fokker", *TINY, override])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("fokker: ")
+    for part in says:
+        assert part in err
+    assert "Traceback" not in err
+    assert "HYDRA_FULL_ERROR" not in err
+    assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("override", ["sde=foo", "network.wdith=3", "logger=null"])
+def test_the_command_ends_with_a_message_and_an_exit_code(override: str) -> None:
+    command = [str(Path(sys.executable).with_name("fokker")), "data=uniform", override]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert ended.stderr.startswith("fokker: ")
+    assert "Traceback" not in ended.stderr
+    assert list(Path().iterdir()) == []
