@@ -103,11 +103,11 @@ def _parameters(target: Callable[..., Any]) -> tuple[dict[str, Any], bool]:
     """The types of a target's parameters by name, and whether it takes any others."""
     try:
         parameters = inspect.signature(target).parameters.values()
-    except ValueError:  # Written in C.
+    except (ValueError, TypeError):  # Written in C.
         return {}, True
     try:
         types = get_type_hints(target.__init__ if inspect.isclass(target) else target)
-    except (NameError, TypeError):  # Annotations that only a type checker can read.
+    except Exception:  # Annotations can be anything, such as names for a type checker alone.
         types = {}
     fixed = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     named = {p.name: types.get(p.name, Any) for p in parameters if p.kind not in fixed}

@@ -24,6 +24,7 @@ from fokker.grids import Grid
 from fokker.samplers import Sampler
 
 #: What must hold of keys that are no part's arguments, and how it is said.
+OTHER_GROUPS = ("sde", "sampler", "grid", "trainer", "logger", "callbacks", "evaluation")
 KEYS: Mapping[str, tuple[Any, str]] = {
     "task": (Literal["run", "plan"], "run or plan"),
     "checkpoint": (str | None, "a path or null"),
@@ -136,6 +137,13 @@ def _samplings(
 
 
 def _check_keys(config: DictConfig) -> None:
+    known = {*TRAINED_FROM, *OTHER_GROUPS, *(key for key in KEYS if "." not in key)}
+    for key in map(str, config):
+        if key not in known:
+            raise ValueError(
+                f"{key} is not a key of fokker; choose one of {', '.join(sorted(known))}, or a key "
+                "below one, such as sampler.num_steps"
+            )
     for key, (kind, rule) in KEYS.items():
         value = OmegaConf.select(config, key)
         plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value

@@ -161,5 +161,5 @@ def _sentence(cause: BaseException, key: str, keys: Mapping[str, str]) -> str:
     if not isinstance(cause, ValueError):
         return f"{key} cannot be built: {type(cause).__name__}: {cause}".splitlines()[0]
     # A distribution says `low must be ...`, for it does not know that it stands at `data`.
-    name, _, rest = str(cause).partition(" ")
-    return f"{keys.get(name, name)} {rest}"
+    name, space, rest = str(cause).partition(" ")
+    return f"{keys.get(name, name)}{space}{rest}"

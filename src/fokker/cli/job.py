@@ -29,8 +29,7 @@ def run_job(
     Raises:
         ValueError: for a configuration that cannot be; then nothing is written.
     """
-    if config.allow_targets and os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
+    find_own(config.allow_targets)
     try:
         experiment = build_experiment(config, choices)
     except BaseException as error:
@@ -45,6 +44,12 @@ def run_job(
         return None
     with threads(experiment):
         return run_experiment(experiment, path, say)
+
+
+def find_own(allow_targets: Sequence[str]) -> None:
+    """Let packages in the current folder be found, where a console script does not look."""
+    if allow_targets and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
 
 
 def plan(experiment: Experiment) -> str:
@@ -110,6 +115,8 @@ def run(overrides: Sequence[str] = ()) -> Result:
     Raises:
         ValueError: for a configuration that cannot be, or `task=plan`, which gives no result.
     """
+    if isinstance(overrides, str):
+        raise ValueError(f"overrides must be a list, such as [{overrides!r}], got one text")
     full = with_inherited(overrides)
     with composed(full) as config:
         hydra = config.hydra
@@ -139,6 +146,7 @@ def load(path: str | Path, weights: str = "ema", allow_targets: Sequence[str] = 
     config = OmegaConf.load(file)
     if not isinstance(config, DictConfig):
         raise ValueError(f"{file} is not a configuration of fokker's")
+    find_own(allow_targets)
     build = Builder(allow_targets)
     model = build_model(config, build_data(config, build), build)
     return load_model(model, checkpoint, weights)

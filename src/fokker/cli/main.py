@@ -47,19 +47,18 @@ def _task(config: DictConfig) -> None:
     choices = Choices(
         dict(settings.runtime.choices), settings.runtime.config_sources, settings.overrides.task
     )
+    from fokker.experiment import InterruptedTraining
     from fokker.formulations import DivergedError
 
     try:
-        run_job(config, choices, _short(Path(settings.runtime.output_dir)))
+        run_job(config, choices, Path(settings.runtime.output_dir))
+    except InterruptedTraining as stop:
+        print(f"fokker: {stop}", file=sys.stderr)
+        raise
     except (ValueError, DivergedError) as error:
         if settings.mode == RunMode.MULTIRUN or "HYDRA_FULL_ERROR" in os.environ:
             raise
         _refuse(error)
-
-
-def _short(path: Path) -> Path:
-    """A path as it is typed: relative where it lies below the current folder."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _refuse(error: Exception) -> None:

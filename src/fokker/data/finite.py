@@ -146,6 +146,11 @@ class PointsFile(FiniteData):
             raise ValueError(f"{where} must hold points that vary, got {array.min():g} everywhere")
         if array.ndim == 3:
             array = array[:, None]
+        if array.ndim == 4 and array.shape[1] not in (1, 3):
+            raise ValueError(
+                f"{where} must hold images with 1 or 3 channels, channels first (n, channels, "
+                f"height, width), got the shape {array.shape}; transpose or flatten it"
+            )
         return torch.from_numpy(array.astype(np.float64))
 
     def _array(self) -> np.ndarray:
@@ -164,7 +169,8 @@ class PointsFile(FiniteData):
         # An array of an .npz file is read, and found to be damaged, when it is asked for.
         except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(
-                f"data.path={self._path} must be a .npy or .npz file of numbers: {error}"
+                f"data.path={self._path} must be a .npy or .npz file of numbers, and cannot be "
+                f"read as one ({type(error).__name__}); write it by numpy.save"
             ) from error
         raise ValueError(
             f"data.key must name one of the arrays {names} in data.path={self._path}, got {key}"

@@ -40,6 +40,17 @@ def denoising_errors(model: Diffusion) -> Tensor:
     return metric.compute()
 
 
+def is_trained(model: Diffusion) -> Tensor:
+    """Which of SIGMAS lie where the model was trained, (16,)."""
+    low, high = model.noise_levels.usual_range
+    return (low / 1.1 <= SIGMAS) & (high * 1.1 >= SIGMAS)
+
+
+def mean_error(model: Diffusion, errors: Tensor) -> float:
+    """The mean of the errors at those of SIGMAS where the model was trained."""
+    return float(errors[is_trained(model)].mean())
+
+
 @torch.no_grad()
 def held_out_loss(model: Diffusion) -> float:
     """The formulation's own loss on held-out data, at evenly spread quantiles of its noise."""
@@ -62,7 +73,7 @@ def validate(model: Diffusion) -> dict[str, float | list[float]]:
         set_weights(model.denoiser, live)
     return {
         "held_out_loss": loss,
-        "denoising_error": float(errors.mean()),
+        "denoising_error": mean_error(model, errors),
         "denoising_errors": errors.tolist(),
     }
 

@@ -7,6 +7,11 @@ from pathlib import Path
 from typing import Any
 
 
+def short(path: Path) -> Path:
+    """A path as it is typed: relative where it lies below the current folder."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file beside `path`, then put it in its place."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -35,7 +35,20 @@ def _quiet_lightning() -> Iterator[None]:
 
 
 class InterruptedTraining(SystemExit):
-    """A training that was told to stop before its last step; what is done is saved."""
+    """A training that was told to stop before its last step; what is done is saved.
+
+    Args:
+        code: the process' exit code.
+        step: the steps that are done.
+        max_steps: those that were asked for.
+    """
+
+    def __init__(self, code: int, step: int, max_steps: int) -> None:
+        super().__init__(code)
+        self._steps = (step, max_steps)
+
+    def __str__(self) -> str:
+        return "stopped at step {} of {}; the same command goes on there".format(*self._steps)
 
 
 def obtain(
@@ -130,7 +143,7 @@ def _train(
     seconds = folder.record.get("seconds", 0.0) + perf_counter() - started
     if engine.global_step < engine.max_steps:
         folder.write(status="interrupted", seconds=seconds)
-        raise InterruptedTraining(code)
+        raise InterruptedTraining(code, engine.global_step, engine.max_steps)
     folder.export(model)
     folder.write(
         status="complete",

@@ -1,9 +1,11 @@
 """Where curves and results go besides the local record."""
 
+import netrc
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast, final
+from urllib.parse import urlparse
 
 from fokker.experiment.files import write_text
 
@@ -72,15 +74,26 @@ class WandB:
     def open(self, folder: Path, config: Mapping[str, Any]) -> Log:
         import wandb
 
-        mode = os.environ.get("WANDB_MODE") or ("online" if wandb.api.api_key else "offline")
+        mode = os.environ.get("WANDB_MODE") or ("online" if _has_key() else "offline")
         run = wandb.init(
             project=self._project, entity=self._entity, group=self._group, tags=self._tags,
             mode=cast(Any, mode), dir=folder, config=dict(config), name=folder.name,
-            reinit="create_new",
+            reinit="create_new", settings=wandb.Settings(quiet=True),
         )  # fmt: skip
         for name in ("loss", "lr", "denoising_error"):
             run.define_metric(name, step_metric="images")
         return WandBLog(run)
+
+
+def _has_key() -> bool:
+    """Whether W&B can go online without asking: a key in the environment or in .netrc."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    try:
+        return netrc.netrc().authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
 
 
 @final

@@ -11,8 +11,14 @@ import torch
 from torch import Tensor
 
 from fokker.experiment.callbacks import Intervals
-from fokker.experiment.evaluate import SIGMAS, SampleMetrics, denoising_errors
-from fokker.experiment.files import read_json_lines
+from fokker.experiment.evaluate import (
+    SIGMAS,
+    SampleMetrics,
+    denoising_errors,
+    is_trained,
+    mean_error,
+)
+from fokker.experiment.files import read_json_lines, short
 from fokker.experiment.fit import InterruptedTraining, obtain
 from fokker.experiment.identity import versions
 from fokker.experiment.loggers import Log, Logger
@@ -107,9 +113,9 @@ def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print) 
         log.finish(metrics)
     record.note(status="completed", seconds=perf_counter() - started)
     say(table(metrics))
-    say(f"record   {path}")
+    say(f"record   {short(path)}")
     for figure in sorted((path / "figures").glob("*.png")):
-        say(f"figure   {figure}")
+        say(f"figure   {short(figure)}")
     return Result(metrics, samples, experiment.model, path.resolve())
 
 
@@ -124,7 +130,7 @@ def _carry_out(
         say(rows_table(rows))
     own = {k: v for k, v in rows[0].items() if k not in ("sampler", "grid", "weights", "seconds")}
     each = {f"denoising_error@{s:.4g}": e for s, e in zip(SIGMAS.tolist(), errors.tolist())}
-    metrics = {**own, "denoising_error": float(errors.mean()), **each}
+    metrics = {**own, "denoising_error": mean_error(model, errors), **each}
     record.samples(samples.points.numpy())
     record.evaluations(rows)
     record.metrics(metrics)
@@ -158,7 +164,7 @@ def _make_ready(
         training_seconds=perf_counter() - started,
         parameters=sum(p.numel() for p in model.denoiser.parameters()),
     )
-    say(f"model    {how}: {experiment.checkpoint or folder.path}")
+    say(f"model    {how}: {short(experiment.checkpoint or folder.path)}")
     model.to(experiment.device)
     model.use(experiment.weights)
     model.eval()
@@ -193,7 +199,8 @@ def _draw(experiment: Experiment, own: Samples, errors: Tensor, folder: Path) ->
     shape, reference = data.shape, data.held_out(len(own.points))
     folder.mkdir(exist_ok=True)
     name = str(experiment.facts.get("formulation", "denoiser"))
-    save(loss_per_sigma({name: errors.numpy()}, SIGMAS.numpy()), folder / "loss_per_sigma")
+    trained = errors.where(is_trained(experiment.model), torch.nan)
+    save(loss_per_sigma({name: trained.numpy()}, SIGMAS.numpy()), folder / "loss_per_sigma")
     save(samples_beside_data(own.points.numpy(), reference.numpy(), shape), folder / "samples")
     save(
         trajectory(own.states.numpy(), own.sigmas.numpy(), shape, "data units"),
