@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -133,6 +134,8 @@ CASES: list[tuple[str, list[str]]] = [
     ),
     ("evaluation.samplers=[{ddim: {etta: 1}}]", ["sampler.etta is not taken by DDIM", "eta"]),
     ("+network.wdith=3", ["network.wdith is not taken by MLP; choose one of", "width"]),
+    ("+sampl=3", ["sampl is not a key of fokker; choose one of", "sampler"]),
+    ("+sde@samplr.sde=edm", ["samplr is not a key of fokker", "sampler"]),
     ("+data.lo=3", ["data.lo is not taken by ToyData; choose one of", "low", "batch_size"]),
     ("network._target_=os.system", ["network._target_ must name a class in", "got os.system"]),
     ("checkpoint=nowhere", ["no checkpoint at nowhere", "give a run's folder"]),
@@ -149,7 +152,12 @@ CASES: list[tuple[str, list[str]]] = [
 def test_a_mistake_is_one_sentence_before_anything_is_done(overrides: str, says: list[str]) -> None:
     # `[{ddim: 5}]` holds a space, and no list of overrides begins with a bracket.
     typed = [overrides] if "[{" in overrides else overrides.split()
-    with pytest.raises(ValueError) as error:
+    # What is not refused does not train, which for two nodes would be to wait for the other.
+    accepted = AssertionError("not refused")
+    with (
+        mock.patch("fokker.cli.job.run_experiment", side_effect=accepted),
+        pytest.raises(ValueError) as error,
+    ):
         fokker.run([*TINY, *typed])
     message = str(error.value)
     for part in says:

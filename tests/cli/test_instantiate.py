@@ -198,7 +198,7 @@ def test_a_name_that_would_allow_everything_is_refused(name: str) -> None:
 
 
 def test_a_target_that_cannot_be_imported_says_so(
-    package: str, workdir: Path, capfd: pytest.CaptureFixture[str]
+    package: str, workdir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(ValueError, match=r"network\._target_: fokker\.networks\.Nope cannot be im"):
         build({"_target_": "fokker.networks.Nope"})
@@ -206,7 +206,7 @@ def test_a_target_that_cannot_be_imported_says_so(
     with pytest.raises(ValueError, match="a_module_that_is_not_there") as error:
         build({"_target_": "own_broken.Net"}, "own_broken")
     assert "\n" not in str(error.value)
-    assert capfd.readouterr().err == ""  # One message: the error's.
+    assert caplog.records == []  # One message: the error's.
 
 
 @pytest.mark.parametrize("node", [{}, {"width": 3}, {"_partial_": True}])

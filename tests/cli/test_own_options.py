@@ -142,6 +142,8 @@ def test_an_own_network_trains_and_samples(command: Any) -> None:
     record = read_json(Path("run/run.json"))
     assert record["parameters"] == 3
     assert np.isfinite(np.load("run/samples.npz")["samples"]).all()
+    sys.modules.pop(PACKAGE)
+    sys.path[:] = [place for place in sys.path if place != str(Path.cwd())]
     model = fokker.load("run", allow_targets=[PACKAGE])
     assert type(model.denoiser.network).__name__ == "Net"
     assert model.denoiser.network.gain == 0.25

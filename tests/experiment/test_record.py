@@ -157,6 +157,7 @@ def test_every_sampler_and_number_of_steps_has_a_row(workdir: Path) -> None:
     assert result.metrics["w1"] == float(rows[0]["w1"])
     alone = tiny_runs.run("sampler.num_steps=4")
     assert torch.equal(alone.samples, result.samples)
+    assert np.array_equal(stored_samples(result.path), result.samples)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 18])

@@ -19,12 +19,13 @@ from fokker.experiment import InterruptedTraining, ModelFolder
 from fokker.experiment.callbacks import Curves, Saving
 from fokker.experiment.files import read_json, read_json_lines
 
+# Saved at other steps than logged, so that blocks begin between saves and sums are under way.
 JOB = (
-    "trainer.max_steps=40", "callbacks.save_steps=5", "callbacks.validation_steps=15",
+    "trainer.max_steps=40", "callbacks.save_steps=7", "callbacks.validation_steps=15",
     "callbacks.save_seconds=1e6",
 )  # fmt: skip
 
-# A process that sends itself a signal in the middle of step 13, well inside a block of steps.
+# A process that sends itself a signal at its 13th step, in the middle of the block of 11 to 14.
 SIGNAL_IN_STEP_13 = """
 import os, signal
 from fokker.data import base
@@ -64,9 +65,9 @@ def status(runs: Path) -> list[str]:
     [
         # Killed: the last save counts. Told to end: the block is finished and saved. Interrupted
         # in the middle of a block: again the last save, since half a block is not a state.
-        (signal.SIGKILL, -signal.SIGKILL, 10, "running"),
-        (signal.SIGTERM, 143, 15, "interrupted"),
-        (signal.SIGINT, 130, 10, "interrupted"),
+        (signal.SIGKILL, -signal.SIGKILL, 7, "running"),
+        (signal.SIGTERM, 143, 14, "interrupted"),
+        (signal.SIGINT, 130, 7, "interrupted"),
     ],
 )
 def test_a_stopped_process_is_continued_to_the_bit(
@@ -195,15 +196,17 @@ def test_everything_that_learns_is_continued(
 def test_curves_that_were_cut_off_in_a_line_are_mended(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, whole: ModelFolder
 ) -> None:
+    monkeypatch.setattr(base, "BLOCK_SECONDS", 1e9)
     with monkeypatch.context() as patch:
         raise_at(patch, EMA, "update", 18, KeyboardInterrupt())
         with pytest.raises(InterruptedTraining):
             tiny_runs.train(*JOB)
     folder = tiny_runs.only_model()
     step = folder.record["step"]
-    assert read_json_lines(folder.curves)[-1]["step"] == step
+    assert [row["step"] for row in read_json_lines(folder.curves)] == [5, 10, 15]
+    assert step == 14
     with folder.curves.open("a") as handle:
-        handle.write(json.dumps({"step": step + 5, "images": 1, "loss": 17.0}) + "\n")
+        handle.write(json.dumps({"step": 20, "images": 1, "loss": 17.0}) + "\n")
         handle.write('{"step": 25, "ima')
     _, folder = tiny_runs.train(*JOB)
     assert is_as(folder, whole)
@@ -252,7 +255,7 @@ def test_a_checkpoint_is_replaced_in_one_go(
         with pytest.raises((InterruptedTraining, KeyboardInterrupt)):
             tiny_runs.train(*JOB)
     folder = tiny_runs.only_model()
-    assert tiny_runs.checkpoint(folder)["global_step"] == 15
+    assert tiny_runs.checkpoint(folder)["global_step"] == 21
     assert not [name for name in os.listdir(folder.path) if name.endswith(".tmp")]
     _, folder = tiny_runs.train(*JOB)
     assert is_as(folder, whole)

@@ -1,5 +1,6 @@
 """Samples beside data: the right numbers at the right place, with equal limits."""
 
+import itertools
 import math
 
 import numpy as np
@@ -55,13 +56,12 @@ def test_far_samples_are_counted_and_their_mass_is_not_moved(far: float) -> None
 
 
 def test_plane_has_equal_limits_and_aspect_and_shows_all_data() -> None:
-    x, y = points(4, 300, 2, mean=4.0), points(5, 350, 2)
+    x, y = points(4, 300, 2, mean=5.0), points(5, 350, 2)
     figure = samples_beside_data(x, y, (2,))
     left, right = figure.axes
     assert left.get_xlim() == right.get_xlim()
     assert left.get_ylim() == right.get_ylim()
     assert left.get_aspect() == right.get_aspect() == 1.0
-    assert left.get_title().startswith("samples")
     assert right.get_title() == "data"
     assert left.get_xlabel() == right.get_xlabel() == "$x_1$ (data units)"
     assert left.get_ylabel() == "$x_2$ (data units)"
@@ -69,6 +69,9 @@ def test_plane_has_equal_limits_and_aspect_and_shows_all_data() -> None:
     np.testing.assert_allclose(right.collections[0].get_offsets(), y)
     low, high = np.transpose([right.get_xlim(), right.get_ylim()])
     assert ((low < y) & (y < high)).all()
+    inside = ((low < x) & (x < high)).all(axis=1)
+    assert inside.mean() > 0.97
+    assert left.get_title() == f"samples ({300 - inside.sum()} outside)"
     assert to_hex(left.collections[0].get_facecolor()[0]) != to_hex(
         right.collections[0].get_facecolor()[0]
     )
@@ -95,6 +98,22 @@ def test_space_has_equal_limits_view_and_box() -> None:
     for drawn, (low, high) in zip(left.collections[0]._offsets3d, limits):
         assert len(drawn) >= 290
         assert np.all((drawn >= low) & (drawn <= high))
+
+
+@pytest.mark.parametrize("widths", [(1, 1, 1), (1, 1, 0.1), (0.1, 1, 3), (9, 1, 1)])
+def test_boxes_in_space_stand_in_the_middle_of_their_half(widths: tuple[float, ...]) -> None:
+    corners = np.array(list(itertools.product([-1.0, 1.0], repeat=3))) * widths + 5
+    figure = samples_beside_data(corners, corners, (3,))
+    figure.draw_without_rendering()
+    page = figure.bbox
+    for i, axes in enumerate(figure.axes):
+        seen = axes.transData.transform(axes.collections[0].get_offsets())
+        x, y = seen[:, 0] / page.width, seen[:, 1] / page.height
+        assert i / 2 < x.min() < x.max() < (i + 1) / 2
+        assert (x.min() + x.max()) / 2 == pytest.approx(i / 2 + 0.25, abs=0.05)
+        assert 0.1 < y.min() < y.max() < 0.97
+        # And fill it as well as labels allow.
+        assert np.ptp(x) > 0.25 or np.ptp(y) > 0.5
 
 
 @pytest.mark.parametrize("shape", [(2,), (3,), (6,)])

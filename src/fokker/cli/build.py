@@ -23,8 +23,8 @@ from fokker.formulations import Diffusion
 from fokker.grids import Grid
 from fokker.samplers import Sampler
 
-#: What must hold of keys that are no part's arguments, and how it is said.
 OTHER_GROUPS = ("sde", "sampler", "grid", "trainer", "logger", "callbacks", "evaluation")
+#: What must hold of keys that are no part's arguments, and how it is said.
 KEYS: Mapping[str, tuple[Any, str]] = {
     "task": (Literal["run", "plan"], "run or plan"),
     "checkpoint": (str | None, "a path or null"),

@@ -43,7 +43,8 @@ class _Node:
     def parts(self) -> list[str]:
         """Targets that are handed on uncalled."""
         inside = (value for value in self.plain.values() if isinstance(value, dict))
-        return [str(node["_target_"]) for node in inside if node.get("_partial_")]
+        handed_on = (node for node in inside if "_target_" in node and node.get("_partial_"))
+        return [str(node["_target_"]) for node in handed_on]
 
 
 def _nodes(plain: Any, raw: Any, key: str) -> Iterator[_Node]:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from fokker.experiment.files import append_json_line, read_json_lines, write_atomically, write_text
 from fokker.experiment.models import ModelFolder
-from fokker.formulations import Diffusion, DivergedError
+from fokker.formulations import Diffusion
 
 
 @final
@@ -126,9 +126,9 @@ class Saving(L.Callback):
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        # Weights that are not numbers must not take the place of good ones, and an interrupt in
-        # the middle of a block finds weights ahead of the step that they would be saved under.
-        if not isinstance(exception, DivergedError) and self._between_blocks:
+        # In the middle of a block the weights are ahead of the step that they would be saved
+        # under; and if they have diverged there, they must not take the place of good ones.
+        if self._between_blocks:
             self._save(trainer)
 
     def _save(self, trainer: L.Trainer) -> None:
