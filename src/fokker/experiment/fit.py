@@ -39,7 +39,7 @@ class InterruptedTraining(SystemExit):
 
     Args:
         code: the process' exit code.
-        step: the steps that are done.
+        step: the steps that are saved.
         max_steps: those that were asked for.
     """
 
@@ -48,7 +48,8 @@ class InterruptedTraining(SystemExit):
         self._steps = (step, max_steps)
 
     def __str__(self) -> str:
-        return "stopped at step {} of {}; the same command goes on there".format(*self._steps)
+        step, max_steps = self._steps
+        return f"stopped, saved at step {step} of {max_steps}; the same command goes on there"
 
 
 def obtain(
@@ -143,7 +144,7 @@ def _train(
     seconds = folder.record.get("seconds", 0.0) + perf_counter() - started
     if engine.global_step < engine.max_steps:
         folder.write(status="interrupted", seconds=seconds)
-        raise InterruptedTraining(code, engine.global_step, engine.max_steps)
+        raise InterruptedTraining(code, folder.steps_done, engine.max_steps)
     folder.export(model)
     folder.write(
         status="complete",
