@@ -32,6 +32,10 @@ class Affine(Distribution):
         self.scale = as_positive("scale", scale)
         super().__init__(self._here(distribution.mean), distribution.variance / self.scale**2)
 
+    @property
+    def covariance(self) -> Tensor:
+        return self.distribution.covariance / self.scale**2
+
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         return self._here(self.distribution.sample(n, generator))
 

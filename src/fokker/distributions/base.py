@@ -27,7 +27,8 @@ class Distribution(ABC):
     the dtype of the arguments. `x` has shape (n, d); `sigma` is one number or has shape (n,); a
     result has a row for each point. In one dimension `x` may have shape (n,).
 
-    A new law is one file with `sample`, `log_prob`, `score`, `denoise` and `posterior_variance`.
+    A new law is one file with `sample`, `log_prob`, `score`, `denoise` and `posterior_variance`,
+    and `covariance` where its coordinates are correlated.
 
     Args:
         mean: exact mean of each coordinate, (d,).
@@ -42,6 +43,11 @@ class Distribution(ABC):
     def dim(self) -> int:
         """The number of coordinates d."""
         return len(self.mean)
+
+    @property
+    def covariance(self) -> Tensor:
+        """The exact covariance matrix, (d, d) float64; here that of uncorrelated coordinates."""
+        return torch.diag(self.variance)
 
     @abstractmethod
     def sample(self, n: int, generator: torch.Generator) -> Tensor:

@@ -62,6 +62,13 @@ class Checkerboard(Distribution):
         variance = strip_weights @ (middles - mean) ** 2 + self._width**2 / 12
         super().__init__(mean.expand(2).clone(), variance.expand(2).clone())
 
+    @property
+    def covariance(self) -> Tensor:
+        """Off the diagonal width^2/4 for an even number of cells, width that of a cell: the strips
+        of each kind are centred half a cell from the mean, in both coordinates at once. Else 0."""
+        shared = self._width**2 / 4 if self.cells % 2 == 0 else 0.0
+        return torch.diag(self.variance - shared) + shared
+
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         u = torch.rand(n, 3, generator=generator, dtype=torch.float64)
         kind = (u[:, 0] >= self._weights[0]).long()[:, None]

@@ -51,7 +51,14 @@ class Curve(NoisySurface):
         places, weights = panel_rule(self._knots, count=64)
         points, shares = position(places), weights / self._span
         mean = shares @ points
-        super().__init__(mean, shares @ (points - mean) ** 2, std)
+        centred = points - mean
+        self._surface_covariance = (shares[:, None] * centred).T @ centred
+        super().__init__(mean, shares @ centred**2, std)
+
+    @property
+    def covariance(self) -> Tensor:
+        """That of c(a) by quadrature, and std^2 on the diagonal, (2, 2)."""
+        return self._surface_covariance + self.std**2 * torch.eye(2, dtype=torch.float64)
 
     def sample_surface(self, n: int, generator: torch.Generator) -> Tensor:
         u = torch.rand(n, generator=generator, dtype=torch.float64)

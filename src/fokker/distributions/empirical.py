@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from functools import cached_property
 from typing import final
 
 import torch
@@ -62,6 +63,15 @@ class Empirical(Distribution):
             norms.append(squares.sum(dim=1))
         self._half_norms = torch.cat(norms) / 2
         super().__init__(mean, variance)
+
+    @cached_property
+    def covariance(self) -> Tensor:
+        """`1/N sum_i (x_i - mean)(x_i - mean)^T`, (d, d), computed when first asked for."""
+        total = torch.zeros(self.dim, self.dim, dtype=torch.float64)
+        for rows in row_blocks(len(self.points), self.dim):
+            centred = self.points[rows].to(torch.float64) - self.mean
+            total += centred.T @ centred / len(self.points)
+        return total
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """n of the points, with replacement."""
@@ -136,8 +146,9 @@ class Empirical(Distribution):
         margin = 40 * float(level.max())
         smooth = invert(
             u,
-            lambda x: self._tails(x, level),
-            lambda x: self.log_prob(x, level).exp(),
+            level,
+            self._tails,
+            lambda x, level: self.log_prob(x, level).exp(),
             float(ordered[0]) - margin,
             float(ordered[-1]) + margin,
         )

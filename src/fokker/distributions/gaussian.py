@@ -88,6 +88,10 @@ class GaussianCovariance(Distribution):
         mean: (d,).
         covariance: (d, d), symmetric and positive semi-definite to the rounding of its dtype.
 
+    Attributes:
+        eigenvalues: of the covariance, ascending, (d,).
+        axes: its eigenvectors, one a column, (d, d).
+
     Raises:
         ValueError: shapes that do not fit, NaN or infinite values, not symmetric, or a negative
             eigenvalue.
@@ -109,50 +113,54 @@ class GaussianCovariance(Distribution):
             raise ValueError("covariance must be symmetric: pass (C + C.T) / 2")
         eigenvalues: Tensor
         eigenvalues, axes = torch.linalg.eigh((matrix + matrix.T) / 2)
-        self._axes: Tensor = axes
+        self.axes: Tensor = axes
         if float(eigenvalues[0]) < -tolerance:
             raise ValueError(
                 "covariance must have no negative eigenvalue, got "
                 f"{float(eigenvalues[0]):g} beside {float(eigenvalues[-1]):g}"
             )
         # An eigenvalue within rounding of 0 is 0: noise would otherwise pass for a density.
-        self._eigenvalues = torch.where(eigenvalues > tolerance, eigenvalues, 0.0)
-        self.covariance = (self._axes * self._eigenvalues) @ self._axes.T
-        super().__init__(centre, self.covariance.diagonal().clone())
+        self.eigenvalues = torch.where(eigenvalues > tolerance, eigenvalues, 0.0)
+        self._covariance: Tensor = (self.axes * self.eigenvalues) @ self.axes.T
+        super().__init__(centre, self._covariance.diagonal().clone())
+
+    @property
+    def covariance(self) -> Tensor:
+        return self._covariance
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         noise = torch.randn(n, self.dim, generator=generator, dtype=torch.float64)
-        return self.mean + (noise * self._eigenvalues.sqrt()) @ self._axes.T
+        return self.mean + (noise * self.eigenvalues.sqrt()) @ self.axes.T
 
     def log_prob(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
         x = as_points(x, self.dim)
         sigma = as_sigma(sigma, len(x), allow_zero=True)
-        if bool((self._eigenvalues == 0).any()) and bool((sigma == 0).any()):
+        if bool((self.eigenvalues == 0).any()) and bool((sigma == 0).any()):
             raise ValueError("a Gaussian of singular covariance has no density: use sigma > 0")
-        return _log_prob((x - self.mean) @ self._axes, self._eigenvalues + sigma[:, None] ** 2)
+        return _log_prob((x - self.mean) @ self.axes, self.eigenvalues + sigma[:, None] ** 2)
 
     def score(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         x = as_points(x, self.dim)
         sigma = as_sigma(sigma, len(x))
-        y = (self.mean - x) @ self._axes
-        return (y / (self._eigenvalues + sigma[:, None] ** 2)) @ self._axes.T
+        y = (self.mean - x) @ self.axes
+        return (y / (self.eigenvalues + sigma[:, None] ** 2)) @ self.axes.T
 
     def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         x = as_points(x, self.dim)
         noise = as_sigma(sigma, len(x))[:, None] ** 2
-        y = (x - self.mean) @ self._axes
-        kept = self._eigenvalues / (self._eigenvalues + noise)
-        return self.mean + (kept * y) @ self._axes.T
+        y = (x - self.mean) @ self.axes
+        kept = self.eigenvalues / (self.eigenvalues + noise)
+        return self.mean + (kept * y) @ self.axes.T
 
     def posterior_variance(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         x = as_points(x, self.dim)
-        return _posterior_variance(self._eigenvalues, as_sigma(sigma, len(x)))
+        return _posterior_variance(self.eigenvalues, as_sigma(sigma, len(x)))
 
     def mmse(
         self, sigma: float, generator: torch.Generator | None = None, num_samples: int = 16_384
     ) -> Estimate:
         """`sum_i v_i sigma^2 / (v_i + sigma^2)`, v_i the eigenvalues of the covariance."""
-        return _mmse(self._eigenvalues, sigma)
+        return _mmse(self.eigenvalues, sigma)
 
     def cdf(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
         if self.dim > 1:

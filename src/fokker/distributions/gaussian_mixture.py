@@ -72,6 +72,13 @@ class GaussianMixture(Distribution):
         spread = self.stds[:, None] ** 2 + (self.means - mean) ** 2
         super().__init__(mean, self.weights @ spread)
 
+    @property
+    def covariance(self) -> Tensor:
+        """`sum_j w_j [s_j^2 I + (m_j - m)(m_j - m)^T]`, m the mean, (d, d)."""
+        centres = self.means - self.mean
+        within = self.weights @ self.stds**2 * torch.eye(self.dim, dtype=torch.float64)
+        return within + (self.weights[:, None] * centres).T @ centres
+
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         u = torch.rand(n, generator=generator, dtype=torch.float64)
         # Without the last border, so that rounding in the sum cannot name a component too many.
@@ -137,8 +144,9 @@ class GaussianMixture(Distribution):
         reach = 40 * (self.stds**2 + float(level.max()) ** 2).sqrt()
         return invert(
             u,
-            lambda x: self._tails(x, level),
-            lambda x: self.log_prob(x, level).exp(),
+            level,
+            self._tails,
+            lambda x, level: self.log_prob(x, level).exp(),
             float((self.means[:, 0] - reach).min()),
             float((self.means[:, 0] + reach).max()),
         )

@@ -5,6 +5,7 @@ from typing import NamedTuple, final
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from fokker.distributions.arguments import row_blocks
 from fokker.distributions.quadrature import gauss_legendre
@@ -13,6 +14,11 @@ from fokker.distributions.quadrature import gauss_legendre
 # and with 40 nodes Gauss-Legendre errs by less than 1e-14 on the widest bell, exp(-DEPTH v^2).
 DEPTH = 38.0
 NODES = 40
+# E[x0 | x] alone has two quick forms. From WIDE half widths of noise on, 8 nodes err by 1e-17 of
+# the half width a; below, the closed form is rounded by about 2e-16 |x - c| (1 + sigma/a), which
+# is tolerated up to ROUNDING such units of a.
+WIDE = 8.0
+ROUNDING = 1000.0
 
 
 @final
@@ -72,6 +78,78 @@ def _block(x: Tensor, low: Tensor, high: Tensor, sigma: Tensor) -> IntervalPoste
     return IntervalPosterior(log_mass, peak + shift, gap + shift, variance)
 
 
+def interval_mean(x: Tensor, low: Tensor, high: Tensor, sigma: Tensor) -> Tensor:
+    """`E[x0 | x]` alone, several times faster than `interval_posterior` and equal to 1e-12.
+
+    By `_closed_mean` or `_wide_mean` where they are accurate, and by `interval_posterior` for the
+    few points far outside, and wherever a derivative is asked for: autograd through the quick forms
+    would lose digits that the quadrature keeps.
+    """
+    if torch.is_grad_enabled() and any(_is_differentiated(value) for value in (x, sigma)):
+        return interval_posterior(x, low, high, sigma).mean
+    shape = (x + low + high + sigma).shape
+    flat = [value.expand(shape).reshape(-1) for value in (x, (low + high) / 2, (high - low) / 2)]
+    position, centre, half = flat[0] - flat[1], flat[1], flat[2]
+    level = sigma.expand(shape).reshape(-1)
+    distance = position.abs()
+    wide = (level >= WIDE * half) & (distance * half <= level**2)
+    closed = ~wide & (distance * (half + level) <= ROUNDING * half**2)
+    mean = torch.empty_like(position)
+    for chosen, rule in (
+        (wide, _wide_mean),
+        (closed, _closed_mean),
+        (~(wide | closed), _quadrature_mean),
+    ):
+        if bool(chosen.all()):
+            return (centre + rule(position, half, level)).reshape(shape)
+        if bool(chosen.any()):
+            mean[chosen] = rule(position[chosen], half[chosen], level[chosen])
+    return (centre + mean).reshape(shape)
+
+
+def _is_differentiated(value: Tensor) -> bool:
+    tangent: Tensor | None = forward_ad.unpack_dual(value).tangent  # type: ignore[no-untyped-call]
+    return value.requires_grad or tangent is not None
+
+
+def _closed_mean(x: Tensor, half: Tensor, sigma: Tensor) -> Tensor:
+    """The mean on [-half, half] by Mills' ratio M(z) = (1 - Phi(z)) / phi(z).
+
+    With u = |x|/sigma, h = half/sigma both terms of the textbook's formula have the factor
+    phi(u - h), and `|x| - |D| = sigma (1 - e^{-2uh}) / (M(u - h) - e^{-2uh} M(u + h))`. Deep inside
+    M is infinite, and D = x.
+    """
+    u, h = x.abs() / sigma, half / sigma
+    exponent = -2 * u * h
+    difference = _mills(u - h) - exponent.exp() * _mills(u + h)
+    return x - torch.copysign(sigma * exponent.expm1() / difference, x)
+
+
+def _wide_mean(x: Tensor, half: Tensor, sigma: Tensor) -> Tensor:
+    """The mean on [-half, half] by 8 nodes, in pairs +-v half, where sigma is far above half.
+
+    There `exp(-(x - v half)^2 / 2 sigma^2)` is flat, but for a factor that falls out it is `exp(k v
+    - (half v/sigma)^2 / 2)`, k = half x/sigma^2.
+    """
+    nodes, weights = gauss_legendre(8)
+    tilt, curvature = half * x / sigma**2, -0.5 * (half / sigma) ** 2
+    first, mass = torch.zeros_like(x), torch.zeros_like(x)
+    for node, weight in zip((2 * nodes[4:] - 1).tolist(), weights[4:].tolist()):
+        share = weight * (curvature * node**2).exp()
+        first += node * share * (tilt * node).sinh()
+        mass += share * (tilt * node).cosh()
+    return half * first / mass
+
+
+def _quadrature_mean(x: Tensor, half: Tensor, sigma: Tensor) -> Tensor:
+    return interval_posterior(x, -half, half, sigma).mean
+
+
+def _mills(z: Tensor) -> Tensor:
+    result: Tensor = math.sqrt(math.pi / 2) * torch.special.erfcx(z / math.sqrt(2))
+    return result
+
+
 def interval_tails(x: Tensor, low: Tensor, high: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
     """`P(x0 + sigma n <= x)` and `P(x0 + sigma n > x)` for x0 uniform on [low, high].
 
@@ -87,12 +165,20 @@ def interval_tails(x: Tensor, low: Tensor, high: Tensor, sigma: Tensor) -> tuple
     return torch.where(right, 1 - above, below), torch.where(right, above, 1 - below)
 
 
+def interval_density(x: Tensor, low: Tensor, high: Tensor, sigma: Tensor) -> Tensor:
+    """The slope of `interval_tails`, `(Phi(z1) - Phi(z2)) / (high - low)`, by a difference of the
+    smaller tails: to a relative 1e-16 sigma / (high - low) where it is above 1e-300."""
+    depth = (x - (low + high) / 2).abs()
+    half, unit = (high - low) / 2, math.sqrt(2) * sigma
+    return (((depth - half) / unit).erfc() - ((depth + half) / unit).erfc()) / (4 * half)
+
+
 def _integrated_cdf(z: Tensor) -> Tensor:
     """`int_-inf^z Phi = z Phi(z) + phi(z)`, scaled by its own exponential in the left tail."""
     density = (-0.5 * z**2).exp() / math.sqrt(2 * math.pi)
     negative = z.clamp(max=0.0)
-    mills = math.sqrt(math.pi / 2) * torch.special.erfcx(-negative / math.sqrt(2))
-    return torch.where(z < 0, density * (1 + negative * mills), z * normal_cdf(z) + density)
+    left = density * (1 + negative * _mills(-negative))
+    return torch.where(z < 0, left, z * normal_cdf(z) + density)
 
 
 def normal_cdf(z: Tensor) -> Tensor:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-Tails = Callable[[Tensor], tuple[Tensor, Tensor]]
+Tails = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Density = Callable[[Tensor, Tensor], Tensor]
 
 
 def as_probabilities(u: Tensor) -> Tensor:
@@ -23,39 +24,49 @@ def as_probabilities(u: Tensor) -> Tensor:
 
 
 def invert(
-    u: Tensor, tails: Tails, density: Callable[[Tensor], Tensor], low: float, high: float
+    u: Tensor, sigma: Tensor, tails: Tails, density: Density, low: float, high: float
 ) -> Tensor:
-    """The x with F(x) = u, (n,), for a continuous F; minus and plus infinity at 0 and 1.
+    """The x with F(x; sigma) = u, (n,), for a continuous F; minus and plus infinity at 0 and 1.
 
     Newton's method on the logarithm of the smaller tail, which is nearly straight where F itself
-    is flat, inside a bracket that every step narrows. Each third step halves the bracket, so that
-    the search ends whatever the shape of F.
+    is flat, inside a bracket that every step narrows. Where a step would leave the bracket, or be
+    more than half the one before it, the bracket is halved instead, so that the search ends
+    whatever the shape of F. Points that have arrived are left out of later steps.
 
     Args:
         u: probabilities, (n,).
-        tails: x to F(x) and 1 - F(x), each with a small relative error.
-        density: x to F'(x).
+        sigma: noise levels, (n,).
+        tails: x and sigma, both (m,), to F and 1 - F, each with a small relative error.
+        density: x and sigma to F'; it only steers the search.
         low, high: F(low) is below every u > 0, F(high) above every u < 1.
     """
-    left = u <= 0.5
-    target = torch.where(left, u, 1 - u)
-    lower = torch.full_like(u, low)
-    upper = torch.full_like(u, high)
+    result = torch.where(u <= 0.5, -torch.inf, torch.inf).to(u.dtype)
+    rows = ((u > 0) & (u < 1)).nonzero()[:, 0]
+    left = u[rows] <= 0.5
+    target = torch.where(left, u[rows], 1 - u[rows])
+    level = sigma[rows]
+    lower, upper = torch.full_like(target, low), torch.full_like(target, high)
     x = (lower + upper) / 2
+    last = upper - lower
     tolerance = 1e-15 * (high - low)
-    for step in range(200):
-        below, above = tails(x)
+    for _ in range(200):
+        if len(rows) == 0:
+            break
+        below, above = tails(x, level)
         tail = torch.where(left, below, above)
         too_low = torch.where(left, tail < target, tail > target)
         lower = torch.where(too_low, x, lower)
         upper = torch.where(too_low, upper, x)
-        move = tail / density(x) * (target / tail).log() * torch.where(left, 1.0, -1.0)
+        move = tail / density(x, level) * (target / tail).log() * torch.where(left, 1.0, -1.0)
         newton = x + move
         # A NaN, where the tail or the density underflows, is not inside either.
         inside = (newton >= lower) & (newton <= upper)
         done = (inside & (move.abs() <= tolerance)) | (upper - lower <= tolerance)
-        x = torch.where(inside if step % 3 < 2 else done & inside, newton, (lower + upper) / 2)
-        if bool(done.all()):
-            break
-    x = torch.where(u == 0, -torch.inf, x)
-    return torch.where(u == 1, torch.inf, x)
+        fast = inside & (done | (move.abs() <= last / 2))
+        x = torch.where(fast, newton, (lower + upper) / 2)
+        last = torch.where(fast, move.abs(), (upper - lower) / 2)
+        result[rows] = x
+        if bool(done.any()):
+            state = (rows, left, target, level, lower, upper, x, last)
+            rows, left, target, level, lower, upper, x, last = (part[~done] for part in state)
+    return result

@@ -34,6 +34,10 @@ class Ring(Distribution):
         self.mixture = GaussianMixture([1.0] * modes, means, self.std)
         super().__init__(self.mixture.mean, self.mixture.variance)
 
+    @property
+    def covariance(self) -> Tensor:
+        return self.mixture.covariance
+
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         return self.mixture.sample(n, generator)
 

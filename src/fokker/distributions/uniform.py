@@ -18,6 +18,8 @@ from fokker.distributions.arguments import (
 from fokker.distributions.base import Distribution, Estimate
 from fokker.distributions.interval import (
     IntervalPosterior,
+    interval_density,
+    interval_mean,
     interval_posterior,
     interval_tails,
 )
@@ -74,7 +76,7 @@ class Uniform(Distribution):
 
     def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         x = as_points(x, self.dim)
-        return self._posterior(x, as_sigma(sigma, len(x))).mean
+        return interval_mean(x, self.low, self.high, as_sigma(sigma, len(x))[:, None])
 
     def posterior_variance(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         x = as_points(x, self.dim)
@@ -109,8 +111,9 @@ class Uniform(Distribution):
         margin = 40 * float(level.max())
         smooth = invert(
             u,
-            lambda x: interval_tails(x, self.low, self.high, level),
-            lambda x: self.log_prob(x, level).exp(),
+            level,
+            lambda x, level: interval_tails(x, self.low, self.high, level),
+            lambda x, level: interval_density(x, self.low, self.high, level),
             float(self.low) - margin,
             float(self.high) + margin,
         )
