@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 Stream = Literal[
-    "data", "held_out", "sigma", "noise", "validation", "prior", "path", "sampler", "init"
+    "data", "held_out", "sigma", "noise", "validation", "prior", "path", "sampler", "init", "probe"
 ]
 
 

@@ -9,6 +9,7 @@ from fokker.samplers.dpmpp_3m import DPMpp3M
 from fokker.samplers.edm_stochastic import EDMStochastic
 from fokker.samplers.euler import Euler
 from fokker.samplers.euler_maruyama import EulerMaruyama
+from fokker.samplers.given_start import GivenStart, spread_quantiles
 from fokker.samplers.heun import Heun
 from fokker.samplers.ode_adaptive import ODEAdaptive
 from fokker.samplers.predictor_corrector import PredictorCorrector
@@ -24,6 +25,7 @@ __all__ = [
     "EDMStochastic",
     "Euler",
     "EulerMaruyama",
+    "GivenStart",
     "Heun",
     "Nodes",
     "Noise",
@@ -32,4 +34,5 @@ __all__ = [
     "ReverseDiffusion",
     "Sampler",
     "StartLaw",
+    "spread_quantiles",
 ]

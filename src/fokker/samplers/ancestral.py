@@ -38,6 +38,13 @@ class Ancestral(Sampler):
             raise ValueError(f"sampler.variance must be in [0, 1], got {variance:g}")
         self.variance = float(variance)
 
+    @property
+    def is_deterministic(self) -> bool:
+        return False
+
+    def members(self, nodes: Nodes) -> list[float]:
+        return [1.0] * (len(nodes) - 1)
+
     def steps(self, denoise: Denoise, y: Tensor, nodes: Nodes, noise: Noise) -> Iterator[Tensor]:
         for i in range(len(nodes)):
             sigma, lower = nodes.sigma[i], nodes.sigma[i + 1]

@@ -1,7 +1,7 @@
 """SMLD's annealed Langevin dynamics."""
 
 from collections.abc import Iterator
-from math import sqrt
+from math import inf, sqrt
 from typing import Literal, final
 
 from torch import Tensor
@@ -41,6 +41,14 @@ class AnnealedLangevin(Sampler):
         if not 0 < step_ratio < 1:
             raise ValueError(f"sampler.step_ratio must be in (0, 1), got {step_ratio:g}")
         self.steps_per_level, self.step_ratio = steps_per_level, float(step_ratio)
+
+    @property
+    def is_deterministic(self) -> bool:
+        return False
+
+    def members(self, nodes: Nodes) -> list[float]:
+        # It comes to equilibrium at each level and so forgets its start.
+        return [inf] * (len(nodes) - 1)
 
     def steps(self, denoise: Denoise, y: Tensor, nodes: Nodes, noise: Noise) -> Iterator[Tensor]:
         for i in range(len(nodes)):

@@ -62,7 +62,8 @@ class Sampler(ABC):
     States are kept as `y = x/s`, in which s disappears from most solvers; a solver in x_t
     multiplies by s itself. Every solver's step to sigma = 0 is y = D, Euler's step in sigma.
 
-    A new sampler is one file with `steps`, one config and one test.
+    A new sampler is one file with `steps`, one config and one test; one that draws noise also has
+    `is_deterministic` and `members`.
 
     Args:
         sde: along which SDE, or its ODE, it moves.
@@ -89,6 +90,19 @@ class Sampler(ABC):
         self.num_steps = num_steps
         self.prior = prior
 
+    @property
+    def is_deterministic(self) -> bool:
+        """Whether a sample is a function of its start alone: `steps` asks for no noise."""
+        return True
+
+    def members(self, nodes: Nodes) -> list[float]:
+        """Which SDE each transition between two noise levels above 0 discretises, N - 1 numbers c.
+
+        `dx = [f x - (1 + c^2)/2 g^2 score] dt + c g dw`: 0 is the probability-flow ODE, inf forgets
+        its start.
+        """
+        return [0.0] * (len(nodes) - 1)
+
     @abstractmethod
     def steps(self, denoise: Denoise, y: Tensor, nodes: Nodes, noise: Noise) -> Iterator[Tensor]:
         """The state after each of the N transitions, the last one the sample.
@@ -103,9 +117,12 @@ class Sampler(ABC):
     def start(self, sigma: float, law: StartLaw, noise: Noise) -> Tensor:
         """y_T ~ N(m, sigma_T^2 + v), (n, *shape)."""
         normal = noise.prior()
+        return law.mean.to(normal) + self.start_std(sigma, law).to(normal) * normal
+
+    def start_std(self, sigma: float, law: StartLaw) -> Tensor:
+        """The start's standard deviation at each element, (*shape), float64."""
         variance = law.variance if self.prior == "matched" else torch.zeros_like(law.variance)
-        std = (variance.double() + sigma**2).sqrt()
-        return law.mean.to(normal) + std.to(normal) * normal
+        return (variance.double() + sigma**2).sqrt()
 
     def __call__(
         self,

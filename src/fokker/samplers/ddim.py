@@ -41,6 +41,13 @@ class DDIM(Sampler):
             raise ValueError(f"sampler.eta must be in [0, 1] for ddim, got {eta:g}")
         self.eta = float(eta)
 
+    @property
+    def is_deterministic(self) -> bool:
+        return self.eta == 0
+
+    def members(self, nodes: Nodes) -> list[float]:
+        return [self.eta] * (len(nodes) - 1)
+
     def steps(self, denoise: Denoise, y: Tensor, nodes: Nodes, noise: Noise) -> Iterator[Tensor]:
         for i in range(len(nodes)):
             sigma, lower = nodes.sigma[i], nodes.sigma[i + 1]

@@ -64,6 +64,13 @@ class DPMpp2MSDE(Sampler):
             raise ValueError(f"sampler.eta must not be negative, got {eta:g}")
         self.eta = float(eta)
 
+    @property
+    def is_deterministic(self) -> bool:
+        return self.eta == 0
+
+    def members(self, nodes: Nodes) -> list[float]:
+        return [sqrt(self.eta)] * (len(nodes) - 1)
+
     def steps(self, denoise: Denoise, y: Tensor, nodes: Nodes, noise: Noise) -> Iterator[Tensor]:
         previous, h_1 = None, 0.0
         for i in range(len(nodes)):

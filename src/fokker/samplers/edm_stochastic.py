@@ -51,12 +51,30 @@ class EDMStochastic(Sampler):
         self.churn, self.churn_range, self.noise_std = S_churn, (S_min, S_max), S_noise
         self.alpha = check_alpha(alpha)
 
-    def steps(self, denoise: Denoise, y: Tensor, nodes: Nodes, noise: Noise) -> Iterator[Tensor]:
-        gamma = min(self.churn / len(nodes), sqrt(2) - 1)
+    @property
+    def is_deterministic(self) -> bool:
+        return self.churn == 0
+
+    def members(self, nodes: Nodes) -> list[float]:
+        """`c_i^2 = ((1 + gamma_i)^2 - 1) sigma_i^2 / (sigma_i^2 - sigma_{i+1}^2)`.
+
+        As much noise as the SDE adds over the transition, at S_noise = 1.
+        """
+        members = []
+        for sigma, lower in zip(nodes.sigma[:-2], nodes.sigma[1:-1], strict=True):
+            gamma = self._gamma(sigma, len(nodes))
+            members.append(sqrt(((1 + gamma) ** 2 - 1) * sigma**2 / (sigma**2 - lower**2)))
+        return members
+
+    def _gamma(self, sigma: float, num_steps: int) -> float:
         low, high = self.churn_range
+        return min(self.churn / num_steps, sqrt(2) - 1) if low <= sigma <= high else 0.0
+
+    def steps(self, denoise: Denoise, y: Tensor, nodes: Nodes, noise: Noise) -> Iterator[Tensor]:
         for i in range(len(nodes)):
             sigma, t = nodes.sigma[i], nodes.t[i]
-            if gamma > 0 and low <= sigma <= high:
+            gamma = self._gamma(sigma, len(nodes))
+            if gamma > 0:
                 raised = (1 + gamma) * sigma
                 y = y + sqrt(raised**2 - sigma**2) * self.noise_std * noise.fresh()
                 sigma, t = raised, float(self.sde.time(raised))

@@ -36,6 +36,13 @@ class EulerMaruyama(Sampler):
             raise ValueError(f"sampler.c must not be negative, got {c:g}")
         self.c = float(c)
 
+    @property
+    def is_deterministic(self) -> bool:
+        return self.c == 0
+
+    def members(self, nodes: Nodes) -> list[float]:
+        return [self.c] * (len(nodes) - 1)
+
     def steps(self, denoise: Denoise, y: Tensor, nodes: Nodes, noise: Noise) -> Iterator[Tensor]:
         for i in range(len(nodes)):
             denoised = denoise(y, nodes.sigma[i])

@@ -53,6 +53,14 @@ class PredictorCorrector(Sampler):
             raise ValueError(f"sampler.norms must be expected or batch, got {norms}")
         self.num_corrector_steps, self.snr, self.norms = num_corrector_steps, float(snr), norms
 
+    @property
+    def is_deterministic(self) -> bool:
+        return False
+
+    def members(self, nodes: Nodes) -> list[float]:
+        # The predictor's; its correctors have no direction in sigma.
+        return [1.0] * (len(nodes) - 1)
+
     def steps(self, denoise: Denoise, y: Tensor, nodes: Nodes, noise: Noise) -> Iterator[Tensor]:
         for i in range(len(nodes)):
             for _ in range(self.num_corrector_steps):

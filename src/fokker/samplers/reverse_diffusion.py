@@ -32,6 +32,13 @@ class ReverseDiffusion(Sampler):
     E). First order.
     """
 
+    @property
+    def is_deterministic(self) -> bool:
+        return False
+
+    def members(self, nodes: Nodes) -> list[float]:
+        return [1.0] * (len(nodes) - 1)
+
     def steps(self, denoise: Denoise, y: Tensor, nodes: Nodes, noise: Noise) -> Iterator[Tensor]:
         for i in range(len(nodes)):
             y = reverse_diffusion_step(y, denoise(y, nodes.sigma[i]), nodes, i, noise)
