@@ -1,0 +1,193 @@
+"""Where does a sampler's error come from: the prior, the truncation, the steps or the network?"""
+
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, NullLocator
+
+from fokker.figures.arrays import Floats, thin, to_array
+from fokker.figures.lines import COLOURS, legend_above, line_style, round_log_ticks
+from fokker.figures.panels import number, plain_ticks
+from fokker.figures.style import BLACK, STYLE, WIDTH_INCHES, plain
+
+_MAX_DECADES = 8
+_LETTERS_A_NAME = 24
+# Of the largest norm: rounding is far below, a term that is missing far above.
+_TOLERANCE = 0.01
+
+
+def error_budget(
+    terms: Mapping[str, Any],
+    total: Any,
+    extra: Mapping[str, float] | None = None,
+    u: Any | None = None,
+    units: str = "data units",
+) -> Figure:
+    """A sampler's error, split along a chain of maps from the same starts: `total = sum_k term_k`.
+
+    Each term is the displacement between neighbouring maps, for example truncation, prior,
+    discretisation, learning; the terms add exactly, their norms `sqrt(E|term_k|^2)` do not. Left,
+    in one dimension and with `u`: displacements against the quantile of the start, at most 4,000 of
+    them. Right, or alone: the norms, on a logarithmic axis that holds at most eight decades, with
+    their values; a term that is 0 has the value and no bar.
+
+    Args:
+        terms: name to displacement, (n,) or (n, *shape), in the order of the chain.
+        total: the displacement measured, in the shape of the terms.
+        extra: name to norm, 0 or above, of what is no part of the sum; drawn hatched.
+        u: quantile of each start in [0, 1], (n,), in any order; None: only the norms are drawn.
+        units: of the displacements.
+
+    Raises:
+        ValueError: no term, shapes that differ, NaN or infinite values, terms that do not add to
+            the total (by more than 1% of the largest norm), norms that are negative or not finite,
+            quantiles outside [0, 1], or quantiles of data in more than one dimension.
+    """
+    if not terms:
+        raise ValueError("terms must hold at least one term, got none")
+    whole = _rows("total", total)
+    parts = {name: _rows(f"terms[{name!r}]", values) for name, values in terms.items()}
+    for name, part in parts.items():
+        if part.shape != whole.shape:
+            raise ValueError(
+                f"terms[{name!r}] must have the shape of total {whole.shape}, got {part.shape}"
+            )
+    norms = {plain(name): _norm(part) for name, part in parts.items()}
+    rest, largest = _norm(whole - sum(parts.values())), max([_norm(whole), *norms.values()])
+    if rest > _TOLERANCE * largest:
+        raise ValueError(
+            f"terms must add to the total, but it is {rest:.3g} (r.m.s.) off their sum: "
+            "is one missing, or from other starts?"
+        )
+    beside = {name: float(value) for name, value in (extra or {}).items()}
+    for name, value in beside.items():
+        if not (np.isfinite(value) and value >= 0):
+            raise ValueError(f"extra[{name!r}] must be 0 or above and finite, got {value}")
+    quantiles = None if u is None else _quantiles(u, whole)
+
+    bars = len(norms) + 1 + len(beside)
+    with matplotlib.rc_context(STYLE):
+        if quantiles is None:
+            figure = Figure(figsize=(WIDTH_INCHES, 0.9 + 0.32 * bars), layout="constrained")
+            _draw_norms(figure.add_subplot(), norms, _norm(whole), beside, units)
+            return figure
+        height = max(3.4, 0.9 + 0.36 * bars)
+        figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=(1.35, 1))
+        lines = {plain(name): part[:, 0] for name, part in parts.items()}
+        handles = _draw_displacements(left, quantiles, [*lines.values(), whole[:, 0]], units)
+        _draw_norms(right, norms, _norm(whole), beside, units)
+        legend_above(figure, handles, [*lines, "total"])
+    return figure
+
+
+def _rows(name: str, values: Any) -> Floats:
+    """Displacements as (n, d)."""
+    array = to_array(values)
+    if array.ndim == 0 or array.size == 0:
+        raise ValueError(f"{name} must have shape (n,) or (n, *shape), n >= 1, got {array.shape}")
+    bad = int(array.size - np.isfinite(array).sum())
+    if bad:
+        raise ValueError(
+            f"{name} must be finite, got {bad} NaN or infinite values of {array.size}: "
+            "the sampler diverged"
+        )
+    return array.reshape(len(array), -1)
+
+
+def _quantiles(u: Any, whole: Floats) -> Floats:
+    quantiles = to_array(u)
+    if whole.shape[1] != 1:
+        raise ValueError(
+            f"u must be None for data in {whole.shape[1]} dimensions, which have no quantiles"
+        )
+    if quantiles.shape != whole.shape[:1]:
+        raise ValueError(f"u must have shape {whole.shape[:1]} as total, got {quantiles.shape}")
+    if not bool(((quantiles >= 0) & (quantiles <= 1)).all()):
+        raise ValueError(
+            f"u must be within [0, 1], got {quantiles.min():g} to {quantiles.max():g}: "
+            "give quantiles, not the starts"
+        )
+    return quantiles
+
+
+def _norm(rows: Floats) -> float:
+    """`sqrt(E|x|^2)` of (n, d)."""
+    return float(np.sqrt((rows**2).sum(axis=1).mean()))
+
+
+def _draw_displacements(axes: Axes, u: Floats, lines: list[Floats], units: str) -> list[Any]:
+    """The terms and, last, the total against the quantile, and their handles."""
+    order = np.argsort(u, kind="stable")
+    table = thin(np.stack([u, *lines], axis=1)[order])
+    handles, count = [], len(lines) - 1
+    for i in range(count):
+        style = line_style(i, count, len(table))
+        handles += axes.plot(table[:, 0], table[:, i + 1], **style)
+    # Wide and below, so that the one term that makes up nearly all of it is still to be seen.
+    handles += axes.plot(table[:, 0], table[:, -1], color=BLACK, linewidth=2.6, zorder=1.5)
+    # In the tails of the start law a displacement can be a hundred times what it is elsewhere.
+    values = table[:, 1:]
+    low, high = float(values.min()), float(values.max())
+    inner = np.quantile(values, (0.005, 0.995), axis=0)
+    least, greatest = min(0.0, float(inner[0].min())), max(0.0, float(inner[1].max()))
+    if high - low > 2 * (greatest - least) > 0:
+        low, high = least, greatest
+    margin = 0.06 * (high - low) or 0.5
+    low, high = low - margin, high + margin
+    axes.set_ylim(low, high)
+    share = float(((values < low) | (values > high)).any(axis=1).mean())
+    beyond = f"\n({100 * share:.1f}% of the quantiles reach beyond)" if share > 0 else ""
+    axes.set_title(f"displacements add{beyond}")
+    axes.set_xlim(0, 1)
+    axes.axhline(0, color="0.6", linewidth=0.6, zorder=1)
+    plain_ticks(axes.xaxis)
+    plain_ticks(axes.yaxis)
+    axes.set_xlabel("quantile $u$ of the start")
+    axes.set_ylabel(f"displacement ({units})")
+    return handles
+
+
+def _draw_norms(
+    axes: Axes, norms: Mapping[str, float], total: float, beside: Mapping[str, float], units: str
+) -> None:
+    values = np.array([*norms.values(), total, *beside.values()])
+    names = [*norms, "total", *(f"{plain(name)}, no part of the sum" for name in beside)]
+    rows = np.arange(len(values))
+    some = values[values > 0]
+    high = float(some.max()) if some.size else 1.0
+    low = max(float(some.min()) / 3, high * 10.0**-_MAX_DECADES) if some.size else 0.1
+    for i, value in enumerate(values):
+        if i < len(norms):
+            look: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)]}
+        elif i == len(norms):
+            look = {"color": BLACK}
+        else:
+            look = {"facecolor": "white", "edgecolor": "0.45", "hatch": "////"}
+        end = max(value, low)
+        if end > low:
+            axes.barh(i, end - low, left=low, height=0.62, **look)
+        text = number(value) if value > 0 else "0"
+        axes.annotate(text, (end, i), (3, 0), textcoords="offset points", va="center", fontsize=8)
+    axes.set_xscale("log")
+    # Room for the numbers, a share of the axis as it is seen.
+    axes.set_xlim(low, high * (high / low) ** 0.35)
+    axes.set_ylim(rows[-1] + 0.6, -0.6)
+    axes.set_yticks(rows, [textwrap.fill(name, _LETTERS_A_NAME) for name in names])
+    axes.tick_params(axis="y", length=0)
+    if not some.size:
+        axes.xaxis.set_major_locator(NullLocator())
+        axes.xaxis.set_minor_locator(NullLocator())
+    elif high < 30 * low:
+        # Too short for two powers of ten.
+        round_log_ticks(axes.xaxis, axes.get_xlim(), inches=2.0)
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_axisbelow(True)
+    axes.grid(True, which="major", axis="x")
+    axes.set_title("norms do not add")
+    axes.set_xlabel(f"r.m.s. displacement\n({units})")

@@ -1,0 +1,133 @@
+"""How good are samples for how much work?"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from fokker.figures.lines import legend_above, line_style, round_log_ticks
+from fokker.figures.style import STYLE, WIDTH_INCHES, plain
+
+_KEYS = ("sampler", "grid", "num_steps", "nfe")
+_MAX_COLUMNS = 3
+_AXES = {
+    "nfe": "NFE (denoiser evaluations a sample)",
+    "num_steps": "number of steps $N$",
+}
+
+Row = Mapping[str, Any]
+Points = dict[str, list[tuple[float, float]]]
+
+
+def metric_against_nfe(
+    rows: Iterable[Row],
+    metric: str,
+    against: Literal["nfe", "num_steps"] = "nfe",
+    label: str | None = None,
+) -> Figure:
+    """A metric against NFE or N, both logarithmic: a panel a grid, a line a sampler.
+
+    All panels have the same limits, and a sampler the same line in all. Rows that agree in sampler,
+    grid and N (several seeds) are one point, at their median. A row with num_steps None (an
+    adaptive sampler) is a marker of its own against NFE and left out against N; one with grid None
+    is drawn in every panel. Rows without a positive, finite metric are left out; a sampler that has
+    no other is named so in the legend.
+
+    Args:
+        rows: mappings with the keys sampler, grid, num_steps, nfe, and the metric where known.
+        metric: the key of the metric.
+        against: what is on the horizontal axis.
+        label: of the metric, with its unit; its key by default.
+
+    Raises:
+        ValueError: a row without one of the keys, another `against`, or nothing to draw.
+    """
+    table = list(rows)
+    if against not in _AXES:
+        raise ValueError(f"against must be one of {list(_AXES)}, got {against!r}")
+    for i, row in enumerate(table):
+        missing = [key for key in _KEYS if key not in row]
+        if missing:
+            raise ValueError(f"rows[{i}] must have the keys {list(_KEYS)}, got none of {missing}")
+    usable = [row for row in table if _positive(row.get(metric)) and _positive(row[against])]
+    if not usable:
+        raise ValueError(
+            f"rows must hold a positive {metric} and {against}, got none in {len(table)} rows: "
+            "nothing to draw"
+        )
+    samplers = list(dict.fromkeys(str(row["sampler"]) for row in table))
+    grids = list(dict.fromkeys(row["grid"] for row in usable if row["grid"] is not None)) or [None]
+    panels = [
+        _points([row for row in usable if row["grid"] in (grid, None)], metric, against)
+        for grid in grids
+    ]
+    with matplotlib.rc_context(STYLE):
+        return _draw(panels, grids, samplers, label or plain(metric), _AXES[against])
+
+
+def _positive(value: Any) -> float:
+    """The value as a number if it is positive and finite, otherwise 0."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        return 0.0
+    return found if math.isfinite(found) and found > 0 else 0.0
+
+
+def _points(rows: Sequence[Row], metric: str, against: str) -> Points:
+    """The points of each sampler's line, from left to right."""
+    groups: dict[Any, list[tuple[float, float]]] = {}
+    for i, row in enumerate(rows):
+        # Adaptive samplers differ in their tolerances, which nothing here names.
+        alike = row["num_steps"] if row["num_steps"] is not None else f"adaptive {i}"
+        point = (_positive(row[against]), _positive(row[metric]))
+        groups.setdefault((str(row["sampler"]), row["grid"], alike), []).append(point)
+    found: Points = {}
+    for (sampler, _, _), points in groups.items():
+        x, y = np.median(np.array(points), axis=0)
+        found.setdefault(sampler, []).append((float(x), float(y)))
+    return {sampler: sorted(points) for sampler, points in found.items()}
+
+
+def _draw(
+    panels: Sequence[Points], grids: Sequence[Any], samplers: Sequence[str], label: str, below: str
+) -> Figure:
+    columns = min(len(panels), _MAX_COLUMNS) if len(panels) != 4 else 2
+    num_rows = -(-len(panels) // columns)
+    panel_height = 3.2 if len(panels) == 1 else 2.1
+    figure = Figure(
+        figsize=(WIDTH_INCHES, panel_height * num_rows + 0.9), layout="constrained"
+    )
+    whole = figure.subplots(num_rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    x, y = np.array([p for panel in panels for points in panel.values() for p in points]).T
+    handles: dict[str, Any] = {}
+    # Small panels ask for fine lines.
+    size = {} if len(panels) == 1 else {"linewidth": 1.0, "markersize": 3.0}
+    for axes, panel, grid in zip(whole, panels, grids):
+        for i, sampler in enumerate(samplers):
+            points = np.array(panel.get(sampler, [])).reshape(-1, 2)
+            (line,) = axes.plot(points[:, 0], points[:, 1], **line_style(i), **size)
+            handles.setdefault(sampler, line)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_axisbelow(True)
+        axes.grid(True, which="major")
+        if grid is not None:
+            axes.set_title(plain(str(grid)))
+    whole[0].set_xlim(x.min() / 1.3, x.max() * 1.3)
+    whole[0].set_ylim(y.min() / 1.4, y.max() * 1.4)
+    for i, axes in enumerate(whole):
+        round_log_ticks(axes.xaxis, axes.get_xlim(), WIDTH_INCHES / columns - 0.35)
+        if i >= len(panels):
+            axes.set_visible(False)
+        # Shared ticks are shown in the lowest row only, and above a panel that is not there.
+        axes.tick_params(labelbottom=i + columns >= len(panels))
+    figure.supxlabel(below, fontsize=9)
+    figure.supylabel(label, fontsize=9)
+    drawn = {sampler for panel in panels for sampler in panel}
+    names = [plain(s) if s in drawn else f"{plain(s)} (not shown)" for s in samplers]
+    legend_above(figure, list(handles.values()), names)
+    return figure
