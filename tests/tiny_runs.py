@@ -16,6 +16,7 @@ import fokker
 from fokker.cli.build import Choices, build_experiment
 from fokker.cli.compose import composed
 from fokker.experiment import Experiment, ModelFolder, Result
+from fokker.experiment.evaluate import Validation
 from fokker.experiment.fit import obtain
 from fokker.formulations import Diffusion
 
@@ -29,9 +30,15 @@ TINY = (
 )
 
 
+def tiny(*overrides: str) -> list[str]:
+    """The tiny job with these changes; network=exact has no width."""
+    has_network = not any(o == "network=exact" or o.startswith("experiment=") for o in overrides)
+    return [*(o for o in TINY if has_network or not o.startswith("network.")), *overrides]
+
+
 def compose_experiment(*overrides: str) -> Experiment:
     """The experiment of the tiny job with these changes, as built, with nothing done."""
-    typed = [*TINY, *overrides]
+    typed = tiny(*overrides)
     with composed(typed) as config:
         runtime = config.hydra.runtime
         choices = Choices(dict(runtime.choices), runtime.config_sources, typed)
@@ -51,7 +58,7 @@ def train_it(
 ) -> tuple[Diffusion, ModelFolder]:
     obtain(
         made.model, made.folder, made.trainer, made.intervals, made.config_text, made.facts,
-        listener, lambda text: None, made.retrain,
+        Validation(made.model.data), listener, lambda text: None, made.retrain,
     )  # fmt: skip
     return made.model, made.folder
 
@@ -59,15 +66,15 @@ def train_it(
 def run(*overrides: str) -> Result:
     """The tiny job with these changes, without its figures, which take ten times as long."""
     # The name fokker.experiment.run is the function's, so the module is not found by its path.
-    with mock.patch.object(sys.modules["fokker.experiment.run"], "_draw"):
-        return fokker.run([*TINY, *overrides])
+    with mock.patch.object(sys.modules["fokker.experiment.run"], "draw_figures"):
+        return fokker.run(tiny(*overrides))
 
 
 def process(folder: Path, *overrides: str, before: str = "") -> "subprocess.Popen[str]":
     """The command `fokker` as a process of its own in `folder`, with lines of Python before it."""
     lines = [
         "import sys, fokker.experiment",
-        "sys.modules['fokker.experiment.run']._draw = lambda *_: None",
+        "sys.modules['fokker.experiment.run'].draw_figures = lambda *_: None",
         before,
         "from fokker.cli.main import main",
         "main()",

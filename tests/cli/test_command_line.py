@@ -34,7 +34,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
 
     def call(*arguments: str) -> str:
         monkeypatch.setattr("sys.argv", ["fokker", *arguments])
-        with mock.patch.object(sys.modules["fokker.experiment.run"], "_draw"):
+        with mock.patch.object(sys.modules["fokker.experiment.run"], "draw_figures"):
             main()
         out, err = capfd.readouterr()
         assert err == ""
@@ -145,8 +145,14 @@ def test_a_run_prints_its_metrics_and_paths_and_nothing_else() -> None:
     # The real command, with figures, in a process of its own.
     said = subprocess.run([FOKKER, *TINY], capture_output=True, text=True, check=True)
     assert said.stderr == ""
+    before, after = said.stdout.split("error budget of heun, 18 steps, 100 quantiles", 1)
+    budget, after = after.split("\nrecord ", 1)
+    terms = [line.strip() for line in budget.splitlines()[2:]]
+    assert [term.split()[0] for term in terms[:5]] == [
+        "truncation", "prior", "discretisation", "learning", "measured",
+    ]  # fmt: skip
     kinds: dict[str, list[str]] = {}
-    for line in said.stdout.splitlines():
+    for line in [*before.splitlines(), *f"record {after}".splitlines()]:
         kind, value = line.split(maxsplit=1)
         kinds.setdefault(kind, []).append(value)
     (record,) = kinds.pop("record")
@@ -254,7 +260,7 @@ def test_a_checkpoint_brings_the_overrides_that_it_was_trained_with(command: Any
     assert again.path != first.path
     typed = ("evaluation.num_samples=100", f"hydra.run.dir={RUN}")
     for place in (first.path, only_model().path, only_model().checkpoint):
-        with mock.patch.object(sys.modules["fokker.experiment.run"], "_draw"):
+        with mock.patch.object(sys.modules["fokker.experiment.run"], "draw_figures"):
             result = fokker.run(
                 [f"checkpoint={place}", "sampler=ddim", "sampler.num_steps=6", typed[0]]
             )
@@ -310,7 +316,7 @@ def test_a_checkpoint_of_another_configuration_is_refused_by_the_key_that_differ
         assert "take these overrides away, or train a model of its own" in str(error.value)
     assert files() == before
     # What is no part of the training may differ.
-    with mock.patch.object(sys.modules["fokker.experiment.run"], "_draw"):
+    with mock.patch.object(sys.modules["fokker.experiment.run"], "draw_figures"):
         fokker.run([f"checkpoint={result.path}", "grid=geometric", "evaluation.num_samples=10"])
 
 

@@ -121,7 +121,7 @@ def command(own: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFix
         importlib.invalidate_caches()
         arguments = ["fokker", "--config-dir", "options", *SMALL, *overrides]
         monkeypatch.setattr("sys.argv", arguments)
-        with mock.patch.object(sys.modules["fokker.experiment.run"], "_draw"):
+        with mock.patch.object(sys.modules["fokker.experiment.run"], "draw_figures"):
             main()
         out, err = capfd.readouterr()
         assert err == ""
@@ -235,6 +235,6 @@ def test_own_parts_enter_the_key_where_the_model_is_trained_from_them(
 
 def test_python_finds_own_options_on_the_search_path(own: Path) -> None:
     where = f"hydra.searchpath=[file://{own / 'options'}]"
-    with mock.patch.object(sys.modules["fokker.experiment.run"], "_draw"):
+    with mock.patch.object(sys.modules["fokker.experiment.run"], "draw_figures"):
         result = fokker.run([where, *SMALL, "network=mine", ALLOWED])
     assert type(result.model.denoiser.network).__name__ == "Net"

@@ -23,7 +23,9 @@ FORMULATIONS = ("ddpm", "edm", "smld", "vp_sde")
 WITH_LEVELS = ("ddpm", "smld")
 SHORT = ("trainer.max_steps=2", "evaluation.num_samples=32", "sampler.num_steps=3")
 FORMULATION_GROUPS = ("sde", "preconditioning", "weighting", "noise_levels")
-OTHER_GROUPS = ("network", "data", "optimizer", "ema", "callbacks", "logger", "trainer")
+OTHER_GROUPS = (
+    "network", "data", "optimizer", "ema", "callbacks", "logger", "trainer", "evaluation",
+)  # fmt: skip
 
 
 def options(group: str) -> list[str]:
@@ -84,8 +86,9 @@ def test_every_other_option_trains_and_samples(option: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("experiment", options("experiment"))
 def test_every_experiment_runs(experiment: str) -> None:
-    small = ("network.width=16", "network.depth=1")
-    with mock.patch.object(sys.modules["fokker.experiment.run"], "_draw"):
+    text = (config_dir() / "experiment" / f"{experiment}.yaml").read_text()
+    small = () if "/network: exact" in text else ("network.width=16", "network.depth=1")
+    with mock.patch.object(sys.modules["fokker.experiment.run"], "draw_figures"):
         check(fokker.run([f"experiment={experiment}", *small, *SHORT]))
 
 

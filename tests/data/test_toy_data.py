@@ -13,6 +13,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from fokker.cli.build import build_data
 from fokker.cli.compose import config_dir
 from fokker.cli.instantiate import Builder
 from fokker.data import ToyData
@@ -26,7 +27,8 @@ def option(name: str, seed: int = 0, **changes: Any) -> ToyData:
     """The data of a configuration file."""
     node = OmegaConf.load(config_dir() / "data" / f"{name}.yaml")
     config = OmegaConf.create({"seed": seed, "data": OmegaConf.merge(node, changes)})
-    data: ToyData = Builder()(config.data, "data")
+    data = build_data(config, Builder())
+    assert isinstance(data, ToyData)
     return data
 
 

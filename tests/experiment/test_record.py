@@ -50,7 +50,8 @@ def test_the_files_of_a_run(workdir: Path, capsys: pytest.CaptureFixture[str]) -
         "config.yaml", "metrics.json", "metrics.jsonl", "metrics.csv", "evaluations.csv",
         "samples.npz", "run.json", "figures/loss_per_sigma.png", "figures/loss_per_sigma.pdf",
         "figures/samples.png", "figures/samples.pdf", "figures/trajectory.png",
-        "figures/trajectory.pdf",
+        "figures/trajectory.pdf", "error_budget.csv", "error_budget.npz",
+        "figures/error_budget.png", "figures/error_budget.pdf",
     }  # fmt: skip
     for figure in (result.path / "figures").iterdir():
         begin = figure.read_bytes()[:4]
@@ -62,7 +63,7 @@ def test_the_files_of_a_run(workdir: Path, capsys: pytest.CaptureFixture[str]) -
     }  # fmt: skip
     printed = capsys.readouterr().out
     assert "record   outputs/runs/" in printed
-    assert printed.count("figure   outputs/runs/") == 3
+    assert printed.count("figure   outputs/runs/") == 4
     assert {p.name for p in workdir.iterdir()} == {"outputs"}
 
 
@@ -218,7 +219,7 @@ def test_every_model_is_validated_on_the_same_points(workdir: Path) -> None:
     # Its own loss is 1 at every level; the rule over quantiles has little noise.
     assert evaluate.held_out_loss(first) == pytest.approx(1, rel=0.1)
     before = [w.detach().clone() for w in first.denoiser.parameters()]
-    evaluate.validate(first)
+    evaluate.Validation(first.data).of_average(first)
     assert all(torch.equal(a, b) for a, b in zip(before, first.denoiser.parameters()))
 
 

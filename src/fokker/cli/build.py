@@ -1,6 +1,7 @@
 """From a composed configuration to a checked experiment."""
 
 import copy
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from fokker.cli.arguments import fits, shown
 from fokker.cli.compose import option
 from fokker.cli.instantiate import Builder
-from fokker.data import DataModule
-from fokker.experiment import Experiment, ModelFolder, Sampling, find_checkpoint
+from fokker.data import DataModule, gaussianized
+from fokker.experiment import Evaluation, Experiment, ModelFolder, Sampling, find_checkpoint
 from fokker.experiment.files import read_json
 from fokker.experiment.identity import TRAINED_FROM, model_key, source_of, training_config
 from fokker.experiment.models import load_checkpoint, weights_digest
@@ -41,7 +42,14 @@ KEYS: Mapping[str, tuple[Any, str]] = {
         list[str | dict[str, dict[str, Any]]],
         "a list, such as [heun,{ddim: {eta: 0.5}}]",
     ),
+    "evaluation.grids": (
+        list[str | dict[str, dict[str, Any]]],
+        "a list, such as [geometric,{edm_rho: {rho: 5}}]",
+    ),
     "evaluation.weights": (str, "text"),
+    "evaluation.noise": (Literal["random", "quantiles"], "random or quantiles"),
+    "evaluation.budget_points": (int | None, "a whole number or null"),
+    "evaluation.beside": (list[str], "a list of the folders of finished runs"),
 }
 
 
@@ -64,7 +72,13 @@ class Choices:
 def build_data(config: DictConfig, build: Builder) -> DataModule:
     """The data; a measured sigma_data is written back into the configuration."""
     given = config.data.sigma_data
-    data: DataModule = build(config.data, "data")
+    # A key for any data, which their classes do not know, and an option of one's own need not have.
+    scope = copy.deepcopy(config)
+    with open_dict(scope):
+        is_gaussian = scope.data.pop("gaussianize", False)
+    data: DataModule = build(scope.data, "data")
+    if is_gaussian:
+        data = gaussianized(data)
     if given is None:
         config.data.sigma_data = data.sigma_data
     elif not config.data.standardize:
@@ -87,6 +101,8 @@ def build_model(config: DictConfig, data: DataModule, build: Builder) -> Diffusi
     }
     make = build(config.formulation, "formulation", _partial_=True)
     model: Diffusion = make(data=data, seed=config.seed, **parts)
+    if model.is_exact:
+        return model
     try:
         model.configure_optimizers()
     except ValueError as error:  # Torch's own checks, which come at the start of the training.
@@ -94,46 +110,86 @@ def build_model(config: DictConfig, data: DataModule, build: Builder) -> Diffusi
     return model
 
 
-def _sampler_nodes(config: DictConfig, choices: Choices) -> Iterator[tuple[str, DictConfig]]:
-    """The run's own sampler, then every sampler with every number of steps that is asked for."""
-    own = choices.options["sampler"]
-    yield own, config.sampler
-    for entry in config.evaluation.samplers or [own]:
+def _options(
+    asked: Sequence[Any], group: str, own: str, node: DictConfig, sources: Sequence[Any]
+) -> Iterator[tuple[str, DictConfig]]:
+    """Options of a group with a label: names, or `{name: {key: value}}`; none: the run's own."""
+    for entry in asked or [own]:
         pairs = entry.items() if isinstance(entry, DictConfig) else [(entry, {})]
         for name, changes in pairs:
-            node, label = config.sampler, str(name)
+            label = str(name)
             if changes:
                 label += f"({', '.join(f'{key}={value}' for key, value in changes.items())})"
-            if label != own:
-                node = OmegaConf.merge(option(choices.sources, "sampler", str(name)), changes)
-                # The samplers of one evaluation walk along one SDE.
-                node.sde = config.sampler.sde
-            for num_steps in config.evaluation.num_steps or [node.num_steps]:
-                changed = copy.deepcopy(node)
-                # An adaptive sampler has no number of steps, and so one row.
-                if node.num_steps is not None:
-                    changed.num_steps = num_steps
-                yield label, changed
+            if label == own:
+                yield label, copy.deepcopy(node)
+            else:
+                chosen = OmegaConf.merge(option(sources, group, str(name)), changes)
+                if isinstance(chosen, DictConfig):
+                    yield label, chosen
+
+
+def _sampler_nodes(config: DictConfig, choices: Choices) -> Iterator[tuple[str, DictConfig]]:
+    """The run's own sampler, then every sampler with every number of steps that is asked for."""
+    own, asked = choices.options["sampler"], config.evaluation
+    yield own, config.sampler
+    for label, node in _options(asked.samplers, "sampler", own, config.sampler, choices.sources):
+        # The samplers of one evaluation walk along one SDE.
+        node.sde = config.sampler.sde
+        for num_steps in asked.num_steps or [node.num_steps]:
+            changed = copy.deepcopy(node)
+            # An adaptive sampler has no number of steps, and so one row.
+            if node.num_steps is not None:
+                changed.num_steps = num_steps
+            yield label, changed
 
 
 def _samplings(
     config: DictConfig, choices: Choices, model: Diffusion, build: Builder
 ) -> list[Sampling]:
     """The run's own sampling first; none twice."""
-    grid: Grid = build(config.grid, "grid")
+    own, at_quantiles = choices.options["grid"], config.evaluation.noise == "quantiles"
+    if at_quantiles and math.prod(model.data.shape) != 1:
+        raise ValueError(
+            "evaluation.noise=quantiles needs data in one dimension, got samples of shape "
+            f"{model.data.shape}; use evaluation.noise=random"
+        )
+    own_grid = (own, config.grid)
+    grids = list(_options(config.evaluation.grids, "grid", own, config.grid, choices.sources))
     samplings: list[Sampling] = []
     seen: list[Any] = []
     scope = copy.deepcopy(config)
-    for name, node in _sampler_nodes(config, choices):
-        with open_dict(scope):
-            scope.sampler = node
-        plain = OmegaConf.to_container(scope.sampler, resolve=True)
-        if plain not in seen:
-            seen.append(plain)
+    for index, (name, node) in enumerate(_sampler_nodes(config, choices)):
+        for grid_name, grid_node in [own_grid] if index == 0 else grids:
+            with open_dict(scope):
+                scope.sampler, scope.grid = node, grid_node
+            plain = OmegaConf.to_container(scope, resolve=True)
+            parts = {key: plain[key] for key in ("sampler", "grid")}  # type: ignore[index,call-overload]
+            if parts in seen:
+                continue
+            seen.append(parts)
             sampler: Sampler = build(scope.sampler, "sampler")
+            grid: Grid = build(scope.grid, "grid")
             nodes = model.nodes(sampler, grid, sampler.num_steps)
-            samplings.append(Sampling(name, sampler, choices.options["grid"], nodes))
+            samplings.append(Sampling(name, sampler, grid_name, nodes, at_quantiles))
     return samplings
+
+
+def _evaluations(
+    config: DictConfig, model: Diffusion, own: Sampling, build: Builder
+) -> dict[str, Evaluation]:
+    """What is evaluated besides the samples, checked."""
+    evaluations: dict[str, Evaluation] = {}
+    for name, node in config.evaluation.items():
+        if OmegaConf.is_dict(node):
+            evaluations[str(name)] = build(node, f"evaluation.{name}")
+            evaluations[str(name)].check(model, own)
+        elif f"evaluation.{name}" not in KEYS:
+            known = sorted(key.split(".")[1] for key in KEYS if key.startswith("evaluation."))
+            raise ValueError(
+                f"evaluation.{name} is not a key of fokker; choose one of {', '.join(known)}, or "
+                "an option such as evaluation=likelihood"
+            )
+    return evaluations
 
 
 def _check_keys(config: DictConfig) -> None:
@@ -149,6 +205,12 @@ def _check_keys(config: DictConfig) -> None:
         plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
         if not fits(plain, kind):
             raise ValueError(f"{key} must be {rule}, got {shown(plain)}")
+    points = config.evaluation.budget_points
+    if points is not None and points < 0:
+        raise ValueError(
+            "evaluation.budget_points must be null, 0 for no error budget, or positive, got "
+            f"{points}"
+        )
     for key in ("evaluation.num_samples", "trainer.max_steps"):
         if OmegaConf.select(config, key) < 1:
             raise ValueError(f"{key} must be at least 1, got {OmegaConf.select(config, key)}")
@@ -178,7 +240,10 @@ def build_experiment(config: DictConfig, choices: Choices) -> Experiment:
     # Of what is trained: a sampler of the user's own does not make another model.
     source = source_of(build.own_classes)
     model.weights(config.evaluation.weights)
+    if model.is_exact:
+        _check_untrained(config)
     samplings = _samplings(config, choices, model, build)
+    evaluations = _evaluations(config, model, samplings[0], build)
     init = ""
     if config.init_from is not None:
         load_checkpoint(find_checkpoint(Path(config.init_from)), model)
@@ -206,6 +271,9 @@ def build_experiment(config: DictConfig, choices: Choices) -> Experiment:
         logger=build(config.logger, "logger"),
         config=plain,
         config_text=OmegaConf.to_yaml(config, resolve=True),
+        evaluations=evaluations,
+        budget_points=config.evaluation.budget_points,
+        beside=_beside(plain, choices.options["formulation"]),
         retrain=config.retrain,
         facts={
             "overrides": list(choices.overrides),
@@ -213,6 +281,41 @@ def build_experiment(config: DictConfig, choices: Choices) -> Experiment:
             "data": choices.options["data"],
         },
     )
+
+
+def _beside(config: Mapping[str, Any], own: str) -> dict[str, Path]:
+    """Finished runs on the same data, by the name that they have in figures."""
+    found: dict[str, Path] = {}
+    for text in config["evaluation"]["beside"]:
+        path = Path(text)
+        record = read_json(path / "run.json")
+        if record.get("status") != "completed":
+            raise ValueError(
+                f"evaluation.beside must list folders of finished runs, and {path} is none"
+            )
+        stored: Any = OmegaConf.to_container(OmegaConf.load(path / "config.yaml"))
+        if _what_data(stored) != _what_data(config):
+            raise ValueError(
+                f"evaluation.beside must list runs on the same data, and {path} has other data, "
+                "whose losses have another floor"
+            )
+        name = str(record["formulation"])
+        found[f"{name}, {path.name}" if name == own or name in found else name] = path
+    return found
+
+
+def _what_data(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in config["data"].items() if k not in ("batch_size", "seed")}
+
+
+def _check_untrained(config: DictConfig) -> None:
+    """That nothing is asked of network=exact that needs weights."""
+    for key in ("checkpoint", "init_from", "retrain"):
+        if config[key]:
+            raise ValueError(
+                f"{key} must be {'false' if key == 'retrain' else 'null'} with network=exact, "
+                f"which has no weights, got {shown(config[key])}; take one of the two away"
+            )
 
 
 def find_device(accelerator: str) -> torch.device:

@@ -15,6 +15,7 @@ from fokker.cli.compose import composed, with_inherited
 from fokker.cli.instantiate import Builder
 from fokker.experiment import Experiment, Result, find_checkpoint, load_model
 from fokker.experiment import run as run_experiment
+from fokker.experiment.files import read_json
 from fokker.formulations import Diffusion
 
 # Below this many multiplications a step, a second thread costs more than it gives.
@@ -56,7 +57,9 @@ def plan(experiment: Experiment) -> str:
     """Which model would be trained or is found, and what is sampled."""
     folder, model = experiment.folder, experiment.model
     max_steps = experiment.config["trainer"]["max_steps"]
-    if experiment.checkpoint is not None:
+    if model.is_exact:
+        state = "exact: the ideal denoiser, nothing to train"
+    elif experiment.checkpoint is not None:
         state = f"loaded from {experiment.checkpoint}"
     elif folder.is_complete and not experiment.retrain:
         state = f"found: was trained for {folder.steps_done} steps"
@@ -66,7 +69,7 @@ def plan(experiment: Experiment) -> str:
         state = f"new: would be trained for {max_steps} steps of {model.data.batch_size} images"
     parameters = sum(p.numel() for p in model.denoiser.parameters())
     lines = [
-        f"model    {folder.path}",
+        f"model    {'none' if model.is_exact else folder.path}",
         f"         {state}",
         f"         {parameters:,} parameters, data of shape {model.data.shape}",
     ]
@@ -139,8 +142,11 @@ def load(path: str | Path, weights: str = "ema", allow_targets: Sequence[str] = 
     Raises:
         ValueError: if there is no such model or it does not fit its configuration.
     """
-    checkpoint = find_checkpoint(Path(path))
-    file = checkpoint.parent / "config.yaml"
+    folder = Path(path)
+    # A run of network=exact has no weights, but a configuration.
+    is_exact = read_json(folder / "run.json").get("training") == "exact"
+    checkpoint = None if is_exact else find_checkpoint(folder)
+    file = (folder if checkpoint is None else checkpoint.parent) / "config.yaml"
     if not file.is_file():
         raise ValueError(f"{file} is not there, so nothing says what {checkpoint} is a model of")
     config = OmegaConf.load(file)
@@ -149,4 +155,4 @@ def load(path: str | Path, weights: str = "ema", allow_targets: Sequence[str] = 
     find_own(allow_targets)
     build = Builder(allow_targets)
     model = build_model(config, build_data(config, build), build)
-    return load_model(model, checkpoint, weights)
+    return model.eval() if checkpoint is None else load_model(model, checkpoint, weights)

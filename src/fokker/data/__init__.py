@@ -2,6 +2,6 @@
 
 from fokker.data.base import DataModule
 from fokker.data.finite import Digits, FiniteData, PointsFile
-from fokker.data.toy import ToyData
+from fokker.data.toy import ToyData, gaussianized
 
-__all__ = ["DataModule", "Digits", "FiniteData", "PointsFile", "ToyData"]
+__all__ = ["DataModule", "Digits", "FiniteData", "PointsFile", "ToyData", "gaussianized"]

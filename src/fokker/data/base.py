@@ -11,6 +11,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from fokker.distributions import Affine, Distribution, Empirical
 from fokker.randomness import Randomness
 from fokker.samplers import StartLaw
 
@@ -87,6 +88,10 @@ class DataModule(L.LightningDataModule, ABC):
 
     #: Whether a whole law is known, and not only points of it.
     fresh = False
+    #: How many equally spaced values an element can have, and the range that they fill together in
+    #: the data's units; none where elements are continuous, or nothing is declared.
+    levels: int | None = None
+    value_range: float | None = None
 
     def __init__(
         self, batch_size: int, standardize: bool, sigma_data: float | None, seed: int
@@ -97,6 +102,7 @@ class DataModule(L.LightningDataModule, ABC):
         if sigma_data is not None and not sigma_data > 0:
             raise ValueError(f"data.sigma_data must be positive or null, got {sigma_data:g}")
         self.batch_size = batch_size
+        self.standardize = standardize
         self.randomness = Randomness(seed)
         mean, variance = self.moments()
         shift = float(mean.mean())
@@ -146,6 +152,20 @@ class DataModule(L.LightningDataModule, ABC):
     def training_points(self) -> Tensor | None:
         """All training data in the data's units where they are a finite set, else none."""
         return None
+
+    @cached_property
+    def law(self) -> Distribution | None:
+        """The law that is trained on, of flattened samples (d,), in the data's units.
+
+        Of a finite set it is the set's own; none where nothing is known of it.
+        """
+        points = self.training_points()
+        return None if points is None else Empirical(points.flatten(1))
+
+    @cached_property
+    def model_law(self) -> Affine | None:
+        """The same in the model's units."""
+        return None if self.law is None else Affine(self.law, self.shift, self.scale)
 
     def to_model(self, x: Tensor) -> Tensor:
         """From the data's units to the model's, float32."""

@@ -89,6 +89,8 @@ class Digits(FiniteData):
     Shape (1, 8, 8): 17 levels, from the UCI test set of optical recognition of digits.
     """
 
+    levels, value_range = 17, 17.0
+
     def load(self) -> Tensor:
         from sklearn.datasets import load_digits
 
@@ -102,10 +104,12 @@ class PointsFile(FiniteData):
     Args:
         path: of the file; an array (n, d), (n, height, width) or (n, channels, height, width).
         key: the array's name in an `.npz` file; null if there is only one.
+        levels: how many equally spaced values an element can have; null: it is continuous.
+        value_range: what these fill together, `levels` spacings, such as 256 for 0 to 255.
         batch_size, standardize, sigma_data, held_out_share, seed: see `FiniteData`.
     Raises:
         ValueError: if the file is missing, unreadable, empty, of the wrong rank, or holds
-            anything but finite numbers.
+            anything but finite numbers; if one of levels and value_range is given alone.
     """
 
     def __init__(
@@ -116,8 +120,18 @@ class PointsFile(FiniteData):
         standardize: bool = True,
         sigma_data: float | None = None,
         held_out_share: float = 0.2,
+        levels: int | None = None,
+        value_range: float | None = None,
         seed: int = 0,
     ) -> None:
+        if (levels is None) != (value_range is None) or not (levels or 2) > 1:
+            raise ValueError(
+                "data.levels, at least 2, and data.value_range must be given together, got "
+                f"{levels} and {value_range}; 8-bit images from 0 to 255 have 256 and 256"
+            )
+        if value_range is not None and not 0 < value_range < float("inf"):
+            raise ValueError(f"data.value_range must be positive and finite, got {value_range:g}")
+        self.levels, self.value_range = levels, value_range
         if path is None:
             raise ValueError("data.path must name a .npy or .npz file of points, got null")
         self._path, self._key = Path(path).expanduser(), key

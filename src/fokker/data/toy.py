@@ -1,6 +1,6 @@
 """Data drawn from a known density."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, final
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from fokker.data.base import DataModule, Shuffle
-from fokker.distributions import Distribution
-from fokker.randomness import Randomness
+from fokker.distributions import Distribution, GaussianCovariance
+from fokker.randomness import Randomness, Stream
 
 # Held-out points are the same for every seed, so that runs are compared on one set.
 HELD_OUT = Randomness(0)
@@ -38,6 +38,7 @@ class ToyData(DataModule):
     Args:
         distribution: makes the law from `parameters`.
         num_points: the size of a finite training set; null: fresh points for ever.
+        shape: of one sample, if it is not a vector: its elements are the law's coordinates.
         batch_size, standardize, sigma_data, seed: see `DataModule`.
         parameters: of the law, such as `low` and `high`.
     Raises:
@@ -51,12 +52,14 @@ class ToyData(DataModule):
         standardize: bool = True,
         sigma_data: float | None = None,
         num_points: int | None = None,
+        shape: Sequence[int] | None = None,
         seed: int = 0,
         **parameters: Any,
     ) -> None:
         if num_points is not None and num_points < 1:
             raise ValueError(f"data.num_points must be at least 1 or null, got {num_points}")
         self.distribution = distribution(**parameters)
+        self._shape = (self.distribution.dim,) if shape is None else tuple(shape)
         self.num_points = num_points
         self.fresh = num_points is None
         super().__init__(batch_size, standardize, sigma_data, seed)
@@ -64,20 +67,23 @@ class ToyData(DataModule):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (self.distribution.dim,)
+        return self._shape
 
     @property
     def content(self) -> str:
         return ""
 
     def moments(self) -> tuple[Tensor, Tensor]:
-        return self.distribution.mean, self.distribution.variance
+        law = self.distribution
+        return law.mean.reshape(self._shape), law.variance.reshape(self._shape)
+
+    @cached_property
+    def law(self) -> Distribution | None:
+        return self.distribution if self.fresh else super().law
 
     def batch(self, start: int, stop: int) -> Tensor:
         if self.num_points is None:
-            return self.to_model(
-                self.randomness.rows("data", start, stop, Points(self.distribution))
-            )
+            return self.to_model(self._points(self.randomness, "data", start, stop))
         return self._finite_set[self._shuffle.places(start, stop)]
 
     @cached_property
@@ -88,14 +94,42 @@ class ToyData(DataModule):
     def training_points(self) -> Tensor | None:
         if self.num_points is None:
             return None
-        return self.randomness.rows("data", 0, self.num_points, Points(self.distribution))
+        return self._points(self.randomness, "data", 0, self.num_points)
 
     def held_out(self, count: int) -> Tensor:
-        return HELD_OUT.rows("held_out", 0, count, Points(self.distribution))
+        return self._points(HELD_OUT, "held_out", 0, count)
+
+    def _points(self, randomness: Randomness, stream: Stream, start: int, stop: int) -> Tensor:
+        rows = randomness.rows(stream, start, stop, Points(self.distribution))
+        return rows.reshape(-1, *self._shape)
 
     def reference(self, count: int) -> Tensor:
         if self.distribution.dim > 1:
             return self.held_out(count)
         # In one dimension the quantiles stand for the law itself, without noise.
         middles = (torch.arange(count, dtype=torch.float64) + 0.5) / count
-        return self.distribution.quantile(middles)[:, None]
+        return self.distribution.quantile(middles).reshape(-1, *self._shape)
+
+
+def gaussianized(data: DataModule) -> ToyData:
+    """Fresh points of the Gaussian with the mean and covariance of the data, in their place.
+
+    Every sampler is then an affine map with Gaussian noise, and its errors are known exactly.
+
+    Raises:
+        ValueError: if nothing is known of the law of the data.
+    """
+    if data.law is None:
+        raise ValueError(
+            "data.gaussianize=true needs data with training_points or a law, got "
+            f"{type(data).__name__}; give it one of the two"
+        )
+    law = GaussianCovariance(data.law.mean, data.law.covariance)
+    return ToyData(
+        lambda: law,
+        batch_size=data.batch_size,
+        standardize=data.standardize,
+        sigma_data=data.sigma_data,
+        shape=data.shape,
+        seed=data.randomness.seed,
+    )

@@ -46,7 +46,8 @@ class Curves(L.Callback):
     Args:
         folder: where metrics.jsonl lies.
         intervals: when.
-        validate: measures the model on held-out data.
+        validate: measures the averaged weights on held-out data.
+        floor: the irreducible part of a model's loss, if it is known.
         listeners: called with (metrics, step).
     """
 
@@ -55,10 +56,13 @@ class Curves(L.Callback):
         folder: ModelFolder,
         intervals: Intervals,
         validate: Callable[[Diffusion], Metrics],
+        floor: Callable[[Diffusion], float | None],
         listeners: list[Callable[[Metrics, int], None]],
     ) -> None:
         self._folder, self._intervals = folder, intervals
         self._validate, self._listeners = validate, listeners
+        self._find_floor = floor
+        self._floor: float | None = None
         self._losses: list[float] = []
 
     def state_dict(self) -> dict[str, Any]:
@@ -67,7 +71,10 @@ class Curves(L.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._losses = list(state_dict["losses"])
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_start(  # type: ignore[override]
+        self, trainer: L.Trainer, pl_module: Diffusion
+    ) -> None:
+        self._floor = self._find_floor(pl_module)
         # What was written after the last save is written again.
         kept = [r for r in read_json_lines(self._folder.curves) if r["step"] <= trainer.global_step]
         write_text(self._folder.curves, "")
@@ -82,6 +89,8 @@ class Curves(L.Callback):
         row: Metrics = {}
         if last or step % self._intervals.log_steps == 0:
             row["loss"] = math.fsum(self._losses) / len(self._losses)
+            if self._floor is not None:
+                row.update(floor=self._floor, excess=row["loss"] - self._floor)
             row["lr"] = pl_module.schedule.rate(step - 1, trainer.max_steps)
             self._losses = []
         if last or step % self._intervals.validation_steps == 0:

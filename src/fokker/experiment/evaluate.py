@@ -1,14 +1,18 @@
 """What is measured on a model and on its samples."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import final
+from pathlib import Path
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
+from fokker.analysis.floors import Floors
 from fokker.data import DataModule
+from fokker.experiment.files import read_json
 from fokker.formulations import Diffusion
 from fokker.metrics import (
     DenoisingError,
@@ -40,15 +44,15 @@ def denoising_errors(model: Diffusion) -> Tensor:
     return metric.compute()
 
 
-def is_trained(model: Diffusion) -> Tensor:
-    """Which of SIGMAS lie where the model was trained, (16,)."""
-    low, high = model.noise_levels.usual_range
+def is_trained(usual_range: tuple[float, float]) -> Tensor:
+    """Which of SIGMAS lie where a model was trained, (16,)."""
+    low, high = usual_range
     return (low / 1.1 <= SIGMAS) & (high * 1.1 >= SIGMAS)
 
 
 def mean_error(model: Diffusion, errors: Tensor) -> float:
     """The mean of the errors at those of SIGMAS where the model was trained."""
-    return float(errors[is_trained(model)].mean())
+    return float(errors[is_trained(model.usual_range)].mean())
 
 
 @torch.no_grad()
@@ -62,20 +66,101 @@ def held_out_loss(model: Diffusion) -> float:
     return float(model.loss(points, sigma, noise.to(points)).mean())
 
 
-def validate(model: Diffusion) -> dict[str, float | list[float]]:
-    """The averaged weights on held-out data: their loss, and the denoising error at each level."""
-    live = {k: w.detach().clone() for k, w in model.denoiser.named_parameters()}
-    averaged = model.weights("ema")
-    try:
-        set_weights(model.denoiser, averaged)
-        errors, loss = denoising_errors(model), held_out_loss(model)
-    finally:
-        set_weights(model.denoiser, live)
+#: What an entry of a list over SIGMAS is called in metrics.json, with @ and its sigma.
+SINGULAR = {
+    "denoising_errors": "denoising_error",
+    "losses": "loss",
+    "floors": "floor",
+    "excesses": "excess",
+}
+
+
+def flat(losses: Mapping[str, Any]) -> dict[str, float]:
+    """Losses as single numbers, a list over SIGMAS as `floor@0.002` and so on."""
+    single: dict[str, float] = {k: v for k, v in losses.items() if k not in SINGULAR}
+    for name, singular in SINGULAR.items():
+        for sigma, value in zip(SIGMAS.tolist(), losses.get(name, ()), strict=False):
+            single[f"{singular}@{sigma:.4g}"] = value
+    return single
+
+
+def where_trained(losses: Mapping[str, Any], usual_range: tuple[float, float]) -> dict[str, Any]:
+    """The lists over SIGMAS; a model's own have NaN where it was not trained."""
+    trained = is_trained(usual_range).tolist()
     return {
-        "held_out_loss": loss,
-        "denoising_error": mean_error(model, errors),
-        "denoising_errors": errors.tolist(),
+        name: [
+            v if good or name == "floors" else math.nan
+            for v, good in zip(losses[name], trained, strict=True)
+        ]
+        for name in SINGULAR
+        if name in losses
     }
+
+
+def losses_of(run: Path) -> dict[str, Any]:
+    """The lists over SIGMAS of a finished run, from its record, where it was trained."""
+    metrics, low_and_high = read_json(run / "metrics.json"), read_json(run / "run.json")["trained"]
+    found = {
+        name: [metrics[f"{one}@{s:.4g}"] for s in SIGMAS.tolist()]
+        for name, one in SINGULAR.items()
+        if any(key.startswith(f"{one}@") for key in metrics)
+    }
+    return where_trained(found, tuple(low_and_high or (0.0, math.inf)))
+
+
+@final
+class Validation:
+    """What a model's losses are on held-out data, and on data of the law that it is trained on.
+
+    On the latter every loss is `floor + excess`: what no denoiser can avoid, and what is left to
+    learn. `loss`, `floor` and `excess` are the formulation's own, over its own training noise;
+    those at each level are `E|D - x0|^2 / d`, by which formulations compare. Where data are fresh
+    the two laws are one; of a finite set the floor is what would be left if it were memorised.
+
+    Args:
+        data: of known or unknown law.
+    """
+
+    def __init__(self, data: DataModule) -> None:
+        law = data.model_law
+        self._floors = None if law is None else Floors(law, SIGMAS)
+
+    def floor(self, model: Diffusion) -> float | None:
+        """The irreducible part of the formulation's own loss."""
+        return None if self._floors is None else self._floors.total(model).value
+
+    def __call__(self, model: Diffusion) -> dict[str, Any]:
+        """Numbers by name, and lists over SIGMAS."""
+        errors = denoising_errors(model)
+        result: dict[str, Any] = {"held_out_loss": held_out_loss(model)}
+        result["denoising_error"] = mean_error(model, errors)
+        result["denoising_errors"] = errors.tolist()
+        if self._floors is not None:
+            floor, excess = self._floors.total(model), self._floors.excess(model)
+            result.update(loss=floor.value + excess.total, floor=floor.value, excess=excess.total)
+            if floor.standard_error > 0:
+                result["floor_standard_error"] = floor.standard_error
+            levels = self._floors.levels
+            result["losses"] = (levels + excess.levels).tolist()
+            result["floors"] = levels.tolist()
+            result["excesses"] = excess.levels.tolist()
+        return result
+
+    def of_average(self, model: Diffusion) -> dict[str, Any]:
+        """The same of the averaged weights in the middle of a training, the excess as `ema_excess`.
+
+        `loss`, `floor` and `excess` are there those of the training batches.
+        """
+        live = {k: w.detach().clone() for k, w in model.denoiser.named_parameters()}
+        averaged = model.weights("ema")
+        try:
+            set_weights(model.denoiser, averaged)
+            result = self(model)
+        finally:
+            set_weights(model.denoiser, live)
+        if "excess" in result:
+            result["ema_excess"] = result["excess"]
+        return {k: v for k, v in result.items() if k not in ("loss", "floor", "excess")}
 
 
 @torch.no_grad()

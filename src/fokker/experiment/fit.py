@@ -12,7 +12,7 @@ import lightning as L
 from filelock import Timeout
 
 from fokker.experiment.callbacks import Curves, Intervals, Progress, Saving
-from fokker.experiment.evaluate import validate
+from fokker.experiment.evaluate import Validation
 from fokker.experiment.files import write_text
 from fokker.experiment.identity import versions
 from fokker.experiment.models import ModelFolder
@@ -59,6 +59,7 @@ def obtain(
     intervals: Intervals,
     config: str,
     facts: Mapping[str, Any],
+    validation: Validation,
     listener: Callable[[dict[str, Any], int], None],
     say: Callable[[str], None],
     retrain: bool = False,
@@ -74,6 +75,7 @@ def obtain(
         intervals: of logging and saving.
         config: the resolved configuration, as text.
         facts: for model.json.
+        validation: of the model's data.
         listener: called with (metrics, step).
         say: tells the user what happens.
         retrain: train although the model is complete; it is replaced at the end.
@@ -100,7 +102,7 @@ def obtain(
         work.path.mkdir(parents=True, exist_ok=True)
         write_text(work.config, config)
         work.write(**facts, status="training", versions=versions())
-        _train(model, work, trainer, intervals, listener)
+        _train(model, work, trainer, intervals, validation, listener)
         if work is not folder:
             # File by file, so that there is a complete model at every moment.
             for file in work.path.iterdir():
@@ -116,10 +118,14 @@ def _train(
     folder: ModelFolder,
     trainer: Callable[..., L.Trainer],
     intervals: Intervals,
+    validation: Validation,
     listener: Callable[[dict[str, Any], int], None],
 ) -> None:
     # The order matters: a checkpoint has to hold what the curves have counted.
-    callbacks = [Curves(folder, intervals, validate, [listener]), Saving(folder, intervals)]
+    curves = Curves(
+        folder, intervals, validation.of_average, validation.floor, [listener]
+    )
+    callbacks = [curves, Saving(folder, intervals)]
     model.data.cut_at(intervals.log_steps, intervals.validation_steps, intervals.save_steps)
     started = perf_counter()
     with _quiet_lightning():

@@ -11,6 +11,7 @@ from typing import Any, final
 import numpy as np
 
 from fokker.experiment.files import read_json, write_atomically, write_json, write_text
+from fokker.experiment.reports import Report
 
 
 @final
@@ -50,13 +51,22 @@ class Record:
 
     def evaluations(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """evaluations.csv: one row an evaluation."""
+        self._table("evaluations", rows)
+
+    def report(self, report: Report) -> None:
+        """<name>.csv, and <name>.npz where it has arrays."""
+        self._table(report.name, report.rows)
+        if report.arrays:
+            self._arrays(report.name, {k: v.numpy() for k, v in report.arrays.items()})
+
+    def _table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         text = io.StringIO()
         # A sampler's name may hold a comma: heun(alpha=0.5, prior=matched).
-        names = list(dict.fromkeys(name for row in rows for name in row))
+        names = list(dict.fromkeys(column for row in rows for column in row))
         writer = csv.DictWriter(text, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        write_text(self.path / "evaluations.csv", text.getvalue())
+        write_text(self.path / f"{name}.csv", text.getvalue())
 
     def curves(self, source: Path) -> None:
         """metrics.jsonl: the training curves of the model."""
@@ -64,12 +74,14 @@ class Record:
 
     def samples(self, points: np.ndarray) -> None:
         """samples.npz: `samples` in the data's units."""
+        self._arrays("samples", {"samples": points})
 
+    def _arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         def write(temporary: Path) -> None:
             with temporary.open("wb") as handle:
-                np.savez_compressed(handle, samples=points)
+                np.savez_compressed(handle, allow_pickle=False, **arrays)
 
-        write_atomically(self.path / "samples.npz", write)
+        write_atomically(self.path / f"{name}.npz", write)
 
     def failed(self, status: str, error: BaseException) -> None:
         """Mark the run as `failed`, `diverged` or `interrupted`, with the reason."""
@@ -87,8 +99,8 @@ def table(metrics: Mapping[str, Any]) -> str:
 
 def rows_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Evaluations as an aligned table for a terminal."""
-    names = [name for name in rows[0] if name != "weights"]
-    cells = [names, *([_number(row[name]) for name in names] for row in rows)]
+    names = [name for name in dict.fromkeys(n for row in rows for n in row) if name != "weights"]
+    cells = [names, *([_number(row.get(name)) for name in names] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(names))]
     return "\n".join(
         "  " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
@@ -96,5 +108,13 @@ def rows_table(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
+def report_text(report: Report) -> str:
+    """A report for a terminal: its title, its table and its notes."""
+    notes = "".join(f"\n  ({note})" for note in report.notes)
+    return f"{report.title}\n{rows_table(report.rows)}{notes}"
+
+
 def _number(value: Any) -> str:
+    if value is None:
+        return "-"
     return f"{value:.4g}" if isinstance(value, float) else json.dumps(value).strip('"')

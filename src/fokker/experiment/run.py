@@ -11,21 +11,24 @@ import torch
 from torch import Tensor
 
 from fokker.experiment.callbacks import Intervals
-from fokker.experiment.evaluate import (
-    SIGMAS,
-    SampleMetrics,
-    denoising_errors,
-    is_trained,
-    mean_error,
-)
+from fokker.experiment.draw import draw_figures
+from fokker.experiment.evaluate import SampleMetrics, Validation, flat, losses_of, where_trained
 from fokker.experiment.files import read_json_lines, short
 from fokker.experiment.fit import InterruptedTraining, obtain
 from fokker.experiment.identity import versions
 from fokker.experiment.loggers import Log, Logger
 from fokker.experiment.models import ModelFolder, load_checkpoint
-from fokker.experiment.record import Record, rows_table, table
+from fokker.experiment.record import Record, report_text, rows_table, table
+from fokker.experiment.reports import (
+    Evaluation,
+    Report,
+    budget_report,
+    exact_distances,
+    no_budget,
+)
 from fokker.experiment.sample import Samples, Sampling, draw_samples
 from fokker.formulations import Diffusion, DivergedError
+from fokker.randomness import Randomness
 
 
 @final
@@ -57,6 +60,9 @@ class Experiment:
         checkpoint: weights to use as they are, in place of a training.
         samplings: ways to sample, the run's own first.
         num_samples, weights, seed, device: of the evaluation.
+        evaluations: what is evaluated besides the samples, by name.
+        budget_points: of the error budget; null: as many as make sense, 0: no budget.
+        beside: finished runs on the same data, by name, whose losses are drawn beside this one's.
         trainer, intervals, logger: of the training.
         config: resolved.
         config_text: the same as YAML.
@@ -76,6 +82,9 @@ class Experiment:
     logger: Logger
     config: Mapping[str, Any]
     config_text: str
+    evaluations: Mapping[str, Evaluation] = field(default_factory=dict)
+    budget_points: int | None = None
+    beside: Mapping[str, Path] = field(default_factory=dict)
     retrain: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -112,7 +121,6 @@ def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print) 
     finally:
         log.finish(metrics)
     record.note(status="completed", seconds=perf_counter() - started)
-    say(table(metrics))
     say(f"record   {short(path)}")
     for figure in sorted((path / "figures").glob("*.png")):
         say(f"figure   {short(figure)}")
@@ -123,28 +131,70 @@ def _carry_out(
     experiment: Experiment, record: Record, log: Log, say: Callable[[str], None]
 ) -> tuple[dict[str, Any], Tensor]:
     model = experiment.model
-    _make_ready(experiment, record, log, say)
-    errors = denoising_errors(model)
+    validation = Validation(model.data)
+    _make_ready(experiment, validation, record, log, say)
+    losses = validation(model)
     rows, samples = _evaluate(experiment)
     if len(rows) > 1:
         say(rows_table(rows))
+    reports = _report(experiment, say)
     own = {k: v for k, v in rows[0].items() if k not in ("sampler", "grid", "weights", "seconds")}
-    each = {f"denoising_error@{s:.4g}": e for s, e in zip(SIGMAS.tolist(), errors.tolist())}
-    metrics = {**own, "denoising_error": mean_error(model, errors), **each}
+    metrics = {**own, **flat(losses)}
+    # Of fresh data `loss` is the same without the noise of single points.
+    hidden = {"held_out_loss"} if model.data.fresh else set()
+    say(table({name: value for name, value in metrics.items() if name not in hidden}))
+    for report in reports:
+        metrics.update(report.metrics)
+        record.report(report)
+        say(report_text(report))
     record.samples(samples.points.numpy())
     record.evaluations(rows)
     record.metrics(metrics)
     record.note(nfe=samples.nfe, sampling_seconds=sum(row["seconds"] for row in rows))
-    _draw(experiment, samples, errors, record.path / "figures")
+    folder = record.path / "figures"
+    everyone = {_name(experiment): where_trained(losses, model.usual_range)}
+    everyone |= {name: losses_of(run) for name, run in experiment.beside.items()}
+    draw_figures(model, everyone, samples, rows, reports, folder)
     return metrics, samples.points
 
 
+def _name(experiment: Experiment) -> str:
+    """What the model is called in figures."""
+    given = str(experiment.facts.get("formulation", "denoiser"))
+    return "ideal denoiser" if experiment.model.is_exact else given
+
+
+def _report(experiment: Experiment, say: Callable[[str], None]) -> list[Report]:
+    """The error budget where there can be one, and what the evaluations give."""
+    model, own = experiment.model, experiment.samplings[0]
+    reports = []
+    if experiment.budget_points != 0:
+        why_not = no_budget(model, own)
+        if not why_not:
+            reports.append(
+                budget_report(
+                    model, own, experiment.budget_points, experiment.num_samples, experiment.seed
+                )
+            )
+        elif model.data.fresh:
+            say(f"no error budget: {why_not}")
+    randomness = Randomness(experiment.seed)
+    return reports + [e(model, own, randomness) for e in experiment.evaluations.values()]
+
+
 def _make_ready(
-    experiment: Experiment, record: Record, log: Log, say: Callable[[str], None]
+    experiment: Experiment,
+    validation: Validation,
+    record: Record,
+    log: Log,
+    say: Callable[[str], None],
 ) -> None:
     """Give the model the weights that are evaluated, trained if need be."""
     model, folder, started = experiment.model, experiment.folder, perf_counter()
-    if experiment.checkpoint is not None:
+    if model.is_exact:
+        how = "exact"
+        record.note(model=None)
+    elif experiment.checkpoint is not None:
         load_checkpoint(experiment.checkpoint, model)
         record.curves(experiment.checkpoint.with_name("metrics.jsonl"))
         how = "loaded"
@@ -152,7 +202,7 @@ def _make_ready(
         facts = {**experiment.facts, "key": folder.path.name}
         how = obtain(
             model, folder, experiment.trainer, experiment.intervals, experiment.config_text,
-            facts, log.log, say, experiment.retrain,
+            facts, validation, log.log, say, experiment.retrain,
         )  # fmt: skip
         record.curves(folder.curves)
         record.note(images=folder.record["images"])
@@ -161,10 +211,12 @@ def _make_ready(
             log.log(row, row["step"])
     record.note(
         training=how,
+        trained=None if model.is_exact else list(model.usual_range),
         training_seconds=perf_counter() - started,
         parameters=sum(p.numel() for p in model.denoiser.parameters()),
     )
-    say(f"model    {how}: {short(experiment.checkpoint or folder.path)}")
+    where = short(experiment.checkpoint or folder.path)
+    say(f"model    {how}: {'the ideal denoiser, nothing to train' if model.is_exact else where}")
     model.to(experiment.device)
     model.use(experiment.weights)
     model.eval()
@@ -186,26 +238,11 @@ def _evaluate(experiment: Experiment) -> tuple[list[dict[str, Any]], Samples]:
                 "nfe": samples.nfe,
                 "weights": experiment.weights,
                 **measure(samples.points),
+                **exact_distances(experiment.model, sampling),
                 "seconds": samples.seconds,
             }
         )
     return rows, kept[0]
-
-
-def _draw(experiment: Experiment, own: Samples, errors: Tensor, folder: Path) -> None:
-    from fokker.figures import loss_per_sigma, samples_beside_data, save, trajectory
-
-    data = experiment.model.data
-    shape, reference = data.shape, data.held_out(len(own.points))
-    folder.mkdir(exist_ok=True)
-    name = str(experiment.facts.get("formulation", "denoiser"))
-    trained = errors.where(is_trained(experiment.model), torch.nan)
-    save(loss_per_sigma({name: trained.numpy()}, SIGMAS.numpy()), folder / "loss_per_sigma")
-    save(samples_beside_data(own.points.numpy(), reference.numpy(), shape), folder / "samples")
-    save(
-        trajectory(own.states.numpy(), own.sigmas.numpy(), shape, "data units"),
-        folder / "trajectory",
-    )
 
 
 def load_model(model: Diffusion, checkpoint: Path, weights: str = "ema") -> Diffusion:

@@ -20,12 +20,25 @@ PATH_PANELS = 6
 @final
 @dataclass(frozen=True)
 class Sampling:
-    """One way to sample a model: a sampler, its name, its nodes."""
+    """One way to sample a model: a sampler, its name, its nodes, and how it is started.
+
+    Raises:
+        ValueError: if a stochastic sampler is to start at quantiles.
+    """
 
     name: str
     sampler: Sampler
     grid_name: str
     nodes: Tensor
+    at_quantiles: bool = False
+
+    def __post_init__(self) -> None:
+        if self.at_quantiles and not self.sampler.is_deterministic:
+            raise ValueError(
+                "evaluation.noise=quantiles needs a deterministic sampler, got "
+                f"sampler={self.name}, which draws noise; choose one such as sampler=heun or "
+                "dpmpp_2m, or evaluation.noise=random"
+            )
 
     @property
     def num_steps(self) -> int | None:
@@ -77,6 +90,7 @@ def draw_samples(model: Diffusion, sampling: Sampling, count: int, seed: int) ->
     shown = shown_nodes(nodes, model.data.sigma_data)
     parts, states = [], []
     rows = batch_rows(model.data.shape)
+    quantiles = count if sampling.at_quantiles else None
     batches = math.ceil(count / rows)
     bar = tqdm(
         total=batches * (len(nodes) - 1), desc=f"sampling {sampling.name}", unit="step",
@@ -90,7 +104,8 @@ def draw_samples(model: Diffusion, sampling: Sampling, count: int, seed: int) ->
                 states.append(y[:PATH_POINTS].cpu())
 
         stop = min(start + rows, count)
-        parts.append(model.sample(sampling.sampler, nodes, randomness, start, stop, watch).cpu())
+        drawn = model.sample(sampling.sampler, nodes, randomness, start, stop, watch, quantiles)
+        parts.append(drawn.cpu())
     bar.close()
     points = model.data.to_data(torch.cat(parts))
     if not torch.isfinite(points).all():

@@ -12,15 +12,16 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor, nn
 
 from fokker.data import DataModule
-from fokker.denoiser import Denoiser
+from fokker.denoiser import Denoiser, ExactDenoiser
 from fokker.ema import EMA
 from fokker.grids import Grid
 from fokker.grids import Levels as LevelsGrid
+from fokker.networks import Exact
 from fokker.noise_levels import NoiseLevels
 from fokker.optimizers import Schedule
 from fokker.preconditioning import Preconditioning
 from fokker.randomness import Randomness, SamplingNoise
-from fokker.samplers import Sampler
+from fokker.samplers import GivenStart, Noise, Sampler, spread_quantiles
 from fokker.weighting import Weighting
 
 
@@ -36,7 +37,7 @@ class Diffusion(L.LightningModule, ABC):
 
     Args:
         data: what is trained on.
-        network: makes F from `shape` and `c_noise_range`.
+        network: makes F from `shape` and `c_noise_range`; or `Exact`, with no training.
         preconditioning, weighting, noise_levels, optimizer, ema: the parts.
         seed: of all random numbers of the training.
         levels: the formulation's own chain, ascending, (L,), if it has one.
@@ -47,7 +48,7 @@ class Diffusion(L.LightningModule, ABC):
     def __init__(
         self,
         data: DataModule,
-        network: Callable[..., nn.Module],
+        network: Callable[..., nn.Module] | Exact,
         preconditioning: Preconditioning,
         weighting: Weighting,
         noise_levels: NoiseLevels,
@@ -59,10 +60,14 @@ class Diffusion(L.LightningModule, ABC):
         super().__init__()
         self.automatic_optimization = False
         self.randomness = Randomness(seed)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.randomness.generator("init").initial_seed())
-            made = network(shape=data.shape, c_noise_range=preconditioning.c_noise_range)
-        self.denoiser = Denoiser(made, preconditioning)
+        self.denoiser: Denoiser | ExactDenoiser
+        if isinstance(network, Exact):
+            self.denoiser = network(data.model_law)
+        else:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self.randomness.generator("init").initial_seed())
+                made = network(shape=data.shape, c_noise_range=preconditioning.c_noise_range)
+            self.denoiser = Denoiser(made, preconditioning)
         self.weighting = weighting
         self.noise_levels = noise_levels.on(levels)
         self.levels = levels
@@ -70,7 +75,13 @@ class Diffusion(L.LightningModule, ABC):
         self.data = data
         self.ema.follow(self.denoiser)
         self._raw: dict[str, Tensor] | None = None
-        self._warn_of_rare_noise()
+        if not self.is_exact:
+            self._warn_of_rare_noise()
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the denoiser is the data's ideal one, which is not trained."""
+        return isinstance(self.denoiser, ExactDenoiser)
 
     def _warn_of_rare_noise(self) -> None:
         share = self.weighting.effective_share(self.noise_levels)
@@ -80,6 +91,11 @@ class Diffusion(L.LightningModule, ABC):
                 "over the SDE's time; choose noise_levels=log_uniform or uniform_time",
                 stacklevel=3,
             )
+
+    @property
+    def usual_range(self) -> tuple[float, float]:
+        """The noise levels at which the denoiser is good for use."""
+        return (0.0, math.inf) if self.is_exact else self.noise_levels.usual_range
 
     # ---- the loss ------------------------------------------------------------------------
 
@@ -224,8 +240,9 @@ class Diffusion(L.LightningModule, ABC):
                 "sampler=annealed_langevin walks the levels that a model was trained on; choose "
                 "grid=levels and formulation=smld or ddpm, or another sampler"
             )
-        nodes = grid(num_steps, sampler.sde, self.noise_levels.range, self.levels)
-        low, high = self.noise_levels.usual_range
+        trained = (0.0, math.inf) if self.is_exact else self.noise_levels.range
+        nodes = grid(num_steps, sampler.sde, trained, self.levels)
+        low, high = self.usual_range
         lowest, highest = float(nodes[-2]), float(nodes[0])
         if lowest < low / 1.1 or highest > high * 1.1:
             warnings.warn(
@@ -244,6 +261,7 @@ class Diffusion(L.LightningModule, ABC):
         start: int,
         stop: int,
         watch: Callable[[int, Tensor], None] | None = None,
+        quantiles: int | None = None,
     ) -> Tensor:
         """Samples start to stop of a run, in the model's units, (stop - start, *shape).
 
@@ -253,6 +271,14 @@ class Diffusion(L.LightningModule, ABC):
             randomness: of the run's seed.
             start, stop: the samples' numbers; each depends on its own alone.
             watch: called with i and the state y at each node.
+            quantiles: start at so many evenly spread quantiles of the prior, in one dimension and
+                with a deterministic sampler; null: at random.
         """
-        noise = SamplingNoise(randomness, start, stop, self.data.shape, len(nodes) - 1, self.device)
+        shape = self.data.shape
+        noise: Noise
+        if quantiles is None:
+            noise = SamplingNoise(randomness, start, stop, shape, len(nodes) - 1, self.device)
+        else:
+            u = spread_quantiles(start, stop, quantiles).to(self.device)
+            noise = GivenStart(torch.special.ndtri(u).reshape(-1, *shape))
         return sampler(self.denoiser, nodes, self.data.start_law, noise, watch)

@@ -15,7 +15,12 @@ _DIRECTION_SEED = 2511
 
 
 def _directions(dimension: int) -> Tensor:
-    """Unit vectors, (d, 128), the same in every run: a generator of its own, a constant seed."""
+    """Unit vectors, (d, 128), the same in every run: a generator of its own, a constant seed.
+
+    On the line there is only one, up to its sign, (1, 1).
+    """
+    if dimension == 1:
+        return torch.ones(1, 1, dtype=torch.float64)
     generator = torch.Generator().manual_seed(_DIRECTION_SEED)
     normal = torch.randn(dimension, _NUM_DIRECTIONS, generator=generator, dtype=torch.float64)
     return normal / normal.square().sum(dim=0).sqrt()
@@ -78,5 +83,5 @@ class SlicedWasserstein2(Metric):
         """
         check_some(sum(part.numel() for part in self.projections))
         flat = dim_zero_cat(self.projections)
-        samples = sort_rows(flat.view(-1, _NUM_DIRECTIONS).T.contiguous())
+        samples = sort_rows(flat.view(-1, self._directions.shape[1]).T.contiguous())
         return coupling_cost(samples, self._reference.to(samples.device), order=2).mean().sqrt()

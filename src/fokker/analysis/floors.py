@@ -1,0 +1,159 @@
+"""What no denoiser can go below, and how far above it a model is."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+from torch import Tensor
+
+from fokker.distributions import Affine, Empirical, Estimate
+from fokker.formulations import Diffusion
+from fokker.randomness import Randomness
+
+# The same points and noise for every model, so that models are compared on them.
+POINTS = Randomness(0)
+POINTS_PER_LEVEL = 512
+MMSE_POINTS = 4096
+QUANTILES = 4096
+FARTHEST = 7.5  # Beyond it lie 6e-14 of a normal.
+
+
+@final
+@dataclass(frozen=True)
+class Excess:
+    """How far a model is above the floor.
+
+    Attributes:
+        levels: `E|D - D*|^2 / d` at each noise level, (b,).
+        total: `E_sigma[lambda |D - D*|^2] / d` over the training noise.
+    """
+
+    levels: Tensor
+    total: float
+
+
+@final
+class Floors:
+    """The irreducible part of every loss on data of a known law.
+
+    `E|D - x0|^2 = mmse(sigma) + E|D - D*|^2`, D* the ideal denoiser: a floor that depends on the
+    data alone, and an excess. The excess is computed from D - D* and not as a difference of losses:
+    it has no noise of x0, and is never negative. Floors and excesses are divided by d.
+
+    Args:
+        law: of the training data, in the model's units; of a finite set its own.
+        sigmas: noise levels, ascending, (b,).
+    """
+
+    def __init__(self, law: Affine, sigmas: Tensor) -> None:
+        self._law, self._sigmas = law, sigmas
+        inner = law.distribution
+        size = inner.points.numel() if isinstance(inner, Empirical) else 1
+        # An exact denoiser of many points costs as much as they are.
+        self._points_per_level = max(32, min(POINTS_PER_LEVEL, 2**30 // size))
+        self._mmse_points = max(256, min(MMSE_POINTS, 2**28 // size))
+
+    @cached_property
+    def _mmse(self) -> tuple[Tensor, list[Estimate]]:
+        """Noise levels twice as dense as the given ones, and mmse/d there."""
+        between = (self._sigmas[1:] * self._sigmas[:-1]).sqrt()
+        dense = torch.cat([self._sigmas, between]).sort().values
+        found = [self._law.mmse(float(s), num_samples=self._mmse_points) for s in dense]
+        d = self._law.dim
+        return dense, [Estimate(e.value / d, e.standard_error / d) for e in found]
+
+    @cached_property
+    def levels(self) -> Tensor:
+        """`mmse(sigma) / d` at each noise level, (b,)."""
+        _, estimates = self._mmse
+        return torch.tensor([e.value for e in estimates[::2]], dtype=torch.float64)
+
+    def total(self, model: Diffusion) -> Estimate:
+        """`E_sigma[lambda mmse] / d` over the training noise of a model, under its weighting.
+
+        Between the levels mmse is a cubic spline of its logarithm in ln sigma, which errs by about
+        2e-5 of it; beyond them a straight line.
+        """
+        dense, estimates = self._mmse
+        values = np.array([e.value for e in estimates])
+        # Errors of all levels come from the same points, and so do not average out.
+        upper = values + np.array([e.standard_error for e in estimates])
+        sigma, share = _training_noise(model)
+        weight = share * _weight(model, sigma)
+        value, above = (float((weight * _curve(dense, y, sigma)).sum()) for y in (values, upper))
+        return Estimate(value, above - value)
+
+    @cached_property
+    def _at_levels(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self._noisy(self._sigmas.repeat_interleave(self._points_per_level), step=0)
+
+    def _noisy(self, sigma: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """A noisy point for each level, the levels, and the ideal denoised points."""
+        x0 = self._law.sample(len(sigma), POINTS.generator("held_out", step))
+        noise = POINTS.normal("noise", 0, len(sigma), (self._law.dim,), step)
+        x = (x0 + sigma[:, None] * noise).float()
+        return x, sigma, self._law.denoise(x, sigma).float()
+
+    @torch.no_grad()
+    def excess(self, model: Diffusion) -> Excess:
+        """How far a model is above the floor, at each level and in all."""
+        at_levels = self._squared_distance(model, *self._at_levels)
+        dense, estimates = self._mmse
+        sigma, share = _training_noise(model)
+        weight = share * _weight(model, sigma)
+        # Three quarters of the points where the training noise is, one where the floor comes from:
+        # under a weighting such as likelihood that is at noise levels that are seldom drawn.
+        part = weight * _curve(dense, np.array([e.value for e in estimates]), sigma)
+        drawn = 0.75 * share + 0.25 * part / part.sum()
+        count = 4 * self._points_per_level
+        spread = (POINTS.permutation("sigma", count) + 0.5) / count
+        chosen = torch.searchsorted(drawn.cumsum(0), spread).clamp(max=len(sigma) - 1)
+        distance = self._squared_distance(model, *self._noisy(sigma[chosen], step=1))
+        return Excess(
+            at_levels.reshape(len(self._sigmas), -1).mean(1),
+            float(((weight / drawn)[chosen] * distance).mean()),
+        )
+
+    def _squared_distance(self, model: Diffusion, x: Tensor, sigma: Tensor, best: Tensor) -> Tensor:
+        """`|D - D*|^2 / d` of each row, (n,), float64."""
+        shaped = x.reshape(-1, *model.data.shape).to(model.device)
+        denoised: Tensor = model.denoiser(shaped, sigma.to(model.device))
+        return (denoised.cpu().flatten(1) - best).double().square().mean(1)
+
+
+def _training_noise(model: Diffusion) -> tuple[Tensor, Tensor]:
+    """Noise levels that stand for the training noise, and their shares of it, which sum to 1.
+
+    Quantiles u = Phi(z), evenly spread in z, not in u: the ends of the training noise, which are
+    rare, may be where a weighting is large, as 1/(2t) at t = 1e-5 for likelihood on a VP SDE.
+    """
+    levels = model.noise_levels.levels
+    if levels is not None:
+        return levels, torch.full((len(levels),), 1 / len(levels), dtype=torch.float64)
+    edges = torch.linspace(-FARTHEST, FARTHEST, QUANTILES + 1, dtype=torch.float64)
+    z = (edges[1:] + edges[:-1]) / 2
+    share = torch.exp(-(z**2) / 2)
+    return model.noise_levels.sigma(torch.special.ndtr(z)), share / share.sum()
+
+
+def _weight(model: Diffusion, sigma: Tensor) -> Tensor:
+    return model.weighting(sigma, model.noise_levels).detach().double()
+
+
+def _curve(dense: Tensor, values: NDArray[Any], sigma: Tensor) -> Tensor:
+    """The mmse at sigma, from its values at the levels `dense`."""
+    # The mmse of a finite set falls to 1e-300 and below.
+    logs = np.log(np.maximum(values, 1e-12 * values.max()))
+    line = _extended(np.log(dense.numpy()), logs, np.log(sigma.numpy()))
+    return torch.from_numpy(np.exp(line))
+
+
+def _extended(x: NDArray[Any], y: NDArray[Any], at: NDArray[Any]) -> NDArray[Any]:
+    """A cubic spline through (x, y), and its tangents beyond the ends."""
+    spline = CubicSpline(x, y)
+    inside = np.clip(at, x[0], x[-1])
+    return np.asarray(spline(inside) + spline(inside, 1) * (at - inside))

@@ -1,0 +1,145 @@
+"""How far simulated marginals in one dimension are from the exact p_t."""
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from fokker.analysis.fokker_planck import log_sigma_times, marginals, solve_forward
+from fokker.analysis.generator import Cells
+from fokker.analysis.processes import Forward, Process, Reverse, denoiser_score
+from fokker.denoiser import DenoiserFunction
+from fokker.distributions import Distribution, Gaussian
+from fokker.randomness import Randomness
+from fokker.sde import SDE, VPOrnsteinUhlenbeck
+
+NUM_CELLS = 1600
+# Cells must hold all but this of every marginal, on each side.
+TAIL = 1e-8
+# How many cells a standard deviation of noise takes, so that the solver sees the density.
+CELLS_PER_SIGMA = 3
+STEPS_BETWEEN = 40
+
+
+def relative_w1(law: Distribution, points: Tensor, sigma: float) -> float:
+    """`W1(points, p(.; sigma)) / std(p)`, by quantiles, for points y of shape (n,)."""
+    ordered = points.double().sort().values
+    u = (torch.arange(len(ordered), dtype=torch.float64) + 0.5) / len(ordered)
+    distance = (ordered - law.quantile(u, sigma)).abs().mean()
+    return float(distance) / _std(law, sigma)
+
+
+def chance(law: Distribution, count: int, sigma: float) -> float:
+    """What `relative_w1` is in expectation for `count` exact points.
+
+    `sqrt(2 / (pi n)) int sqrt(F (1 - F)) dx / std`, for large n.
+    """
+    u = (torch.arange(4096, dtype=torch.float64) + 0.5) / 4096
+    q = law.quantile(u, sigma)
+    between = (u[1:] + u[:-1]) / 2
+    integral = float(((between * (1 - between)).sqrt() * q.diff()).sum())
+    return math.sqrt(2 / (math.pi * count)) * integral / _std(law, sigma)
+
+
+def forward_errors(
+    law: Distribution, sde: SDE, sigmas: Tensor, count: int, randomness: Randomness
+) -> list[float]:
+    """`relative_w1` of points that an Euler-Maruyama simulation of the SDE noises, at each level.
+
+    From exact points at the lowest level, 40 steps, even in ln sigma, between neighbours.
+
+    Args:
+        law: of the data.
+        sde: simulated in its own x_t and t.
+        sigmas: noise levels, ascending, (b,).
+        count: of points.
+        randomness: of the steps; stream validation.
+    """
+    u = (torch.arange(count, dtype=torch.float64) + 0.5) / count
+    shuffled = u[randomness.permutation("validation", count)]
+    x = law.quantile(shuffled, float(sigmas[0])) * sde.scale(sde.time(sigmas[0]))
+    errors, step = [relative_w1(law, x / sde.scale(sde.time(sigmas[0])), float(sigmas[0]))], 0
+    for low, high in zip(sigmas.tolist(), sigmas[1:].tolist(), strict=False):
+        times = log_sigma_times(sde, STEPS_BETWEEN, low, high)
+        for t, h in zip(times.tolist(), times.diff().tolist(), strict=False):
+            noise = randomness.normal("validation", 0, count, (), step).double()
+            x = x + h * sde.drift(t) * x + math.sqrt(h) * sde.diffusion(t) * noise
+            step += 1
+        errors.append(relative_w1(law, x / sde.scale(times[-1]), high))
+    return errors
+
+
+@final
+@dataclass(frozen=True)
+class SolvedErrors:
+    """`W1 / std` of solutions of the Fokker-Planck equation to p(.; sigma), without chance.
+
+    NaN at levels that the cells are too wide for.
+
+    Attributes:
+        forward: from the data's law at the lowest level to each level.
+        backward: from the prior at the highest level, along the reverse SDE with a model's score.
+    """
+
+    forward: list[float]
+    backward: list[float]
+
+
+def solved_errors(
+    law: Distribution, denoiser: DenoiserFunction, prior: Gaussian, sigmas: Tensor
+) -> SolvedErrors:
+    """Solve the equation forward, and backward with the score of a denoiser.
+
+    In y = x/s the reverse SDE is the same for every SDE, so the equation is solved in the scale of
+    the Ornstein-Uhlenbeck SDE, in which densities keep a width of about 1 at all levels.
+
+    Args:
+        law: of the data.
+        denoiser: D(y; sigma), of y (n, 1).
+        prior: the law of y at the highest level.
+        sigmas: noise levels, ascending, (b,).
+    """
+    edge, middle = law.quantile(torch.tensor([TAIL], dtype=torch.float64), 0.0), law.mean
+    reach = max(float((middle - edge).abs()), 1.0) + float(middle.abs())
+    # Noise of s sigma < 1 and data of s x: both tails, with room for a wrong score.
+    cells = Cells(-reach - 7, reach + 7, NUM_CELLS)
+    solvable = sigmas >= CELLS_PER_SIGMA * cells.width
+    levels = sigmas[solvable]
+    missing = [math.nan] * int((~solvable).sum())
+    if len(levels) < 2:
+        return SolvedErrors([math.nan] * len(sigmas), [math.nan] * len(sigmas))
+    sde = VPOrnsteinUhlenbeck(float(levels[0]), float(levels[-1]))
+    times = _refined(sde, levels)
+    exact = marginals(law, sde, sde.time(levels), cells)
+    s = float(sde.scale(times[-1]))
+    start = Gaussian(s * prior.mean, s * prior.std).cdf(cells.faces).diff() / cells.width
+
+    def errors(process: Process, density: Tensor, nodes: Tensor) -> list[float]:
+        solution = solve_forward(process, cells, density / (density.sum() * cells.width), nodes)
+        reached = solution.densities[::STEPS_BETWEEN]
+        rows = reached.flip(0) if process.reversed else reached
+        gaps = (rows - exact).cumsum(1).abs().sum(1) * cells.width**2
+        stds = [_std(law, sigma) for sigma in levels.tolist()]
+        scales = sde.scale(sde.time(levels)).tolist()
+        return [gap / (s * std) for gap, s, std in zip(gaps.tolist(), scales, stds, strict=True)]
+
+    backward = Reverse(sde, denoiser_score(sde, denoiser))
+    return SolvedErrors(
+        missing + errors(Forward(sde), exact[0], times),
+        missing + errors(backward, start, times.flip(0)),
+    )
+
+
+def _refined(sde: SDE, levels: Tensor) -> Tensor:
+    """Times of the levels with `STEPS_BETWEEN` steps between neighbours."""
+    parts = [
+        log_sigma_times(sde, STEPS_BETWEEN, low, high)[:-1]
+        for low, high in zip(levels.tolist(), levels[1:].tolist(), strict=False)
+    ]
+    return torch.cat([*parts, sde.time(levels[-1:])])
+
+
+def _std(law: Distribution, sigma: float) -> float:
+    return math.sqrt(float(law.variance[0]) + sigma**2)

@@ -1,0 +1,96 @@
+"""The figures of a run."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fokker.data import DataModule
+from fokker.experiment.evaluate import SIGMAS
+from fokker.experiment.reports import Report
+from fokker.experiment.sample import Samples
+from fokker.formulations import Diffusion
+
+CAUSES = ("truncation", "initialisation", "discretisation")
+
+
+def draw_figures(
+    model: Diffusion,
+    losses: Mapping[str, Mapping[str, Any]],
+    own: Samples,
+    rows: Sequence[Mapping[str, Any]],
+    reports: Sequence[Report],
+    folder: Path,
+) -> None:
+    """Write the figures of a run, as PNG and PDF.
+
+    Args:
+        model: evaluated.
+        losses: from `Validation`, by name; the model's own first, and others of the same data.
+        own: samples of the run's own sampling.
+        rows: of evaluations.csv.
+        reports: of the evaluations.
+        folder: made if need be.
+    """
+    from fokker.figures import (
+        gaussian_errors,
+        loss_per_sigma,
+        metric_against_nfe,
+        samples_beside_data,
+        save,
+        trajectory,
+    )
+
+    data = model.data
+    shape, reference = data.shape, data.held_out(len(own.points))
+    folder.mkdir(exist_ok=True)
+    save(loss_per_sigma(*_curves(data, losses)), folder / "loss_per_sigma")
+    save(samples_beside_data(own.points.numpy(), reference.numpy(), shape), folder / "samples")
+    save(
+        trajectory(own.states.numpy(), own.sigmas.numpy(), shape, "data units"),
+        folder / "trajectory",
+    )
+    if len(rows) > 1:
+        metric = "w1" if "w1" in rows[0] else "sliced_w2"
+        save(metric_against_nfe(rows, metric), folder / f"{metric}_against_nfe")
+        if any("w2" in row for row in rows):
+            save(gaussian_errors(*_errors_by_steps(rows), "data units"), folder / "gaussian_errors")
+    for report in reports:
+        if report.figure is not None:
+            save(report.figure(), folder / report.name)
+
+
+def _errors_by_steps(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[int]]:
+    """Exact W2 errors by sampler and cause, and the numbers of steps that all of them took."""
+    timed = [row for row in rows if row["num_steps"] is not None and "w2" in row]
+    several = len({row["grid"] for row in timed}) > 1
+    table: dict[str, dict[int, Mapping[str, Any]]] = {}
+    for row in timed:
+        name = f"{row['sampler']}, {row['grid']}" if several else row["sampler"]
+        table.setdefault(name, {})[row["num_steps"]] = row
+    common = set.intersection(*(set(found) for found in table.values()))
+    steps = sorted(common or {n for found in table.values() for n in found})
+    columns = {"total": "w2", **{cause: f"w2_{cause}" for cause in CAUSES}}
+    return {
+        name: {
+            cause: [found[n][column] if n in found else math.nan for n in steps]
+            for cause, column in columns.items()
+        }
+        for name, found in table.items()
+    }, steps
+
+
+def _curves(data: DataModule, losses: Mapping[str, Mapping[str, Any]]) -> tuple[Any, ...]:
+    """The arguments of the figure of losses: curves, sigmas, and floor and excess if known."""
+    curves, excesses, floors = {}, {}, None
+    for name, found in losses.items():
+        if "losses" not in found:
+            curves[name] = found["denoising_errors"]
+            continue
+        known = name
+        if not data.fresh:
+            curves[f"{name}, held out"] = found["denoising_errors"]
+            known = f"{name}, training set"
+        curves[known], excesses[known] = found["losses"], found["excesses"]
+        floors = floors or found["floors"]
+    return curves, SIGMAS.numpy(), floors, excesses or None

@@ -1,0 +1,224 @@
+"""`evaluation=likelihood`: how probable held-out data are under a model."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+import torch
+from torch import Tensor
+
+from fokker.data import DataModule
+from fokker.denoiser import ExactDenoiser
+from fokker.distributions import Estimate
+from fokker.experiment.reports import Report
+from fokker.experiment.sample import Sampling
+from fokker.formulations import Diffusion
+from fokker.likelihood import (
+    Divergence,
+    ExactDivergence,
+    HutchinsonDivergence,
+    LawDivergence,
+    Prior,
+    bits_per_dim,
+    chain_negative_elbo,
+    decode,
+    log_likelihood,
+    mean_of,
+    negative_elbo,
+    pathwise_kl,
+)
+from fokker.randomness import Randomness
+
+# Up to here the whole trace costs little more than a probe of it.
+SMALL_DIM = 16
+DEQUANTIZATION = Randomness(0)
+
+
+@final
+@dataclass(frozen=True)
+class Likelihood:
+    """The ODE's log-likelihood, its bounds and its latents, on held-out data.
+
+    `-log p(x; sigma_min)` by the probability-flow ODE from the prior; beside it the negative ELBO
+    and, where the data's law is known, the KL divergence of the reverse SDE's paths (Girsanov), of
+    the same weights. In nats per sample, for densities in the data's units; in bits per dimension
+    where the data declare their levels and range, of points with uniform noise of one level's
+    width.
+
+    Args:
+        num_points: held-out points, at most.
+        trace: of dD/dy: `exact`, or by `rademacher` or `gaussian` probes; `auto`: exact up to 16
+            dimensions, else rademacher.
+        probes: how many a point.
+        rtol, atol: tolerances of the ODE.
+        draws: noise levels a point for the ELBO and the pathwise KL.
+        sigma_min, sigma_max: range; null: that of the run's own grid.
+        bits: whether to give bits per dimension; null: where levels and range are declared.
+    Raises:
+        ValueError: if a number is not positive.
+    """
+
+    num_points: int = 500
+    trace: Literal["auto", "exact", "rademacher", "gaussian"] = "auto"
+    probes: int = 1
+    rtol: float = 1e-5
+    atol: float = 1e-5
+    draws: int = 64
+    sigma_min: float | None = None
+    sigma_max: float | None = None
+    bits: bool | None = None
+
+    def __post_init__(self) -> None:
+        for key, least in (("num_points", 2), ("probes", 1), ("draws", 1)):
+            if not getattr(self, key) >= least:
+                raise ValueError(
+                    f"evaluation.likelihood.{key} must be at least {least}, got "
+                    f"{getattr(self, key)}"
+                )
+        if not (self.rtol > 0 and self.atol > 0):
+            raise ValueError(
+                "evaluation.likelihood.rtol and atol must be positive, got "
+                f"{self.rtol:g} and {self.atol:g}"
+            )
+
+    def check(self, model: Diffusion, sampling: Sampling) -> None:
+        """Refuse a stochastic sampler, bits without levels, and an empty range."""
+        if not sampling.sampler.is_deterministic:
+            raise ValueError(
+                "evaluation=likelihood needs a deterministic sampler, for it follows the "
+                f"probability-flow ODE, got sampler={sampling.name}, whose samples have another "
+                "law; choose one such as sampler=heun or ode_adaptive"
+            )
+        if self.bits and model.data.levels is None:
+            raise ValueError(
+                "evaluation.likelihood.bits=true needs data that declare how many levels fill "
+                "which range (data.levels and data.value_range), for a density alone has no bits; "
+                "leave it null for nats"
+            )
+        low, high = self._range(sampling)
+        if not 0 < low < high < math.inf:
+            raise ValueError(
+                "evaluation.likelihood.sigma_min must be positive and below sigma_max="
+                f"{high:g}, got {low:g}"
+            )
+
+    def _range(self, sampling: Sampling) -> tuple[float, float]:
+        low, high = float(sampling.nodes[-2]), float(sampling.nodes[0])
+        return (
+            low if self.sigma_min is None else self.sigma_min,
+            high if self.sigma_max is None else self.sigma_max,
+        )
+
+    def __call__(self, model: Diffusion, sampling: Sampling, randomness: Randomness) -> Report:
+        """The table of likelihoods of a model that is ready."""
+        data = model.data
+        low, high = self._range(sampling)
+        prior = Prior(data.start_law, sampling.sampler.prior)
+        x = self._points(data)
+        d, unit = math.prod(data.shape), math.log(data.scale)
+        found = log_likelihood(
+            self._divergence(model, len(x), randomness), x, prior, low, high, self.rtol, self.atol
+        )
+        nll = -found.nats + d * unit
+        named: list[tuple[str, str, Estimate]] = [("nll", "nats", mean_of(nll))]
+        if data.levels is not None and self.bits is not False:
+            bits = bits_per_dim(found.nats, d, data.scale, data.levels, data.value_range or 0.0)
+            named.append(("bits_per_dim", "bits", mean_of(bits)))
+        if model.levels is not None:
+            bound = chain_negative_elbo(
+                model.denoiser, x, model.levels, prior, randomness, self.draws
+            )
+        else:
+            bound = negative_elbo(model.denoiser, x, low, high, prior, randomness, self.draws)
+        named.append(("negative_elbo", "nats", mean_of(bound.nats + d * unit)))
+        named += self._against_law(model, x, low, high, prior, randomness)
+        back = decode(model.denoiser, found.latents, low, high, self.rtol, self.atol)
+        round_trip = float((back - x).square().mean().sqrt()) * data.scale
+        rows: list[dict[str, Any]] = [
+            {"quantity": name, "value": e.value, "standard_error": e.standard_error, "unit": unit}
+            for name, unit, e in named
+        ]
+        rows.append(
+            {"quantity": "round_trip_rms", "value": round_trip, "standard_error": None,
+             "unit": "data units"}
+        )  # fmt: skip
+        nfe = float(found.evaluations.double().mean())
+        rows.append(
+            {"quantity": "nfe", "value": nfe, "standard_error": None, "unit": "of D and its trace"}
+        )
+        metrics = {f"likelihood_{row['quantity']}": float(row["value"]) for row in rows}
+        metrics |= {f"likelihood_{name}_standard_error": e.standard_error for name, _, e in named}
+        trace = self._trace(model)
+        probes = "" if trace == "exact" else f", {self.probes} a point"
+        notes = [
+            f"trace {trace}{probes}; rtol {self.rtol:g}, atol {self.atol:g}; "
+            f"sigma {low:.4g} to {high:.4g}"
+        ]
+        if data.levels is None:
+            notes.append("no bits per dimension: the data declare no levels and range")
+        return Report(
+            name="likelihood",
+            title=f"likelihood of {len(x)} held-out points, per sample, in data units",
+            rows=rows,
+            metrics={**metrics, "likelihood_rtol": self.rtol, "likelihood_atol": self.atol},
+            notes=notes,
+            arrays={"points": data.to_data(x), "latents": found.latents, "nll": nll},
+        )
+
+    def _points(self, data: DataModule) -> Tensor:
+        """Held-out points in the model's units, float64; levels are filled by uniform noise."""
+        x = data.held_out(self.num_points)
+        if data.levels is not None and data.value_range is not None:
+            width = data.value_range / data.levels
+            generator = DEQUANTIZATION.generator("held_out")
+            x = x + width * (torch.rand(x.shape, generator=generator, dtype=x.dtype) - 0.5)
+        return (x.double() - data.shift) / data.scale
+
+    def _trace(self, model: Diffusion) -> str:
+        if model.is_exact:
+            return "exact"
+        small = math.prod(model.data.shape) <= SMALL_DIM
+        return ("exact" if small else "rademacher") if self.trace == "auto" else self.trace
+
+    def _divergence(self, model: Diffusion, count: int, randomness: Randomness) -> Divergence:
+        trace, law = self._trace(model), model.data.model_law
+        if model.is_exact and law is not None:
+            return LawDivergence(law)
+        if trace == "exact":
+            return ExactDivergence(model.denoiser)
+        kind: Literal["rademacher", "gaussian"] = (
+            "gaussian" if trace == "gaussian" else "rademacher"
+        )
+        return HutchinsonDivergence(
+            model.denoiser, randomness, 0, count, model.data.shape, self.probes, kind
+        )
+
+    def _against_law(
+        self,
+        model: Diffusion,
+        x: Tensor,
+        low: float,
+        high: float,
+        prior: Prior,
+        randomness: Randomness,
+    ) -> list[tuple[str, str, Estimate]]:
+        """What is known only because the law is: the best possible nll, and the KL of paths."""
+        data, law = model.data, model.data.model_law
+        if law is None:
+            return []
+        d, unit = law.dim, math.log(data.scale)
+        named = []
+        points = x
+        if data.fresh:
+            best = -law.log_prob(x.flatten(1), low) + d * unit
+            named.append(("exact_nll", "nats", mean_of(best)))
+        else:
+            training = data.training_points()
+            if training is not None:
+                points = (training[: self.num_points].double() - data.shift) / data.scale
+        kl = pathwise_kl(
+            ExactDenoiser(law), model.denoiser, points, low, high, prior, randomness, self.draws
+        )
+        named.append(("pathwise_kl", "nats", mean_of(kl.path)))
+        named.append(("pathwise_kl_prior", "nats", mean_of(kl.prior)))
+        return named

@@ -1,0 +1,132 @@
+"""`evaluation=pde`: does a model obey the equations of diffusion?"""
+
+import copy
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from fokker.analysis.fokker_planck import fokker_planck_residual
+from fokker.analysis.marginal_errors import chance, forward_errors, relative_w1, solved_errors
+from fokker.distributions import Gaussian
+from fokker.experiment.reports import Report
+from fokker.experiment.sample import Sampling
+from fokker.formulations import Diffusion
+from fokker.randomness import Randomness
+
+RESIDUAL_POINTS = 1024
+
+
+@final
+@dataclass(frozen=True)
+class PDE:
+    """The Fokker-Planck residual of a score, and simulated marginals beside p_t, in one dimension.
+
+    At some nodes of the run's own grid: the r.m.s. residual of the score's equation (0 for an
+    exact one), and `W1 / std` to p(.; sigma) of four simulations: forward, data noised along the
+    sampler's SDE by Euler-Maruyama; backward, the run's own sampler with this model; and both as
+    solutions of the Fokker-Planck equation, without chance, the backward one the model's reverse
+    SDE.
+
+    Args:
+        num_points: simulated.
+        num_levels: at how many nodes, spread over the grid.
+    Raises:
+        ValueError: if a number is too small.
+    """
+
+    num_points: int = 10_000
+    num_levels: int = 8
+
+    def __post_init__(self) -> None:
+        for key, least in (("num_points", 2), ("num_levels", 2)):
+            if not getattr(self, key) >= least:
+                raise ValueError(
+                    f"evaluation.pde.{key} must be at least {least}, got {getattr(self, key)}"
+                )
+
+    def check(self, model: Diffusion, sampling: Sampling) -> None:
+        """Refuse data in more dimensions, of unknown law, or a grid of one step."""
+        law = model.data.law
+        if law is None or law.dim != 1 or not model.data.fresh:
+            raise ValueError(
+                "evaluation=pde needs data of known law in one dimension, got samples of shape "
+                f"{model.data.shape}; choose data=uniform, gaussian or mixture"
+            )
+        if len(sampling.nodes) < 3:
+            raise ValueError("evaluation=pde needs a grid of at least 2 steps, got 1")
+
+    def __call__(self, model: Diffusion, sampling: Sampling, randomness: Randomness) -> Report:
+        """The table of a model that is ready."""
+        data, law, sampler = model.data, model.data.model_law, sampling.sampler
+        if law is None:
+            raise ValueError("evaluation=pde needs data of known law")
+        places = self._places(sampling)
+        sigmas = sampling.nodes[places].flip(0)
+        states: dict[int, Tensor] = {}
+
+        def watch(i: int, y: Tensor) -> None:
+            if i in places:
+                states[i] = y.flatten().cpu()
+
+        quantiles = self.num_points if sampler.is_deterministic else None
+        model.sample(sampler, sampling.nodes, randomness, 0, self.num_points, watch, quantiles)
+        std = sampler.start_std(float(sampling.nodes[0]), data.start_law).flatten()
+        prior = Gaussian(data.start_law.mean.flatten(), std)
+        exact = copy.deepcopy(model.denoiser).cpu().double()
+        solved = solved_errors(law, exact, prior, sigmas)
+        forward = forward_errors(law, sampler.sde, sigmas, self.num_points, randomness)
+        rows: list[dict[str, Any]] = []
+        for k, (i, sigma) in enumerate(zip(reversed(places), sigmas.tolist(), strict=True)):
+            u = (torch.arange(RESIDUAL_POINTS, dtype=torch.float64) + 0.5) / RESIDUAL_POINTS
+            residual = fokker_planck_residual(exact, law.quantile(u, sigma), sigma)
+            rows.append(
+                {
+                    "sigma": sigma,
+                    "t": float(sampler.sde.time(sigma)),
+                    "residual": float(residual.square().mean().sqrt()),
+                    "forward": forward[k],
+                    "backward": relative_w1(law, states[i], sigma),
+                    "forward_pde": solved.forward[k],
+                    "backward_pde": solved.backward[k],
+                    "chance": chance(law, self.num_points, sigma),
+                }
+            )
+        metrics = {
+            f"pde_{name}@{row['sigma']:.4g}": row[name]
+            for row in rows
+            for name in ("residual", "forward", "backward", "forward_pde", "backward_pde")
+            if row[name] == row[name]
+        }
+        return Report(
+            name="pde",
+            title=f"marginals by {self.num_points} points, W1 / std to p(.; sigma), and the "
+            "Fokker-Planck residual of the score",
+            rows=rows,
+            metrics=metrics,
+            notes=[
+                "chance: W1 / std of as many exact points; a deterministic sampler starts at "
+                "quantiles and has none",
+                "pde columns: the Fokker-Planck equation, backward along the model's reverse SDE; "
+                "null where sigma is too small for its cells",
+            ],
+            figure=lambda: _figure(rows),
+        )
+
+    def _places(self, sampling: Sampling) -> list[int]:
+        """Nodes from the first to the last above 0, spread evenly."""
+        last = len(sampling.nodes) - 2
+        spread = torch.linspace(0, last, min(self.num_levels, last + 1), dtype=torch.float64)
+        return sorted({round(place) for place in spread.tolist()})
+
+
+def _figure(rows: list[dict[str, Any]]) -> Figure:
+    from fokker.figures import marginals
+
+    column = {name: [row[name] for row in rows] for name in rows[0]}
+    return marginals(
+        column["sigma"], column["forward"], column["backward"], column["sigma"],
+        column["residual"], column["chance"],
+    )  # fmt: skip
