@@ -13,8 +13,9 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 import fokker
-from fokker.cli.build import Choices, build_experiment
+from fokker.cli.build import build_experiment
 from fokker.cli.compose import composed
+from fokker.cli.evaluations import Choices
 from fokker.experiment import Experiment, ModelFolder, Result
 from fokker.experiment.evaluate import Validation
 from fokker.experiment.fit import obtain

@@ -80,6 +80,37 @@ CASES: list[tuple[str, list[str]]] = [
     ("trainer.devices=2", ["trainer.devices must be 1, got 2", "one process"]),
     ("+trainer.num_nodes=2", ["trainer.num_nodes must be 1, got 2", "one process"]),
     ("trainer.accelerator=foo", ["trainer.accelerator must be auto, cpu or gpu, got foo"]),
+    # Evaluations.
+    (
+        "evaluation.noise=quantiles sampler=ancestral",
+        ["evaluation.noise=quantiles", "deterministic", "got sampler=ancestral", "sampler=heun"],
+    ),
+    (
+        "evaluation.noise=quantiles data=ring8",
+        ["evaluation.noise=quantiles", "one dimension", "(2,)", "use evaluation.noise=random"],
+    ),
+    ("evaluation.grids=[levels]", ["grid=levels needs a formulation with levels", "another grid"]),
+    (
+        "evaluation.budget_points=-1",
+        ["evaluation.budget_points must be null, 0 for no error budget, or positive, got -1"],
+    ),
+    (
+        "evaluation.beside=[nowhere]",
+        ["evaluation.beside must list folders of finished runs", "nowhere is none"],
+    ),
+    (
+        "evaluation=likelihood sampler=ancestral",
+        ["evaluation=likelihood needs a deterministic sampler", "got sampler=ancestral", "heun"],
+    ),
+    (
+        "evaluation=pde data=ring8",
+        ["evaluation=pde needs data of known law in one dimension", "(2,)", "choose data=uniform"],
+    ),
+    ("evaluation=[likelihood,pde] data=ring8", ["evaluation=pde needs data of known law in one"]),
+    (
+        "evaluation=likelihood evaluation.likelihood.bits=true data=mixture",
+        ["evaluation.likelihood.bits=true needs data", "data.levels and data.value_range", "null"],
+    ),
     # Numbers that are none, and other types.
     ("sde.sigma_min=nan", ["sde.sigma_min must be a number or null, got nan"]),
     ("sde.sigma_min=abc", ["sde.sigma_min must be a number or null, got abc"]),
@@ -122,6 +153,11 @@ CASES: list[tuple[str, list[str]]] = [
         "evaluation.num_steps=[1.5]",
         ["evaluation.num_steps must be a list of whole numbers", "[1.5]"],
     ),
+    ("evaluation.noise=foo", ["evaluation.noise must be random or quantiles, got foo"]),
+    ("evaluation.grids=geometric", ["evaluation.grids must be a list", "got geometric"]),
+    ("evaluation.budget_points=1.5", ["evaluation.budget_points must be a whole number", "1.5"]),
+    ("evaluation.beside=nowhere", ["evaluation.beside must be a list of the folders", "nowhere"]),
+    ("data.gaussianize=abc", ["data.gaussianize must be true or false, got abc"]),
     ("allow_targets=torch", ["allow_targets must be a list", "[my_package]", "got torch"]),
     ("allow_targets=['*']", ["allow_targets must list names of packages", "'*'"]),
     # Names.
@@ -133,6 +169,16 @@ CASES: list[tuple[str, list[str]]] = [
         ["evaluation.samplers must be a list", "{ddim: {eta: 0.5}}"],
     ),
     ("evaluation.samplers=[{ddim: {etta: 1}}]", ["sampler.etta is not taken by DDIM", "eta"]),
+    ("evaluation.grids=[nope]", ["grid=nope is not an option; choose one of", "geometric"]),
+    ("evaluation.grids=[{edm_rho: {rhoo: 1}}]", ["grid.rhoo is not taken by EDMRho", "rho"]),
+    (
+        "+evaluation.typo=1",
+        ["evaluation.typo is not a key of fokker", "budget_points", "evaluation=likelihood"],
+    ),
+    (
+        "evaluation=likelihood +evaluation.likelihood.probs=1",
+        ["evaluation.likelihood.probs is not taken by Likelihood; choose one of", "probes"],
+    ),
     ("+network.wdith=3", ["network.wdith is not taken by MLP; choose one of", "width"]),
     ("+sampl=3", ["sampl is not a key of fokker; choose one of", "sampler"]),
     ("+sde@samplr.sde=edm", ["samplr is not a key of fokker", "sampler"]),
@@ -206,6 +252,25 @@ def test_a_file_that_holds_no_points_is_refused(files: Path, name: str, says: li
     assert list(Path().iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ("data.levels=5", ["data.levels", "data.value_range must be given together", "5 and None"]),
+        ("data.value_range=5", ["must be given together, got None and 5", "256 and 256"]),
+        ("data.levels=1 data.value_range=5", ["data.levels, at least 2", "got 1 and 5"]),
+        ("data.levels=5 data.value_range=-1", ["data.value_range must be positive", "got -1"]),
+        ("data.levels=5 data.value_range=inf", ["data.value_range must be", "finite, got inf"]),
+    ],
+)
+def test_levels_that_fill_no_range_are_refused(files: Path, keys: str, says: list[str]) -> None:
+    with pytest.raises(ValueError) as error:
+        fokker.run([*TINY, "data=points", f"data.path={files / 'good.npy'}", *keys.split()])
+    for part in says:
+        assert part in str(error.value)
+    assert "\n" not in str(error.value)
+    assert list(Path().iterdir()) == []
+
+
 def test_a_checkpoint_that_is_none_is_refused_before_anything_is_written(files: Path) -> None:
     for key in ("checkpoint", "init_from"):
         with pytest.raises(
@@ -222,6 +287,8 @@ def test_a_checkpoint_that_is_none_is_refused_before_anything_is_written(files: 
         ("+sde@sampler.sde=foo", ["sde/foo", "edm", "rectified", "vp_ou"]),
         ("experiment=foo", ["experiment/foo", "crossed"]),
         ("network.wdith=3", ["network.wdith"]),
+        ("evaluation.typo=1", ["evaluation.typo"]),
+        ("evaluation=nope", ["evaluation/nope", "likelihood", "pde"]),
         ("logger=null", ["logger=null", "must be a string"]),
         ("foo", ["'foo'", "missing EQUAL"]),
         ("seed=[1", ["[1"]),

@@ -10,8 +10,9 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 import fokker
-from fokker.cli.build import Choices, build_experiment
+from fokker.cli.build import build_experiment
 from fokker.cli.compose import composed
+from fokker.cli.evaluations import Choices
 from fokker.distributions import Affine
 from fokker.experiment.sample import draw_samples
 from fokker.metrics import Wasserstein1

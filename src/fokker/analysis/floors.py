@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import CubicSpline, PchipInterpolator
 from torch import Tensor
 
 from fokker.distributions import Affine, Empirical, Estimate
@@ -52,7 +52,9 @@ class Floors:
     def __init__(self, law: Affine, sigmas: Tensor) -> None:
         self._law, self._sigmas = law, sigmas
         inner = law.distribution
-        size = inner.points.numel() if isinstance(inner, Empirical) else 1
+        size, self._spline = 1, CubicSpline
+        if isinstance(inner, Empirical):
+            size, self._spline = inner.points.numel(), PchipInterpolator
         # An exact denoiser of many points costs as much as they are.
         self._points_per_level = max(32, min(POINTS_PER_LEVEL, 2**30 // size))
         self._mmse_points = max(256, min(MMSE_POINTS, 2**28 // size))
@@ -76,15 +78,16 @@ class Floors:
         """`E_sigma[lambda mmse] / d` over the training noise of a model, under its weighting.
 
         Between the levels mmse is a cubic spline of its logarithm in ln sigma, which errs by about
-        2e-5 of it; beyond them a straight line.
+        2e-5 of it, and of a finite set a monotone one, for it falls off a cliff there; beyond the
+        levels a straight line.
         """
-        dense, estimates = self._mmse
+        _, estimates = self._mmse
         values = np.array([e.value for e in estimates])
         # Errors of all levels come from the same points, and so do not average out.
         upper = values + np.array([e.standard_error for e in estimates])
         sigma, share = _training_noise(model)
         weight = share * _weight(model, sigma)
-        value, above = (float((weight * _curve(dense, y, sigma)).sum()) for y in (values, upper))
+        value, above = (float((weight * self._curve(y, sigma)).sum()) for y in (values, upper))
         return Estimate(value, above - value)
 
     @cached_property
@@ -102,12 +105,12 @@ class Floors:
     def excess(self, model: Diffusion) -> Excess:
         """How far a model is above the floor, at each level and in all."""
         at_levels = self._squared_distance(model, *self._at_levels)
-        dense, estimates = self._mmse
+        _, estimates = self._mmse
         sigma, share = _training_noise(model)
         weight = share * _weight(model, sigma)
         # Three quarters of the points where the training noise is, one where the floor comes from:
         # under a weighting such as likelihood that is at noise levels that are seldom drawn.
-        part = weight * _curve(dense, np.array([e.value for e in estimates]), sigma)
+        part = weight * self._curve(np.array([e.value for e in estimates]), sigma)
         drawn = 0.75 * share + 0.25 * part / part.sum()
         count = 4 * self._points_per_level
         spread = (POINTS.permutation("sigma", count) + 0.5) / count
@@ -117,6 +120,14 @@ class Floors:
             at_levels.reshape(len(self._sigmas), -1).mean(1),
             float(((weight / drawn)[chosen] * distance).mean()),
         )
+
+    def _curve(self, values: NDArray[Any], sigma: Tensor) -> Tensor:
+        """mmse/d at sigma, from its values at the levels of `_mmse`."""
+        dense, _ = self._mmse
+        # It grows with sigma; that of a finite set falls to 1e-300 and below.
+        growing = np.maximum.accumulate(np.maximum(values, 1e-12 * values[-1]))
+        spline = self._spline(np.log(dense.numpy()), np.log(growing))
+        return torch.from_numpy(np.exp(_extended(spline, np.log(sigma.numpy()))))
 
     def _squared_distance(self, model: Diffusion, x: Tensor, sigma: Tensor, best: Tensor) -> Tensor:
         """`|D - D*|^2 / d` of each row, (n,), float64."""
@@ -144,16 +155,7 @@ def _weight(model: Diffusion, sigma: Tensor) -> Tensor:
     return model.weighting(sigma, model.noise_levels).detach().double()
 
 
-def _curve(dense: Tensor, values: NDArray[Any], sigma: Tensor) -> Tensor:
-    """The mmse at sigma, from its values at the levels `dense`."""
-    # The mmse of a finite set falls to 1e-300 and below.
-    logs = np.log(np.maximum(values, 1e-12 * values.max()))
-    line = _extended(np.log(dense.numpy()), logs, np.log(sigma.numpy()))
-    return torch.from_numpy(np.exp(line))
-
-
-def _extended(x: NDArray[Any], y: NDArray[Any], at: NDArray[Any]) -> NDArray[Any]:
-    """A cubic spline through (x, y), and its tangents beyond the ends."""
-    spline = CubicSpline(x, y)
-    inside = np.clip(at, x[0], x[-1])
+def _extended(spline: CubicSpline | PchipInterpolator, at: NDArray[Any]) -> NDArray[Any]:
+    """A spline, and its tangents beyond its ends."""
+    inside = np.clip(at, spline.x[0], spline.x[-1])
     return np.asarray(spline(inside) + spline(inside, 1) * (at - inside))

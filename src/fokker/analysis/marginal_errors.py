@@ -11,7 +11,7 @@ from fokker.analysis.fokker_planck import log_sigma_times, marginals, solve_forw
 from fokker.analysis.generator import Cells
 from fokker.analysis.processes import Forward, Process, Reverse, denoiser_score
 from fokker.denoiser import DenoiserFunction
-from fokker.distributions import Distribution, Gaussian
+from fokker.distributions import Affine, Distribution, Gaussian
 from fokker.randomness import Randomness
 from fokker.sde import SDE, VPOrnsteinUhlenbeck
 
@@ -93,7 +93,8 @@ def solved_errors(
     """Solve the equation forward, and backward with the score of a denoiser.
 
     In y = x/s the reverse SDE is the same for every SDE, so the equation is solved in the scale of
-    the Ornstein-Uhlenbeck SDE, in which densities keep a width of about 1 at all levels.
+    the Ornstein-Uhlenbeck SDE, in which densities keep a width of about 1 at all levels, and for
+    data of mean 0 and standard deviation 1/2.
 
     Args:
         law: of the data.
@@ -101,8 +102,15 @@ def solved_errors(
         prior: the law of y at the highest level.
         sigmas: noise levels, ascending, (b,).
     """
-    edge, middle = law.quantile(torch.tensor([TAIL], dtype=torch.float64), 0.0), law.mean
-    reach = max(float((middle - edge).abs()), 1.0) + float(middle.abs())
+    centre, unit = float(law.mean), 2 * _std(law, 0.0)
+    law, sigmas = Affine(law, centre, unit), sigmas / unit
+    prior = Gaussian((prior.mean - centre) / unit, prior.std / unit)
+
+    def centred(x: Tensor, sigma: Tensor) -> Tensor:
+        return (denoiser(centre + unit * x, unit * sigma) - centre) / unit
+
+    tails = law.quantile(torch.tensor([TAIL, 1 - TAIL], dtype=torch.float64))
+    reach = max(float(tails.abs().max()), 1.0)
     # Noise of s sigma < 1 and data of s x: both tails, with room for a wrong score.
     cells = Cells(-reach - 7, reach + 7, NUM_CELLS)
     solvable = sigmas >= CELLS_PER_SIGMA * cells.width
@@ -125,7 +133,7 @@ def solved_errors(
         scales = sde.scale(sde.time(levels)).tolist()
         return [gap / (s * std) for gap, s, std in zip(gaps.tolist(), scales, stds, strict=True)]
 
-    backward = Reverse(sde, denoiser_score(sde, denoiser))
+    backward = Reverse(sde, denoiser_score(sde, centred))
     return SolvedErrors(
         missing + errors(Forward(sde), exact[0], times),
         missing + errors(backward, start, times.flip(0)),

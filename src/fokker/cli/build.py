@@ -1,72 +1,25 @@
 """From a composed configuration to a checked experiment."""
 
 import copy
-import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from fokker.cli.arguments import fits, shown
-from fokker.cli.compose import option
+from fokker.cli.arguments import shown
+from fokker.cli.evaluations import Choices, build_evaluations, build_samplings
 from fokker.cli.instantiate import Builder
+from fokker.cli.keys import check_keys
 from fokker.data import DataModule, gaussianized
-from fokker.experiment import Evaluation, Experiment, ModelFolder, Sampling, find_checkpoint
+from fokker.experiment import Experiment, ModelFolder, find_checkpoint
 from fokker.experiment.files import read_json
 from fokker.experiment.identity import TRAINED_FROM, model_key, source_of, training_config
 from fokker.experiment.models import load_checkpoint, weights_digest
 from fokker.formulations import Diffusion
-from fokker.grids import Grid
-from fokker.samplers import Sampler
-
-OTHER_GROUPS = ("sde", "sampler", "grid", "trainer", "logger", "callbacks", "evaluation")
-#: What must hold of keys that are no part's arguments, and how it is said.
-KEYS: Mapping[str, tuple[Any, str]] = {
-    "task": (Literal["run", "plan"], "run or plan"),
-    "checkpoint": (str | None, "a path or null"),
-    "init_from": (str | None, "a path or null"),
-    "retrain": (bool, "true or false"),
-    "allow_targets": (list[str], "a list of packages, such as [my_package]"),
-    "output_dir": (str, "a path"),
-    "seed": (int, "a whole number"),
-    "trainer.accelerator": (Literal["auto", "cpu", "gpu"], "auto, cpu or gpu"),
-    "trainer.max_steps": (int, "a whole number"),
-    "evaluation.num_samples": (int, "a whole number"),
-    "evaluation.num_steps": (list[int], "a list of whole numbers, such as [5,10]"),
-    "evaluation.samplers": (
-        list[str | dict[str, dict[str, Any]]],
-        "a list, such as [heun,{ddim: {eta: 0.5}}]",
-    ),
-    "evaluation.grids": (
-        list[str | dict[str, dict[str, Any]]],
-        "a list, such as [geometric,{edm_rho: {rho: 5}}]",
-    ),
-    "evaluation.weights": (str, "text"),
-    "evaluation.noise": (Literal["random", "quantiles"], "random or quantiles"),
-    "evaluation.budget_points": (int | None, "a whole number or null"),
-    "evaluation.beside": (list[str], "a list of the folders of finished runs"),
-}
-
-
-@final
-@dataclass(frozen=True)
-class Choices:
-    """What was chosen on the command line.
-
-    Attributes:
-        options: the option of each group.
-        sources: where options are found.
-        overrides: as typed.
-    """
-
-    options: Mapping[str, str]
-    sources: Sequence[Any]
-    overrides: Sequence[str]
 
 
 def build_data(config: DictConfig, build: Builder) -> DataModule:
@@ -110,117 +63,6 @@ def build_model(config: DictConfig, data: DataModule, build: Builder) -> Diffusi
     return model
 
 
-def _options(
-    asked: Sequence[Any], group: str, own: str, node: DictConfig, sources: Sequence[Any]
-) -> Iterator[tuple[str, DictConfig]]:
-    """Options of a group with a label: names, or `{name: {key: value}}`; none: the run's own."""
-    for entry in asked or [own]:
-        pairs = entry.items() if isinstance(entry, DictConfig) else [(entry, {})]
-        for name, changes in pairs:
-            label = str(name)
-            if changes:
-                label += f"({', '.join(f'{key}={value}' for key, value in changes.items())})"
-            if label == own:
-                yield label, copy.deepcopy(node)
-            else:
-                chosen = OmegaConf.merge(option(sources, group, str(name)), changes)
-                if isinstance(chosen, DictConfig):
-                    yield label, chosen
-
-
-def _sampler_nodes(config: DictConfig, choices: Choices) -> Iterator[tuple[str, DictConfig]]:
-    """The run's own sampler, then every sampler with every number of steps that is asked for."""
-    own, asked = choices.options["sampler"], config.evaluation
-    yield own, config.sampler
-    for label, node in _options(asked.samplers, "sampler", own, config.sampler, choices.sources):
-        # The samplers of one evaluation walk along one SDE.
-        node.sde = config.sampler.sde
-        for num_steps in asked.num_steps or [node.num_steps]:
-            changed = copy.deepcopy(node)
-            # An adaptive sampler has no number of steps, and so one row.
-            if node.num_steps is not None:
-                changed.num_steps = num_steps
-            yield label, changed
-
-
-def _samplings(
-    config: DictConfig, choices: Choices, model: Diffusion, build: Builder
-) -> list[Sampling]:
-    """The run's own sampling first; none twice."""
-    own, at_quantiles = choices.options["grid"], config.evaluation.noise == "quantiles"
-    if at_quantiles and math.prod(model.data.shape) != 1:
-        raise ValueError(
-            "evaluation.noise=quantiles needs data in one dimension, got samples of shape "
-            f"{model.data.shape}; use evaluation.noise=random"
-        )
-    own_grid = (own, config.grid)
-    grids = list(_options(config.evaluation.grids, "grid", own, config.grid, choices.sources))
-    samplings: list[Sampling] = []
-    seen: list[Any] = []
-    scope = copy.deepcopy(config)
-    for index, (name, node) in enumerate(_sampler_nodes(config, choices)):
-        for grid_name, grid_node in [own_grid] if index == 0 else grids:
-            with open_dict(scope):
-                scope.sampler, scope.grid = node, grid_node
-            plain = OmegaConf.to_container(scope, resolve=True)
-            parts = {key: plain[key] for key in ("sampler", "grid")}  # type: ignore[index,call-overload]
-            if parts in seen:
-                continue
-            seen.append(parts)
-            sampler: Sampler = build(scope.sampler, "sampler")
-            grid: Grid = build(scope.grid, "grid")
-            nodes = model.nodes(sampler, grid, sampler.num_steps)
-            samplings.append(Sampling(name, sampler, grid_name, nodes, at_quantiles))
-    return samplings
-
-
-def _evaluations(
-    config: DictConfig, model: Diffusion, own: Sampling, build: Builder
-) -> dict[str, Evaluation]:
-    """What is evaluated besides the samples, checked."""
-    evaluations: dict[str, Evaluation] = {}
-    for name, node in config.evaluation.items():
-        if OmegaConf.is_dict(node):
-            evaluations[str(name)] = build(node, f"evaluation.{name}")
-            evaluations[str(name)].check(model, own)
-        elif f"evaluation.{name}" not in KEYS:
-            known = sorted(key.split(".")[1] for key in KEYS if key.startswith("evaluation."))
-            raise ValueError(
-                f"evaluation.{name} is not a key of fokker; choose one of {', '.join(known)}, or "
-                "an option such as evaluation=likelihood"
-            )
-    return evaluations
-
-
-def _check_keys(config: DictConfig) -> None:
-    known = {*TRAINED_FROM, *OTHER_GROUPS, *(key for key in KEYS if "." not in key)}
-    for key in map(str, config):
-        if key not in known:
-            raise ValueError(
-                f"{key} is not a key of fokker; choose one of {', '.join(sorted(known))}, or a key "
-                "below one, such as sampler.num_steps"
-            )
-    for key, (kind, rule) in KEYS.items():
-        value = OmegaConf.select(config, key)
-        plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-        if not fits(plain, kind):
-            raise ValueError(f"{key} must be {rule}, got {shown(plain)}")
-    points = config.evaluation.budget_points
-    if points is not None and points < 0:
-        raise ValueError(
-            "evaluation.budget_points must be null, 0 for no error budget, or positive, got "
-            f"{points}"
-        )
-    for key in ("evaluation.num_samples", "trainer.max_steps"):
-        if OmegaConf.select(config, key) < 1:
-            raise ValueError(f"{key} must be at least 1, got {OmegaConf.select(config, key)}")
-    for key, one in (("devices", (1, "1", "auto")), ("num_nodes", (1,))):
-        if config.trainer.get(key, 1) not in one:
-            raise ValueError(
-                f"trainer.{key} must be 1, got {shown(config.trainer[key])}; a run is one process"
-            )
-
-
 def build_experiment(config: DictConfig, choices: Choices) -> Experiment:
     """A checked experiment, before anything is written or trained.
 
@@ -228,7 +70,7 @@ def build_experiment(config: DictConfig, choices: Choices) -> Experiment:
         ValueError: if something in the configuration cannot be.
     """
     config = copy.deepcopy(config)
-    _check_keys(config)
+    check_keys(config)
     if "sde" not in config.sampler:
         # Not in the sampler's file: `+sde@sampler.sde=edm` would be merged into the other SDE.
         with open_dict(config):
@@ -242,8 +84,8 @@ def build_experiment(config: DictConfig, choices: Choices) -> Experiment:
     model.weights(config.evaluation.weights)
     if model.is_exact:
         _check_untrained(config)
-    samplings = _samplings(config, choices, model, build)
-    evaluations = _evaluations(config, model, samplings[0], build)
+    samplings = build_samplings(config, choices, model, build)
+    evaluations = build_evaluations(config, model, samplings[0], build)
     init = ""
     if config.init_from is not None:
         load_checkpoint(find_checkpoint(Path(config.init_from)), model)
@@ -305,7 +147,11 @@ def _beside(config: Mapping[str, Any], own: str) -> dict[str, Path]:
 
 
 def _what_data(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in config["data"].items() if k not in ("batch_size", "seed")}
+    """What says whether two runs have the same data."""
+    data = config["data"]
+    # The seed of fresh points, or of an order, changes no floor; that of a drawn set does.
+    order_only = ("batch_size",) if data.get("num_points") else ("batch_size", "seed")
+    return {k: v for k, v in data.items() if k not in order_only}
 
 
 def _check_untrained(config: DictConfig) -> None:

@@ -10,8 +10,9 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fokker.cli.build import Choices, build_data, build_experiment, build_model
+from fokker.cli.build import build_data, build_experiment, build_model
 from fokker.cli.compose import composed, with_inherited
+from fokker.cli.evaluations import Choices
 from fokker.cli.instantiate import Builder
 from fokker.experiment import Experiment, Result, find_checkpoint, load_model
 from fokker.experiment import run as run_experiment

@@ -39,7 +39,7 @@ def main() -> None:
 def _task(config: DictConfig) -> None:
     import warnings
 
-    from fokker.cli.build import Choices
+    from fokker.cli.evaluations import Choices
     from fokker.cli.job import run_job
 
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)

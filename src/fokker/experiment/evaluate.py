@@ -99,13 +99,14 @@ def where_trained(losses: Mapping[str, Any], usual_range: tuple[float, float]) -
 
 def losses_of(run: Path) -> dict[str, Any]:
     """The lists over SIGMAS of a finished run, from its record, where it was trained."""
-    metrics, low_and_high = read_json(run / "metrics.json"), read_json(run / "run.json")["trained"]
+    metrics = read_json(run / "metrics.json")
+    trained = read_json(run / "run.json").get("trained") or (0.0, math.inf)
     found = {
         name: [metrics[f"{one}@{s:.4g}"] for s in SIGMAS.tolist()]
         for name, one in SINGULAR.items()
         if any(key.startswith(f"{one}@") for key in metrics)
     }
-    return where_trained(found, tuple(low_and_high or (0.0, math.inf)))
+    return where_trained(found, tuple(trained))
 
 
 @final

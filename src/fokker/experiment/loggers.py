@@ -9,6 +9,11 @@ from urllib.parse import urlparse
 
 from fokker.experiment.files import write_text
 
+#: The training curves, whose axis is the images seen.
+CURVES = (
+    "loss", "floor", "excess", "ema_excess", "lr", "held_out_loss", "denoising_error",
+)  # fmt: skip
+
 
 class Log(Protocol):
     """What a run tells while it goes on."""
@@ -80,7 +85,7 @@ class WandB:
             mode=cast(Any, mode), dir=folder, config=dict(config), name=folder.name,
             reinit="create_new", settings=wandb.Settings(quiet=True),
         )  # fmt: skip
-        for name in ("loss", "lr", "denoising_error"):
+        for name in CURVES:
             run.define_metric(name, step_metric="images")
         return WandBLog(run)
 

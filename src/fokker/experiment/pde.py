@@ -110,7 +110,7 @@ class PDE:
                 "chance: W1 / std of as many exact points; a deterministic sampler starts at "
                 "quantiles and has none",
                 "pde columns: the Fokker-Planck equation, backward along the model's reverse SDE; "
-                "null where sigma is too small for its cells",
+                "nan where sigma is too small for its cells",
             ],
             figure=lambda: _figure(rows),
         )

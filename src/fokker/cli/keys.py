@@ -1,0 +1,72 @@
+"""The keys that are no part's arguments, and what must hold of them."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+
+from fokker.cli.arguments import fits, shown
+from fokker.experiment.identity import TRAINED_FROM
+
+OTHER_GROUPS = ("sde", "sampler", "grid", "trainer", "logger", "callbacks", "evaluation")
+#: What must hold of keys that are no part's arguments, and how it is said.
+KEYS: Mapping[str, tuple[Any, str]] = {
+    "task": (Literal["run", "plan"], "run or plan"),
+    "checkpoint": (str | None, "a path or null"),
+    "init_from": (str | None, "a path or null"),
+    "retrain": (bool, "true or false"),
+    "allow_targets": (list[str], "a list of packages, such as [my_package]"),
+    "output_dir": (str, "a path"),
+    "seed": (int, "a whole number"),
+    "data.gaussianize": (bool | None, "true or false"),
+    "trainer.accelerator": (Literal["auto", "cpu", "gpu"], "auto, cpu or gpu"),
+    "trainer.max_steps": (int, "a whole number"),
+    "evaluation.num_samples": (int, "a whole number"),
+    "evaluation.num_steps": (list[int], "a list of whole numbers, such as [5,10]"),
+    "evaluation.samplers": (
+        list[str | dict[str, dict[str, Any]]],
+        "a list, such as [heun,{ddim: {eta: 0.5}}]",
+    ),
+    "evaluation.grids": (
+        list[str | dict[str, dict[str, Any]]],
+        "a list, such as [geometric,{edm_rho: {rho: 5}}]",
+    ),
+    "evaluation.weights": (str, "text"),
+    "evaluation.noise": (Literal["random", "quantiles"], "random or quantiles"),
+    "evaluation.budget_points": (int | None, "a whole number or null"),
+    "evaluation.beside": (list[str], "a list of the folders of finished runs"),
+}
+
+
+def check_keys(config: DictConfig) -> None:
+    """Refuse unknown keys at the root, and values of another type or range.
+
+    Raises:
+        ValueError: says the key, the rule and the value.
+    """
+    known = {*TRAINED_FROM, *OTHER_GROUPS, *(key for key in KEYS if "." not in key)}
+    for key in map(str, config):
+        if key not in known:
+            raise ValueError(
+                f"{key} is not a key of fokker; choose one of {', '.join(sorted(known))}, or a key "
+                "below one, such as sampler.num_steps"
+            )
+    for key, (kind, rule) in KEYS.items():
+        value = OmegaConf.select(config, key)
+        plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+        if not fits(plain, kind):
+            raise ValueError(f"{key} must be {rule}, got {shown(plain)}")
+    points = config.evaluation.budget_points
+    if points is not None and points < 0:
+        raise ValueError(
+            "evaluation.budget_points must be null, 0 for no error budget, or positive, got "
+            f"{points}"
+        )
+    for key in ("evaluation.num_samples", "trainer.max_steps"):
+        if OmegaConf.select(config, key) < 1:
+            raise ValueError(f"{key} must be at least 1, got {OmegaConf.select(config, key)}")
+    for key, one in (("devices", (1, "1", "auto")), ("num_nodes", (1,))):
+        if config.trainer.get(key, 1) not in one:
+            raise ValueError(
+                f"trainer.{key} must be 1, got {shown(config.trainer[key])}; a run is one process"
+            )
