@@ -80,11 +80,11 @@ class Denoiser(nn.Module):
         sigma = torch.as_tensor(sigma, dtype=torch.float64, device=x.device)
         c = self.preconditioning.coefficients(sigma)
         scaled = per_sample(c.c_in, x) * x
-        if x.dtype == torch.float64:  # An exact computation with a network of its own precision.
-            scaled = scaled.to(next(self.network.parameters(), x).dtype)
-        c_noise = c.c_noise.to(scaled.dtype).expand(len(x))
+        if x.dtype == torch.float64:  # An exact computation: the network has its own precision,
+            scaled = scaled.to(next(self.network.parameters(), x))  # and perhaps another device.
+        c_noise = c.c_noise.to(scaled).expand(len(x))
         output: Tensor = self.network(scaled, c_noise, condition)
-        return per_sample(c.c_skip, x) * x + per_sample(c.c_out, x) * output
+        return per_sample(c.c_skip, x) * x + per_sample(c.c_out, x) * output.to(x.device)
 
 
 class KnownLaw(Protocol):

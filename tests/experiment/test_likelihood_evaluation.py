@@ -643,8 +643,15 @@ def test_bad_values_are_refused(workdir: Path, change: str, sentence: str) -> No
     assert list(workdir.iterdir()) == []
 
 
+def test_the_ideal_denoiser_of_a_finite_set_is_too_stiff_at_low_noise() -> None:
+    job = ("data=digits", "network=exact", "evaluation=likelihood")
+    with pytest.raises(ValueError, match=r"sigma_min must be at least 0\.1 .*got 0\.002: below"):
+        composed(*job)
+    composed(*job, "evaluation.likelihood.sigma_min=0.1")
+
+
 def test_one_step_leaves_no_range_unless_it_is_given() -> None:
-    with pytest.raises(ValueError, match=r"sigma_min must be positive and below sigma_max=80"):
+    with pytest.raises(ValueError, match=r"needs a grid of at least 2 steps.*got sampler.num_steps=1"):
         composed(*FAR, "sampler.num_steps=1")
     report = likelihood(
         *FAR, *EXACT, *FEW, "sampler.num_steps=1", "evaluation.likelihood.sigma_min=0.01"

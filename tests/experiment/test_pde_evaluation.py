@@ -106,20 +106,13 @@ def test_the_priors_error_in_closed_form() -> None:
 @pytest.mark.parametrize("sampler", ["euler_maruyama", "reverse_diffusion"])
 def test_a_stochastic_sampler_is_within_chance(sampler: str) -> None:
     report = pde(
-        "data=uniform", "network=exact", f"sampler={sampler}", "sampler.num_steps=400",
+        "data=uniform", "network=exact", f"sampler={sampler}", "sampler.num_steps=300",
         "grid=geometric", "grid.sigma_min=0.02", "grid.sigma_max=20",
     )  # fmt: skip
     ratio = column(report, "backward") / column(report, "chance")
     assert (ratio < 3).all()
     assert (ratio > 0.2).all()  # It draws its starts.
     assert ratio.mean() == pytest.approx(1, abs=0.7)
-    other = evaluated(
-        composed(
-            "data=uniform", "network=exact", f"sampler={sampler}", "sampler.num_steps=20",
-            "grid=geometric", "grid.sigma_min=0.02", "grid.sigma_max=20",
-        )
-    )  # fmt: skip
-    assert column(other, "backward").max() > 3 * column(report, "backward").max()
 
 
 def test_any_sde_has_its_own_time_and_the_same_levels() -> None:
@@ -288,9 +281,9 @@ def test_both_evaluations_and_the_figure(
 
 
 REFUSED = [
-    (("data=ring8",), "evaluation=pde needs data of known law in one dimension"),
-    (("data=digits", "network=mlp"), "got samples of shape (1, 8, 8); choose data=uniform"),
-    (("data.num_points=30",), "evaluation=pde needs data of known law in one dimension"),
+    (("data=ring8",), "evaluation=pde needs data of a known law in one dimension"),
+    (("data=digits", "network=mlp"), "got samples of shape (1, 8, 8), a finite set; choose data=uniform"),
+    (("data.num_points=30",), "evaluation=pde needs data of a known law in one dimension"),
     (("sampler.num_steps=1",), "evaluation=pde needs a grid of at least 2 steps, got 1"),
     (("evaluation.pde.num_points=1",), "evaluation.pde.num_points must be at least 2, got 1"),
     (("evaluation.pde.num_levels=1",), "evaluation.pde.num_levels must be at least 2, got 1"),
@@ -311,6 +304,6 @@ def test_what_cannot_be_is_refused(
 
 def test_a_finite_set_is_refused_although_its_law_is_known(workdir: Path) -> None:
     np.save("points.npy", np.arange(20.0)[:, None])
-    with pytest.raises(ValueError, match="evaluation=pde needs data of known law"):
+    with pytest.raises(ValueError, match="evaluation=pde needs data of a known law"):
         tiny_runs.run("evaluation=pde", "data=points", "data.path=points.npy")
     assert [path.name for path in workdir.iterdir()] == ["points.npy"]

@@ -32,6 +32,7 @@ from fokker.randomness import Randomness
 # Up to here the whole trace costs little more than a probe of it.
 SMALL_DIM = 16
 DEQUANTIZATION = Randomness(0)
+STIFF_BELOW = 0.1
 
 
 @final
@@ -96,10 +97,22 @@ class Likelihood:
                 "leave it null for nats"
             )
         low, high = self._range(sampling)
+        if self.sigma_min is None and len(sampling.nodes) < 3:
+            raise ValueError(
+                "evaluation=likelihood needs a grid of at least 2 steps for its range, or "
+                "evaluation.likelihood.sigma_min; got sampler.num_steps=1"
+            )
         if not 0 < low < high < math.inf:
             raise ValueError(
                 "evaluation.likelihood.sigma_min must be positive and below sigma_max="
                 f"{high:g}, got {low:g}"
+            )
+
+        if model.is_exact and not model.data.fresh and low < STIFF_BELOW:
+            raise ValueError(
+                f"evaluation.likelihood.sigma_min must be at least {STIFF_BELOW:g} with "
+                f"network=exact on a finite set, got {low:g}: below, the flow of the ideal "
+                "denoiser falls onto single points, and its ODE is too stiff to be solved"
             )
 
     def _range(self, sampling: Sampling) -> tuple[float, float]:

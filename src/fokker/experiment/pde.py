@@ -51,9 +51,10 @@ class PDE:
         """Refuse data in more dimensions, of unknown law, or a grid of one step."""
         law = model.data.law
         if law is None or law.dim != 1 or not model.data.fresh:
+            kind = "of a known law" if model.data.fresh else "a finite set"
             raise ValueError(
-                "evaluation=pde needs data of known law in one dimension, got samples of shape "
-                f"{model.data.shape}; choose data=uniform, gaussian or mixture"
+                "evaluation=pde needs data of a known law in one dimension, got samples of shape "
+                f"{model.data.shape}, {kind}; choose data=uniform, gaussian or mixture"
             )
         if len(sampling.nodes) < 3:
             raise ValueError("evaluation=pde needs a grid of at least 2 steps, got 1")
@@ -110,7 +111,8 @@ class PDE:
                 "chance: W1 / std of as many exact points; a deterministic sampler starts at "
                 "quantiles and has none",
                 "pde columns: the Fokker-Planck equation, backward along the model's reverse SDE; "
-                "nan where sigma is too small for its cells",
+                "nan where sigma is too small for its cells, "
+                "or a wrong score drives mass to its walls",
             ],
             figure=lambda: _figure(rows),
         )
