@@ -651,7 +651,8 @@ def test_the_ideal_denoiser_of_a_finite_set_is_too_stiff_at_low_noise() -> None:
 
 
 def test_one_step_leaves_no_range_unless_it_is_given() -> None:
-    with pytest.raises(ValueError, match=r"needs a grid of at least 2 steps.*got sampler.num_steps=1"):
+    few = r"needs a grid of at least 2 steps.*got sampler.num_steps=1"
+    with pytest.raises(ValueError, match=few):
         composed(*FAR, "sampler.num_steps=1")
     report = likelihood(
         *FAR, *EXACT, *FEW, "sampler.num_steps=1", "evaluation.likelihood.sigma_min=0.01"

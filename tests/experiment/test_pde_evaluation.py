@@ -282,7 +282,7 @@ def test_both_evaluations_and_the_figure(
 
 REFUSED = [
     (("data=ring8",), "evaluation=pde needs data of a known law in one dimension"),
-    (("data=digits", "network=mlp"), "got samples of shape (1, 8, 8), a finite set; choose data=uniform"),
+    (("data=digits",), "got samples of shape (1, 8, 8), a finite set; choose data=uniform"),
     (("data.num_points=30",), "evaluation=pde needs data of a known law in one dimension"),
     (("sampler.num_steps=1",), "evaluation=pde needs a grid of at least 2 steps, got 1"),
     (("evaluation.pde.num_points=1",), "evaluation.pde.num_points must be at least 2, got 1"),
