@@ -104,9 +104,9 @@ CASES: list[tuple[str, list[str]]] = [
     ),
     (
         "evaluation=pde data=ring8",
-        ["evaluation=pde needs data of known law in one dimension", "(2,)", "choose data=uniform"],
+        ["evaluation=pde needs data of a known law in one dimension", "(2,)", "choose data=uniform"],
     ),
-    ("evaluation=[likelihood,pde] data=ring8", ["evaluation=pde needs data of known law in one"]),
+    ("evaluation=[likelihood,pde] data=ring8", ["evaluation=pde needs data of a known law in one"]),
     (
         "evaluation=likelihood evaluation.likelihood.bits=true data=mixture",
         ["evaluation.likelihood.bits=true needs data", "data.levels and data.value_range", "null"],

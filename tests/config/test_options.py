@@ -89,7 +89,7 @@ def test_every_experiment_runs(experiment: str) -> None:
     text = (config_dir() / "experiment" / f"{experiment}.yaml").read_text()
     small = () if "/network: exact" in text else ("network.width=16", "network.depth=1")
     with mock.patch.object(sys.modules["fokker.experiment.run"], "draw_figures"):
-        check(fokker.run([f"experiment={experiment}", *small, *SHORT]))
+        check(fokker.run([f"experiment={experiment}", *small, *SHORT, "evaluation.num_steps=[4]"]))
 
 
 def part(group: str, name: str, **more: Any) -> Any:

@@ -19,6 +19,8 @@ POINTS = Randomness(0)
 POINTS_PER_LEVEL = 512
 MMSE_POINTS = 4096
 QUANTILES = 4096
+# A share of the variance below which an mmse counts as 0.
+NOTHING = 1e-12
 FARTHEST = 7.5  # Beyond it lie 6e-14 of a normal.
 
 
@@ -57,16 +59,22 @@ class Floors:
             size, self._spline = inner.points.numel(), PchipInterpolator
         # An exact denoiser of many points costs as much as they are.
         self._points_per_level = max(32, min(POINTS_PER_LEVEL, 2**30 // size))
-        self._mmse_points = max(256, min(MMSE_POINTS, 2**28 // size))
+        self._mmse_points = max(256, min(MMSE_POINTS, 2**27 // size))
 
     @cached_property
     def _mmse(self) -> tuple[Tensor, list[Estimate]]:
         """Noise levels twice as dense as the given ones, and mmse/d there."""
         between = (self._sigmas[1:] * self._sigmas[:-1]).sqrt()
-        dense = torch.cat([self._sigmas, between]).sort().values
-        found = [self._law.mmse(float(s), num_samples=self._mmse_points) for s in dense]
-        d = self._law.dim
-        return dense, [Estimate(e.value / d, e.standard_error / d) for e in found]
+        dense, d = torch.cat([self._sigmas, between]).sort().values, self._law.dim
+        found: list[Estimate] = []
+        for sigma in dense.flip(0).tolist():
+            # It grows with sigma, and that of a finite set is soon nothing on the way down.
+            if found and found[0].value < NOTHING * found[-1].value:
+                found.insert(0, Estimate(0.0))
+                continue
+            estimate = self._law.mmse(sigma, num_samples=self._mmse_points)
+            found.insert(0, Estimate(estimate.value / d, estimate.standard_error / d))
+        return dense, found
 
     @cached_property
     def levels(self) -> Tensor:
@@ -124,8 +132,7 @@ class Floors:
     def _curve(self, values: NDArray[Any], sigma: Tensor) -> Tensor:
         """mmse/d at sigma, from its values at the levels of `_mmse`."""
         dense, _ = self._mmse
-        # It grows with sigma; that of a finite set falls to 1e-300 and below.
-        growing = np.maximum.accumulate(np.maximum(values, 1e-12 * values[-1]))
+        growing = np.maximum.accumulate(np.maximum(values, NOTHING * values[-1]))
         spline = self._spline(np.log(dense.numpy()), np.log(growing))
         return torch.from_numpy(np.exp(_extended(spline, np.log(sigma.numpy()))))
 
