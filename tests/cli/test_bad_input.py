@@ -104,7 +104,7 @@ CASES: list[tuple[str, list[str]]] = [
     ),
     (
         "evaluation=pde data=ring8",
-        ["evaluation=pde needs data of a known law in one dimension", "(2,)", "choose data=uniform"],
+        ["evaluation=pde needs data of a known law in one", "(2,)", "choose data=uniform"],
     ),
     ("evaluation=[likelihood,pde] data=ring8", ["evaluation=pde needs data of a known law in one"]),
     (
