@@ -21,3 +21,7 @@ def __getattr__(name: str) -> Any:
 
         return Result
     raise AttributeError(f"module 'fokker' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -275,3 +275,17 @@ def test_training_points_that_are_all_one_number_are_refused(workdir: Path) -> N
     array[(np.load(path) == held_out).all(1)] = 5.0  # the one that is held out varies
     with pytest.raises(ValueError, match="the data must vary"):
         PointsFile(save(workdir / "points.npy", array))
+
+
+# Levels --------------------------------------------------------------------------------------
+
+
+def test_levels_must_be_those_of_the_values(workdir: Path) -> None:
+    """Of 8-bit values in other units the range is 256 spacings, not largest minus smallest."""
+    values = np.random.default_rng(0).integers(0, 256, (50, 4)) / 255.0 * 2 - 1
+    np.save("points.npy", values)
+    data = PointsFile("points.npy", levels=256, value_range=512 / 255)
+    assert (data.levels, data.value_range) == (256, 512 / 255)
+    for levels, value_range in [(256, 2.0), (256, 256.0), (128, 256 / 255), (8, 8.0)]:
+        with pytest.raises(ValueError, match=r"data\.levels=.* must fit the values.* got val"):
+            PointsFile("points.npy", levels=levels, value_range=value_range)

@@ -42,7 +42,7 @@ def test_lines_are_the_terms_and_their_sum_at_the_quantiles() -> None:
     assert left.get_ylabel() == "displacement (mm)"
     assert "mm" in right.get_xlabel()
     assert left.get_xlim() == (0, 1)
-    assert [t.get_text() for t in figure.legends[0].get_texts()] == [*TERMS, "total"]
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == [*TERMS, "measured"]
     lines = left.lines[:5]
     for line, values in zip(lines, [*TERMS.values(), TOTAL]):
         np.testing.assert_array_equal(line.get_xdata(), U)
@@ -67,7 +67,7 @@ def test_bars_are_root_mean_squares_with_their_numbers() -> None:
         "prior": 2e-4,
         "discretisation": 0.2 * math.sqrt(0.5 - math.sin(18) / 36),
         "learning": 0.5 / math.sqrt(5),
-        "total": float(np.std(TOTAL) ** 2 + np.mean(TOTAL) ** 2) ** 0.5,
+        "measured": float(np.std(TOTAL) ** 2 + np.mean(TOTAL) ** 2) ** 0.5,
         "learning, N -> infinity, no part of the sum": 0.21,
     }
     assert list(found) == list(expected)
@@ -94,7 +94,7 @@ def test_the_order_is_the_chains_from_above() -> None:
     axes = error_budget(TERMS, TOTAL, u=U).axes[1]
     low, high = axes.get_ylim()
     assert low > high
-    assert [t.get_text() for t in axes.get_yticklabels()] == [*TERMS, "total"]
+    assert [t.get_text() for t in axes.get_yticklabels()] == [*TERMS, "measured"]
 
 
 @pytest.mark.parametrize("extra", [None, {"learning, N -> infinity": 0.0}])

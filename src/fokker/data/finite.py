@@ -105,11 +105,12 @@ class PointsFile(FiniteData):
         path: of the file; an array (n, d), (n, height, width) or (n, channels, height, width).
         key: the array's name in an `.npz` file; null if there is only one.
         levels: how many equally spaced values an element can have; null: it is continuous.
-        value_range: what these fill together, `levels` spacings, such as 256 for 0 to 255.
+        value_range: what these fill together, `levels` spacings: 256 for 0 to 255.
         batch_size, standardize, sigma_data, held_out_share, seed: see `FiniteData`.
     Raises:
         ValueError: if the file is missing, unreadable, empty, of the wrong rank, or holds
-            anything but finite numbers; if one of levels and value_range is given alone.
+            anything but finite numbers; if one of levels and value_range is given alone, or the
+            points are not on such levels.
     """
 
     def __init__(
@@ -158,6 +159,15 @@ class PointsFile(FiniteData):
             )
         if array.min() == array.max():
             raise ValueError(f"{where} must hold points that vary, got {array.min():g} everywhere")
+        if self.levels is not None and self.value_range is not None:
+            steps = (array - array.min()) * (self.levels / self.value_range)
+            if np.abs(steps - steps.round()).max() > 1e-3 or steps.max() > self.levels - 0.5:
+                raise ValueError(
+                    f"data.levels={self.levels} and data.value_range={self.value_range:g} must fit "
+                    "the values, each value_range/levels from the next, got values from "
+                    f"{array.min():g} to {array.max():g}; 0 to 255 are 256 levels in a range of "
+                    "256, and the same divided by 255 in a range of 256/255"
+                )
         if array.ndim == 3:
             array = array[:, None]
         if array.ndim == 4 and array.shape[1] not in (1, 3):

@@ -82,7 +82,7 @@ def error_budget(
         lines = {plain(name): part[:, 0] for name, part in parts.items()}
         handles = _draw_displacements(left, quantiles, [*lines.values(), whole[:, 0]], units)
         _draw_norms(right, norms, _norm(whole), beside, units)
-        legend_above(figure, handles, [*lines, "total"])
+        legend_above(figure, handles, [*lines, "measured"])
     return figure
 
 
@@ -157,7 +157,7 @@ def _draw_norms(
     axes: Axes, norms: Mapping[str, float], total: float, beside: Mapping[str, float], units: str
 ) -> None:
     values = np.array([*norms.values(), total, *beside.values()])
-    names = [*norms, "total", *(f"{plain(name)}, no part of the sum" for name in beside)]
+    names = [*norms, "measured", *(f"{plain(name)}, no part of the sum" for name in beside)]
     rows = np.arange(len(values))
     some = values[values > 0]
     high = float(some.max()) if some.size else 1.0
