@@ -166,7 +166,9 @@ def test_a_run_prints_its_metrics_and_paths_and_nothing_else() -> None:
     metrics = read_json(Path(record) / "metrics.json")
     assert {"w1", "sliced_w2", "energy_distance", "nfe", "denoising_error"} <= kinds.keys()
     for name, (value,) in kinds.items():
-        assert float(value) == pytest.approx(metrics[name], rel=1e-3)
+        number, _, error = value.partition(" +- ")
+        assert float(number) == pytest.approx(metrics[name], rel=1e-3)
+        assert bool(error) == (f"{name}_standard_error" in metrics)
 
 
 def test_a_run_goes_into_the_folder_that_is_given(command: Any) -> None:

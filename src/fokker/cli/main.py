@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from fokker import __version__
 from fokker.cli.compose import composed, config_dir, register_resolvers, with_inherited
+from fokker.cli.tasks import carry_out, task_of
 
 
 def main() -> None:
@@ -18,6 +19,13 @@ def main() -> None:
     arguments = sys.argv[1:]
     if arguments == ["--version"]:
         print(f"fokker {__version__}")
+        return
+    task = task_of(arguments)
+    if task is not None:
+        try:
+            carry_out(task, arguments)
+        except ValueError as error:
+            _refuse(error)
         return
     overrides = [a for a in arguments if a[:1] != "-" and ("=" in a or a[:1] == "~")]
     flags = [a for a in arguments if a not in overrides]

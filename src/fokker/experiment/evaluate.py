@@ -1,14 +1,13 @@
 """What is measured on a model and on its samples."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import Metric
 
 from fokker.analysis.floors import Floors
 from fokker.data import DataModule
@@ -21,6 +20,7 @@ from fokker.metrics import (
     SlicedWasserstein2,
     Wasserstein1,
 )
+from fokker.metrics.blocks import MIN_SAMPLES, NUM_BLOCKS, standard_error
 from fokker.randomness import Randomness
 
 #: The noise levels at which every model is validated, in standardised units.
@@ -171,18 +171,21 @@ def set_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
         parameter.copy_(weights[name])
 
 
+Distance = Wasserstein1 | SlicedWasserstein2 | EnergyDistance | NearestNeighbourRatio
+
+
 @final
 @dataclass(frozen=True)
 class SampleMetrics:
     """The metrics of samples, with all that depends on the data alone computed once."""
 
-    distances: dict[str, Metric]
+    distances: dict[str, Distance]
 
     @classmethod
     def of(cls, data: DataModule, num_samples: int) -> "SampleMetrics":
         """Those that fit the data: w1 in one dimension, memorisation for finite sets."""
         reference = data.reference(num_samples).flatten(1)
-        distances: dict[str, Metric] = {
+        distances: dict[str, Distance] = {
             "sliced_w2": SlicedWasserstein2(reference),
             "energy_distance": EnergyDistance(reference),
         }
@@ -196,11 +199,29 @@ class SampleMetrics:
             )
         return cls(distances)
 
-    def __call__(self, samples: Tensor) -> dict[str, float]:
-        """Every metric of samples in the data's units, (n, *shape)."""
-        results = {}
+    def __call__(self, samples: Tensor, by_chance: bool = True) -> dict[str, float]:
+        """Every metric of samples, and behind them each one's `<name>_standard_error`.
+
+        Args:
+            samples: in the data's units, (n, *shape).
+            by_chance: whether other samples could have been drawn; if not, as of the quantiles of
+                the start, or if they are fewer than 20, there are no standard errors.
+        """
+        values, errors = {}, {}
+        for name, metric in self._given(samples):
+            values[name] = float(metric.compute())
+            if by_chance and len(samples) >= MIN_SAMPLES:
+                error = standard_error(metric.without_blocks(NUM_BLOCKS))
+                errors[f"{name}_standard_error"] = error
+        return {**values, **errors}
+
+    def without_blocks(self, samples: Tensor) -> dict[str, Tensor]:
+        """Every metric of samples without each of 10 interleaved blocks, (10,)."""
+        return {name: metric.without_blocks(NUM_BLOCKS) for name, metric in self._given(samples)}
+
+    def _given(self, samples: Tensor) -> Iterator[tuple[str, Distance]]:
+        """The metrics by name, each holding these samples."""
         for name, metric in self.distances.items():
             metric.reset()
             metric.update(samples.flatten(1))
-            results[name] = float(metric.compute())
-        return results
+            yield name, metric

@@ -13,6 +13,8 @@ import numpy as np
 from fokker.experiment.files import read_json, write_atomically, write_json, write_text
 from fokker.experiment.reports import Report
 
+_ERROR = "_standard_error"
+
 
 @final
 class Record:
@@ -91,15 +93,17 @@ class Record:
 
 
 def table(metrics: Mapping[str, Any]) -> str:
-    """Metrics as aligned lines for a terminal."""
-    shown = {k: v for k, v in metrics.items() if "@" not in k}
+    """Metrics as aligned lines for a terminal, with their standard errors, without the levels'."""
+    shown = {k: _number(v) for k, v in metrics.items() if "@" not in k and not k.endswith(_ERROR)}
+    errors = {k: f" +- {_number(metrics[k + _ERROR])}" for k in shown if k + _ERROR in metrics}
     width = max(map(len, shown), default=0)
-    return "\n".join(f"  {key:<{width}}  {_number(value)}" for key, value in shown.items())
+    return "\n".join(f"  {k:<{width}}  {v}{errors.get(k, '')}" for k, v in shown.items())
 
 
 def rows_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Evaluations as an aligned table for a terminal."""
-    names = [name for name in dict.fromkeys(n for row in rows for n in row) if name != "weights"]
+    """Evaluations as an aligned table for a terminal; their standard errors are in the file."""
+    columns = dict.fromkeys(name for row in rows for name in row)
+    names = [name for name in columns if name != "weights" and not name.endswith(_ERROR)]
     cells = [names, *([_number(row.get(name)) for name in names] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(names))]
     return "\n".join(

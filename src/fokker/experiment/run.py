@@ -237,7 +237,7 @@ def _evaluate(experiment: Experiment) -> tuple[list[dict[str, Any]], Samples]:
                 "num_steps": sampling.num_steps,
                 "nfe": samples.nfe,
                 "weights": experiment.weights,
-                **measure(samples.points),
+                **measure(samples.points, by_chance=not sampling.at_quantiles),
                 **exact_distances(experiment.model, sampling),
                 "seconds": samples.seconds,
             }

@@ -40,3 +40,20 @@ def coupling_cost(x: Tensor, y: Tensor, order: int) -> Tensor:
     start = jumps[:-1]
     cost = (x[..., start // m] - y[..., start // n]).abs().pow(order)
     return torch.matmul(cost, width)
+
+
+def quantile_means(y: Tensor, n: int) -> Tensor:
+    r"""`n int_{k/n}^{(k+1)/n} F_y^{-1}(q) dq` for k = 0, ..., n - 1, (..., n).
+
+    Args:
+        y: sorted points, (..., m).
+        n: number of equal parts of [0, 1].
+    """
+    m = y.shape[-1]
+    # The integral of a step function is known at its jumps, and linear between them.
+    ends = torch.arange(n + 1, device=y.device) * m
+    whole, rest = ends // n, (ends % n).to(y.dtype) / n
+    zero = torch.zeros_like(y[..., :1])
+    integral = torch.cat([zero, y.cumsum(dim=-1)], dim=-1)
+    at_ends = integral[..., whole] + rest * torch.cat([y, zero], dim=-1)[..., whole]
+    return at_ends.diff(dim=-1) * (n / m)

@@ -7,6 +7,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from fokker.metrics.blocks import block_of, cdfs_without_blocks
 from fokker.metrics.coupling import sort_rows
 from fokker.metrics.points import check_points, check_some
 
@@ -14,13 +15,18 @@ _MAX_POINTS = 2000
 _EXACT_DIMENSIONS = 16
 
 
-def _mean_distance(x: Tensor, y: Tensor) -> Tensor:
-    """`mean_ij |x_i - y_j|` of (n, d) and (m, d)."""
+def _distances(x: Tensor, y: Tensor) -> Tensor:
+    """`|x_i - y_j|` of (n, d) and (m, d), (n, m)."""
     # The matrix product is many times faster for large d, where its rounding (1e-8 of a norm, and
     # only between points that nearly coincide) is lost in the mean.
     exact = x.shape[1] <= _EXACT_DIMENSIONS
     mode = "donot_use_mm_for_euclid_dist" if exact else "use_mm_for_euclid_dist"
-    return torch.cdist(x, y, compute_mode=mode).mean()
+    return torch.cdist(x, y, compute_mode=mode)
+
+
+def _mean_distance(x: Tensor, y: Tensor) -> Tensor:
+    """`mean_ij |x_i - y_j|`."""
+    return _distances(x, y).mean()
 
 
 def _energy_on_line(x: Tensor, y: Tensor) -> Tensor:
@@ -103,8 +109,7 @@ class EnergyDistance(Metric):
         reference = self._reference.to(samples.device)
         if self._dimension == 1:
             return _energy_on_line(samples, reference).sqrt()
-        points = samples.view(-1, self._dimension)[:_MAX_POINTS]
-        points = points - self._centre.to(points.device)
+        points = self._points(samples)
         square = (
             2 * _mean_distance(points, reference)
             - _mean_distance(points, points)
@@ -112,3 +117,31 @@ class EnergyDistance(Metric):
         )
         # The three means cancel for equal laws and may leave -1e-16.
         return square.clamp_min(0).sqrt()
+
+    def without_blocks(self, num_blocks: int) -> Tensor:
+        """The distance without each interleaved block of this process's samples, (b,).
+
+        All from sums over blocks of the distances that the metric itself is made of.
+        """
+        samples = dim_zero_cat(self.samples)
+        reference = self._reference.to(samples.device)
+        if self._dimension == 1:
+            cdfs, widths = cdfs_without_blocks(samples, reference, num_blocks)
+            return (2 * (cdfs.square() @ widths)).sqrt()
+        points = self._points(samples)
+        member = torch.nn.functional.one_hot(
+            block_of(len(points), num_blocks, points.device), num_blocks
+        ).to(points)
+        to_reference = member.T @ _distances(points, reference).mean(dim=1)
+        between = member.T @ _distances(points, points) @ member  # of two blocks, (b, b)
+        sizes = len(points) - member.sum(dim=0)
+        # A pair is left out if one of its two points is: rows, columns, and what is in both.
+        pairs = between.sum() - 2 * between.sum(dim=1) + between.diagonal()
+        cross = (to_reference.sum() - to_reference) / sizes
+        square = 2 * cross - pairs / sizes**2 - self._reference_distance.to(points.device)
+        return square.clamp_min(0).sqrt()
+
+    def _points(self, samples: Tensor) -> Tensor:
+        """The first samples as points around the reference's centre, (n, d)."""
+        points = samples.view(-1, self._dimension)[:_MAX_POINTS]
+        return points - self._centre.to(points.device)

@@ -5,7 +5,9 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor
 from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
+from fokker.metrics.blocks import block_of
 from fokker.metrics.points import check_points, check_some
 
 _TREE_DIMENSIONS = 8
@@ -25,8 +27,7 @@ class NearestNeighbourRatio(Metric):
     is_differentiable = False
     higher_is_better = None
     full_state_update = False
-    distance_sum: Tensor
-    num_samples: Tensor
+    distances: list[Tensor]
 
     def __init__(self, training: Tensor, held_out: Tensor) -> None:
         """Index the training set and measure the held-out set's distance to it.
@@ -58,8 +59,9 @@ class NearestNeighbourRatio(Metric):
                 "held_out must not lie in the training set, got a mean distance of 0: "
                 "keep points aside before training"
             )
-        self.add_state("distance_sum", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("num_samples", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+        # torchmetrics gives a rank without samples an empty vector of the metric's dtype.
+        self.set_dtype(torch.float64)
+        self.add_state("distances", default=[], dist_reduce_fx="cat")
 
     def update(self, samples: Tensor) -> None:
         """Add samples.
@@ -71,8 +73,7 @@ class NearestNeighbourRatio(Metric):
             ValueError: another shape or d, or NaN or infinite values.
         """
         points = check_points("samples", samples, self._dimension, allow_empty=True)
-        self.distance_sum += self._distances(points).sum().to(self.device)
-        self.num_samples += points.shape[0]
+        self.distances.append(self._distances(points).to(self.device))
 
     def compute(self) -> Tensor:
         """Return the ratio, a float64 scalar without unit.
@@ -80,9 +81,21 @@ class NearestNeighbourRatio(Metric):
         Raises:
             ValueError: no samples were given.
         """
-        check_some(int(self.num_samples))
-        mean = self.distance_sum / self.num_samples
+        check_some(sum(part.numel() for part in self.distances))
+        mean = dim_zero_cat(self.distances).mean()
         return mean / self._held_out_distance.to(mean.device)
+
+    def without_blocks(self, num_blocks: int) -> Tensor:
+        """The ratio without each interleaved block of this process's samples, (b,).
+
+        The held-out set's own distance is taken as it is, as the reference's points are elsewhere.
+        """
+        distances = dim_zero_cat(self.distances)
+        block = block_of(len(distances), num_blocks, distances.device)
+        sums = torch.bincount(block, distances, minlength=num_blocks)
+        sizes = torch.bincount(block, minlength=num_blocks)
+        means = (sums.sum() - sums) / (sizes.sum() - sizes)
+        return means / self._held_out_distance.to(means.device)
 
     def _distances(self, points: Tensor) -> Tensor:
         """Distance of each point to its nearest training point, (n, d) to (n,)."""

@@ -7,6 +7,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from fokker.metrics.blocks import cdfs_without_blocks
 from fokker.metrics.coupling import coupling_cost, sort_rows
 from fokker.metrics.points import check_points, check_some
 
@@ -70,3 +71,9 @@ class Wasserstein1(Metric):
         check_some(sum(part.numel() for part in self.samples))
         samples = sort_rows(dim_zero_cat(self.samples))
         return coupling_cost(samples, self._reference.to(samples.device), order=1)
+
+    def without_blocks(self, num_blocks: int) -> Tensor:
+        """W_1 without each interleaved block of this process's samples, `int |F_(j) - G|`, (b,)."""
+        samples = dim_zero_cat(self.samples)
+        cdfs, widths = cdfs_without_blocks(samples, self._reference.to(samples.device), num_blocks)
+        return cdfs.abs() @ widths

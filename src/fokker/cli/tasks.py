@@ -1,0 +1,85 @@
+"""What `fokker` does without a configuration: `task=models` and `task=compare`."""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+USAGE = {
+    "models": "fokker task=models [delete=unused or 'delete=[NAME,...]'] [output_dir=outputs]",
+    "compare": "fokker task=compare RUN RUN [allow_targets=[my_package]]",
+}
+
+
+def task_of(arguments: Sequence[str]) -> str | None:
+    """Which of these tasks a command line asks for, if any."""
+    asked = [a.removeprefix("task=").strip("'\"") for a in arguments if a.startswith("task=")]
+    return asked[-1] if asked and asked[-1] in USAGE else None
+
+
+def carry_out(task: str, arguments: Sequence[str], say: Callable[[str], None] = print) -> None:
+    """Do a task of these.
+
+    Raises:
+        ValueError: for a word that the task does not know, or what it cannot do.
+    """
+    words = [a for a in arguments if not a.startswith("task=")]
+    if task == "models":
+        _models(_keys(task, words, ("delete", "output_dir")), say)
+    else:
+        places = [word for word in words if re.match(r"\w+=", word) is None]
+        keys = _keys(task, [w for w in words if w not in places], ("runs", "allow_targets"))
+        places += _list(keys.get("runs", ""))
+        if len(places) != 2 or any(place.startswith("-") for place in places):
+            raise ValueError(
+                f"task=compare needs the folders of two runs, got {' '.join(places) or 'none'}; "
+                f"say {USAGE[task]}"
+            )
+        _compare(Path(places[0]), Path(places[1]), _list(keys.get("allow_targets", "")), say)
+
+
+def _models(keys: dict[str, str], say: Callable[[str], None]) -> None:
+    from fokker.cli.inventory import delete, deleted_text, models, models_text
+
+    output_dir = Path(keys.get("output_dir", "outputs"))
+    if "delete" not in keys:
+        say(models_text(models(output_dir), output_dir))
+        return
+    names = _list(keys["delete"])
+    if not names:
+        usage = USAGE["models"]
+        raise ValueError(f"delete must be unused or a list of names, got none; say {usage}")
+    say(deleted_text(delete(output_dir, None if names == ["unused"] else names)))
+
+
+def _compare(a: Path, b: Path, allow_targets: Sequence[str], say: Callable[[str], None]) -> None:
+    # Late: models are listed without torch.
+    from omegaconf import DictConfig
+
+    from fokker.cli.build import build_data
+    from fokker.cli.instantiate import Builder
+    from fokker.cli.job import find_own
+    from fokker.data import DataModule
+    from fokker.experiment.compare import compare, comparison_text
+
+    def build(config: DictConfig) -> DataModule:
+        return build_data(config, Builder(allow_targets))
+
+    find_own(allow_targets)
+    say(comparison_text(compare(a, b, build)))
+
+
+def _keys(task: str, words: Sequence[str], known: Sequence[str]) -> dict[str, str]:
+    """`key=value` by key."""
+    keys: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if key not in known or not equals:
+            raise ValueError(f"task={task} does not know {word}; say {USAGE[task]}")
+        keys[key] = value.strip("'\"")
+    return keys
+
+
+def _list(text: str) -> list[str]:
+    """The entries of `[a,b]`, or of `a`."""
+    inner = text[1:-1] if text[:1] == "[" and text[-1:] == "]" else text
+    return [entry for entry in (part.strip(" '\"") for part in inner.split(",")) if entry]

@@ -1,0 +1,247 @@
+"""Two finished runs side by side: what differs in them, and by how much they do."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from fokker.data import DataModule
+from fokker.experiment.evaluate import SIGMAS, SampleMetrics, losses_of
+from fokker.experiment.files import read_json
+from fokker.metrics.blocks import MIN_SAMPLES, standard_error
+
+PAIRED = "paired blocks"
+INDEPENDENT = "both errors"
+#: What stands where one of the two has nothing.
+NONE = "-"
+_ERROR = "_standard_error"
+#: What is compared at each of SIGMAS, in the singular; the floors are the data's.
+CURVES = {"denoising_errors": "denoising error", "losses": "loss", "excesses": "excess"}
+
+
+@final
+@dataclass(frozen=True)
+class Difference:
+    """A metric of two runs.
+
+    Attributes:
+        name: as in metrics.json.
+        a, b: its values; none where a run does not have it.
+        standard_error: of b - a, if it is known.
+        how: how that was found: PAIRED, INDEPENDENT or nothing.
+    """
+
+    name: str
+    a: float | None
+    b: float | None
+    standard_error: float | None = None
+    how: str = ""
+
+    @property
+    def difference(self) -> float | None:
+        """b - a."""
+        return None if self.a is None or self.b is None else self.b - self.a
+
+
+@final
+@dataclass(frozen=True)
+class LargestRatio:
+    """Where a curve over the noise levels differs most: b / a farthest from 1 at `sigma`."""
+
+    name: str
+    ratio: float
+    sigma: float
+
+
+@final
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs.
+
+    Attributes:
+        a, b: their folders.
+        configuration: dotted keys whose values differ, and both values.
+        metrics: of samples and model.
+        ratios: of the curves over the noise levels.
+        why_not_paired: why the samples of one run do not belong to those of the other, if so.
+    """
+
+    a: Path
+    b: Path
+    configuration: Mapping[str, tuple[str, str]]
+    metrics: list[Difference]
+    ratios: list[LargestRatio]
+    why_not_paired: str
+
+
+def compare(a: Path, b: Path, build: Callable[[DictConfig], DataModule]) -> Comparison:
+    """Compare two finished runs.
+
+    Sample i of a run is a function of (seed, i), so runs of one seed on the same data have common
+    random numbers. Their difference is then known far better than either metric: its standard
+    error is that of the metric's difference without each block of samples, the same in both.
+
+    Args:
+        a, b: folders of finished runs.
+        build: makes the data of a stored configuration.
+    Raises:
+        ValueError: if one of them is not the folder of a finished run.
+    """
+    configs = [_config(path) for path in (a, b)]
+    metrics = [read_json(path / "metrics.json") for path in (a, b)]
+    flat_a, flat_b = (_flat(OmegaConf.to_container(config)) for config in configs)
+    keys = [key for key in {**flat_a, **flat_b} if flat_a.get(key) != flat_b.get(key)]
+    paired, why_not = _paired_errors((a, b), configs, metrics, build)
+    return Comparison(
+        a,
+        b,
+        {key: (flat_a.get(key, NONE), flat_b.get(key, NONE)) for key in keys},
+        _differences(metrics[0], metrics[1], paired),
+        _ratios(losses_of(a), losses_of(b)),
+        why_not,
+    )
+
+
+def _config(path: Path) -> DictConfig:
+    """The stored configuration of a finished run."""
+    status = read_json(path / "run.json").get("status", "no run at all")
+    if status != "completed":
+        raise ValueError(f"task=compare needs finished runs, and {path} is not one: {status}")
+    file = path / "config.yaml"
+    config = OmegaConf.load(file) if file.is_file() else None
+    if not isinstance(config, DictConfig):
+        raise ValueError(f"task=compare needs finished runs, and {file} is no configuration")
+    return config
+
+
+def _flat(node: Any, key: str = "") -> dict[str, str]:
+    """A nested configuration as dotted keys, and values as they are written; lists are values."""
+    if not isinstance(node, dict) or not node:
+        return {key: "null" if node is None else str(node)}
+    inside = ((f"{key}.{name}" if key else str(name), sub) for name, sub in node.items())
+    return {k: v for name, sub in inside for k, v in _flat(sub, name).items()}
+
+
+def _paired_errors(
+    paths: tuple[Path, Path],
+    configs: list[DictConfig],
+    metrics: list[dict[str, Any]],
+    build: Callable[[DictConfig], DataModule],
+) -> tuple[dict[str, float], str]:
+    """Standard errors of differences from paired blocks by metric, or why there are none."""
+    one, other = configs
+    for key in ("seed", "evaluation.num_samples", "evaluation.noise"):
+        values = [OmegaConf.select(config, key) for config in configs]
+        if values[0] != values[1]:
+            return {}, f"{key} is {values[0]} in one and {values[1]} in the other"
+    if _what_data(one) != _what_data(other):
+        return {}, "they have other data"
+    if one.evaluation.noise == "quantiles":
+        return {}, "samples that start at quantiles have no chance in them"
+    samples = [_samples(path) for path in paths]
+    if len(samples[0]) < MIN_SAMPLES:
+        return {}, f"fewer than {MIN_SAMPLES} samples have no standard error"
+    try:
+        measure = SampleMetrics.of(build(one), len(samples[0]))
+    except ValueError as error:
+        return {}, f"the data cannot be made again: {error}"
+    found: list[dict[str, Tensor]] = []
+    for path, points, stored in zip(paths, samples, metrics, strict=True):
+        # Data in a file may be others now than they were then.
+        for name, value in measure(points, by_chance=False).items():
+            if not math.isclose(value, stored.get(name, math.nan), rel_tol=1e-6, abs_tol=1e-9):
+                return {}, f"the data are not those that {path} was evaluated on"
+        found.append(measure.without_blocks(points))
+    first, second = found
+    return {name: standard_error(second[name] - first[name]) for name in first}, ""
+
+
+def _what_data(config: DictConfig) -> dict[str, Any]:
+    """What says whether two runs have the same data."""
+    data: Any = OmegaConf.to_container(config.data, resolve=True)
+    return {key: value for key, value in data.items() if key != "batch_size"}
+
+
+def _samples(path: Path) -> Tensor:
+    file = path / "samples.npz"
+    if not file.is_file():
+        raise ValueError(f"task=compare needs the samples of both runs, and {file} is not there")
+    with np.load(file) as content:
+        return torch.from_numpy(content["samples"])
+
+
+def _differences(
+    a: Mapping[str, Any], b: Mapping[str, Any], paired: Mapping[str, float]
+) -> list[Difference]:
+    """Every single number but those at one noise level and the errors themselves."""
+    names = [n for n in {**a, **b} if "@" not in n and not n.endswith(_ERROR)]
+    rows = []
+    for name in names:
+        error, how = paired.get(name), PAIRED
+        own = f"{name}{_ERROR}"
+        if error is None and own in a and own in b:
+            error, how = math.hypot(a[own], b[own]), INDEPENDENT
+        how = "" if error is None else how
+        rows.append(Difference(name, a.get(name), b.get(name), error, how))
+    return rows
+
+
+def _ratios(a: Mapping[str, list[float]], b: Mapping[str, list[float]]) -> list[LargestRatio]:
+    """The largest ratio of each curve that both runs have, where both were trained."""
+    found = []
+    for name, singular in CURVES.items():
+        levels = zip(a.get(name, ()), b.get(name, ()), SIGMAS.tolist(), strict=False)
+        ratios = [(y / x, sigma) for x, y, sigma in levels if x > 0 and y > 0]  # NaN is not.
+        if ratios:
+            ratio, sigma = max(ratios, key=lambda pair: abs(math.log(pair[0])))
+            found.append(LargestRatio(singular, ratio, sigma))
+    return found
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """A comparison for a terminal."""
+    lines = [f"A  {comparison.a}", f"B  {comparison.b}", ""]
+    different = [(key, a, b) for key, (a, b) in comparison.configuration.items()]
+    if different:
+        lines += _aligned([("configuration", "A", "B"), *different])
+    else:
+        lines.append("configuration: no difference")
+    rows: list[tuple[str, ...]] = [("metric", "A", "B", "B - A", "standard error", "from")]
+    for d in comparison.metrics:
+        numbers = map(_number, (d.a, d.b, d.difference, d.standard_error))
+        rows.append((d.name, *numbers, d.how))
+    lines += ["", *_aligned(rows), "", _how(comparison)]
+    for r in comparison.ratios:
+        where = f"B / A is farthest from 1 at sigma={r.sigma:.4g}, where it is {r.ratio:.4g}"
+        lines.append(f"{r.name}: {'equal at every level' if r.ratio == 1 else where}")
+    return "\n".join(lines)
+
+
+def _how(comparison: Comparison) -> str:
+    if comparison.why_not_paired:
+        return (
+            f"not paired: {comparison.why_not_paired}; standard errors from both errors are the "
+            "root of the sum of their squares"
+        )
+    return (
+        "paired: the same data, seed and number of samples, so that blocks of samples belong "
+        "together; other standard errors are the root of the sum of both errors' squares"
+    )
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _number(value: float | None) -> str:
+    return NONE if value is None else f"{value:.4g}"

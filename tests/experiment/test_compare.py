@@ -1,0 +1,359 @@
+"""Two finished runs side by side."""
+
+import math
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+import tiny_runs
+from fokker.cli.build import build_data
+from fokker.cli.instantiate import Builder
+from fokker.cli.main import main
+from fokker.data import DataModule
+from fokker.experiment.compare import (
+    INDEPENDENT,
+    PAIRED,
+    Comparison,
+    Difference,
+    compare,
+    comparison_text,
+)
+from fokker.experiment.evaluate import SIGMAS, SampleMetrics
+from fokker.experiment.files import read_json, write_json
+
+pytestmark = pytest.mark.usefixtures("workdir")
+A, B = Path("a"), Path("b")
+FAR = 1000.0  # From the data, which lie in [-1, 1]: there W1 is the mean of the samples.
+
+
+def build(config: DictConfig) -> DataModule:
+    return build_data(config, Builder())
+
+
+@cache
+def made(n: int, *overrides: str) -> tuple[str, SampleMetrics]:
+    """The configuration of a run of n samples, and what is measured on them."""
+    made = tiny_runs.compose_experiment(
+        "network=exact", f"evaluation.num_samples={n}", *overrides
+    )
+    return made.config_text, SampleMetrics.of(made.model.data, n)
+
+
+def record(path: Path, samples: Tensor, *overrides: str, **metrics: Any) -> None:
+    """A finished run of these samples, with what is measured on them and these metrics."""
+    text, measure = made(len(samples), *overrides)
+    path.mkdir()
+    (path / "config.yaml").write_text(text)
+    np.savez(path / "samples.npz", samples=samples.numpy())
+    found = measure(samples, by_chance="evaluation.noise=quantiles" not in overrides)
+    write_json(path / "metrics.json", {**found, **metrics})
+    write_json(path / "run.json", {"status": "completed", "trained": None})
+
+
+def draws(seed: int, n: int = 100) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(n, 1, generator=generator, dtype=torch.float64)
+
+
+def row(comparison: Comparison, name: str) -> Difference:
+    (found,) = (d for d in comparison.metrics if d.name == name)
+    return found
+
+
+def block_means(x: Tensor) -> Tensor:
+    return x.view(-1, 10).mean(dim=0)
+
+
+# Standard errors -----------------------------------------------------------------------------
+
+
+def test_a_paired_error_is_of_the_differences_sample_by_sample() -> None:
+    x = draws(1)
+    record(A, FAR + 5 * x)
+    record(B, FAR + 5.5 * x + 0.3)
+    found = compare(A, B, build)
+    assert found.why_not_paired == ""
+    w1 = row(found, "w1")
+    assert w1.difference == pytest.approx(0.5 * float(x.mean()) + 0.3)
+    # The textbook's of a mean, of ten blocks: not of 5 x, but of the 0.5 x in which they differ.
+    expected = 0.5 * float(block_means(x).std(correction=1)) / math.sqrt(10)
+    assert w1.standard_error == pytest.approx(expected, rel=1e-6)
+    assert w1.how == PAIRED
+    assert {d.how for d in found.metrics} == {PAIRED}
+    alone = read_json(A / "metrics.json")["w1_standard_error"]
+    assert alone > 9 * expected
+
+
+def test_of_other_seeds_it_is_from_both_errors() -> None:
+    x, y = draws(1), draws(2)
+    record(A, FAR + 5 * x)
+    record(B, FAR + 2 * y, "seed=1")
+    found = compare(A, B, build)
+    assert found.why_not_paired == "seed is 0 in one and 1 in the other"
+    spreads = [5 * block_means(x).std(correction=1), 2 * block_means(y).std(correction=1)]
+    expected = math.sqrt(sum(float(s) ** 2 for s in spreads) / 10)
+    w1 = row(found, "w1")
+    assert w1.standard_error == pytest.approx(expected, rel=1e-6)
+    assert w1.how == INDEPENDENT
+    assert "not paired: seed is 0 in one and 1 in the other" in comparison_text(found)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_the_spread_of_differences_over_runs_is_what_is_reported(paired: bool) -> None:
+    """Samples near the data, of two models that differ a little."""
+    record(A, draws(0, 400), "seed=0")
+    record(B, draws(0, 400), "seed=0" if paired else "seed=1")
+    data = tiny_runs.compose_experiment().model.data
+    measure = SampleMetrics.of(data, 400)
+    runs, names = 50, ("w1", "sliced_w2", "energy_distance")
+    differences, errors = np.empty((runs, 3)), np.empty((runs, 3))
+    for run in range(runs):
+        x = draws(2 * run + 10, 400)
+        y = x if paired else draws(2 * run + 11, 400)
+        for path, samples in ((A, 0.8 * x), (B, 0.9 * y + 0.1 * draws(run + 500, 400))):
+            np.savez(path / "samples.npz", samples=samples.numpy())
+            write_json(path / "metrics.json", measure(samples))
+        comparison = compare(A, B, lambda config: data)
+        found = [row(comparison, name) for name in names]
+        assert {d.how for d in found} == {PAIRED if paired else INDEPENDENT}
+        differences[run] = [d.difference for d in found]
+        errors[run] = [d.standard_error for d in found]
+    reported = np.sqrt((errors**2).mean(axis=0))
+    assert reported == pytest.approx(differences.std(axis=0, ddof=1), rel=0.25)
+
+
+@pytest.mark.parametrize(
+    ("n", "changes", "reason"),
+    [
+        (100, ("data.high=1.5",), "they have other data"),
+        (100, ("data=gaussian",), "they have other data"),
+        (90, (), "evaluation.num_samples is 100 in one and 90 in the other"),
+        (
+            100,
+            ("evaluation.noise=quantiles",),
+            "evaluation.noise is random in one and quantiles in the other",
+        ),
+    ],
+)
+def test_without_common_random_numbers_nothing_is_paired(
+    n: int, changes: tuple[str, ...], reason: str
+) -> None:
+    record(A, draws(1))
+    record(B, draws(1, n), *changes)
+    found = compare(A, B, build)
+    assert found.why_not_paired == reason
+    has_error = "quantiles" not in reason
+    assert row(found, "w1").how == (INDEPENDENT if has_error else "")
+    assert (row(found, "w1").standard_error is not None) == has_error
+
+
+def test_samples_without_chance_and_few_samples_have_no_errors() -> None:
+    for path in (A, B):
+        record(path, draws(1), "evaluation.noise=quantiles")
+    found = compare(A, B, build)
+    assert found.why_not_paired == "samples that start at quantiles have no chance in them"
+    assert row(found, "w1").standard_error is None
+    few = [Path("few"), Path("others")]
+    for path in few:
+        record(path, draws(1, 19))
+    found = compare(few[0], few[1], build)
+    assert found.why_not_paired == "fewer than 20 samples have no standard error"
+    assert row(found, "w1").standard_error is None
+
+
+def test_the_batches_of_the_training_are_no_other_data() -> None:
+    record(A, draws(1))
+    record(B, draws(1) * 2, "data.batch_size=7")
+    found = compare(A, B, build)
+    assert found.why_not_paired == ""
+    assert found.configuration == {"data.batch_size": ("256", "7")}
+
+
+def test_data_in_a_file_that_has_changed_since_is_not_paired() -> None:
+    np.save("points.npy", draws(5, 300).numpy())
+    file = ("data=points", f"data.path={Path('points.npy').resolve()}")
+    for path in (A, B):
+        record(path, draws(1), *file)
+    assert compare(A, B, build).why_not_paired == ""
+    np.save("points.npy", draws(6, 300).numpy())
+    found = compare(A, B, build)
+    assert found.why_not_paired == "the data are not those that a was evaluated on"
+    assert row(found, "w1").how == INDEPENDENT
+    Path("points.npy").unlink()
+    found = compare(A, B, build)
+    assert found.why_not_paired.startswith("the data cannot be made again: ")
+    assert "points.npy" in found.why_not_paired
+    assert row(found, "w1").how == INDEPENDENT
+
+
+# What is shown -------------------------------------------------------------------------------
+
+
+def test_only_keys_whose_values_differ_are_shown() -> None:
+    record(A, draws(1), "sampler=heun", "sampler.alpha=0.5", "sampler.num_steps=7")
+    record(
+        B, draws(1), "sampler=ddim", "sampler.num_steps=7", "seed=3", "output_dir=there",
+        "evaluation.samplers=[heun,{ddim: {eta: 0.5}}]", "evaluation.budget_points=0",
+    )  # fmt: skip
+    assert compare(A, B, build).configuration == {
+        "seed": ("0", "3"),
+        "data.seed": ("0", "3"),
+        "output_dir": ("outputs", "there"),
+        "evaluation.samplers": ("[]", "['heun', {'ddim': {'eta': 0.5}}]"),
+        "evaluation.budget_points": ("null", "0"),
+        "sampler._target_": ("fokker.samplers.Heun", "fokker.samplers.DDIM"),
+        "sampler.alpha": ("0.5", "-"),
+        "sampler.eta": ("-", "0.0"),
+    }
+
+
+def test_metrics_of_one_side_have_a_dash() -> None:
+    record(A, draws(1), nfe=35.0, num_steps=18, loss=0.5)
+    record(B, draws(1), nfe=9.0, num_steps=None, nll=1.25, nll_standard_error=0.5)
+    found = compare(A, B, build)
+    assert row(found, "nfe") == Difference("nfe", 35.0, 9.0)
+    assert row(found, "loss") == Difference("loss", 0.5, None)
+    assert row(found, "nll") == Difference("nll", None, 1.25)
+    assert row(found, "num_steps") == Difference("num_steps", 18, None)
+    assert [d.name for d in found.metrics if "standard_error" in d.name] == []
+    lines = [line.split() for line in comparison_text(found).splitlines()]
+    for expected in (
+        ["nfe", "35", "9", "-26", "-"], ["loss", "0.5", "-", "-", "-"],
+        ["nll", "-", "1.25", "-", "-"], ["num_steps", "18", "-", "-", "-"],
+    ):  # fmt: skip
+        assert expected in lines
+
+
+def test_what_both_have_an_error_of_without_samples_is_from_both_errors() -> None:
+    record(A, draws(1), nll=1.0, nll_standard_error=0.3)
+    record(B, draws(1), nll=3.5, nll_standard_error=0.4)
+    found = compare(A, B, build)
+    assert row(found, "nll").standard_error == pytest.approx(0.5)
+    assert row(found, "nll").how == INDEPENDENT
+    assert row(found, "w1").how == PAIRED
+
+
+def levels(name: str, values: list[float]) -> dict[str, float]:
+    return {f"{name}@{s:.4g}": v for s, v in zip(SIGMAS.tolist(), values, strict=True)}
+
+
+def test_curves_are_summarised_by_their_largest_ratio() -> None:
+    a, b = [2.0] * 16, [2.0] * 16
+    b[3], b[9] = 5.0, 0.5  # Four times less is more than 2.5 times more.
+    x, y = [0.1] * 16, [0.2] * 16
+    x[5], y[6], y[7] = -1e-9, 0.0, 0.3  # Below the floor by rounding is no ratio.
+    b[0], y[0] = 1e6, 1e6  # Where one of them was not trained.
+    record(A, draws(1), **levels("loss", a), **levels("excess", x), **levels("floor", [1.0] * 16))
+    record(B, draws(1), **levels("loss", b), **levels("excess", y), **levels("floor", [3.0] * 16))
+    write_json(A / "run.json", {"status": "completed", "trained": [0.0037, 80.0]})
+    found = compare(A, B, build)
+    sigmas = SIGMAS.tolist()
+    assert [(r.name, r.sigma) for r in found.ratios] == [
+        ("loss", sigmas[9]), ("excess", sigmas[7]),
+    ]  # fmt: skip
+    assert [r.ratio for r in found.ratios] == pytest.approx([0.25, 3])
+    said = comparison_text(found).splitlines()
+    assert f"loss: B / A is farthest from 1 at sigma={sigmas[9]:.4g}, where it is 0.25" in said
+    assert not [line for line in said if "@" in line]
+
+
+# The command ---------------------------------------------------------------------------------
+
+
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str
+) -> str:
+    monkeypatch.setattr(sys, "argv", ["fokker", *words])
+    main()
+    said = capsys.readouterr()
+    assert said.err == ""
+    return said.out
+
+
+def test_two_real_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exact = ("network=exact", "evaluation.budget_points=0")
+    first = tiny_runs.run(*exact, "sampler.num_steps=8")
+    other = tiny_runs.run(*exact, "sampler.num_steps=9")
+    capsys.readouterr()
+    one, two = str(first.path), str(other.path)
+    said = command(monkeypatch, capsys, "task=compare", one, two)
+    assert command(monkeypatch, capsys, "task=compare", f"runs=[{one},{two}]") == said
+    assert command(monkeypatch, capsys, one, "task=compare", two, "allow_targets=[]") == said
+    lines = [line.split() for line in said.splitlines()]
+    assert ["sampler.num_steps", "8", "9"] in lines
+    (w1,) = (line for line in lines if line[:1] == ["w1"])
+    a, b = first.metrics["w1"], other.metrics["w1"]
+    assert w1[1:4] == [f"{a:.4g}", f"{b:.4g}", f"{b - a:.4g}"]
+    # The same start: the difference is known better than each of the two.
+    assert 0 < float(w1[4]) < min(
+        first.metrics["w1_standard_error"], other.metrics["w1_standard_error"]
+    )
+    assert w1[5:] == ["paired", "blocks"]
+    assert "paired: the same data, seed and number of samples" in said
+    assert "loss: equal at every level" in said
+    alone = command(monkeypatch, capsys, "task=compare", one, one)
+    assert "configuration: no difference" in alone
+
+
+def test_memorisation_and_more_dimensions_are_paired_too() -> None:
+    generator = torch.Generator().manual_seed(7)
+    points = torch.randn(400, 3, generator=generator, dtype=torch.float64)
+    np.save("points.npy", points.numpy())
+    file = ("data=points", f"data.path={Path('points.npy').resolve()}")
+    record(A, points[:200] * 1.3, *file)
+    record(B, points[:200] * 1.4, *file)
+    found = compare(A, B, build)
+    assert {d.name for d in found.metrics} == {
+        "sliced_w2", "energy_distance", "nearest_neighbour_ratio",
+    }  # fmt: skip
+    for d in found.metrics:
+        alone = read_json(B / "metrics.json")[f"{d.name}_standard_error"]
+        assert d.how == PAIRED
+        assert d.standard_error is not None
+        assert 0 < d.standard_error < alone
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["a"], "task=compare needs the folders of two runs, got a; say fokker task=compare"),
+        ([], "task=compare needs the folders of two runs, got none;"),
+        (["a", "a", "a"], "task=compare needs the folders of two runs, got a a a;"),
+        (["a", "-m"], "task=compare needs the folders of two runs, got a -m;"),
+        (["a", "b", "seed=1"], "task=compare does not know seed=1;"),
+        (["a", "nowhere"], "task=compare needs finished runs, and nowhere is not one: no run"),
+        (["b", "a"], "task=compare needs finished runs, and b is not one: interrupted"),
+        (["a", "empty"], "task=compare needs finished runs, and empty/config.yaml is no config"),
+        (["a", "bare"], "task=compare needs the samples of both runs, and bare/samples.npz is"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    sentence: str,
+) -> None:
+    record(A, draws(1))
+    record(B, draws(1))
+    record(Path("bare"), draws(1))
+    Path("bare/samples.npz").unlink()
+    write_json(B / "run.json", {"status": "interrupted"})
+    Path("empty").mkdir()
+    write_json(Path("empty/run.json"), {"status": "completed"})
+    before = sorted(Path().rglob("*"))
+    with pytest.raises(SystemExit) as caught:
+        command(monkeypatch, capsys, "task=compare", *words)
+    assert caught.value.code == 1
+    said = capsys.readouterr()
+    assert said.err.startswith(f"fokker: {sentence}")
+    assert len(said.err.splitlines()) == 1
+    assert sorted(Path().rglob("*")) == before
