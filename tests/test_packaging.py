@@ -237,6 +237,7 @@ def test_installed_wheel_runs_in_an_empty_folder(installed: Path, tmp_path: Path
     fokker = installed / "fokker"
     assert version in run(fokker, "--version", cwd=tmp_path)
     assert "fokker" in run(fokker, "--help", cwd=tmp_path)
+    assert "FokkerGridSweeper" in run(fokker, "--info", "plugins", cwd=tmp_path)
     overrides = [
         "experiment=planted",
         "data=uniform",

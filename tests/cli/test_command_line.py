@@ -219,8 +219,10 @@ def test_no_sampling_is_done_twice_and_each_is_what_was_asked_for() -> None:
 
 def test_a_sweep_trains_once(command: Any) -> None:
     said = command("-m", *TINY, "sampler.num_steps=2,3")
-    assert re.findall(r"^model +(\w+):", said, re.MULTILINE) == ["trained", "found"]
-    paths = [Path(path) for path in re.findall(r"^record +(.+)$", said, re.MULTILINE)]
+    assert re.findall(r"\((\w+) model ", said) == ["trained", "found"]
+    (results,) = re.findall(r"^results +(.+)$", said, re.MULTILINE)
+    with Path(results).open() as handle:
+        paths = [Path(results).parent / row["folder"] for row in csv.DictReader(handle)]
     assert [read_json(path / "metrics.json")["num_steps"] for path in paths] == [2, 3]
     assert only_model().is_complete
     assert [path.name for path in Path().iterdir()] == ["outputs"]

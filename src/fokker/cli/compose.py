@@ -2,15 +2,18 @@
 
 import re
 import secrets
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from hydra import compose, initialize_config_dir
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 # What a run of a checkpoint does not take over from the run that trained it.
@@ -39,8 +42,12 @@ def register_resolvers() -> None:
 
 
 @contextmanager
-def composed(overrides: Sequence[str]) -> Iterator[DictConfig]:
+def composed(overrides: Sequence[str], is_sweep: bool = False) -> Iterator[DictConfig]:
     """The configuration with hydra's own node, as the command line would compose it.
+
+    Args:
+        overrides: as typed.
+        is_sweep: whether keys may have several values, as with `-m`; they are left out then.
 
     Raises:
         ValueError: if it cannot be composed, with hydra's message.
@@ -48,12 +55,24 @@ def composed(overrides: Sequence[str]) -> Iterator[DictConfig]:
     register_resolvers()
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
         try:
-            config = compose("config", overrides=list(overrides), return_hydra_config=True)
+            # As hydra.compose does, which knows no sweeps.
+            config = GlobalHydra.instance().config_loader().load_configuration(
+                "config",
+                list(overrides),
+                RunMode.MULTIRUN if is_sweep else RunMode.RUN,
+                from_shell=False,
+            )
         except HydraException as error:
             raise ValueError(f"{error}\n{HELP}") from error
         except ValueError as error:  # Of a group that is set to null, which does not say where.
             raise ValueError(f"{error}, in {' '.join(overrides)}\n{HELP}") from error
         yield config
+
+
+def refuse(error: Exception) -> NoReturn:
+    """End the process with a sentence in place of a traceback."""
+    print(f"fokker: {error}", file=sys.stderr)
+    raise SystemExit(1)
 
 
 def override_key(override: str) -> str:

@@ -1,12 +1,15 @@
 """One job of the command line or of the Python API."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import perf_counter
 
 import torch
+from filelock import Timeout
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -14,13 +17,16 @@ from fokker.cli.build import build_data, build_experiment, build_model
 from fokker.cli.compose import composed, with_inherited
 from fokker.cli.evaluations import Choices
 from fokker.cli.instantiate import Builder
-from fokker.experiment import Experiment, Result, find_checkpoint, load_model
+from fokker.cli.sweep_jobs import job_lock, record_failure
+from fokker.experiment import Experiment, InterruptedTraining, Result, find_checkpoint, load_model
 from fokker.experiment import run as run_experiment
 from fokker.experiment.files import read_json
 from fokker.formulations import Diffusion
 
 # Below this many multiplications a step, a second thread costs more than it gives.
 SMALL_STEP = 5e8
+# Exit codes after a signal, which ends a sweep; any other exit is a job's own failure.
+SIGNALLED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 def run_job(
@@ -82,6 +88,46 @@ def plan(experiment: Experiment) -> str:
             f"sigma {nodes[0]:.4g} to {nodes[-2]:.4g}, grid {sampling.grid_name}"
         )
     return "\n".join(lines)
+
+
+def run_in_sweep(config: DictConfig, choices: Choices, path: Path) -> bool:
+    """One job of a sweep, whose failure is recorded in its folder and ends nothing else.
+
+    What it says goes to output.txt there. What a living process runs by now, or has run in this
+    folder, is left alone.
+
+    Returns:
+        whether it was run here.
+    """
+    started = perf_counter()
+    # Not at once: who looks whether a job is held holds it for a moment.
+    with suppress(Timeout), job_lock(path).acquire(timeout=0.2, poll_interval=0.01):
+        if (path / "run.json").is_file():
+            return False
+        with (path / "output.txt").open("w", encoding="utf-8") as output:
+            try:
+                run_job(config, choices, path, lambda text: print(text, file=output, flush=True))
+            except InterruptedTraining as stop:
+                print(f"fokker: {stop}", file=sys.stderr)
+                raise
+            except (Exception, SystemExit) as error:
+                if isinstance(error, SystemExit) and error.code in SIGNALLED:
+                    raise
+                seconds = perf_counter() - started
+                record_failure(path, error, seconds, overrides=list(choices.overrides))
+        return True
+    return False
+
+
+def built(config: DictConfig) -> Experiment:
+    """The checked experiment of a composed configuration with hydra's own node."""
+    hydra = config.hydra
+    choices = Choices(
+        dict(hydra.runtime.choices), hydra.runtime.config_sources, hydra.overrides.task
+    )
+    plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    find_own(plain.allow_targets)
+    return build_experiment(plain, choices)
 
 
 @contextmanager

@@ -1,0 +1,280 @@
+"""`fokker -m`: every combination of the swept keys, each trained, run and recorded once."""
+
+import os
+import signal
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import perf_counter, sleep
+from typing import Any
+
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from fokker.cli.collection import (
+    Progress,
+    count,
+    draw_results,
+    duration,
+    in_order,
+    results_table,
+    write_results,
+)
+from fokker.cli.compose import HELP, refuse
+from fokker.cli.sweep_jobs import (
+    FAILED,
+    FIXED,
+    Job,
+    Row,
+    grid_jobs,
+    job_lock,
+    record_failure,
+    write_json,
+)
+
+# What can be wrong with a job's overrides.
+REFUSALS = (ValueError, HydraException, OmegaConfBaseException)
+
+
+# Not a BasicSweeper: hydra runs the files of its own plugins anew when it looks for plugins, and a
+# class that was imported before is then another one.
+class GridSweeper(Sweeper):
+    """The product of all swept keys; a job is skipped if it is done or somebody does it.
+
+    A sweep's folder is `<output_dir>/sweeps/<name>-<key>`, a job's the hash of its overrides in any
+    order, so that the same sweep or a longer one finds what is done. A job that failed or was
+    killed is run again in `<job>.2`. At the end, whatever happened, stand results.csv and a table.
+
+    Args:
+        max_batch_size: jobs that a launcher gets at once; null: one for hydra's basic launcher,
+            which runs them here one after the other, all for others.
+        params: swept keys of a study.
+    """
+
+    def __init__(
+        self, max_batch_size: int | None = None, params: Mapping[str, str] | None = None
+    ) -> None:
+        self._batch_size, self._params = max_batch_size, dict(params or {})
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Take what hydra has composed, before the sweep."""
+        self._settings, self._loader = config, hydra_context.config_loader
+        self._launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run the sweep.
+
+        Raises:
+            SystemExit: 1 if a job failed or the sweep cannot be, 130 or 143 after a signal.
+        """
+        try:
+            study = [f"{key}={value}" for key, value in self._params.items()]
+            jobs = grid_jobs([*study, *arguments], self._settings, self._loader)
+            with open_dict(self._settings):
+                self._settings.hydra.sweep.dir = str(jobs[0].sweep)
+            self._check_keys()
+            code = self._plan(jobs) if self._settings.task == "plan" else self._run(jobs)
+        except REFUSALS as error:
+            if "HYDRA_FULL_ERROR" in os.environ:
+                raise
+            refuse(error)
+        if code:
+            raise SystemExit(code)
+
+    # ---- running them --------------------------------------------------------------------
+
+    def _run(self, jobs: Sequence[Job]) -> int:
+        """Run what is to be run, then collect; the exit code."""
+        settings, started = self._settings, perf_counter()
+        rows = {job: job.row() for job in jobs}
+        todo = [job for job in jobs if rows[job]["status"] != "completed"]
+        self._check_jobs(todo, rows)
+        listed = [{"key": j.key, "swept": j.swept, "overrides": j.overrides} for j in jobs]
+        write_json(jobs[0].sweep / "jobs.json", {"jobs": listed})
+        done = len(jobs) - len(todo)
+        print(f"sweep    {jobs[0].sweep}", flush=True)
+        progress, code = Progress(len(jobs), len(todo)), 0
+        try:
+            with _stoppable():
+                for batch in self._batches(todo):
+                    self._launch(batch, progress)
+                    if settings.fail_fast and progress.failed:
+                        print("stopped at the first failure, for fail_fast=true")
+                        break
+        except KeyboardInterrupt as stop:
+            code = 128 + (signal.SIGTERM if stop.args == ("SIGTERM",) else signal.SIGINT)
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+        finally:
+            counts = self._collect(jobs, progress.begun > 0)
+        others = "".join(f", {n} {s}" for s, n in counts.items() if s not in ("completed", *FAILED))
+        failed = sum(counts[status] for status in FAILED)
+        print(
+            f"{count(len(jobs), 'job')}: {counts['completed']} completed ({done} of them before), "
+            f"{failed} failed{others}; {count(progress.trained, 'model')} trained; "
+            f"{duration(perf_counter() - started)}"
+        )
+        return code or int(counts["completed"] + counts["running"] < len(jobs))
+
+    def _batches(self, jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
+        """One job after the other where the launcher does so too, else all at once."""
+        is_serial = type(self._launcher).__name__ == "BasicLauncher"
+        size = self._batch_size or (1 if is_serial else len(jobs))
+        for start in range(0, len(jobs), max(size, 1)):
+            yield jobs[start : start + size]
+
+    def _launch(self, batch: Sequence[Job], progress: Progress) -> None:
+        """Run a batch; what is done or held by now is left alone."""
+        begun: dict[Job, Path] = {}
+        for job in batch:
+            if job.row()["status"] not in ("completed", "running"):
+                begun[job] = job.next_folder
+        mine, alone = set(begun), len(batch) == 1
+        if not alone:  # One that cannot be composed would take the others with it.
+            begun = {job: path for job, path in begun.items() if self._composes(job, path)}
+        started = perf_counter()
+        try:
+            if begun:
+                overrides = [self._overrides(job, path) for job, path in begun.items()]
+                ends = self._launcher.launch(overrides, initial_job_idx=progress.ended)
+                mine -= {job for job, end in zip(begun, ends) if not end.return_value}
+        except Exception as error:
+            if alone:
+                self._fail(batch[0], begun[batch[0]], error, perf_counter() - started)
+            else:  # Of a launcher whose job was killed; it does not wait for the others then.
+                print(f"launcher: {type(error).__name__}: {error}", flush=True)
+                while any(job.is_held for job in batch):
+                    sleep(1)
+        for after, job in zip(reversed(range(len(batch))), batch):
+            progress.end(job, job.row(), job in mine, after)
+
+    def _overrides(self, job: Job, path: Path) -> list[str]:
+        """A job's overrides with its folder."""
+        places = (("hydra.sweep.dir", path.parent), ("hydra.sweep.subdir", path.name))
+        quoted = [f"{k}={QuotedString(str(v), Quote.single).with_quotes()}" for k, v in places]
+        return [*job.overrides, *quoted]
+
+    def _compose(self, job: Job) -> DictConfig:
+        """A job's configuration, with hydra's own node."""
+        return self._loader.load_sweep_config(self._settings, self._overrides(job, job.next_folder))
+
+    def _composes(self, job: Job, path: Path) -> bool:
+        try:
+            self._compose(job)
+        except REFUSALS as error:
+            self._fail(job, path, error, 0.0)
+            return False
+        return True
+
+    def _fail(self, job: Job, path: Path, error: Exception, seconds: float) -> None:
+        """Record why a job could not be begun."""
+        with suppress(TimeoutError), job_lock(path).acquire(timeout=1, poll_interval=0.01):
+            record_failure(path, error, seconds, overrides=list(job.overrides))
+
+    # ---- before and after ----------------------------------------------------------------
+
+    def _check_keys(self) -> None:
+        """Refuse values of the sweep's own keys; fokker.cli.keys would wait for torch."""
+        for key, kinds, rule in (
+            ("fail_fast", bool, "true or false"),
+            ("objective", (str, type(None)), "the name of a metric or null"),
+        ):
+            if not isinstance(self._settings[key], kinds):
+                raise ValueError(f"{key} must be {rule}, got {self._settings[key]}")
+
+    def _check_jobs(self, todo: Sequence[Job], rows: Mapping[Job, Row]) -> None:
+        """Refuse a sweep of which no job can be composed, and an unknown objective."""
+        errors: list[Exception] = []
+        for job in todo:
+            try:
+                self._compose(job)
+                break
+            except REFUSALS as error:
+                errors.append(error)
+        if len(errors) == len(rows):
+            raise ValueError(f"{errors[0]}\n{HELP}")
+        objective = self._settings.objective
+        if objective is None:
+            return
+        none = (*FIXED, *next(iter(rows)).swept)
+        known = [set(r).difference(none) for r in rows.values() if r["status"] == "completed"]
+        for job in todo:
+            with suppress(*REFUSALS):  # It fails in its turn.
+                known += self._metric_names(job)
+        names = set.intersection(*known) if known else {objective}
+        if objective not in names:
+            raise ValueError(
+                "objective must be a metric that all jobs of the sweep will have, got "
+                f"{objective}; choose one of {', '.join(sorted(names))}"
+            )
+
+    def _metric_names(self, job: Job) -> list[set[str]]:
+        """The metrics that a job will have; nothing if they cannot be known."""
+        from fokker.cli.job import built
+        from fokker.experiment.metric_names import metric_names
+
+        names = metric_names(built(self._compose(job)))
+        return [] if names is None else [set(names)]
+
+    def _plan(self, jobs: Sequence[Job]) -> int:
+        """Say what each job would do; the exit code."""
+        code = 0
+        for job in jobs:
+            print(f"job      {job.label}", flush=True)
+            try:
+                (done,) = self._launcher.launch([self._overrides(job, job.next_folder)], 0)
+                _ = done.return_value
+            except REFUSALS as error:
+                print(f"fokker: {error}", file=sys.stderr)
+                code = 1
+        return code
+
+    def _collect(self, jobs: Sequence[Job], has_run: bool) -> Counter[str]:
+        """Write results.csv and figures, print the table, and count the jobs by status."""
+        folder, objective = jobs[0].sweep, self._settings.objective
+        rows = [job.row() for job in jobs]
+        swept = list(jobs[0].swept)
+        write_results(folder / "results.csv", rows)
+        ordered = in_order(rows, objective)
+        print(results_table(ordered, swept, objective))
+        if objective in ordered[0]:
+            best = " ".join(f"{name}={ordered[0][name]}" for name in swept)
+            print(f"best     {best}: {objective} {ordered[0][objective]:.4g}")
+        print(f"results  {folder / 'results.csv'}")
+        # Figures of an earlier start are as good if nothing has run.
+        if has_run or not (folder / "figures").is_dir():
+            for figure in draw_results(folder, rows, swept):
+                print(f"figure   {figure}")
+        return Counter(row["status"] for row in rows)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM ends a sweep as ctrl-C does: what is done is collected."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        # During a training lightning has a handler of its own, which calls this one and lets the
+        # block of steps end and be saved.
+        if signal.getsignal(signal.SIGTERM) is stop:
+            raise KeyboardInterrupt(signal.Signals(number).name)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

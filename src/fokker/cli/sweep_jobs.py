@@ -1,0 +1,231 @@
+"""The jobs of a sweep: what they are, where they lie, and what they have come to.
+
+Nothing here needs torch, so that a sweep which is done says so at once.
+"""
+
+import hashlib
+import json
+import os
+import re
+import traceback
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any, final
+
+from filelock import FileLock, Timeout
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+
+Row = dict[str, Any]
+FAILED = ("failed", "diverged")
+#: The columns of a row that are neither swept keys nor metrics.
+FIXED = ("status", "training", "model", "seconds", "folder", "error")
+#: Keys of the sweep itself, which change no job.
+OF_THE_SWEEP = ("fail_fast", "objective")
+MAX_NAME = 60
+
+
+# Of the same form as in fokker.experiment.files, whose package waits for torch.
+def read_json(path: Path) -> dict[str, Any]:
+    """What a JSON file holds; nothing if it is not there."""
+    if not path.is_file():
+        return {}
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def write_text(path: Path, text: str) -> None:
+    """A text file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """A JSON file, whole or not at all."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def job_lock(path: Path) -> FileLock:
+    """Held by the process that runs a job, for as long as it lives.
+
+    Args:
+        path: of any of the job's folders, `<sweep>/<job>` or `<sweep>/<job>.2`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path.parent / f".{path.name.partition('.')[0]}.lock")
+
+
+def record_failure(path: Path, error: BaseException, seconds: float, **facts: Any) -> None:
+    """traceback.txt, and a run.json that says how a job failed, however far it came."""
+    text = "".join(traceback.format_exception(error))
+    write_text(path / "traceback.txt", text)
+    stored = {**facts, **read_json(path / "run.json")}
+    status = stored["status"] if stored.get("status") in FAILED else "failed"
+    sentence = f"{type(error).__name__}: {error}"
+    write_json(
+        path / "run.json", {**stored, "status": status, "error": sentence, "seconds": seconds}
+    )
+
+
+@final
+@dataclass(frozen=True)
+class Job:
+    """One job of a sweep.
+
+    Attributes:
+        sweep: the sweep's folder.
+        key: of the job: 8 hexadecimal digits.
+        overrides: all of them, as on a command line.
+        swept: the values of the swept keys, by column.
+    """
+
+    sweep: Path
+    key: str
+    overrides: tuple[str, ...]
+    swept: Mapping[str, str] = field(compare=False)
+
+    @property
+    def label(self) -> str:
+        """The swept keys with their values."""
+        return " ".join(f"{column}={value}" for column, value in self.swept.items())
+
+    def folder(self, attempt: int) -> Path:
+        """Of the first attempt, the second (`<job>.2`), and so on."""
+        return self.sweep / (self.key if attempt == 1 else f"{self.key}.{attempt}")
+
+    @property
+    def attempts(self) -> int:
+        """How often the job has been begun."""
+        count = 0
+        while (self.folder(count + 1) / "run.json").is_file():
+            count += 1
+        return count
+
+    @property
+    def next_folder(self) -> Path:
+        """Of the next attempt; none is written twice."""
+        return self.folder(self.attempts + 1)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a living process runs the job."""
+        if not (self.sweep / f".{self.key}.lock").is_file():
+            return False
+        try:
+            with job_lock(self.folder(1)).acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    def row(self) -> Row:
+        """What the last attempt came to: the swept keys, its record, and its metrics."""
+        count = self.attempts
+        folder = self.folder(max(count, 1))
+        record = read_json(folder / "run.json") if count else {}
+        status = record.get("status", "not run")
+        if status in ("not run", "running"):
+            status = "running" if self.is_held else "killed" if record else status
+        model = record.get("model") or {}
+        metrics = read_json(folder / "metrics.json") if status == "completed" else {}
+        row: Row = {
+            **self.swept,
+            "status": status,
+            "training": record.get("training"),
+            "model": None if record.get("training") == "exact" else model.get("key"),
+        }
+        for name, value in metrics.items():
+            if "@" not in name and isinstance(value, (int, float)):
+                row.setdefault(name, value)
+        error = " ".join(str(record.get("error") or "").split())
+        seconds = record.get("seconds")
+        return {**row, "seconds": seconds, "folder": folder.name, "error": error or None}
+
+
+def grid_jobs(arguments: Sequence[str], config: DictConfig, loader: ConfigLoader) -> list[Job]:
+    """The jobs of a sweep in order, none twice.
+
+    Args:
+        arguments: overrides, some of them with several values.
+        config: composed, of the sweep.
+        loader: knows the options of groups, for `glob(*)`.
+    Raises:
+        ValueError: if nothing is swept, or something that cannot be.
+    """
+    parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(arguments))
+    # As in hydra, the last of several overrides of a key counts.
+    overrides = {o.get_key_element(): o for o in parsed}
+    fixed = {key: _typed(key, o) for key, o in overrides.items() if not o.is_sweep_override()}
+    swept = {key: _values(key, o) for key, o in overrides.items() if o.is_sweep_override()}
+    if not swept:
+        raise ValueError(
+            "a sweep needs a key with several values, such as fokker -m formulation=ddpm,edm; for "
+            "one run leave -m away"
+        )
+    columns = _columns(list(swept))
+    study = "".join(text.partition("=")[2] for k, text in fixed.items() if k.strip("+") == "sweeps")
+    name = study or "-".join(sorted(columns.values()))
+    body = _body(config, study) if study else ""
+    unswept = [text for key, text in fixed.items() if key not in OF_THE_SWEEP]
+    folder = Path(config.hydra.sweep.dir)
+    if folder == Path(config.output_dir, "sweeps"):  # No other one was given.
+        short = re.sub(r"[^\w.]+", "-", name).strip("-")[:MAX_NAME]
+        folder /= f"{short}-{_hash([name, body, *sorted(unswept)])}"
+    jobs = {}
+    for values in product(*swept.values()):
+        chosen = [f"{key}={value}" for key, value in zip(swept, values)]
+        key = _hash([body, *sorted([*unswept, *chosen])])
+        named = dict(zip(columns.values(), values))
+        jobs[key] = Job(folder, key, (*fixed.values(), *chosen), named)
+    return list(jobs.values())
+
+
+def _body(config: DictConfig, study: str) -> str:
+    """What a study sets besides what is swept."""
+    for source in config.hydra.runtime.config_sources:
+        file = Path(source.path) / "sweeps" / f"{study}.yaml"
+        if source.schema == "file" and file.is_file():
+            body: Any = OmegaConf.to_container(OmegaConf.load(file))
+            return OmegaConf.to_yaml({k: v for k, v in body.items() if k != "hydra"})
+    return ""
+
+
+def _typed(key: str, override: Override) -> str:
+    """An override that is not swept, in one form however it was typed."""
+    if override.is_delete() and "=" not in str(override.input_line):
+        return key
+    return f"{key}={override.get_value_element_as_str()}"
+
+
+def _values(key: str, override: Override) -> list[str]:
+    """The values of a swept key."""
+    if key.lstrip("+") in OF_THE_SWEEP:
+        raise ValueError(f"{key} must have one value for the whole sweep, got several")
+    if not override.is_discrete_sweep():
+        raise ValueError(
+            f"{override.input_line} is an interval, which a grid cannot run through; give a list "
+            "such as 1,2,3 or a range such as range(1,4)"
+        )
+    values = list(override.sweep_string_iterator())
+    if not values:
+        raise ValueError(f"{override.input_line} gives no values to sweep over; list some: 1,2,3")
+    return values
+
+
+def _columns(keys: Sequence[str]) -> dict[str, str]:
+    """A column for each swept key: its last part where that is unique and means nothing else."""
+    full = {key: key.lstrip("+~").partition("@")[2] or key.lstrip("+~") for key in keys}
+    short = {key: re.split("[./]", name)[-1] for key, name in full.items()}
+    count = Counter(short.values())
+    unusable = (*FIXED, "nfe", "loss", "floor", "excess")
+    return {k: full[k] if count[s] > 1 or s in unusable else s for k, s in short.items()}
+
+
+def _hash(parts: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]
