@@ -85,8 +85,8 @@ def build_samplings(
         for grid_name, grid_node in [own_grid] if index == 0 else grids:
             with open_dict(scope):
                 scope.sampler, scope.grid = node, grid_node
-            plain = OmegaConf.to_container(scope, resolve=True)
-            parts = {key: plain[key] for key in ("sampler", "grid")}  # type: ignore[index,call-overload]
+            chosen = (scope.sampler, scope.grid)
+            parts = [OmegaConf.to_container(part, resolve=True) for part in chosen]
             if parts in seen:
                 continue
             seen.append(parts)
