@@ -191,3 +191,47 @@ def test_a_digest_is_of_names_shapes_and_numbers() -> None:
         {"b": torch.arange(4.0), "a": torch.ones(2)},
     ):
         assert weights_digest(other) != first
+
+
+DAMAGES = {
+    "cut": (r"last\.ckpt is not a checkpoint that can be read safely", None),
+    "foreign": (r"last\.ckpt is a checkpoint of another program", None),
+    "another network": (r"first\.weight has shape \[24, 1\] there and \[16, 1\] here", None),
+    "no record": (r"has a checkpoint but no model\.json", None),
+    "no JSON": (r"model\.json must hold JSON, and is damaged", "{'status"),
+    "a list": (r"model\.json must hold a JSON object", "[1]"),
+    "a later version": (
+        r"was written by fokker 9\.1 in format 7, and this version reads format 1; use that",
+        '{"format": 7, "status": "complete", "step": 20, "versions": {"fokker": "9.1"}}',
+    ),
+}
+
+
+@pytest.mark.parametrize("status", ["complete", "training"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_folder_that_is_not_a_model_of_ours_is_refused_and_left(
+    workdir: Path, damage: str, status: str
+) -> None:
+    message, record = DAMAGES[damage]
+    _, folder = tiny_runs.train()
+    folder.write(status=status)
+    if damage == "cut":
+        folder.checkpoint.write_bytes(folder.checkpoint.read_bytes()[:3000])
+    elif damage == "foreign":
+        torch.save({"weights": torch.zeros(3)}, folder.checkpoint)
+    elif damage == "another network":
+        _, other = tiny_runs.train("network.width=24", "output_dir=elsewhere")
+        shutil.copy(other.checkpoint, folder.checkpoint)
+    elif damage == "no record":
+        (folder.path / "model.json").unlink()
+    if record is not None:
+        (folder.path / "model.json").write_text(record)
+    before = {p.name: p.read_bytes() for p in folder.path.iterdir()}
+    with pytest.raises(ValueError, match=message):
+        tiny_runs.compose_experiment()
+    with pytest.raises(ValueError, match=message) as caught:
+        tiny_runs.run("retrain=true")
+    if "JSON" not in str(caught.value):
+        assert str(caught.value).endswith(f"fokker task=models 'delete=[{folder.path.name}]'")
+    assert {p.name: p.read_bytes() for p in folder.path.iterdir()} == before
+    assert not Path("outputs/runs").exists()

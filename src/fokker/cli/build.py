@@ -94,14 +94,17 @@ def build_experiment(config: DictConfig, choices: Choices) -> Experiment:
     plain: Any = OmegaConf.to_container(config, resolve=True)
     key = model_key(training_config(plain), data.content, source, init)
     name = f"{choices.options['formulation']}-{choices.options['data']}-{key}"
+    folder = ModelFolder(Path(config.output_dir) / "models" / name)
     checkpoint = None
-    if config.checkpoint is not None:
+    if config.checkpoint is None and not model.is_exact:
+        folder.check(model)
+    elif config.checkpoint is not None:
         checkpoint = find_checkpoint(Path(config.checkpoint))
         _check_same(checkpoint, name, plain)
         load_checkpoint(checkpoint, model)
     return Experiment(
         model=model,
-        folder=ModelFolder(Path(config.output_dir) / "models" / name),
+        folder=folder,
         checkpoint=checkpoint,
         samplings=samplings,
         num_samples=config.evaluation.num_samples,

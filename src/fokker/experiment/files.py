@@ -39,10 +39,17 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """What a JSON file of ours holds; nothing if it is not there."""
+    """What a JSON file of ours holds; nothing if it is not there.
+
+    Raises:
+        ValueError: if it is damaged or another program's.
+    """
     if not path.is_file():
         return {}
-    content = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} must hold JSON, and is damaged: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a JSON object; it is not a file of fokker's")
     return content

@@ -1,6 +1,7 @@
 """The folder of one trained model."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, final
 
@@ -10,6 +11,9 @@ from torch import Tensor
 
 from fokker.experiment.files import read_json, write_atomically, write_json
 from fokker.formulations import Diffusion
+
+#: Of what a model's folder holds; raised when an older version could not read it.
+FORMAT = 1
 
 
 @final
@@ -43,7 +47,30 @@ class ModelFolder:
 
     def write(self, **entries: Any) -> None:
         """Change entries of model.json."""
-        write_json(self.path / "model.json", {**self.record, **entries})
+        write_json(self.path / "model.json", {"format": FORMAT, **self.record, **entries})
+
+    def check(self, model: Diffusion) -> None:
+        """Refuse what could neither be used nor be continued, before anything is written.
+
+        Raises:
+            ValueError: if the folder is damaged, another program's or another version's.
+        """
+        remedy = f"move it away, or say fokker task=models 'delete=[{self.path.name}]'"
+        record, format = self.record, self.record.get("format", FORMAT)
+        if format != FORMAT:
+            writer = record.get("versions", {}).get("fokker", "another version")
+            raise ValueError(
+                f"{self.path} was written by fokker {writer} in format {format}, and this version "
+                f"reads format {FORMAT}; use that version, or {remedy}"
+            )
+        if not self.checkpoint.is_file():
+            return
+        if not record:
+            raise ValueError(f"{self.path} has a checkpoint but no model.json; {remedy}")
+        try:
+            check_network(self.checkpoint, read_checkpoint(self.checkpoint), model)
+        except ValueError as error:
+            raise ValueError(f"{error}; {remedy}") from error
 
     def lock(self) -> FileLock:
         """Held by the one process that trains this model."""
@@ -91,14 +118,21 @@ def load_checkpoint(path: Path, model: Diffusion) -> None:
         ValueError: if it is not one, or of another architecture.
     """
     checkpoint = read_checkpoint(path)
-    try:
-        model.load_state_dict(checkpoint["state_dict"])
-    except RuntimeError as error:
-        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise ValueError(
-            f"{path} holds another network than the configuration asks for: {first}"
-        ) from error
+    check_network(path, checkpoint, model)
+    model.load_state_dict(checkpoint["state_dict"])
     model.ema.load_state_dict(checkpoint["ema"])
+
+
+def check_network(path: Path, checkpoint: Mapping[str, Any], model: Diffusion) -> None:
+    """Refuse a checkpoint of another architecture by a ValueError."""
+    found = {name: list(weight.shape) for name, weight in checkpoint["state_dict"].items()}
+    wanted = {name: list(weight.shape) for name, weight in model.state_dict().items()}
+    for name in dict.fromkeys([*wanted, *found]):
+        if found.get(name) != wanted.get(name):
+            raise ValueError(
+                f"{path} holds another network than the configuration asks for: {name} has shape "
+                f"{found.get(name, 'none')} there and {wanted.get(name, 'none')} here"
+            )
 
 
 def find_checkpoint(path: Path) -> Path:
