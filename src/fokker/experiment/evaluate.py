@@ -115,8 +115,9 @@ class Validation:
 
     On the latter every loss is `floor + excess`: what no denoiser can avoid, and what is left to
     learn. `loss`, `floor` and `excess` are the formulation's own, over its own training noise;
-    those at each level are `E|D - x0|^2 / d`, by which formulations compare. Where data are fresh
-    the two laws are one; of a finite set the floor is what would be left if it were memorised.
+    those at each level are `E|D - x0|^2 / d`, by which formulations compare, and of which
+    `relative_excess` is the mean of excess/floor. Where data are fresh the two laws are one; of a
+    finite set the floor is what would be left if it were memorised.
 
     Args:
         data: of known or unknown law.
@@ -142,6 +143,9 @@ class Validation:
             if floor.standard_error > 0:
                 result["floor_standard_error"] = floor.standard_error
             levels = self._floors.levels
+            if model.data.fresh:  # That of a finite set is 0 at low noise.
+                shares = (excess.levels / levels)[is_trained(model.usual_range)]
+                result["relative_excess"] = float(shares.mean())
             result["losses"] = (levels + excess.levels).tolist()
             result["floors"] = levels.tolist()
             result["excesses"] = excess.levels.tolist()

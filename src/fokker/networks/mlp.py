@@ -20,7 +20,8 @@ class MLP(nn.Module):
     Args:
         shape: of one sample; flattened inside.
         c_noise_range: the values of c_noise that are mapped to [0, 1].
-        width: of the hidden layers.
+        width: of the hidden layers; null: 64 for data in one dimension, where more gives nothing
+            but cost, else 256.
         depth: number of residual blocks.
         num_frequencies: of the Fourier features, 1/2 to num_frequencies/2 periods on [0, 1].
     Raises:
@@ -33,16 +34,18 @@ class MLP(nn.Module):
         self,
         shape: tuple[int, ...],
         c_noise_range: tuple[float, float],
-        width: int = 256,
+        width: int | None = None,
         depth: int = 3,
         num_frequencies: int = 16,
     ) -> None:
         super().__init__()
+        numbers = math.prod(shape)
+        if width is None:
+            width = 64 if numbers == 1 else 256
         sizes = {"width": width, "depth": depth, "num_frequencies": num_frequencies}
         for key, value in sizes.items():
             if value < 1:
                 raise ValueError(f"network.{key} must be at least 1, got {value}")
-        numbers = math.prod(shape)
         self._low, self._high = c_noise_range
         self.register_buffer(
             "_frequencies", math.pi * torch.arange(1.0, num_frequencies + 1), persistent=False

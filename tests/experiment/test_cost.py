@@ -1,0 +1,44 @@
+"""What asking costs once a model is trained, in CPU seconds of one thread."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import process_time
+
+import pytest
+
+import fokker
+import tiny_runs
+from fokker.cli.main import main
+
+# As large as the model of a real run: network and number of samples by default, too few steps.
+MODEL = ("data=uniform", "trainer.max_steps=2")
+
+
+def seconds(call: Callable[[], object]) -> float:
+    started = process_time()
+    call()
+    return process_time() - started
+
+
+def test_twenty_evaluations_take_less_than_twenty_seconds(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["fokker.experiment.run"], "draw_figures", lambda *_: None)
+    ask = (*MODEL, "evaluation.budget_points=0", "sampler.num_steps=20")
+    fokker.run(ask)
+    more = "{heun:{alpha:0.5}},{heun:{alpha:0.6}},{heun:{alpha:0.7}},{heun:{alpha:0.8}}"
+    five = lambda: fokker.run((*ask, "evaluation.num_steps=[20]", f"evaluation.samplers=[{more}]"))  # noqa: E731
+    # The validation and the start are no part of asking and cost the same for 1 and 5.
+    one = min(seconds(lambda: fokker.run(ask)) for _ in range(2))
+    assert min(seconds(five) for _ in range(2)) - one < 4 * 20 / 20
+
+
+def test_a_sweep_of_which_all_is_done_says_so_at_once(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["fokker.experiment.run"], "draw_figures", lambda *_: None)
+    job = [*tiny_runs.TINY, "trainer.max_steps=2", "sampler.num_steps=2,3"]
+    monkeypatch.setattr("sys.argv", ["fokker", "-m", *job])
+    main()
+    assert min(seconds(main) for _ in range(3)) < 0.5
