@@ -93,7 +93,7 @@ def build_samplings(
             sampler: Sampler = build(scope.sampler, "sampler")
             grid: Grid = build(scope.grid, "grid")
             nodes = model.nodes(sampler, grid, sampler.num_steps)
-            samplings.append(Sampling(name, sampler, grid_name, nodes, at_quantiles))
+            samplings.append(Sampling(name, sampler, grid_name, nodes, at_quantiles, grid))
     return samplings
 
 

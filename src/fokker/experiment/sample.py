@@ -10,6 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from fokker.formulations import Diffusion
+from fokker.grids import Grid
 from fokker.randomness import Randomness, unit_rows
 from fokker.samplers import Sampler
 
@@ -22,6 +23,8 @@ PATH_PANELS = 6
 class Sampling:
     """One way to sample a model: a sampler, its name, its nodes, and how it is started.
 
+    `grid` is what gave the nodes, for other numbers of steps.
+
     Raises:
         ValueError: if a stochastic sampler is to start at quantiles.
     """
@@ -31,6 +34,7 @@ class Sampling:
     grid_name: str
     nodes: Tensor
     at_quantiles: bool = False
+    grid: Grid | None = None
 
     def __post_init__(self) -> None:
         if self.at_quantiles and not self.sampler.is_deterministic:
@@ -67,9 +71,13 @@ class Samples:
 
 
 def batch_rows(shape: tuple[int, ...]) -> int:
-    """Samples in a batch: about four million numbers, in whole units of the random numbers."""
+    """Samples in a batch: at most four million numbers, in whole units of the random numbers.
+
+    And 4,096 rows, so that the layers of a small network stay in a processor's cache: 10,000 at
+    once took 1.2 to 1.9 times as long.
+    """
     unit = max(1024, unit_rows(shape))
-    return min(10 * unit, max(1, 2**22 // (math.prod(shape) * unit)) * unit)
+    return min(4 * unit, max(1, 2**22 // (math.prod(shape) * unit)) * unit)
 
 
 def shown_nodes(nodes: Tensor, sigma_data: float) -> list[int]:

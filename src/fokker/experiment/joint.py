@@ -1,0 +1,44 @@
+"""Figures of several finished runs side by side, from the arrays that they recorded."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+MAX_RUNS = 6
+
+
+def joint_figures(folders: Mapping[str, Path]) -> dict[str, Figure]:
+    """Figures by the name of their files, of what two to six runs recorded alike.
+
+    The flow fields, marginal maps and steps maps of evaluation=flow_field, marginal_map and
+    steps_map; what fewer or more runs recorded has no figure.
+
+    Args:
+        folders: of finished runs, by label.
+    """
+    from fokker.figures import marginal_maps, steps_maps
+
+    figures: dict[str, Figure] = {}
+    drawings = {"flow_field": _flows, "marginal_map": marginal_maps, "steps_map": steps_maps}
+    for name, draw in drawings.items():
+        files = {label: folder / f"{name}.npz" for label, folder in folders.items()}
+        runs = {label: _arrays(file) for label, file in files.items() if file.is_file()}
+        if 2 <= len(runs) <= MAX_RUNS:
+            figures[f"{name}s"] = draw(runs)
+    return figures
+
+
+def _flows(runs: Mapping[str, Mapping[str, Any]]) -> Figure:
+    from fokker.figures import flow_fields
+
+    # Of network=exact the two fields are one.
+    ideal = all(np.array_equal(run["exact"], run["learned"]) for run in runs.values())
+    return flow_fields(runs, ("exact", "ideal denoiser" if ideal else "learned"))
+
+
+def _arrays(file: Path) -> dict[str, np.ndarray]:
+    with np.load(file, allow_pickle=False) as stored:
+        return dict(stored)

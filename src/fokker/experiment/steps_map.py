@@ -1,0 +1,137 @@
+"""`evaluation=steps_map`: the samples' law against the number of steps."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from fokker.analysis.marginal_errors import chance
+from fokker.experiment.noised import histogram, need_at_least
+from fokker.experiment.reports import Report
+from fokker.experiment.sample import Sampling, draw_samples
+from fokker.formulations import Diffusion
+from fokker.metrics import Wasserstein1
+from fokker.randomness import Randomness
+
+# How far the bins go beyond the data on each side, as a share of the data's width.
+MARGIN = 0.25
+
+
+@final
+@dataclass(frozen=True)
+class StepsMap:
+    """The histogram of samples, and their W1 to the data, at each number of steps N.
+
+    The run's own sampler on its own grid, rebuilt with each N, from the same start noise (a
+    stochastic sampler: along the same Brownian paths). One dimension. The bins go a quarter of
+    the data's width beyond them on each side; a density is a share of all samples, those outside
+    too.
+
+    Args:
+        num_steps: all N.
+        num_points: samples for each.
+        num_bins: of the histograms.
+    Raises:
+        ValueError: if a number is too small, or there is no N or one twice.
+    """
+
+    num_steps: Sequence[int] = (3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 100)
+    num_points: int = 10_000
+    num_bins: int = 120
+
+    def __post_init__(self) -> None:
+        need_at_least("steps_map", {"num_points": 2, "num_bins": 2}, self)
+        steps = list(self.num_steps)
+        if not steps or min(steps) < 1 or len(set(steps)) < len(steps):
+            raise ValueError(
+                "evaluation.steps_map.num_steps must list different numbers of steps of at least "
+                f"1, such as [5,10,20], got {steps}"
+            )
+
+    def check(self, model: Diffusion, sampling: Sampling) -> None:
+        """Refuse data in more dimensions, an adaptive sampler, and an N that the grid refuses."""
+        if math.prod(model.data.shape) != 1:
+            raise ValueError(
+                "evaluation=steps_map needs data in one dimension, got samples of shape "
+                f"{model.data.shape}; choose data=uniform, gaussian or mixture"
+            )
+        if sampling.sampler.adaptive:
+            raise ValueError(
+                f"evaluation=steps_map needs a sampler with a number of steps, got "
+                f"sampler={sampling.name}, which chooses its own; choose one such as sampler=heun"
+            )
+        self._samplings(model, sampling)
+
+    def _samplings(self, model: Diffusion, sampling: Sampling) -> list[Sampling]:
+        """The run's own sampling with each N, ascending."""
+        if sampling.grid is None:
+            raise ValueError("evaluation=steps_map needs a sampling that knows its grid, got none")
+        found = []
+        for num_steps in sorted(self.num_steps):
+            try:
+                nodes = model.nodes(sampling.sampler, sampling.grid, num_steps)
+            except ValueError as error:
+                key = "evaluation.steps_map.num_steps"
+                raise ValueError(str(error).replace("sampler.num_steps", key)) from error
+            found.append(replace(sampling, nodes=nodes))
+        return found
+
+    def __call__(self, model: Diffusion, sampling: Sampling, randomness: Randomness) -> Report:
+        """The table of a model that is ready."""
+        data = model.data
+        reference = data.reference(self.num_points).flatten()
+        low, high = float(reference.min()), float(reference.max())
+        margin = MARGIN * (high - low)
+        edges = torch.linspace(low - margin, high + margin, self.num_bins + 1, dtype=torch.float64)
+        metric = Wasserstein1(reference[:, None])
+        rows: list[dict[str, Any]] = []
+        densities = []
+        for each in self._samplings(model, sampling):
+            samples = draw_samples(model, each, self.num_points, randomness.seed)
+            metric.reset()
+            metric.update(samples.points.flatten(1))
+            density, outside = histogram(samples.points.flatten(), edges)
+            densities.append(density)
+            rows.append(
+                {
+                    "num_steps": each.num_steps,
+                    "nfe": samples.nfe,
+                    "w1": float(metric.compute()),
+                    "outside": outside,
+                }
+            )
+        arrays = {
+            "num_steps": torch.tensor([row["num_steps"] for row in rows]),
+            "nfe": torch.tensor([row["nfe"] for row in rows]),
+            "w1": torch.tensor([row["w1"] for row in rows], dtype=torch.float64),
+            "outside": torch.tensor([row["outside"] for row in rows]),
+            "edges": edges,
+            "sampled": torch.stack(densities),
+            "data": histogram(reference, edges)[0],
+        }
+        notes = [f"outside: samples beyond {edges[0]:.4g} to {edges[-1]:.4g}, which the map shows"]
+        if data.fresh and data.law is not None and not sampling.at_quantiles:
+            law = data.law
+            floor = chance(law, self.num_points, 0.0) * math.sqrt(float(law.variance))
+            arrays["chance"] = torch.tensor(floor, dtype=torch.float64)
+            notes.append(f"w1 of as many exact samples: {floor:.2g}")
+        return Report(
+            name="steps_map",
+            title=f"{self.num_points} samples of {sampling.name} at each number of steps, "
+            "in data units",
+            rows=rows,
+            metrics={f"w1@{row['num_steps']}_steps": row["w1"] for row in rows},
+            notes=notes,
+            arrays=arrays,
+            figure=lambda: _figure(arrays),
+        )
+
+
+def _figure(arrays: dict[str, Tensor]) -> Figure:
+    from fokker.figures import steps_maps
+
+    return steps_maps({"": arrays})
