@@ -1,4 +1,4 @@
-"""What a sweep has come to: a line a job, results.csv, the table and the figures.
+"""What a sweep has come to: a line a job, the tables, for files and for a terminal.
 
 Nothing here needs torch, so that a sweep which is done says so at once.
 """
@@ -6,7 +6,8 @@ Nothing here needs torch, so that a sweep which is done says so at once.
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from time import perf_counter
@@ -14,8 +15,9 @@ from typing import Any, final
 
 from fokker.cli.sweep_jobs import FAILED, FIXED, Job, Row, write_text
 
-# Lines beyond this number cannot be told apart in a figure.
-MAX_LINES = 12
+SEED = "seed"
+#: Behind a metric's name.
+ERROR = "_standard_error"
 
 
 @final
@@ -68,26 +70,32 @@ def duration(seconds: float) -> str:
 
 
 def in_order(rows: Sequence[Row], objective: str | None) -> list[Row]:
-    """The rows as they came, or from the best value of a metric to the worst.
-
-    Every metric is the better the lower it is, but for the nearest-neighbour ratio, best at 1.
-    """
+    """The rows as they came, or from the best value of a metric to the worst."""
     if objective is None:
         return list(rows)
 
-    def badness(row: Row) -> float:
+    def key(row: Row) -> float:
         value = row.get(objective)
         if not isinstance(value, (int, float)) or math.isnan(value):
             return math.inf
-        return abs(value - 1) if objective == "nearest_neighbour_ratio" else value
+        return badness(objective, value)
 
-    return sorted(rows, key=badness)
+    return sorted(rows, key=key)
+
+
+def badness(metric: str, value: float) -> float:
+    """Less is better in every metric but for the nearest-neighbour ratio, best at 1."""
+    return abs(value - 1) if metric == "nearest_neighbour_ratio" else value
 
 
 def write_results(path: Path, rows: Sequence[Row]) -> None:
     """results.csv: a row a job."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     names = [n for n in names if n not in FIXED[3:]] + list(FIXED[3:])
+    _write_csv(path, rows, names)
+
+
+def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
@@ -101,11 +109,22 @@ def main_metric(rows: Sequence[Row]) -> str:
     return "w1" if finished and all("w1" in row for row in finished) else "sliced_w2"
 
 
-def results_table(rows: Sequence[Row], swept: Sequence[str], objective: str | None) -> str:
+def main_columns(
+    rows: Sequence[Row], swept: Sequence[str], objectives: Sequence[str | None]
+) -> list[str]:
+    """The columns of results.csv that tell most."""
+    wanted = [name for name in objectives if name]
+    shown = [*swept, "status", main_metric(rows), "nfe", "excess", *wanted, "seconds"]
+    return [n for n in dict.fromkeys(shown) if n in FIXED or any(n in row for row in rows)]
+
+
+def results_table(rows: Sequence[Row], swept: Sequence[str], *objectives: str | None) -> str:
     """The main columns for a terminal."""
-    shown = [*swept, "status", main_metric(rows), "nfe", "excess", objective or "nfe", "seconds"]
-    names = [n for n in dict.fromkeys(shown) if n in FIXED or any(n in row for row in rows)]
-    cells = [names, *([_cell(row.get(name)) for name in names] for row in rows)]
+    names = main_columns(rows, swept, objectives)
+    return _aligned([names, *([_cell(row.get(name)) for name in names] for row in rows)])
+
+
+def _aligned(cells: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*cells)]
     return "\n".join(
         "  " + "  ".join(c.rjust(w) for c, w in zip(line, widths)) for line in cells
@@ -118,30 +137,136 @@ def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def draw_results(folder: Path, rows: Sequence[Row], swept: Sequence[str]) -> list[Path]:
-    """The figures of a sweep, in `figures/`: the main metric against NFE, a line a setting.
+def settings_of(rows: Sequence[Row], swept: Sequence[str]) -> dict[tuple[str, ...], list[Row]]:
+    """The rows of each setting, which differ in the seed alone, in their order."""
+    found: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        found.setdefault(tuple(str(row[name]) for name in beside(swept)), []).append(row)
+    return found
 
-    Nothing where no setting was run at several NFE, or there are too many settings.
-    """
-    metric = main_metric(rows)
-    beside = [name for name in swept if name not in ("num_steps", "sampler.num_steps", "seed")]
-    points = [
-        {
-            "sampler": " ".join(f"{name}={row[name]}" for name in beside) or "sweep",
-            "grid": None,
-            "num_steps": row.get("num_steps"),
-            "nfe": row["nfe"],
-            metric: row[metric],
-        }
-        for row in rows
-        if row.get(metric, 0) > 0 and row.get("nfe", 0) > 0
-    ]
-    settings: dict[str, set[float]] = {}
-    for point in points:
-        settings.setdefault(point["sampler"], set()).add(point["nfe"])
-    if not any(len(nfe) > 1 for nfe in settings.values()) or len(settings) > MAX_LINES:
+
+def beside(swept: Sequence[str]) -> list[str]:
+    """The swept keys but the seed."""
+    return [name for name in swept if name != SEED]
+
+
+def metrics_of(row: Row, swept: Sequence[str]) -> dict[str, float]:
+    """The metrics of a job, without their standard errors."""
+    none = {*FIXED, *swept}
+    return {
+        name: float(value)
+        for name, value in row.items()
+        if name not in none
+        and not name.endswith(ERROR)
+        and isinstance(value, (int, float))
+        and not isinstance(value, bool)
+    }
+
+
+@final
+@dataclass(frozen=True)
+class Spread:
+    """`mean`, and `std = sqrt(sum_i (v_i - mean)^2 / (n - 1))` of n values, NaN of a single one."""
+
+    mean: float
+    std: float
+    n: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        n, mean = len(values), sum(values) / len(values)
+        # Not by squares, which overflow where a sampler diverges.
+        std = math.dist(values, [mean] * n) / math.sqrt(n - 1) if n > 1 else math.nan
+        return cls(mean, std, n)
+
+    def text(self, digits: int = 1) -> str:
+        """As many places as these digits of the deviation have: `0.0123 +- 0.0008`."""
+        if not (math.isfinite(self.mean) and math.isfinite(self.std)):
+            return f"{self.mean:.4g}"
+        if self.std == 0:
+            return f"{self.mean:.4g} +- 0"
+        places = max(digits - 1 - math.floor(math.log10(self.std)), 0)
+        if places > 7 or abs(self.mean) >= 1e6:
+            return f"{self.mean:.3g} +- {self.std:.{digits}g}"
+        return f"{self.mean:.{places}f} +- {self.std:.{places}f}"
+
+
+def over_seeds(rows: Sequence[Row], swept: Sequence[str]) -> list[tuple[Row, dict[str, Spread]]]:
+    """Each setting with its first row, and its metrics over the seeds whose jobs are completed."""
+    found = []
+    for same in settings_of(rows, swept).values():
+        values: dict[str, list[float]] = {}
+        for row in same:
+            for name, value in metrics_of(row, swept).items():
+                values.setdefault(name, []).append(value)
+        found.append((same[0], {name: Spread.of(some) for name, some in values.items()}))
+    return found
+
+
+def write_over_seeds(path: Path, rows: Sequence[Row], swept: Sequence[str]) -> None:
+    """over_seeds.csv: a row a setting, `<metric>_mean`, `<metric>_std` and `<metric>_n` of each."""
+    table = []
+    for row, metrics in over_seeds(rows, swept):
+        line: Row = {name: row[name] for name in beside(swept)}
+        for name, spread in metrics.items():
+            line[f"{name}_mean"] = spread.mean
+            line[f"{name}_std"] = None if spread.n == 1 else spread.std
+            line[f"{name}_n"] = spread.n
+        table.append(line)
+    _write_csv(path, table, list(dict.fromkeys(name for line in table for name in line)))
+
+
+def seeds_table(rows: Sequence[Row], swept: Sequence[str], *objectives: str | None) -> str:
+    """The main metrics over the seeds for a terminal; nothing where no seeds are swept."""
+    cells = seeds_cells(rows, swept, objectives)
+    return _aligned(cells) if cells else ""
+
+
+def seeds_cells(
+    rows: Sequence[Row], swept: Sequence[str], objectives: Sequence[str | None]
+) -> list[list[str]]:
+    """The table of main metrics over the seeds, its head first; nothing where there are none."""
+    if SEED not in swept or not any(row["status"] == "completed" for row in rows):
         return []
-    from fokker.figures import metric_against_nfe, save
+    metric, settings = main_metric(rows), over_seeds(rows, swept)
+    shown = [metric, "excess", *filter(None, objectives)]
+    names = [n for n in dict.fromkeys(shown) if any(n in metrics for _, metrics in settings)]
+    cells = [[*beside(swept), "seeds", *names]]
+    for row, metrics in settings:
+        seeds = max((metrics[name].n for name in names if name in metrics), default=0)
+        values = [metrics[name].text() if name in metrics else "-" for name in names]
+        cells.append([*(str(row[name]) for name in beside(swept)), str(seeds), *values])
+    return cells
 
-    figure = metric_against_nfe(points, metric)
-    return [save(figure, folder / "figures" / f"{metric}_against_nfe")]
+
+def evaluation_rows(
+    folder: Path, rows: Sequence[Row], swept: Sequence[str]
+) -> list[dict[str, str]]:
+    """Every row of every completed job's evaluations.csv, as it is written there.
+
+    The swept keys come first, the job's folder last. A swept key that an evaluation has too, such
+    as `num_steps`, is the evaluation's; where a job made others beside its own (`evaluation.
+    num_steps=[5,10]`), what was swept is `swept_num_steps`.
+    """
+    found: list[tuple[Row, dict[str, str]]] = []
+    for row in rows:
+        file = folder / str(row["folder"]) / "evaluations.csv"
+        if row["status"] == "completed" and file.is_file():
+            with file.open(newline="", encoding="utf-8") as handle:
+                found += [(row, own) for own in csv.DictReader(handle)]
+    other = [n for n in swept if any(own.get(n, str(row[n])) != str(row[n]) for row, own in found)]
+    return [
+        {
+            **{f"swept_{name}": str(row[name]) for name in other},
+            **{name: str(row[name]) for name in swept},
+            **own,
+            "folder": str(row["folder"]),
+        }
+        for row, own in found
+    ]
+
+
+def write_evaluations(path: Path, rows: Sequence[dict[str, str]]) -> None:
+    """evaluations.csv: a row an evaluation of a job."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    _write_csv(path, rows, [n for n in names if n != "folder"] + ["folder"])

@@ -46,8 +46,8 @@ def line_style(i: int, count: int = 1, points: int = 1) -> dict[str, Any]:
 def legend_above(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:
     """One legend above all panels, in as many columns as the page has room for."""
     widest = max(len(label) for label in labels)
-    # About 0.065 inch a letter at 8 pt, and 0.55 for the line before it.
-    columns = max(1, min(len(labels), int(WIDTH_INCHES / (0.065 * widest + 0.55))))
+    # About 0.065 inch a letter at 8 pt, and 0.7 for the line before it and the gap.
+    columns = max(1, min(len(labels), int(WIDTH_INCHES / (0.065 * widest + 0.7))))
     figure.legend(
         handles,
         labels,

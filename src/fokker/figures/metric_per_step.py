@@ -6,8 +6,10 @@ from typing import Any, Literal
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fokker.figures.arrays import Floats
 from fokker.figures.lines import legend_above, line_style, round_log_ticks
 from fokker.figures.style import STYLE, WIDTH_INCHES, plain
 
@@ -19,7 +21,9 @@ _AXES = {
 }
 
 Row = Mapping[str, Any]
-Points = dict[str, list[tuple[float, float]]]
+#: x, y and the standard error of y, NaN where it is not known.
+Point = tuple[float, float, float]
+Points = dict[str, list[Point]]
 
 
 def metric_against_nfe(
@@ -27,20 +31,23 @@ def metric_against_nfe(
     metric: str,
     against: Literal["nfe", "num_steps"] = "nfe",
     label: str | None = None,
+    bars: str = "1 standard error",
 ) -> Figure:
     """A metric against NFE or N, both logarithmic: a panel a grid, a line a sampler.
 
     All panels have the same limits, and a sampler the same line in all. Rows that agree in sampler,
-    grid and N (several seeds) are one point, at their median. A row with num_steps None (an
-    adaptive sampler) is a marker of its own against NFE and left out against N; one with grid None
-    is drawn in every panel. Rows without a positive, finite metric are left out; a sampler that has
-    no other is named so in the legend.
+    grid and N (several seeds) are one point, at their median; a row alone has an error bar where it
+    holds `<metric>_standard_error`, which ends at the axis where it reaches below 0. A row with
+    num_steps None (an adaptive sampler) is a marker of its own against NFE and left out against N;
+    one with grid None is drawn in every panel. Rows without a positive, finite metric are left out
+    and counted below; a sampler that has no other is named so in the legend.
 
     Args:
         rows: mappings with the keys sampler, grid, num_steps, nfe, and the metric where known.
         metric: the key of the metric.
         against: what is on the horizontal axis.
         label: of the metric, with its unit; its key by default.
+        bars: what the error bars are, written below the axis where there are any.
 
     Raises:
         ValueError: a row without one of the keys, another `against`, or nothing to draw.
@@ -64,8 +71,15 @@ def metric_against_nfe(
         _points([row for row in usable if row["grid"] in (grid, None)], metric, against)
         for grid in grids
     ]
+    below = _AXES[against]
+    if any(point[2] > 0 for panel in panels for points in panel.values() for point in points):
+        below += f"\nbars: {bars}"
+    known = [row for row in table if row.get(metric) not in (None, "")]
+    unseen = sum(not _positive(row[metric]) for row in known)
+    if unseen:
+        below += f"\nnot shown: {unseen} of {len(known)}, which are NaN, infinite, or not above 0"
     with matplotlib.rc_context(STYLE):
-        return _draw(panels, grids, samplers, label or plain(metric), _AXES[against])
+        return _draw(panels, grids, samplers, label or plain(metric), below)
 
 
 def _positive(value: Any) -> float:
@@ -79,21 +93,27 @@ def _positive(value: Any) -> float:
 
 def _points(rows: Sequence[Row], metric: str, against: str) -> Points:
     """The points of each sampler's line, from left to right."""
-    groups: dict[Any, list[tuple[float, float]]] = {}
+    groups: dict[Any, list[Point]] = {}
     for i, row in enumerate(rows):
         # Adaptive samplers differ in their tolerances, which nothing here names.
         alike = row["num_steps"] if row["num_steps"] is not None else f"adaptive {i}"
-        point = (_positive(row[against]), _positive(row[metric]))
+        error = _positive(row.get(f"{metric}_standard_error")) or math.nan
+        point = (_positive(row[against]), _positive(row[metric]), error)
         groups.setdefault((str(row["sampler"]), row["grid"], alike), []).append(point)
     found: Points = {}
     for (sampler, _, _), points in groups.items():
-        x, y = np.median(np.array(points), axis=0)
-        found.setdefault(sampler, []).append((float(x), float(y)))
+        x, y, error = np.median(np.array(points), axis=0)
+        alone = float(error) if len(points) == 1 else math.nan
+        found.setdefault(sampler, []).append((float(x), float(y), alone))
     return {sampler: sorted(points) for sampler, points in found.items()}
 
 
 def _draw(
-    panels: Sequence[Points], grids: Sequence[Any], samplers: Sequence[str], label: str, below: str
+    panels: Sequence[Points],
+    grids: Sequence[Any],
+    samplers: Sequence[str],
+    label: str,
+    below: str,
 ) -> Figure:
     columns = min(len(panels), _MAX_COLUMNS) if len(panels) != 4 else 2
     num_rows = -(-len(panels) // columns)
@@ -102,14 +122,15 @@ def _draw(
         figsize=(WIDTH_INCHES, panel_height * num_rows + 0.9), layout="constrained"
     )
     whole = figure.subplots(num_rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    x, y = np.array([p for panel in panels for points in panel.values() for p in points]).T
+    x, y, error = np.array([p for panel in panels for points in panel.values() for p in points]).T
     handles: dict[str, Any] = {}
     # Small panels ask for fine lines.
     size = {} if len(panels) == 1 else {"linewidth": 1.0, "markersize": 3.0}
     for axes, panel, grid in zip(whole, panels, grids):
         for i, sampler in enumerate(samplers):
-            points = np.array(panel.get(sampler, [])).reshape(-1, 2)
+            points = np.array(panel.get(sampler, [])).reshape(-1, 3)
             (line,) = axes.plot(points[:, 0], points[:, 1], **line_style(i), **size)
+            _error_bars(axes, points[~np.isnan(points[:, 2])], line.get_color())
             handles.setdefault(sampler, line)
         axes.set_xscale("log")
         axes.set_yscale("log")
@@ -118,7 +139,9 @@ def _draw(
         if grid is not None:
             axes.set_title(plain(str(grid)))
     whole[0].set_xlim(x.min() / 1.3, x.max() * 1.3)
-    whole[0].set_ylim(y.min() / 1.4, y.max() * 1.4)
+    # A bar that reaches towards 0 may leave the axis, lest it flatten the lines.
+    reach = np.nan_to_num(error)
+    whole[0].set_ylim(np.maximum(y - reach, y / 2).min() / 1.4, (y + reach).max() * 1.4)
     for i, axes in enumerate(whole):
         round_log_ticks(axes.xaxis, axes.get_xlim(), WIDTH_INCHES / columns - 0.35)
         if i >= len(panels):
@@ -131,3 +154,11 @@ def _draw(
     names = [plain(s) if s in drawn else f"{plain(s)} (not shown)" for s in samplers]
     legend_above(figure, list(handles.values()), names)
     return figure
+
+
+def _error_bars(axes: Axes, points: Floats, colour: Any) -> None:
+    """Of points (n, 3) with a known error, above 0 at either end."""
+    if len(points):
+        x, y, error = points.T
+        ends = (np.minimum(error, 0.999 * y), error)
+        axes.errorbar(x, y, ends, fmt="none", ecolor=colour, elinewidth=0.9, capsize=0)
