@@ -1,10 +1,11 @@
 """Names fokker's sweeper to hydra, which finds plugins in this namespace package alone."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 from hydra.core.config_store import ConfigStore
 
+from fokker.cli.search import SearchSweeper
 from fokker.cli.sweep import GridSweeper
 
 
@@ -17,13 +18,41 @@ class FokkerGridSweeper(GridSweeper):
 @final
 @dataclass
 class FokkerGridConf:
-    """Its keys: `hydra.sweeper.params`, of a study, and how many jobs a launcher gets at once."""
+    """Its keys, as `GridSweeper` has them."""
 
     _target_: str = "hydra_plugins.fokker_sweeper.FokkerGridSweeper"
     max_batch_size: int | None = None
     params: dict[str, str] | None = None
+    settings: dict[str, Any] | None = None
 
 
 ConfigStore.instance().store(
     group="hydra/sweeper", name="fokker_grid", node=FokkerGridConf, provider="fokker"
+)
+
+
+@final
+class FokkerSearchSweeper(SearchSweeper):
+    """`hydra/sweeper=fokker_search`."""
+
+
+@final
+@dataclass
+class FokkerSearchConf:
+    """Its keys, as `SearchSweeper` has them."""
+
+    _target_: str = "hydra_plugins.fokker_sweeper.FokkerSearchSweeper"
+    n_trials: Any = 20
+    storage: Any = "sqlite"
+    sampler: Any = "tpe"
+    seed: Any = 0
+    directions: Any = None
+    pruner: Any = None
+    prune_on: Any = "denoising_error"
+    n_jobs: Any = 1
+    params: dict[str, str] | None = None
+
+
+ConfigStore.instance().store(
+    group="hydra/sweeper", name="fokker_search", node=FokkerSearchConf, provider="fokker"
 )

@@ -16,7 +16,7 @@ KEYS: Mapping[str, tuple[Any, str]] = {
     "init_from": (str | None, "a path or null"),
     "retrain": (bool, "true or false"),
     "fail_fast": (bool, "true or false"),
-    "objective": (str | None, "the name of a metric or null"),
+    "objective": (str | list[str] | None, "the name of a metric, a list of them or null"),
     "allow_targets": (list[str], "a list of packages, such as [my_package]"),
     "output_dir": (str, "a path"),
     "seed": (int, "a whole number"),

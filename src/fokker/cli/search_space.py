@@ -1,0 +1,226 @@
+"""What a search varies: `key=interval(1e-4,1e-2)`, `key=a,b`, `key=range(1,4)`.
+
+Nothing here needs torch or optuna, so that a search which is done says so at once.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from filelock import FileLock, Timeout
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override
+from omegaconf import DictConfig
+
+from fokker.cli.sweep_jobs import (
+    MAX_NAME,
+    NOT_OF_THE_JOB,
+    OF_THE_SWEEP,
+    Job,
+    _body,
+    _columns,
+    _hash,
+    _typed,
+)
+
+Number = int | float
+# Hydra makes both ends floats, so that whether they were whole numbers is to be seen here alone.
+_WHOLE = re.compile(r"interval\(\s*(?:start\s*=\s*)?[+-]?\d+\s*,\s*(?:end\s*=\s*)?[+-]?\d+\s*\)")
+
+
+@final
+@dataclass(frozen=True)
+class Parameter:
+    """One key that is searched, over `choices` if there are any, else from low to high, both of it.
+
+    Attributes:
+        key: as in an override.
+        choices: as texts of overrides.
+        low, high: whole numbers if only such ones are meant.
+        step: between two values, from low on; null: any value between.
+        log: whether equal factors are equally likely.
+    """
+
+    key: str
+    choices: tuple[str, ...] = ()
+    low: Number = 0
+    high: Number = 0
+    step: Number | None = None
+    log: bool = False
+
+    def suggest(self, trial: Any) -> Any:
+        """Optuna's value for a trial."""
+        if self.choices:
+            return trial.suggest_categorical(self.key, self.choices)
+        if isinstance(self.low, int):
+            step = self.step or 1
+            return trial.suggest_int(self.key, self.low, self.high, step=step, log=self.log)
+        return trial.suggest_float(self.key, self.low, self.high, step=self.step, log=self.log)
+
+    def text(self, value: Any) -> str:
+        """A value in an override."""
+        if self.step is not None and isinstance(self.low, float):
+            value = _tidy(value)
+        return str(value)
+
+    @property
+    def described(self) -> str:
+        """The key with what it may be."""
+        if self.choices:
+            return f"{self.key}: {', '.join(self.choices)}"
+        steps = f", in steps of {self.step}" if self.step else ", by factors" if self.log else ""
+        return f"{self.key}: {self.low} to {self.high}{steps}"
+
+    @property
+    def samples(self) -> list[Any]:
+        """Every choice, or both ends."""
+        return list(self.choices) or list(dict.fromkeys([self.low, self.high]))
+
+
+def _tidy(value: Number) -> Number:
+    """0.3 for the sum 0.1 + 2 * 0.1."""
+    return float(f"{value:.12g}") if isinstance(value, float) else value
+
+
+@final
+@dataclass(frozen=True)
+class Search:
+    """What makes a search the same one.
+
+    Attributes:
+        name: of the folder and of Optuna's study.
+        folder: where everything lies.
+        fixed: overrides that all trials have.
+        columns: by key of a parameter.
+        parameters: what is searched, as typed.
+        study: the file of `sweeps/` that it comes from; empty without.
+    """
+
+    name: str
+    folder: Path
+    fixed: tuple[str, ...]
+    columns: Mapping[str, str]
+    parameters: tuple[Parameter, ...]
+    study: str
+
+    def job(self, number: int, values: Mapping[str, Any]) -> Job:
+        """The job of a trial."""
+        texts = {p.key: p.text(values[p.key]) for p in self.parameters}
+        chosen = [f"{key}={text}" for key, text in texts.items()]
+        return Job(self.folder, f"t{number:04d}", (*self.fixed, *chosen), self.shown(values))
+
+    def shown(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """Values by column, to be read."""
+        return {
+            self.columns[p.key]: f"{v:.4g}" if isinstance(v := values[p.key], float) else str(v)
+            for p in self.parameters
+        }
+
+    def lock(self, number: int) -> FileLock:
+        """Held by the process that has taken a trial, until it is told."""
+        return FileLock(self.folder / f".t{number:04d}.search.lock")
+
+    def is_held(self, number: int) -> bool:
+        """Whether a living process has taken a trial."""
+        if not Path(self.lock(number).lock_file).is_file():
+            return False
+        try:
+            with self.lock(number).acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    @property
+    def probes(self) -> list[Job]:
+        """The first values of all parameters, then each other choice or end with these."""
+        first = {p.key: p.samples[0] for p in self.parameters}
+        others = [{**first, p.key: v} for p in self.parameters for v in p.samples[1:]]
+        return [self.job(0, values) for values in (first, *others)]
+
+
+def read_search(
+    arguments: Sequence[str], config: DictConfig, loader: ConfigLoader, identity: Sequence[str]
+) -> Search:
+    """What is searched.
+
+    Args:
+        arguments: overrides, some of them with several values or an interval.
+        config: composed, of the search.
+        loader: knows the options of groups, for `glob(*)`.
+        identity: texts that make it another search, besides its parameters and overrides.
+    Raises:
+        ValueError: if there is nothing to search, or something that cannot be.
+    """
+    parser = OverridesParser.create(config_loader=loader)
+    # As in hydra, the last of several overrides of a key counts.
+    overrides = {o.get_key_element(): o for o in parser.parse_overrides(list(arguments))}
+    parameters = tuple(parameter(o) for o in overrides.values() if o.is_sweep_override())
+    if not parameters:
+        raise ValueError(
+            "a search needs a key with several values or an interval, such as "
+            "'optimizer.lr=tag(log,interval(1e-4,1e-2))' or network.width=32,64"
+        )
+    columns = _columns([p.key for p in parameters])
+    fixed = {k: _typed(k, o) for k, o in overrides.items() if not o.is_sweep_override()}
+    study = "".join(text.partition("=")[2] for k, text in fixed.items() if k.strip("+") == "sweeps")
+    title = study or "-".join(sorted(columns.values()))
+    body = _body(config, study) if study else ""
+    unswept = [t for k, t in fixed.items() if re.split(r"[./]", k)[0] not in NOT_OF_THE_JOB]
+    space = sorted(map(repr, parameters))
+    short = re.sub(r"[^\w.]+", "-", title).strip("-")[:MAX_NAME]
+    name = f"{short}-{_hash([title, body, *sorted(unswept), *space, *identity])}"
+    folder = Path(config.hydra.sweep.dir)
+    if folder == Path(config.output_dir, "sweeps"):  # No other one was given.
+        folder /= name
+    kept = tuple(text for key, text in fixed.items() if key.lstrip("+") not in OF_THE_SWEEP)
+    return Search(name, folder, kept, columns, parameters, study)
+
+
+def parameter(override: Override) -> Parameter:
+    """What an override with several values lets a search choose from.
+
+    `interval(a,b)` has both ends in it, whole numbers between two whole ones, and is searched by
+    factors as `tag(log,interval(a,b))`; `range(a,b,step)` leaves b out, as everywhere in hydra;
+    `a,b` and `choice(a,b)` are values without an order.
+
+    Raises:
+        ValueError: if it cannot be searched.
+    """
+    key, typed = override.get_key_element(), override.input_line
+    value: Any = override.value()
+    if key.lstrip("+") in OF_THE_SWEEP:
+        raise ValueError(
+            f"{key} must be the same in the whole search, got {typed}; several objectives are a "
+            "list: objective=[w1,nfe]"
+        )
+    unknown = value.tags - ({"log"} if isinstance(value, IntervalSweep) else set())
+    if unknown:
+        raise ValueError(
+            f"{typed} has the tag {sorted(unknown)[0]}; the one tag of a search is log, of an "
+            "interval: tag(log,interval(1e-4,1e-2))"
+        )
+    if isinstance(value, IntervalSweep):
+        return _between(key, str(typed), value)
+    if override.is_range_sweep():
+        values = [_tidy(v) for v in override.sweep_iterator()]  # type: ignore[arg-type]
+        if values and not value.shuffle:
+            step = _tidy(abs(value.step))
+            return Parameter(key, (), min(values), max(values), step)
+    choices = tuple(dict.fromkeys(override.sweep_string_iterator()))
+    if not choices:
+        raise ValueError(f"{typed} gives no values to search; list some: 1,2,3")
+    return Parameter(key, choices)
+
+
+def _between(key: str, typed: str, interval: Any) -> Parameter:
+    low, high, log = interval.start, interval.end, "log" in interval.tags
+    if _WHOLE.search(typed) and "float(" not in typed:
+        low, high = int(low), int(high)
+    if not abs(low) + abs(high) < float("inf") or low > high:
+        raise ValueError(f"{typed} must have two finite ends, the lower one first")
+    if log and low <= 0:
+        raise ValueError(f"{typed} must have positive ends for the tag log, got {low}")
+    return Parameter(key, (), low, high, None, log)

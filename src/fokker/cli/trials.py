@@ -1,0 +1,278 @@
+"""The trials of a search in Optuna's storage: asked, retried and told by several processes."""
+
+import hashlib
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, final
+
+from filelock import FileLock, Timeout
+
+from fokker.cli.objectives import ENDED, Objectives
+from fokker.cli.search_method import PRUNERS, Method, made
+from fokker.cli.search_space import Search
+from fokker.cli.sweep_jobs import Job, read_json, write_json
+
+
+def address(storage: str, folder: Path) -> str:
+    """A storage as any process finds it."""
+    if storage == "sqlite":
+        return f"sqlite:///{folder.resolve() / 'search.db'}"
+    return f"journal:{folder.resolve() / 'search.log'}" if storage == "journal" else storage
+
+
+def open_storage(url: str) -> Any:
+    """Optuna's storage at an address.
+
+    Raises:
+        ValueError: if it cannot be reached.
+    """
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if url.startswith("journal:"):
+        return optuna.storages.JournalStorage(JournalFileBackend(url.removeprefix("journal:")))
+    # A job that reports waits for another one's.
+    patient = {"connect_args": {"timeout": 60}} if url.startswith("sqlite:") else {}
+    try:
+        return optuna.storages.RDBStorage(url, engine_kwargs=patient)
+    except Exception as error:  # Every database has errors of its own.
+        why = str(error).splitlines()[0]
+        raise ValueError(
+            "hydra.sweeper.storage must be sqlite, journal or the URL of a database, such as "
+            f"sqlite:///FILE, got {url}, which cannot be opened: {why}"
+        ) from error
+
+
+@final
+class Trials:
+    """The trials of a search; the number of a trial is that of its job.
+
+    A trial that has not ended and that nobody runs any more is taken again, with its values. The
+    sampler is made anew for every trial, from the seed and the trial's number, so that a search
+    that was killed asks what an unbroken one does.
+
+    Args:
+        search: what is searched.
+        method: how.
+        objectives: what is told.
+        n_trials: so many in all, by whatever processes.
+    Raises:
+        ValueError: if the storage cannot be opened, or is not that of the folder.
+    """
+
+    def __init__(
+        self, search: Search, method: Method, objectives: Objectives, n_trials: int
+    ) -> None:
+        import optuna
+
+        self._search, self._method, self._objectives = search, method, objectives
+        self._n_trials = n_trials
+        self._owned: dict[int, FileLock] = {}
+        self._tried: set[int] = set()
+        self.url = address(method.storage, search.folder)
+        # A database is looked for first, so that a wrong address leaves nothing behind.
+        storage = open_storage(self.url) if self.url == method.storage else None
+        search.folder.mkdir(parents=True, exist_ok=True)
+        # Two processes that make the tables of one file at once do not get on.
+        with self._together():
+            self._storage = optuna.storages.get_storage(storage or open_storage(self.url))
+            self._study = optuna.create_study(
+                storage=self._storage,
+                study_name=search.name,
+                directions=objectives.directions,
+                load_if_exists=True,
+            )
+            trials = self._study.get_trials(deepcopy=False)
+            listed = listed_trials(search)
+            lost = [t for t in trials if t.state.is_finished() and not self._job(t).attempts]
+            if len(trials) < len(listed) or lost:
+                raise ValueError(
+                    f"{search.folder} holds {len(listed)} trials and {self.url} {len(trials)}: one "
+                    "of the two is another one's; bring back what is gone, or give another folder "
+                    "with hydra.sweep.dir"
+                )
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """One process after the other."""
+        with FileLock(self._search.folder / ".search.lock"):
+            yield
+
+    @property
+    def open(self) -> int:
+        """How many trials are still to be run, by whomever."""
+        trials = self._study.get_trials(deepcopy=False)
+        ended = sum(t.state.is_finished() for t in trials)
+        return max(self._n_trials, len(trials)) - ended
+
+    def take(self, count: int) -> list[Job]:
+        """Up to `count` trials to run here; none if all are asked and others run the rest.
+
+        What was left is taken alone: an unbroken search would have told it before it asked on.
+        """
+        with self._together():
+            trials = self._study.get_trials(deepcopy=False)
+            taken: list[Job] = []
+            for trial in trials:
+                if len(taken) < count and not trial.state.is_finished():
+                    taken += self._retry(trial)
+            if not taken:
+                new = range(len(trials), min(len(trials) + count, self._n_trials))
+                taken = [self._ask(number) for number in new]
+            self._list()
+        return taken
+
+    def tell(self, job: Job) -> None:
+        """Tell Optuna how a trial ended, unless it is to be run again, and leave it."""
+        with self._together():
+            self._tell(job)
+            self._owned.pop(int(job.key[1:])).release()
+
+    def leave(self) -> None:
+        """Leave what was taken and not told to others."""
+        for lock in self._owned.values():
+            lock.release()
+        self._owned.clear()
+
+    # ---- under the lock ------------------------------------------------------------------
+
+    def _retry(self, trial: Any) -> list[Job]:
+        """A trial that its process has left, unless it was tried here before."""
+        if trial.number in self._tried or not self._own(trial.number):
+            return []
+        job = self._job(trial)
+        # It may run on without who asked for it, or have ended so.
+        if job.row()["status"] in (*ENDED, "running"):
+            self._tell(job)
+            self._owned.pop(trial.number).release()
+            return []
+        self._prepare(job)
+        return [job]
+
+    def _ask(self, number: int) -> Job:
+        self._own(number)
+        job = self._search.job(number, self._suggested(self._study.ask, number))
+        self._prepare(job)
+        return job
+
+    def _own(self, number: int) -> bool:
+        """Say to others, for as long as this process lives, that somebody looks after a trial."""
+        lock = self._search.lock(number)
+        # Not at once: who looks whether a trial is held holds it for a moment.
+        with suppress(Timeout):
+            lock.acquire(timeout=0.2, poll_interval=0.01)
+            self._owned[number] = lock
+            return True
+        return False
+
+    def _job(self, trial: Any) -> Job:
+        """The job of a trial, all of whose values may not have been asked."""
+        from optuna.trial import Trial
+
+        values = trial.params
+        if {p.key for p in self._search.parameters} - values.keys():
+            # Its process was killed while it asked.
+            id_ = trial_id(self._storage, self._search.name, trial.number)
+            values = self._suggested(lambda: Trial(self._study, id_), trial.number)
+        return self._search.job(trial.number, values)
+
+    def _suggested(self, begin: Callable[[], Any], number: int) -> dict[str, Any]:
+        """The values of a trial, by a sampler whose seed is of this trial alone."""
+        digest = hashlib.sha256(f"{self._method.seed}/{number}".encode()).hexdigest()
+        self._study.sampler = self._method.make_sampler(int(digest[:8], 16))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trial = begin()
+            in_order = sorted(self._search.parameters, key=lambda p: p.key)
+            return {p.key: p.suggest(trial) for p in in_order}
+
+    def _prepare(self, job: Job) -> None:
+        """Let the job know, in whatever process, which trial it is."""
+        self._tried.add(int(job.key[1:]))
+        facts = {
+            "storage": self.url,
+            "study": self._search.name,
+            "number": int(job.key[1:]),
+            "prune_on": self._method.prune_on,
+            "pruner": self._method.pruner,
+        }
+        write_json(job.next_folder / "trial.json", facts)
+
+    def _tell(self, job: Job) -> None:
+        from optuna.trial import TrialState
+
+        row = self._objectives.judged(job.row())
+        number, status = int(job.key[1:]), row["status"]
+        if status == "completed":
+            self._study.tell(number, self._objectives.told(row), skip_if_finished=True)
+        elif status in ENDED:
+            state = TrialState.PRUNED if status == "pruned" else TrialState.FAIL
+            self._study.tell(number, state=state, skip_if_finished=True)
+
+    def _list(self) -> None:
+        """Write what all trials are, for whoever wants no more than their table."""
+        jobs = [(self._job(t), t.params) for t in self._study.get_trials(deepcopy=False)]
+        listed = [
+            {"key": j.key, "swept": j.swept, "overrides": j.overrides, "values": values}
+            for j, values in jobs
+        ]
+        write_json(self._search.folder / "jobs.json", {"search": self._search.name, "jobs": listed})
+
+
+def listed_trials(search: Search) -> list[tuple[Job, dict[str, Any]]]:
+    """The jobs of a search's folder with their values, without asking the storage.
+
+    Raises:
+        ValueError: if the folder holds another search or a sweep.
+    """
+    content = read_json(search.folder / "jobs.json")
+    if content and content.get("search") != search.name:
+        raise ValueError(
+            f"hydra.sweep.dir={search.folder} holds {content.get('search', 'a sweep')}, which "
+            f"differs from {search.name}; give another folder"
+        )
+    values = [job["values"] for job in content.get("jobs", [])]
+    return [(search.job(number, value), value) for number, value in enumerate(values)]
+
+
+def trial_id(storage: Any, study: str, number: int) -> int:
+    """What a storage calls a trial."""
+    of_study = storage.get_study_id_from_name(study)
+    found: int = storage.get_trial_id_from_study_id_trial_number(of_study, number)
+    return found
+
+
+def watcher(path: Path) -> Callable[[Mapping[str, Any], int], bool] | None:
+    """What reports the training curve of the job in `path` to its trial; null without a pruner.
+
+    Returns:
+        called with (metrics, step); true if the training is to be stopped.
+    """
+    facts = read_json(path / "trial.json")
+    if not facts.get("pruner"):
+        return None
+    import optuna
+
+    storage = open_storage(facts["storage"])
+    study = optuna.load_study(
+        study_name=facts["study"], storage=storage, pruner=made("pruner", PRUNERS, *facts["pruner"])
+    )
+    trial = optuna.trial.Trial(study, trial_id(storage, facts["study"], facts["number"]))
+    # A curve is the better the lower it is, whatever the objective's direction, by which it is
+    # judged.
+    sign = -1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1
+    reported = set(study.trials[facts["number"]].intermediate_values)
+
+    def watch(metrics: Mapping[str, Any], step: int) -> bool:
+        value = metrics.get(facts["prune_on"])
+        if value is None:  # It is not measured as often as others are.
+            return False
+        if step not in reported:
+            trial.report(sign * value, step)
+            reported.add(step)
+        return bool(trial.should_prune())
+
+    return watch
