@@ -5,8 +5,10 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import torch
 from filelock import Timeout
@@ -18,9 +20,11 @@ from fokker.cli.compose import composed, with_inherited
 from fokker.cli.evaluations import Choices
 from fokker.cli.instantiate import Builder
 from fokker.cli.sweep_jobs import job_lock, record_failure
+from fokker.cli.trials import watcher
 from fokker.experiment import Experiment, InterruptedTraining, Result, find_checkpoint, load_model
 from fokker.experiment import run as run_experiment
 from fokker.experiment.files import read_json
+from fokker.experiment.watching import Pruned, Watch
 from fokker.formulations import Diffusion
 
 # Below this many multiplications a step, a second thread costs more than it gives.
@@ -30,16 +34,22 @@ SIGNALLED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 def run_job(
-    config: DictConfig, choices: Choices, path: Path, say: Callable[[str], None] = print
+    config: DictConfig,
+    choices: Choices,
+    path: Path,
+    say: Callable[[str], None] = print,
+    watch: Watch | None = None,
 ) -> Result | None:
     """Build, check and carry out a job in the run's folder `path`; nothing to return for a plan.
 
     Raises:
         ValueError: for a configuration that cannot be; then nothing is written.
+        Pruned: if `watch` ends the training.
     """
     find_own(config.allow_targets)
     try:
-        experiment = build_experiment(config, choices)
+        made = build_experiment(config, choices)
+        experiment = replace(made, watch=watch, facts={**made.facts, **facts_of_sweep(path)})
     except BaseException as error:
         remove_empty(path, Path(str(config.output_dir)))
         if isinstance(error, OmegaConfBaseException):
@@ -106,7 +116,12 @@ def run_in_sweep(config: DictConfig, choices: Choices, path: Path) -> bool:
             return False
         with (path / "output.txt").open("w", encoding="utf-8") as output:
             try:
-                run_job(config, choices, path, lambda text: print(text, file=output, flush=True))
+                watch = watcher(path)
+                run_job(
+                    config, choices, path, lambda text: print(text, file=output, flush=True), watch
+                )
+            except Pruned as stop:
+                print(f"pruned   {stop}", file=output)
             except InterruptedTraining as stop:
                 print(f"fokker: {stop}", file=sys.stderr)
                 raise
@@ -117,6 +132,15 @@ def run_in_sweep(config: DictConfig, choices: Choices, path: Path) -> bool:
                 record_failure(path, error, seconds, overrides=list(choices.overrides))
         return True
     return False
+
+
+def facts_of_sweep(path: Path) -> dict[str, Any]:
+    """The sweep of the job in `path`, and the job's values of the swept keys; nothing without."""
+    key = path.name.partition(".")[0]
+    for job in read_json(path.parent / "jobs.json").get("jobs", []):
+        if job["key"] == key:
+            return {"sweep": path.parent.name, "swept": job["swept"]}
+    return {}
 
 
 def built(config: DictConfig) -> Experiment:

@@ -1,26 +1,35 @@
 """Experiments: identity, training, sampling, evaluation and the record."""
 
 from fokker.experiment.callbacks import Intervals
+from fokker.experiment.chain import Chain
 from fokker.experiment.fit import InterruptedTraining
+from fokker.experiment.flow_field import FlowField
 from fokker.experiment.likelihood import Likelihood
-from fokker.experiment.loggers import CSV, WandB
+from fokker.experiment.loggers import CSV
+from fokker.experiment.marginal_map import MarginalMap
 from fokker.experiment.models import ModelFolder, find_checkpoint
 from fokker.experiment.pde import PDE
 from fokker.experiment.reports import Evaluation
 from fokker.experiment.run import Experiment, Result, load_model, run
 from fokker.experiment.sample import Sampling
+from fokker.experiment.steps_map import StepsMap
+from fokker.experiment.wandb_log import WandB
 
 __all__ = [
     "CSV",
     "PDE",
+    "Chain",
     "Evaluation",
     "Experiment",
+    "FlowField",
     "InterruptedTraining",
     "Intervals",
     "Likelihood",
+    "MarginalMap",
     "ModelFolder",
     "Result",
     "Sampling",
+    "StepsMap",
     "WandB",
     "find_checkpoint",
     "load_model",

@@ -5,17 +5,20 @@ import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import lightning as L
 from filelock import Timeout
+from lightning.pytorch.callbacks import LambdaCallback
 
 from fokker.experiment.callbacks import Curves, Intervals, Progress, Saving
 from fokker.experiment.evaluate import Validation
-from fokker.experiment.files import write_text
+from fokker.experiment.files import read_json_lines, write_text
 from fokker.experiment.identity import versions
 from fokker.experiment.models import ModelFolder
+from fokker.experiment.watching import Watch, Watching
 from fokker.formulations import Diffusion, DivergedError
 
 
@@ -52,6 +55,12 @@ class InterruptedTraining(SystemExit):
         return f"stopped, saved at step {step} of {max_steps}; the same command goes on there"
 
 
+def tell(curves: Path, listener: Callable[[dict[str, Any], int], object]) -> None:
+    """Let a listener hear a curve that is there."""
+    for row in read_json_lines(curves):
+        listener(row, row["step"])
+
+
 def obtain(
     model: Diffusion,
     folder: ModelFolder,
@@ -63,6 +72,7 @@ def obtain(
     listener: Callable[[dict[str, Any], int], None],
     say: Callable[[str], None],
     retrain: bool = False,
+    watch: Watch | None = None,
 ) -> str:
     """Give the model its trained weights: found, continued or trained now.
 
@@ -79,11 +89,13 @@ def obtain(
         listener: called with (metrics, step).
         say: tells the user what happens.
         retrain: train although the model is complete; it is replaced at the end.
+        watch: may end the training before its last step.
     Returns:
         `found`, `continued` or `trained`.
     Raises:
         DivergedError: at a loss that is not finite.
         InterruptedTraining: after a signal.
+        Pruned: if `watch` ends it.
     """
     lock = folder.lock()
     try:
@@ -102,7 +114,7 @@ def obtain(
         work.path.mkdir(parents=True, exist_ok=True)
         write_text(work.config, config)
         work.write(**facts, status="training", versions=versions())
-        _train(model, work, trainer, intervals, validation, listener)
+        _train(model, work, trainer, intervals, validation, listener, watch)
         if work is not folder:
             # File by file, so that there is a complete model at every moment.
             for file in work.path.iterdir():
@@ -120,12 +132,17 @@ def _train(
     intervals: Intervals,
     validation: Validation,
     listener: Callable[[dict[str, Any], int], None],
+    watch: Watch | None,
 ) -> None:
     # The order matters: a checkpoint has to hold what the curves have counted.
-    curves = Curves(
-        folder, intervals, validation.of_average, validation.floor, [listener]
-    )
-    callbacks = [curves, Saving(folder, intervals)]
+    listeners = [listener]
+    curves = Curves(folder, intervals, validation.of_average, validation.floor, listeners)
+    # A listener hears the curve from its start, which is before the last interruption.
+    before = LambdaCallback(on_train_start=lambda *_: tell(folder.curves, listener))
+    callbacks: list[L.Callback] = [curves, before, Saving(folder, intervals)]
+    if watch is not None:
+        callbacks.append(watching := Watching(folder, watch))
+        listeners.append(watching.listen)
     model.data.cut_at(intervals.log_steps, intervals.validation_steps, intervals.save_steps)
     started = perf_counter()
     with _quiet_lightning():

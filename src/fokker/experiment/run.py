@@ -27,6 +27,7 @@ from fokker.experiment.reports import (
     no_budget,
 )
 from fokker.experiment.sample import Samples, Sampling, draw_samples
+from fokker.experiment.watching import Pruned, Watch
 from fokker.formulations import Diffusion, DivergedError
 from fokker.randomness import Randomness
 
@@ -67,6 +68,7 @@ class Experiment:
         config: resolved.
         config_text: the same as YAML.
         facts: for the records of run and model.
+        watch: sees the training's curve and may end it.
     """
 
     model: Diffusion
@@ -87,6 +89,7 @@ class Experiment:
     beside: Mapping[str, Path] = field(default_factory=dict)
     retrain: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
+    watch: Watch | None = None
 
 
 def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print) -> Result:
@@ -96,6 +99,7 @@ def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print) 
         ValueError: if the folder holds a finished run, or a sample is not finite.
         DivergedError: at a loss that is not finite.
         InterruptedTraining: after a signal.
+        Pruned: if the experiment's watch ends the training.
     """
     started = perf_counter()
     model_path = str((experiment.checkpoint or experiment.folder.path).resolve())
@@ -109,21 +113,26 @@ def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print) 
     )
     record.config(experiment.config_text)
     log = experiment.logger.open(path, experiment.config)
-    metrics: dict[str, Any] = {}
     try:
         metrics, samples = _carry_out(experiment, record, log, say)
     except (DivergedError, InterruptedTraining, KeyboardInterrupt) as error:
         record.failed("diverged" if isinstance(error, DivergedError) else "interrupted", error)
         raise
+    except Pruned as stop:
+        record.note(status="pruned", error=str(stop), seconds=perf_counter() - started)
+        raise
     except BaseException as error:
         record.failed("failed", error)
         raise
+    else:
+        record.note(status="completed", seconds=perf_counter() - started)
     finally:
-        log.finish(metrics)
-    record.note(status="completed", seconds=perf_counter() - started)
+        log.finish()
     say(f"record   {short(path)}")
     for figure in sorted((path / "figures").glob("*.png")):
         say(f"figure   {short(figure)}")
+    if log.address:
+        say(f"wandb    {log.address}")
     return Result(metrics, samples, experiment.model, path.resolve())
 
 
@@ -202,13 +211,15 @@ def _make_ready(
         facts = {**experiment.facts, "key": folder.path.name}
         how = obtain(
             model, folder, experiment.trainer, experiment.intervals, experiment.config_text,
-            facts, validation, log.log, say, experiment.retrain,
+            facts, validation, log.log, say, experiment.retrain, experiment.watch,
         )  # fmt: skip
         record.curves(folder.curves)
         record.note(images=folder.record["images"])
-    if how == "found":
-        for row in read_json_lines(folder.curves):
+    if how in ("found", "loaded"):
+        for row in read_json_lines(record.path / "metrics.jsonl"):
             log.log(row, row["step"])
+            if experiment.watch is not None:
+                experiment.watch(row, row["step"])
     record.note(
         training=how,
         trained=None if model.is_exact else list(model.usual_range),
