@@ -188,7 +188,7 @@ def test_wheel_holds_every_file_once(wheel_from_tree: Path) -> None:
     expected += ["fokker" / path for path in repository_files("conf")]
     expected += ["fokker/conf" / path for path in repository_files("sweeps")]
     names = [name for name, _ in members(wheel_from_tree) if ".dist-info/" not in name]
-    assert names == sorted(str(path) for path in expected if path.name != ".gitkeep")
+    assert names == sorted(str(path) for path in expected)
 
 
 def test_wheel_from_sdist_equals_wheel_from_tree(

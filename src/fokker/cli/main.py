@@ -13,10 +13,12 @@ from fokker import __version__
 from fokker.cli.compose import (
     composed,
     config_dir,
+    override_key,
     refuse,
     register_resolvers,
     with_inherited,
 )
+from fokker.cli.output import patient_output
 from fokker.cli.tasks import carry_out, task_of
 
 MULTIRUN = ("-m", "--multirun")
@@ -24,6 +26,11 @@ MULTIRUN = ("-m", "--multirun")
 
 def main() -> None:
     """Run `fokker [overrides]`."""
+    with patient_output():
+        _main()
+
+
+def _main() -> None:
     arguments = sys.argv[1:]
     if arguments == ["--version"]:
         print(f"fokker {__version__}")
@@ -41,8 +48,9 @@ def main() -> None:
         # A checkpoint brings the overrides that it was trained with.
         overrides = with_inherited(overrides)
         if set(flags) <= set(MULTIRUN):
+            is_sweep = bool(flags) or any(override_key(o) == "sweeps" for o in overrides)
             # Hydra shows the way through its own code for some mistakes; here they are a message.
-            with composed(overrides, is_sweep=bool(flags)) as config:
+            with composed(overrides, is_sweep) as config:
                 str(config.hydra.run.dir)
     except ValueError as error:
         refuse(error)

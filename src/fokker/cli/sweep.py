@@ -22,13 +22,15 @@ from omegaconf.errors import OmegaConfBaseException
 from fokker.cli.collection import (
     Progress,
     count,
-    draw_results,
     duration,
+    evaluation_rows,
     in_order,
     results_table,
+    seeds_table,
     write_results,
 )
 from fokker.cli.compose import HELP, refuse
+from fokker.cli.sweep_figures import draw_results, study_comment
 from fokker.cli.sweep_jobs import (
     FAILED,
     FIXED,
@@ -39,6 +41,7 @@ from fokker.cli.sweep_jobs import (
     record_failure,
     write_json,
 )
+from fokker.cli.wandb_sweep import log_sweep
 
 # What can be wrong with a job's overrides.
 REFUSALS = (ValueError, HydraException, OmegaConfBaseException)
@@ -57,12 +60,20 @@ class GridSweeper(Sweeper):
         max_batch_size: jobs that a launcher gets at once; null: one for hydra's basic launcher,
             which runs them here one after the other, all for others.
         params: swept keys of a study.
+        settings: of a study: overrides by name, as a text or a list, the rows of an ablation.
     """
 
     def __init__(
-        self, max_batch_size: int | None = None, params: Mapping[str, str] | None = None
+        self,
+        max_batch_size: int | None = None,
+        params: Mapping[str, str] | None = None,
+        settings: Mapping[str, str | Sequence[str]] | None = None,
     ) -> None:
         self._batch_size, self._params = max_batch_size, dict(params or {})
+        self._named = {
+            name: value.split() if isinstance(value, str) else list(value)
+            for name, value in (settings or {}).items()
+        }
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -81,7 +92,7 @@ class GridSweeper(Sweeper):
         """
         try:
             study = [f"{key}={value}" for key, value in self._params.items()]
-            jobs = grid_jobs([*study, *arguments], self._settings, self._loader)
+            jobs = grid_jobs([*study, *arguments], self._settings, self._loader, self._named)
             with open_dict(self._settings):
                 self._settings.hydra.sweep.dir = str(jobs[0].sweep)
             self._check_keys()
@@ -252,12 +263,32 @@ class GridSweeper(Sweeper):
         if objective in ordered[0]:
             best = " ".join(f"{name}={ordered[0][name]}" for name in swept)
             print(f"best     {best}: {objective} {ordered[0][objective]:.4g}")
+        if seeds := seeds_table(rows, swept, objective):
+            print(f"over seeds, mean +- standard deviation:\n{seeds}")
         print(f"results  {folder / 'results.csv'}")
-        # Figures of an earlier start are as good if nothing has run.
-        if has_run or not (folder / "figures").is_dir():
-            for figure in draw_results(folder, rows, swept):
-                print(f"figure   {figure}")
-        return Counter(row["status"] for row in rows)
+        drawn = draw_results(folder, rows, swept, objective, study_comment(self._settings))
+        for path in drawn:
+            print(f"{'report' if path.suffix == '.html' else 'figure'}   {path}")
+        if has_run:
+            figures = sorted((folder / "figures").glob("*.png"))
+            report = next((path for path in drawn if path.suffix == ".html"), None)
+            tables = {"evaluations": evaluation_rows(folder, rows, swept)}
+            address = log_sweep(folder, self._settings.logger, rows, tables, figures, report)
+            if address:
+                print(f"wandb    {address}")
+        counts = Counter(row["status"] for row in rows)
+        trained = sum(row["training"] in ("trained", "continued") for row in rows)
+        write_json(
+            folder / "sweep.json",
+            {
+                "jobs": len(rows),
+                "statuses": counts,
+                "models": len({row["model"] for row in rows if row["model"]}),
+                "trainings": trained,
+                "seconds": sum(row["seconds"] or 0.0 for row in rows),
+            },
+        )
+        return counts
 
 
 @contextmanager

@@ -27,6 +27,8 @@ FAILED = ("failed", "diverged")
 FIXED = ("status", "training", "model", "seconds", "folder", "error")
 #: Keys of the sweep itself, which change no job.
 OF_THE_SWEEP = ("fail_fast", "objective")
+#: Keys that leave a job's results as they are.
+NOT_OF_THE_JOB = (*OF_THE_SWEEP, "logger")
 MAX_NAME = 60
 
 
@@ -131,7 +133,8 @@ class Job:
         record = read_json(folder / "run.json") if count else {}
         status = record.get("status", "not run")
         if status in ("not run", "running"):
-            status = "running" if self.is_held else "killed" if record else status
+            begun = bool(record) or (folder / "output.txt").is_file()
+            status = "running" if self.is_held else "killed" if begun else status
         model = record.get("model") or {}
         metrics = read_json(folder / "metrics.json") if status == "completed" else {}
         row: Row = {
@@ -148,42 +151,63 @@ class Job:
         return {**row, "seconds": seconds, "folder": folder.name, "error": error or None}
 
 
-def grid_jobs(arguments: Sequence[str], config: DictConfig, loader: ConfigLoader) -> list[Job]:
+def grid_jobs(
+    arguments: Sequence[str],
+    config: DictConfig,
+    loader: ConfigLoader,
+    settings: Mapping[str, Sequence[str]],
+) -> list[Job]:
     """The jobs of a sweep in order, none twice.
 
     Args:
         arguments: overrides, some of them with several values.
         config: composed, of the sweep.
         loader: knows the options of groups, for `glob(*)`.
+        settings: overrides by name, each crossed with all that is swept; what `arguments` say of
+            the same key wins.
     Raises:
         ValueError: if nothing is swept, or something that cannot be.
     """
-    parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(arguments))
+    parser = OverridesParser.create(config_loader=loader)
     # As in hydra, the last of several overrides of a key counts.
-    overrides = {o.get_key_element(): o for o in parsed}
+    overrides = {o.get_key_element(): o for o in parser.parse_overrides(list(arguments))}
     fixed = {key: _typed(key, o) for key, o in overrides.items() if not o.is_sweep_override()}
     swept = {key: _values(key, o) for key, o in overrides.items() if o.is_sweep_override()}
-    if not swept:
+    named = {name: _fixed(name, parser.parse_overrides(list(t))) for name, t in settings.items()}
+    if not swept and not named:
         raise ValueError(
             "a sweep needs a key with several values, such as fokker -m formulation=ddpm,edm; for "
             "one run leave -m away"
         )
-    columns = _columns(list(swept))
+    columns = _columns([*(["setting"] if named else []), *swept])
     study = "".join(text.partition("=")[2] for k, text in fixed.items() if k.strip("+") == "sweeps")
-    name = study or "-".join(sorted(columns.values()))
+    title = study or "-".join(sorted(columns.values()))
     body = _body(config, study) if study else ""
-    unswept = [text for key, text in fixed.items() if key not in OF_THE_SWEEP]
+    unswept = [t for k, t in fixed.items() if re.split(r"[./]", k)[0] not in NOT_OF_THE_JOB]
     folder = Path(config.hydra.sweep.dir)
     if folder == Path(config.output_dir, "sweeps"):  # No other one was given.
-        short = re.sub(r"[^\w.]+", "-", name).strip("-")[:MAX_NAME]
-        folder /= f"{short}-{_hash([name, body, *sorted(unswept)])}"
+        short = re.sub(r"[^\w.]+", "-", title).strip("-")[:MAX_NAME]
+        folder /= f"{short}-{_hash([title, body, *sorted(unswept)])}"
     jobs = {}
-    for values in product(*swept.values()):
+    for name, *values in product(named or [""], *swept.values()):
         chosen = [f"{key}={value}" for key, value in zip(swept, values)]
-        key = _hash([body, *sorted([*unswept, *chosen])])
-        named = dict(zip(columns.values(), values))
-        jobs[key] = Job(folder, key, (*fixed.values(), *chosen), named)
+        own = [text for key, text in named.get(name, {}).items() if key not in overrides]
+        key = _hash([body, *filter(None, [name]), *sorted([*unswept, *own, *chosen])])
+        labels = dict(zip(columns.values(), [name, *values] if named else values))
+        jobs[key] = Job(folder, key, (*own, *fixed.values(), *chosen), labels)
     return list(jobs.values())
+
+
+def _fixed(name: str, overrides: Sequence[Override]) -> dict[str, str]:
+    """The overrides of a setting by key."""
+    for override in overrides:
+        if override.is_sweep_override():
+            raise ValueError(
+                f"hydra.sweeper.settings.{name} must give each key one value, got "
+                f"{override.input_line}; make settings of them, or sweep the key by "
+                "hydra.sweeper.params"
+            )
+    return {o.get_key_element(): _typed(o.get_key_element(), o) for o in overrides}
 
 
 def _body(config: DictConfig, study: str) -> str:
