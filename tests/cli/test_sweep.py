@@ -122,7 +122,7 @@ def test_models_are_trained_once_each_and_every_job_has_a_row(sweep: Any) -> Non
     assert lines[2].startswith("[2/6] formulation=ddpm num_steps=3: completed in ")
     assert f"(found model {found[1]['model']}); 4 left, about " in lines[2]
     table = [line.split() for line in lines if line.startswith("  ")]
-    shown = ["formulation", "num_steps", "status", "w1", "nfe", "excess", "seconds"]
+    shown = ["formulation", "num_steps", "status", "w1", "nfe", "relative_excess", "seconds"]
     assert table[0] == shown
     assert [row[:3] for row in table[1:]] == [[row[name] for name in shown[:3]] for row in found]
     assert [row[3] for row in table[1:]] == [f"{float(row['w1']):.4g}" for row in found]

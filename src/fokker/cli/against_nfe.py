@@ -25,6 +25,7 @@ _LABELS = {
     "energy_distance": "energy distance (root of data units)",
     "nearest_neighbour_ratio": "nearest-neighbour ratio (1 is best)",
     "excess": "excess over the floor (the formulation's own loss)",
+    "relative_excess": "excess over the floor, as a share of it",
     "denoising_error": "denoising error (standardised units²)",
 }
 #: What error bars are.

@@ -109,12 +109,17 @@ def main_metric(rows: Sequence[Row]) -> str:
     return "w1" if finished and all("w1" in row for row in finished) else "sliced_w2"
 
 
+def excess_metric(rows: Sequence[Row]) -> str:
+    """The excess by which models compare; of some data only that of their own losses is known."""
+    return "relative_excess" if any("relative_excess" in row for row in rows) else "excess"
+
+
 def main_columns(
     rows: Sequence[Row], swept: Sequence[str], objectives: Sequence[str | None]
 ) -> list[str]:
     """The columns of results.csv that tell most."""
     wanted = [name for name in objectives if name]
-    shown = [*swept, "status", main_metric(rows), "nfe", "excess", *wanted, "seconds"]
+    shown = [*swept, "status", main_metric(rows), "nfe", excess_metric(rows), *wanted, "seconds"]
     return [n for n in dict.fromkeys(shown) if n in FIXED or any(n in row for row in rows)]
 
 
@@ -229,7 +234,7 @@ def seeds_cells(
     if SEED not in swept or not any(row["status"] == "completed" for row in rows):
         return []
     metric, settings = main_metric(rows), over_seeds(rows, swept)
-    shown = [metric, "excess", *filter(None, objectives)]
+    shown = [metric, excess_metric(rows), *filter(None, objectives)]
     names = [n for n in dict.fromkeys(shown) if any(n in metrics for _, metrics in settings)]
     cells = [[*beside(swept), "seeds", *names]]
     for row, metrics in settings:

@@ -28,6 +28,7 @@ from fokker.cli.collection import (
     SEED,
     beside,
     evaluation_rows,
+    excess_metric,
     in_order,
     main_metric,
     over_seeds,
@@ -178,7 +179,8 @@ def single_changes(
         return
     if len(bars) > _MAX_BARS:
         raise ValueError(f"{len(bars)} bars are too many, at most {_MAX_BARS}")
-    wanted = dict.fromkeys([main_metric(rows), *objectives, "excess", "denoising_error"])
+    excess = excess_metric(rows)
+    wanted = dict.fromkeys([main_metric(rows), *objectives, excess, "denoising_error"])
     known = [m for m in wanted if any(math.isfinite(b.values.get(m, math.nan)) for b in bars)]
     if not known:
         raise ValueError("no result has a finite metric")
