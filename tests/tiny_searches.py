@@ -51,6 +51,7 @@ def search(what: Ends, *typed: str) -> int:
         mock.patch.object(SearchSweeper, "_launch", launch),
         mock.patch.object(SearchSweeper, "_check_probes"),
         mock.patch("fokker.cli.search_results.Results.draw", return_value=[]),
+        mock.patch("fokker.cli.sweep.GridSweeper._present"),
     ):
         try:
             searching.sweep([t for t in typed if not t.startswith("hydra.") and t not in own])

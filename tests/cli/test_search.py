@@ -73,6 +73,7 @@ def fokker(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -
     with (
         mock.patch.object(sys.modules["fokker.experiment.run"], "draw_figures"),
         mock.patch("fokker.cli.search_results.Results.draw", return_value=[]),
+        mock.patch("fokker.cli.sweep.GridSweeper._present"),
     ):
         yield call
 

@@ -21,7 +21,7 @@ FEW = ("trainer.max_steps=2", "evaluation.num_samples=60", "evaluation.budget_po
 SMALL = {
     "edm_ablation": (["network.width=16", "network.depth=1"], 8, 8),
     "lecture": (["network.width=16", "network.depth=1"], 6, 5),
-    "sampler_pareto": (["evaluation.num_steps=[3]"], 6, 2),
+    "sampler_pareto": (["evaluation.num_steps=[3]"], 4, 2),
     "seeds": (["seed=0,1"], 8, 8),
     "step_count": (["evaluation.num_steps=[3,4]"], 8, 4),
     "weightings": ([], 11, 11),

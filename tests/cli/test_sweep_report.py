@@ -197,7 +197,7 @@ def test_swept_steps_alone_are_one_line(sweep: Sweep) -> None:
     assert list(sweep.table("evaluations.csv")[0])[:3] == ["num_steps", "sampler", "grid"]
 
 
-def test_more_than_12_lines_are_panels(sweep: Sweep) -> None:
+def test_more_than_15_lines_are_panels(sweep: Sweep) -> None:
     for width in range(10):
         for formulation in ("ddpm", "edm"):
             rows = [evaluation(n, (1 + width) / n) for n in (5, 10)]
@@ -208,9 +208,9 @@ def test_more_than_12_lines_are_panels(sweep: Sweep) -> None:
     assert names_in(figure) == [f"width={k}" for k in range(10)]
     assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
     # As few panels as do.
-    keys = [{"a": str(i), "sampler": s} for i in range(7) for s in ("heun", "ddim")]
+    keys = [{"a": str(i), "sampler": s} for i in range(8) for s in ("heun", "ddim")]
     assert nfe_module.panel_key(keys) == "sampler"
-    assert nfe_module.panel_key(keys[:12]) is None
+    assert nfe_module.panel_key(keys[:15]) is None
 
 
 def test_40_settings_are_dots_and_their_best(sweep: Sweep) -> None:

@@ -16,7 +16,7 @@ TRIAL = "trial"
 #: Keys that lead along a line, as NFE does, and make no other line.
 ALONG = re.compile(r"(sampler\.)?(num_steps|rtol|atol)")
 #: Lines beyond this number cannot be told apart in a panel.
-MAX_LINES = 12
+MAX_LINES = 15
 _MAX_PANELS = 9
 _LABELS = {
     "w1": "W1 (data units)",

@@ -15,7 +15,7 @@ from fokker.cli.objectives import ENDED, read_objectives, shown
 from fokker.cli.search_method import read_method, with_steps
 from fokker.cli.search_results import Results
 from fokker.cli.search_space import read_search
-from fokker.cli.sweep import REFUSALS, GridSweeper, _stoppable
+from fokker.cli.sweep import REFUSALS, GridSweeper, stoppable
 from fokker.cli.sweep_jobs import FAILED
 from fokker.cli.trials import Trials, listed_trials
 
@@ -76,7 +76,7 @@ class SearchSweeper(GridSweeper):
             self._method = read_method(self._given, self._objectives)
             with open_dict(self._settings):
                 self._settings.hydra.sweep.dir = str(self._search.folder)
-            with _stoppable():
+            with stoppable():
                 code = self._show() if self._settings.task == "plan" else self._search_on()
         except KeyboardInterrupt as stop:  # Of what comes before the first trial or after the last.
             code = _exit_code(stop)
@@ -163,8 +163,9 @@ class SearchSweeper(GridSweeper):
             print(f"results  {folder / 'results.csv'}")
             # Figures of an earlier start are as good if nothing has run.
             if has_run or not (folder / "figures").is_dir():
-                for figure in results.draw():
-                    print(f"figure   {figure}")
+                swept = ["trial", *results.search.columns.values()]
+                metrics = self._objectives.metrics
+                self._present(folder, results.rows, swept, metrics, has_run, results.draw())
         return Counter(row["status"] for row in results.rows)
 
     # ---- before --------------------------------------------------------------------------

@@ -20,10 +20,10 @@ from fokker.cli.sweep_jobs import (
     NOT_OF_THE_JOB,
     OF_THE_SWEEP,
     Job,
-    _body,
-    _columns,
-    _hash,
-    _typed,
+    in_one_form,
+    short_columns,
+    short_hash,
+    study_body,
 )
 
 Number = int | float
@@ -163,15 +163,15 @@ def read_search(
             "a search needs a key with several values or an interval, such as "
             "'optimizer.lr=tag(log,interval(1e-4,1e-2))' or network.width=32,64"
         )
-    columns = _columns([p.key for p in parameters])
-    fixed = {k: _typed(k, o) for k, o in overrides.items() if not o.is_sweep_override()}
+    columns = short_columns([p.key for p in parameters])
+    fixed = {k: in_one_form(k, o) for k, o in overrides.items() if not o.is_sweep_override()}
     study = "".join(text.partition("=")[2] for k, text in fixed.items() if k.strip("+") == "sweeps")
     title = study or "-".join(sorted(columns.values()))
-    body = _body(config, study) if study else ""
+    body = study_body(config, study) if study else ""
     unswept = [t for k, t in fixed.items() if re.split(r"[./]", k)[0] not in NOT_OF_THE_JOB]
     space = sorted(map(repr, parameters))
     short = re.sub(r"[^\w.]+", "-", title).strip("-")[:MAX_NAME]
-    name = f"{short}-{_hash([title, body, *sorted(unswept), *space, *identity])}"
+    name = f"{short}-{short_hash([title, body, *sorted(unswept), *space, *identity])}"
     folder = Path(config.hydra.sweep.dir)
     if folder == Path(config.output_dir, "sweeps"):  # No other one was given.
         folder /= name

@@ -118,7 +118,7 @@ class GridSweeper(Sweeper):
         print(f"sweep    {jobs[0].sweep}", flush=True)
         progress, code = Progress(len(jobs), len(todo)), 0
         try:
-            with _stoppable():
+            with stoppable():
                 for batch in self._batches(todo):
                     self._launch(batch, progress)
                     if settings.fail_fast and progress.failed:
@@ -266,16 +266,7 @@ class GridSweeper(Sweeper):
         if seeds := seeds_table(rows, swept, objective):
             print(f"over seeds, mean +- standard deviation:\n{seeds}")
         print(f"results  {folder / 'results.csv'}")
-        drawn = draw_results(folder, rows, swept, objective, study_comment(self._settings))
-        for path in drawn:
-            print(f"{'report' if path.suffix == '.html' else 'figure'}   {path}")
-        if has_run:
-            figures = sorted((folder / "figures").glob("*.png"))
-            report = next((path for path in drawn if path.suffix == ".html"), None)
-            tables = {"evaluations": evaluation_rows(folder, rows, swept)}
-            address = log_sweep(folder, self._settings.logger, rows, tables, figures, report)
-            if address:
-                print(f"wandb    {address}")
+        self._present(folder, rows, swept, objective, has_run)
         counts = Counter(row["status"] for row in rows)
         trained = sum(row["training"] in ("trained", "continued") for row in rows)
         write_json(
@@ -290,9 +281,31 @@ class GridSweeper(Sweeper):
         )
         return counts
 
+    def _present(
+        self,
+        folder: Path,
+        rows: Sequence[Row],
+        swept: Sequence[str],
+        objective: str | Sequence[str] | None,
+        has_run: bool,
+        also: Sequence[Path] = (),
+    ) -> None:
+        """Draw what the rows show, besides the figures in `also`, and log it to W&B."""
+        comment = study_comment(self._settings)
+        drawn = [*also, *draw_results(folder, rows, swept, objective, comment, None, also)]
+        for path in drawn:
+            print(f"{'report' if path.suffix == '.html' else 'figure'}   {path}")
+        if has_run:
+            figures = sorted((folder / "figures").glob("*.png"))
+            report = next((path for path in drawn if path.suffix == ".html"), None)
+            tables = {"evaluations": evaluation_rows(folder, rows, swept)}
+            address = log_sweep(folder, self._settings.logger, rows, tables, figures, report)
+            if address:
+                print(f"wandb    {address}")
+
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
+def stoppable() -> Iterator[None]:
     """SIGTERM ends a sweep as ctrl-C does: what is done is collected."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -171,7 +171,7 @@ def grid_jobs(
     parser = OverridesParser.create(config_loader=loader)
     # As in hydra, the last of several overrides of a key counts.
     overrides = {o.get_key_element(): o for o in parser.parse_overrides(list(arguments))}
-    fixed = {key: _typed(key, o) for key, o in overrides.items() if not o.is_sweep_override()}
+    fixed = {key: in_one_form(key, o) for key, o in overrides.items() if not o.is_sweep_override()}
     swept = {key: _values(key, o) for key, o in overrides.items() if o.is_sweep_override()}
     named = {name: _fixed(name, parser.parse_overrides(list(t))) for name, t in settings.items()}
     if not swept and not named:
@@ -179,20 +179,20 @@ def grid_jobs(
             "a sweep needs a key with several values, such as fokker -m formulation=ddpm,edm; for "
             "one run leave -m away"
         )
-    columns = _columns([*(["setting"] if named else []), *swept])
+    columns = short_columns([*(["setting"] if named else []), *swept])
     study = "".join(text.partition("=")[2] for k, text in fixed.items() if k.strip("+") == "sweeps")
     title = study or "-".join(sorted(columns.values()))
-    body = _body(config, study) if study else ""
+    body = study_body(config, study) if study else ""
     unswept = [t for k, t in fixed.items() if re.split(r"[./]", k)[0] not in NOT_OF_THE_JOB]
     folder = Path(config.hydra.sweep.dir)
     if folder == Path(config.output_dir, "sweeps"):  # No other one was given.
         short = re.sub(r"[^\w.]+", "-", title).strip("-")[:MAX_NAME]
-        folder /= f"{short}-{_hash([title, body, *sorted(unswept)])}"
+        folder /= f"{short}-{short_hash([title, body, *sorted(unswept)])}"
     jobs = {}
     for name, *values in product(named or [""], *swept.values()):
         chosen = [f"{key}={value}" for key, value in zip(swept, values)]
         own = [text for key, text in named.get(name, {}).items() if key not in overrides]
-        key = _hash([body, *filter(None, [name]), *sorted([*unswept, *own, *chosen])])
+        key = short_hash([body, *filter(None, [name]), *sorted([*unswept, *own, *chosen])])
         labels = dict(zip(columns.values(), [name, *values] if named else values))
         jobs[key] = Job(folder, key, (*own, *fixed.values(), *chosen), labels)
     return list(jobs.values())
@@ -207,10 +207,10 @@ def _fixed(name: str, overrides: Sequence[Override]) -> dict[str, str]:
                 f"{override.input_line}; make settings of them, or sweep the key by "
                 "hydra.sweeper.params"
             )
-    return {o.get_key_element(): _typed(o.get_key_element(), o) for o in overrides}
+    return {o.get_key_element(): in_one_form(o.get_key_element(), o) for o in overrides}
 
 
-def _body(config: DictConfig, study: str) -> str:
+def study_body(config: DictConfig, study: str) -> str:
     """What a study sets besides what is swept."""
     for source in config.hydra.runtime.config_sources:
         file = Path(source.path) / "sweeps" / f"{study}.yaml"
@@ -220,7 +220,7 @@ def _body(config: DictConfig, study: str) -> str:
     return ""
 
 
-def _typed(key: str, override: Override) -> str:
+def in_one_form(key: str, override: Override) -> str:
     """An override that is not swept, in one form however it was typed."""
     if override.is_delete() and "=" not in str(override.input_line):
         return key
@@ -242,7 +242,7 @@ def _values(key: str, override: Override) -> list[str]:
     return values
 
 
-def _columns(keys: Sequence[str]) -> dict[str, str]:
+def short_columns(keys: Sequence[str]) -> dict[str, str]:
     """A column for each swept key: its last part where that is unique and means nothing else."""
     full = {key: key.lstrip("+~").partition("@")[2] or key.lstrip("+~") for key in keys}
     short = {key: re.split("[./]", name)[-1] for key, name in full.items()}
@@ -251,5 +251,6 @@ def _columns(keys: Sequence[str]) -> dict[str, str]:
     return {k: full[k] if count[s] > 1 or s in unusable else s for k, s in short.items()}
 
 
-def _hash(parts: Sequence[str]) -> str:
+def short_hash(parts: Sequence[str]) -> str:
+    """Eight hexadecimal digits that tell texts apart."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]
