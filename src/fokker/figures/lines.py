@@ -44,10 +44,15 @@ def line_style(i: int, count: int = 1, points: int = 1) -> dict[str, Any]:
 
 
 def legend_above(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:
-    """One legend above all panels, in as many columns as the page has room for."""
+    """One legend above all panels, in as many columns as the page has room for.
+
+    The figure grows with its rows beyond two, so that the panels keep their height.
+    """
     widest = max(len(label) for label in labels)
     # About 0.065 inch a letter at 8 pt, and 0.7 for the line before it and the gap.
     columns = max(1, min(len(labels), int(WIDTH_INCHES / (0.065 * widest + 0.7))))
+    rows = -(-len(labels) // columns)
+    figure.set_figheight(figure.get_figheight() + 0.17 * max(0, rows - 2))
     figure.legend(
         handles,
         labels,
