@@ -156,6 +156,7 @@ CASES: list[tuple[str, list[str]]] = [
     ("evaluation.noise=foo", ["evaluation.noise must be random or quantiles, got foo"]),
     ("evaluation.grids=geometric", ["evaluation.grids must be a list", "got geometric"]),
     ("evaluation.budget_points=1.5", ["evaluation.budget_points must be a whole number", "1.5"]),
+    ("evaluation.figures=some", ["evaluation.figures must be true or false, got some"]),
     ("evaluation.beside=nowhere", ["evaluation.beside must be a list of the folders", "nowhere"]),
     ("data.gaussianize=abc", ["data.gaussianize must be true or false, got abc"]),
     ("allow_targets=torch", ["allow_targets must be a list", "[my_package]", "got torch"]),

@@ -42,3 +42,10 @@ def test_a_sweep_of_which_all_is_done_says_so_at_once(
     monkeypatch.setattr("sys.argv", ["fokker", "-m", *job])
     main()
     assert min(seconds(main) for _ in range(3)) < 0.5
+
+
+def test_figures_can_be_left_away(workdir: Path) -> None:
+    job = [*tiny_runs.TINY, "trainer.max_steps=2"]
+    result = fokker.run([*job, "evaluation.figures=false"])
+    assert not (result.path / "figures").exists()
+    assert result.metrics == tiny_runs.run("trainer.max_steps=2").metrics

@@ -119,6 +119,7 @@ def build_experiment(config: DictConfig, choices: Choices) -> Experiment:
         evaluations=evaluations,
         budget_points=config.evaluation.budget_points,
         beside=_beside(plain, choices.options["formulation"]),
+        figures=config.evaluation.figures,
         retrain=config.retrain,
         facts={
             "overrides": list(choices.overrides),

@@ -37,6 +37,7 @@ KEYS: Mapping[str, tuple[Any, str]] = {
     "evaluation.noise": (Literal["random", "quantiles"], "random or quantiles"),
     "evaluation.budget_points": (int | None, "a whole number or null"),
     "evaluation.beside": (list[str], "a list of the folders of finished runs"),
+    "evaluation.figures": (bool, "true or false"),
 }
 
 

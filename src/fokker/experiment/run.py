@@ -64,6 +64,7 @@ class Experiment:
         evaluations: what is evaluated besides the samples, by name.
         budget_points: of the error budget; null: as many as make sense, 0: no budget.
         beside: finished runs on the same data, by name, whose losses are drawn beside this one's.
+        figures: whether they are drawn, which takes longer than most samplings.
         trainer, intervals, logger: of the training.
         config: resolved.
         config_text: the same as YAML.
@@ -87,6 +88,7 @@ class Experiment:
     evaluations: Mapping[str, Evaluation] = field(default_factory=dict)
     budget_points: int | None = None
     beside: Mapping[str, Path] = field(default_factory=dict)
+    figures: bool = True
     retrain: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
     watch: Watch | None = None
@@ -160,10 +162,10 @@ def _carry_out(
     record.evaluations(rows)
     record.metrics(metrics)
     record.note(nfe=samples.nfe, sampling_seconds=sum(row["seconds"] for row in rows))
-    folder = record.path / "figures"
-    everyone = {_name(experiment): where_trained(losses, model.usual_range)}
-    everyone |= {name: losses_of(run) for name, run in experiment.beside.items()}
-    draw_figures(model, everyone, samples, rows, reports, folder)
+    if experiment.figures:
+        everyone = {_name(experiment): where_trained(losses, model.usual_range)}
+        everyone |= {name: losses_of(run) for name, run in experiment.beside.items()}
+        draw_figures(model, everyone, samples, rows, reports, record.path / "figures")
     return metrics, samples.points
 
 
