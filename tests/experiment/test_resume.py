@@ -16,7 +16,7 @@ import tiny_runs
 from fokker.data import base
 from fokker.ema import EMA
 from fokker.experiment import InterruptedTraining, ModelFolder
-from fokker.experiment.callbacks import Curves, Saving
+from fokker.experiment.callbacks import CtrlC, Curves, Saving
 from fokker.experiment.files import read_json, read_json_lines
 
 # Saved at other steps than logged, so that blocks begin between saves and sums are under way.
@@ -36,7 +36,8 @@ update = EMA.update
 def noted(self, images, batch_size):
     update(self, images, batch_size)
     if images == 13 * batch_size:
-        os.kill(os.getpid(), {number})
+        for _ in range({times}):
+            os.kill(os.getpid(), {number})
 EMA.update = noted
 """
 
@@ -61,19 +62,21 @@ def status(runs: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "saved", "how"),
+    ("number", "times", "code", "saved", "how"),
     [
-        # Killed: the last save counts. Told to end: the block is finished and saved. Interrupted
-        # in the middle of a block: again the last save, since half a block is not a state.
-        (signal.SIGKILL, -signal.SIGKILL, 7, "running"),
-        (signal.SIGTERM, 143, 14, "interrupted"),
-        (signal.SIGINT, 130, 7, "interrupted"),
+        # Killed: the last save counts. Told to end: the block is finished and saved.
+        (signal.SIGKILL, 1, -signal.SIGKILL, 7, "running"),
+        (signal.SIGTERM, 1, 143, 14, "interrupted"),
+        (signal.SIGINT, 1, 130, 14, "interrupted"),
+        # Who is impatient gets the last save, since half a block is not a state.
+        (signal.SIGINT, 2, 130, 7, "interrupted"),
     ],
 )
 def test_a_stopped_process_is_continued_to_the_bit(
-    workdir: Path, whole: ModelFolder, number: int, code: int, saved: int, how: str
+    workdir: Path, whole: ModelFolder, number: int, times: int, code: int, saved: int, how: str
 ) -> None:
-    child = tiny_runs.process(workdir, *JOB, before=SIGNAL_IN_STEP_13.format(number=int(number)))
+    plant = SIGNAL_IN_STEP_13.format(number=int(number), times=times)
+    child = tiny_runs.process(workdir, *JOB, before=plant)
     out, errors = child.communicate(timeout=300)
     assert child.returncode == code, out + errors
     assert "Traceback" not in errors
@@ -160,6 +163,18 @@ def test_an_interrupt_after_the_last_step_leaves_a_complete_model(
     assert folder.record["step"] == 40
     tiny_runs.train(*JOB)
     assert is_as(folder, whole)
+
+
+def test_ctrl_c_in_the_last_block_ends_the_run_and_leaves_a_complete_model(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, whole: ModelFolder
+) -> None:
+    def asked_at_the_end(self: CtrlC, trainer: Any, *_: Any) -> None:
+        self.asked = trainer.global_step == trainer.max_steps
+
+    monkeypatch.setattr(CtrlC, "on_train_batch_end", asked_at_the_end)
+    with pytest.raises(KeyboardInterrupt):
+        tiny_runs.train(*JOB)
+    assert is_as(tiny_runs.only_model(), whole)
 
 
 def test_an_interrupt_between_blocks_saves_what_is_done(

@@ -1,7 +1,10 @@
 """What happens between blocks of steps: curves, checkpoints and a progress bar."""
 
 import math
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, final
@@ -146,6 +149,44 @@ class Saving(L.Callback):
         write_atomically(self._folder.checkpoint, trainer.save_checkpoint)
         self._saved, self._saved_at = trainer.global_step, monotonic()
         self._folder.write(step=trainer.global_step)
+
+
+@final
+class CtrlC(L.Callback):
+    """Lets ctrl-C end a training between two blocks, where all is saved; a second one at once.
+
+    Attributes:
+        asked: whether it came.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Hear it from here on, unless ctrl-C means something else to this process."""
+        is_mine = (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        )
+        if is_mine:
+            signal.signal(signal.SIGINT, self._hear)
+        try:
+            yield
+        finally:
+            if is_mine:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _hear(self, number: int, frame: Any) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: L.Trainer, pl_module: Diffusion, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
 
 
 @final

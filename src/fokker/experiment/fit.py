@@ -13,7 +13,7 @@ import lightning as L
 from filelock import Timeout
 from lightning.pytorch.callbacks import LambdaCallback
 
-from fokker.experiment.callbacks import Curves, Intervals, Progress, Saving
+from fokker.experiment.callbacks import CtrlC, Curves, Intervals, Progress, Saving
 from fokker.experiment.evaluate import Validation
 from fokker.experiment.files import read_json_lines, write_text
 from fokker.experiment.identity import versions
@@ -139,7 +139,8 @@ def _train(
     curves = Curves(folder, intervals, validation.of_average, validation.floor, listeners)
     # A listener hears the curve from its start, which is before the last interruption.
     before = LambdaCallback(on_train_start=lambda *_: tell(folder.curves, listener))
-    callbacks: list[L.Callback] = [curves, before, Saving(folder, intervals)]
+    ctrl_c = CtrlC()  # Behind what saves.
+    callbacks: list[L.Callback] = [curves, before, Saving(folder, intervals), ctrl_c]
     if watch is not None:
         callbacks.append(watching := Watching(folder, watch))
         listeners.append(watching.listen)
@@ -154,7 +155,8 @@ def _train(
         resume = folder.checkpoint if folder.checkpoint.is_file() else None
         code = 128 + signal.SIGTERM
         try:
-            engine.fit(model, model.data, ckpt_path=resume, weights_only=True)
+            with ctrl_c.heard():
+                engine.fit(model, model.data, ckpt_path=resume, weights_only=True)
         except SystemExit as stop:
             # Lightning leaves with 0 after SIGTERM and 1 after SIGINT.
             code = 128 + signal.SIGINT if stop.code == 1 else code
@@ -175,3 +177,5 @@ def _train(
         images=engine.max_steps * model.data.batch_size,
         parameters=sum(p.numel() for p in model.denoiser.parameters()),
     )
+    if ctrl_c.asked:  # In the last block.
+        raise KeyboardInterrupt
