@@ -159,11 +159,16 @@ def test_a_longer_sweep_runs_the_new_jobs_alone(sweep: Any) -> None:
     assert column("num_steps") == ["2", "3", "4"]
     assert len(models()) == 1
     # A shorter one is a table of its own jobs, not of what lies there.
-    sweep("sampler.num_steps=4,2")
+    said = sweep("sampler.num_steps=4,2")
     assert column("num_steps") == ["4", "2"]
+    assert "without 1 finished job of other commands in this folder" in said.out
     # Other unswept overrides are another sweep.
     sweep("sampler.num_steps=2", "sampler.alpha=0.5", start=("-m", *TINY, "seed=1,2"))
     assert len(list(Path("outputs/sweeps").iterdir())) == 2
+    # And so are other keys that are as short.
+    sweep("evaluation.num_steps=[2],[3]")
+    names = sorted(path.name.rpartition("-")[0] for path in Path("outputs/sweeps").iterdir())
+    assert names == ["num_steps", "num_steps", "seed"]
 
 
 def test_the_users_folder_wins(sweep: Any) -> None:
@@ -228,7 +233,11 @@ def fokker_figure() -> Any:
 def test_a_failed_job_has_a_row_and_the_others_go_on(sweep: Any) -> None:
     said = sweep("sampler.num_steps=2,0,3", "formulation=edm,edn")
     assert said.code == 1
-    assert said.err == ""
+    assert said.err.splitlines() == [
+        f"warning: num_steps={n} formulation=edn will fail: "
+        "In 'config': Could not find 'formulation/edn'"
+        for n in (2, 0, 3)
+    ]
     assert column("status") == ["completed", "failed", "failed", "failed", "completed", "failed"]
     rows = results()
     assert rows[2]["error"] == "ValueError: sampler.num_steps must be at least 1, got 0"

@@ -63,7 +63,8 @@ def composed(overrides: Sequence[str], is_sweep: bool = False) -> Iterator[DictC
                 from_shell=False,
             )
         except HydraException as error:
-            way = "\na key of an option that is swept takes two: ++KEY=VALUE" if is_sweep else ""
+            is_new = is_sweep and str(error).startswith("Could not override")
+            way = "\na key of an option that is swept takes two: ++KEY=VALUE" if is_new else ""
             raise ValueError(f"{error}{way}\n{HELP}") from error
         except ValueError as error:  # Of a group that is set to null, which does not say where.
             raise ValueError(f"{error}, in {' '.join(overrides)}\n{HELP}") from error

@@ -136,6 +136,8 @@ class Report:
         yield f'<meta name="fokker-results" content="{key}"/>'
         yield f"<title>{title}</title><style>{_STYLE}</style></head><body>"
         yield f"<h1>{title}</h1>"
+        if self.comment.strip():
+            yield "<p><em>What the study's file says was found with its own settings:</em></p>"
         for paragraph in re.split(r"\n\s*\n", self.comment.strip()):
             if paragraph:
                 yield f"<p>{escaped(paragraph)}</p>"

@@ -207,15 +207,16 @@ class GridSweeper(Sweeper):
 
     def _check_jobs(self, todo: Sequence[Job], rows: Mapping[Job, Row]) -> None:
         """Refuse a sweep of which no job can be composed, and an unknown objective."""
-        errors: list[Exception] = []
+        errors: dict[Job, Exception] = {}
         for job in todo:
             try:
                 self._compose(job)
-                break
             except REFUSALS as error:
-                errors.append(error)
-        if len(errors) == len(rows):
-            raise ValueError(f"{errors[0]}\n{HELP}")
+                errors[job] = error
+        if errors and len(errors) == len(rows):
+            raise ValueError(f"{next(iter(errors.values()))}\n{HELP}")
+        for job, why in errors.items():
+            print(f"warning: {job.label} will fail: {str(why).splitlines()[0]}", file=sys.stderr)
         objective = self._settings.objective
         if objective is None:
             return
@@ -266,6 +267,11 @@ class GridSweeper(Sweeper):
         if seeds := seeds_table(rows, swept, objective):
             print(f"over seeds, mean +- standard deviation:\n{seeds}")
         print(f"results  {folder / 'results.csv'}")
+        known = {job.folder(1).name for job in jobs}
+        finished = {path.parent.name.partition(".")[0] for path in folder.glob("*/metrics.json")}
+        if others := len(finished - known):
+            what = count(others, "finished job")
+            print(f"         without {what} of other commands in this folder")
         self._present(folder, rows, swept, objective, has_run)
         counts = Counter(row["status"] for row in rows)
         trained = sum(row["training"] in ("trained", "continued") for row in rows)
@@ -295,11 +301,13 @@ class GridSweeper(Sweeper):
         drawn = [*also, *draw_results(folder, rows, swept, objective, comment, None, also)]
         for path in drawn:
             print(f"{'report' if path.suffix == '.html' else 'figure'}   {path}")
-        if has_run:
+        if has_run or not (folder / "wandb.json").is_file():
             figures = sorted((folder / "figures").glob("*.png"))
             report = next((path for path in drawn if path.suffix == ".html"), None)
             tables = {"evaluations": evaluation_rows(folder, rows, swept)}
             address = log_sweep(folder, self._settings.logger, rows, tables, figures, report)
+            if address.startswith("wandb sync"):  # One run of many.
+                address = f"wandb sync {folder}/wandb/offline-run-* {folder}/*/wandb/offline-run-*"
             if address:
                 print(f"wandb    {address}")
 

@@ -187,7 +187,8 @@ def grid_jobs(
     folder = Path(config.hydra.sweep.dir)
     if folder == Path(config.output_dir, "sweeps"):  # No other one was given.
         short = re.sub(r"[^\w.]+", "-", title).strip("-")[:MAX_NAME]
-        folder /= f"{short}-{short_hash([title, body, *sorted(unswept)])}"
+        keys = sorted(key.lstrip("+") for key in swept)
+        folder /= f"{short}-{short_hash([title, body, *keys, *sorted(unswept)])}"
     jobs = {}
     for name, *values in product(named or [""], *swept.values()):
         chosen = [f"{key}={value}" for key, value in zip(swept, values)]
