@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 
@@ -69,11 +70,19 @@ class WandBFile:
 
 
 def read_wandb(run: Path, index: int = 0, pattern: str = "*run-*") -> WandBFile:
-    """The offline run with this index, in order of time, in a folder."""
+    """The offline run with this index, in order of time, in a folder.
+
+    W&B's service may close the file a moment after the run's end.
+    """
     folders = sorted((run.resolve() / "wandb").glob(pattern), key=lambda p: p.stat().st_mtime_ns)
     folder = [path for path in folders if not path.is_symlink()][index]
     (file,) = folder.glob("*.wandb")
     program = Path(sys.executable).with_name("wandb")
     command: list[str | Path] = [program, "leet", "inspect", "--json", file]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return WandBFile(folder, [json.loads(line) for line in said.splitlines()])
+    until = monotonic() + 3
+    while True:
+        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        found = WandBFile(folder, [json.loads(line) for line in said.splitlines()])
+        if found.of("exit") or monotonic() > until:
+            return found
+        sleep(0.1)
