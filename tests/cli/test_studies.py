@@ -104,7 +104,7 @@ def study() -> Any:
 
 
 def test_settings_are_crossed_with_what_is_swept(
-    study: Any, monkeypatch: pytest.MonkeyPatch
+    study: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert start(monkeypatch, *study()) == 0
     found = [(r["setting"], r["seed"], r["num_steps"], r["training"]) for r in rows()]
@@ -117,11 +117,16 @@ def test_settings_are_crossed_with_what_is_swept(
     assert "formulation=edm" in listed[2]["overrides"]
     # The command line wins over a setting, and a longer sweep finds what is done.
     first = sweep_folder()
-    assert start(monkeypatch, *study(), "seed=1,2", "logger=wandb") == 0
+    assert start(monkeypatch, *study(), "seed=1,2", "objective=w1") == 0
+    said = capfd.readouterr().out
+    assert "over seeds, mean +- standard deviation:" in said
+    assert "best " not in said
     assert sweep_folder() == first
     assert [r["training"] for r in rows()] == ["trained"] * 4
     assert read_json(first / "sweep.json")["models"] == 4
-    assert start(monkeypatch, *study(), "formulation=smld", "sampler.num_steps=2", "seed=0") == 0
+    changed = ("formulation=smld", "sampler.num_steps=2", "seed=0", "objective=w1", "logger=wandb")
+    assert start(monkeypatch, *study(), *changed) == 0
+    assert "best     setting=" in capfd.readouterr().out
     (other,) = (p for p in Path("outputs/sweeps").iterdir() if p != first)
     with (other / "results.csv").open() as handle:
         again = list(csv.DictReader(handle))

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from fokker.cli.collection import (
+    SEED,
     Progress,
     count,
     duration,
@@ -261,7 +262,7 @@ class GridSweeper(Sweeper):
         write_results(folder / "results.csv", rows)
         ordered = in_order(rows, objective)
         print(results_table(ordered, swept, objective))
-        if objective in ordered[0]:
+        if objective in ordered[0] and SEED not in swept:  # It would be the luckiest seed.
             best = " ".join(f"{name}={ordered[0][name]}" for name in swept)
             print(f"best     {best}: {objective} {ordered[0][objective]:.4g}")
         if seeds := seeds_table(rows, swept, objective):
