@@ -15,7 +15,8 @@ from fokker.cli.objectives import ENDED, read_objectives, shown
 from fokker.cli.search_method import read_method, with_steps
 from fokker.cli.search_results import Results
 from fokker.cli.search_space import read_search
-from fokker.cli.sweep import REFUSALS, GridSweeper, stoppable
+from fokker.cli.stopping import stoppable
+from fokker.cli.sweep import REFUSALS, GridSweeper
 from fokker.cli.sweep_jobs import FAILED
 from fokker.cli.trials import Trials, listed_trials
 

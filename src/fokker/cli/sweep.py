@@ -3,13 +3,11 @@
 import os
 import signal
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter, sleep
-from typing import Any
 
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.core.plugins import Plugins
@@ -31,6 +29,7 @@ from fokker.cli.collection import (
     write_results,
 )
 from fokker.cli.compose import HELP, refuse
+from fokker.cli.stopping import stoppable
 from fokker.cli.sweep_figures import draw_results, study_comment
 from fokker.cli.sweep_jobs import (
     FAILED,
@@ -311,23 +310,3 @@ class GridSweeper(Sweeper):
                 address = f"wandb sync {folder}/wandb/offline-run-* {folder}/*/wandb/offline-run-*"
             if address:
                 print(f"wandb    {address}")
-
-
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """SIGTERM ends a sweep as ctrl-C does: what is done is collected."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: Any) -> None:
-        # During a training lightning has a handler of its own, which calls this one and lets the
-        # block of steps end and be saved.
-        if signal.getsignal(signal.SIGTERM) is stop:
-            raise KeyboardInterrupt(signal.Signals(number).name)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
