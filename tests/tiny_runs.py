@@ -58,8 +58,8 @@ def train_it(
     made: Experiment, listener: Callable[[dict[str, Any], int], None] = lambda *_: None
 ) -> tuple[Diffusion, ModelFolder]:
     obtain(
-        made.model, made.folder, made.trainer, made.intervals, made.config_text, made.facts,
-        Validation(made.model.data), listener, lambda text: None, made.retrain,
+        made.model, made.folder, made.engine, made.device, made.intervals, made.config_text,
+        made.facts, Validation(made.model.data), listener, lambda text: None, made.retrain,
     )  # fmt: skip
     return made.model, made.folder
 

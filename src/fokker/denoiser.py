@@ -1,5 +1,7 @@
 """The denoiser D(x; sigma), and what other papers call its outputs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol, final
 
 import torch
@@ -67,6 +69,24 @@ class Denoiser(nn.Module):
         self.preconditioning = preconditioning
         #: Rows that went through the network so far; a sampler's NFE is their share per sample.
         self.evaluations = 0
+        self._dtype: torch.dtype | None = None
+
+    @contextmanager
+    def prepared(self, dtype: torch.dtype | None, compile: bool) -> Iterator[None]:
+        """For a training: the network alone in another precision (autocast), or compiled."""
+        self._dtype = dtype
+        if compile:
+            self._run = torch.compile(self._run)  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            self._dtype = None
+            if compile:
+                del self._run
+
+    def _run(self, x: Tensor, c_noise: Tensor, condition: Tensor | None) -> Tensor:
+        output: Tensor = self.network(x, c_noise, condition)
+        return output
 
     def forward(self, x: Tensor, sigma: Tensor, condition: Tensor | None = None) -> Tensor:
         """The estimate of x0, (n, *shape).
@@ -83,8 +103,12 @@ class Denoiser(nn.Module):
         if x.dtype == torch.float64:  # An exact computation: the network has its own precision,
             scaled = scaled.to(next(self.network.parameters(), x))  # and perhaps another device.
         c_noise = c.c_noise.to(scaled).expand(len(x))
-        output: Tensor = self.network(scaled, c_noise, condition)
-        return per_sample(c.c_skip, x) * x + per_sample(c.c_out, x) * output.to(x.device)
+        if self._dtype is None:
+            output = self._run(scaled, c_noise, condition)
+        else:
+            with torch.autocast(x.device.type, self._dtype):
+                output = self._run(scaled, c_noise, condition)
+        return per_sample(c.c_skip, x) * x + per_sample(c.c_out, x) * output.to(x)
 
 
 class KnownLaw(Protocol):

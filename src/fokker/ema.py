@@ -7,6 +7,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from fokker.ranks import local, spread_like, whole
+
 
 @final
 class EMA:
@@ -59,7 +61,7 @@ class EMA:
         for half_life, average in zip(self.half_lives, self._averages, strict=True):
             limit = math.inf if self._rampup is None else self._rampup * images
             weight = 1 - 0.5 ** (batch_size / min(half_life, limit))
-            torch._foreach_lerp_(average, live, weight)
+            torch._foreach_lerp_([local(w) for w in average], [local(w) for w in live], weight)
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
         """The averages by name, each as a state dict of the module."""
@@ -67,6 +69,11 @@ class EMA:
             name: dict(zip(self._names, average, strict=True))
             for name, average in zip(self.names, self._averages, strict=True)
         }
+
+    def whole_state(self) -> dict[str, dict[str, Tensor]]:
+        """The same where weights are spread over ranks, for a file: every rank has to ask."""
+        state = self.state_dict()
+        return {n: {key: whole(w) for key, w in weights.items()} for n, weights in state.items()}
 
     def load_state_dict(self, state: dict[str, dict[str, Tensor]]) -> None:
         """Go on from saved averages.
@@ -81,4 +88,4 @@ class EMA:
             )
         for name, average in zip(self.names, self._averages, strict=True):
             for weight, key in zip(average, self._names, strict=True):
-                weight.copy_(state[name][key])
+                spread_like(weight, state[name][key])

@@ -190,7 +190,9 @@ def test_checkpoints_are_written_at_their_cadence(
 
 
 def blocks(start: int, max_steps: int, *intervals: int) -> list[tuple[int, int]]:
-    return list(StepBlocks(SimpleNamespace(global_step=start), max_steps, intervals))
+    alone = SimpleNamespace(broadcast=lambda length: length)
+    trainer = SimpleNamespace(global_step=start, strategy=alone)
+    return list(StepBlocks(trainer, max_steps, intervals))
 
 
 def test_blocks_end_at_every_multiple_and_leave_no_step_out(

@@ -13,6 +13,7 @@ from torch import Tensor
 from fokker.distributions import Affine, Empirical, Estimate
 from fokker.formulations import Diffusion
 from fokker.randomness import Randomness
+from fokker.ranks import ALONE, Ranks
 
 # The same points and noise for every model, so that models are compared on them.
 POINTS = Randomness(0)
@@ -49,10 +50,11 @@ class Floors:
     Args:
         law: of the training data, in the model's units; of a finite set its own.
         sigmas: noise levels, ascending, (b,).
+        ranks: the processes among which a model's points are divided.
     """
 
-    def __init__(self, law: Affine, sigmas: Tensor) -> None:
-        self._law, self._sigmas = law, sigmas
+    def __init__(self, law: Affine, sigmas: Tensor, ranks: Ranks = ALONE) -> None:
+        self._law, self._sigmas, self._ranks = law, sigmas, ranks
         inner = law.distribution
         size, self._spline = 1, CubicSpline
         if isinstance(inner, Empirical):
@@ -137,10 +139,14 @@ class Floors:
         return torch.from_numpy(np.exp(_extended(spline, np.log(sigma.numpy()))))
 
     def _squared_distance(self, model: Diffusion, x: Tensor, sigma: Tensor, best: Tensor) -> Tensor:
-        """`|D - D*|^2 / d` of each row, (n,), float64."""
-        shaped = x.reshape(-1, *model.data.shape).to(model.device)
-        denoised: Tensor = model.denoiser(shaped, sigma.to(model.device))
-        return (denoised.cpu().flatten(1) - best).double().square().mean(1)
+        """`|D - D*|^2 / d` of each row, (n,), float64, each computed by one rank."""
+        share = self._ranks.share(len(x))
+        mine = slice(share.start, share.stop)
+        shaped = x[mine].reshape(-1, *model.data.shape).to(model.device)
+        denoised: Tensor = model.denoiser(shaped, sigma[mine].to(model.device))
+        squares = torch.zeros(len(x), dtype=torch.float64)
+        squares[mine] = (denoised.cpu().flatten(1) - best[mine]).double().square().mean(1)
+        return self._ranks.total(squares)
 
 
 def _training_noise(model: Diffusion) -> tuple[Tensor, Tensor]:

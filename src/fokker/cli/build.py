@@ -3,7 +3,6 @@
 import copy
 import warnings
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,14 @@ from fokker.cli.arguments import shown
 from fokker.cli.evaluations import Choices, build_evaluations, build_samplings
 from fokker.cli.instantiate import Builder
 from fokker.cli.keys import check_keys
+from fokker.cli.start import asked_ranks
 from fokker.data import DataModule, gaussianized
-from fokker.experiment import Experiment, ModelFolder, find_checkpoint
+from fokker.experiment import Engine, Experiment, ModelFolder, find_checkpoint
 from fokker.experiment.files import read_json
 from fokker.experiment.identity import TRAINED_FROM, model_key, source_of, training_config
 from fokker.experiment.models import load_checkpoint, weights_digest
 from fokker.formulations import Diffusion
+from fokker.ranks import ALONE, Ranks
 
 
 def build_data(config: DictConfig, build: Builder) -> DataModule:
@@ -63,9 +64,13 @@ def build_model(config: DictConfig, data: DataModule, build: Builder) -> Diffusi
     return model
 
 
-def build_experiment(config: DictConfig, choices: Choices) -> Experiment:
+def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE) -> Experiment:
     """A checked experiment, before anything is written or trained.
 
+    Args:
+        config: composed.
+        choices: what was chosen in it.
+        ranks: the processes that will carry it out together.
     Raises:
         ValueError: if something in the configuration cannot be.
     """
@@ -75,9 +80,11 @@ def build_experiment(config: DictConfig, choices: Choices) -> Experiment:
         # Not in the sampler's file: `+sde@sampler.sde=edm` would be merged into the other SDE.
         with open_dict(config):
             config.sampler.sde = "${sde}"
-    device = find_device(config.trainer.accelerator)
+    device = find_device(config.trainer.accelerator, ranks)
     build = Builder(config.allow_targets)
+    engine: Engine = build(config.trainer, "trainer")
     data = build_data(config, build)
+    engine.parts(data.batch_size, ranks.size if ranks.size > 1 else asked_ranks(config.trainer))
     model = build_model(config, data, build)
     # Of what is trained: a sampler of the user's own does not make another model.
     source = source_of(build.own_classes)
@@ -111,7 +118,7 @@ def build_experiment(config: DictConfig, choices: Choices) -> Experiment:
         weights=config.evaluation.weights,
         seed=config.seed,
         device=device,
-        trainer=partial(build(config.trainer, "trainer")),
+        engine=engine,
         intervals=build(config.callbacks, "callbacks"),
         logger=build(config.logger, "logger"),
         config=plain,
@@ -120,12 +127,14 @@ def build_experiment(config: DictConfig, choices: Choices) -> Experiment:
         budget_points=config.evaluation.budget_points,
         beside=_beside(plain, choices.options["formulation"]),
         figures=config.evaluation.figures,
+        batch_size=config.evaluation.batch_size,
         retrain=config.retrain,
         facts={
             "overrides": list(choices.overrides),
             "formulation": choices.options["formulation"],
             "data": choices.options["data"],
         },
+        ranks=ranks,
     )
 
 
@@ -168,16 +177,17 @@ def _check_untrained(config: DictConfig) -> None:
             )
 
 
-def find_device(accelerator: str) -> torch.device:
-    """Where a run computes.
+def find_device(accelerator: str, ranks: Ranks = ALONE) -> torch.device:
+    """Where a rank computes.
 
     Raises:
         ValueError: if a GPU is asked for and there is none.
     """
     if accelerator != "cpu":
-        for name, module in (("cuda", torch.cuda), ("mps", torch.mps)):
-            if module.is_available():
-                return torch.device(name)
+        if torch.cuda.is_available():
+            return torch.device("cuda", ranks.local_rank)
+        if torch.mps.is_available() and ranks.size == 1:
+            return torch.device("mps")
     if accelerator == "gpu":
         raise ValueError(
             "trainer=gpu needs a GPU that torch sees, and there is none; use trainer=cpu or auto"

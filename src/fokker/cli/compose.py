@@ -16,6 +16,8 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from fokker.cli.start import Start
+
 # What a run of a checkpoint does not take over from the run that trained it.
 NOT_INHERITED = (
     "task", "checkpoint", "retrain", "output_dir", "logger", "evaluation", "hydra",
@@ -31,28 +33,37 @@ def config_dir() -> Path:
     return inside if inside.is_dir() else package.parents[1] / "conf"
 
 
-def register_resolvers() -> None:
-    """`${run_name:}`, the name of a run's folder: the time and six hexadecimal digits."""
+def run_name() -> str:
+    """The name of a new run's folder: the time and six hexadecimal digits."""
+    return f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{secrets.token_hex(3)}"
+
+
+def register_resolvers(name: str | None = None) -> None:
+    """`${run_name:}`, the name of a run's folder.
+
+    Args:
+        name: that it has; null: a new one.
+    """
     OmegaConf.register_new_resolver(
-        "run_name",
-        lambda: f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{secrets.token_hex(3)}",
-        use_cache=True,
-        replace=True,
+        "run_name", lambda: name or run_name(), use_cache=True, replace=True
     )
 
 
 @contextmanager
-def composed(overrides: Sequence[str], is_sweep: bool = False) -> Iterator[DictConfig]:
+def composed(
+    overrides: Sequence[str], is_sweep: bool = False, name: str | None = None
+) -> Iterator[DictConfig]:
     """The configuration with hydra's own node, as the command line would compose it.
 
     Args:
         overrides: as typed.
         is_sweep: whether keys may have several values, as with `-m`; they are left out then.
+        name: of the run's folder; null: a new one.
 
     Raises:
         ValueError: if it cannot be composed, with hydra's message.
     """
-    register_resolvers()
+    register_resolvers(name)
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
         try:
             # As hydra.compose does, which knows no sweeps.
@@ -71,9 +82,10 @@ def composed(overrides: Sequence[str], is_sweep: bool = False) -> Iterator[DictC
         yield config
 
 
-def refuse(error: Exception) -> NoReturn:
-    """End the process with a sentence in place of a traceback."""
-    print(f"fokker: {error}", file=sys.stderr)
+def refuse(error: Exception, start: Start | None = None) -> NoReturn:
+    """End the process with a sentence in place of a traceback, of all ranks one a machine."""
+    if start is None or start.local_rank == 0:
+        print(f"fokker: {error}", file=sys.stderr)
     raise SystemExit(1)
 
 

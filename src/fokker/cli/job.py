@@ -8,10 +8,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, TextIO
 
 import torch
-from filelock import Timeout
+from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -19,13 +19,17 @@ from fokker.cli.build import build_data, build_experiment, build_model
 from fokker.cli.compose import composed, with_inherited
 from fokker.cli.evaluations import Choices
 from fokker.cli.instantiate import Builder
-from fokker.cli.sweep_jobs import job_lock, record_failure
+from fokker.cli.slurm import is_requeued
+from fokker.cli.start import Start, cores
+from fokker.cli.sweep_jobs import job_lock, record_failure, short_hash
 from fokker.cli.trials import watcher
-from fokker.experiment import Experiment, InterruptedTraining, Result, find_checkpoint, load_model
+from fokker.experiment import Experiment, Interrupted, Result, find_checkpoint, load_model
 from fokker.experiment import run as run_experiment
 from fokker.experiment.files import read_json
+from fokker.experiment.identity import versions
 from fokker.experiment.watching import Pruned, Watch
 from fokker.formulations import Diffusion
+from fokker.ranks import ALONE, LostRank, Ranks
 
 # Below this many multiplications a step, a second thread costs more than it gives.
 SMALL_STEP = 5e8
@@ -39,6 +43,7 @@ def run_job(
     path: Path,
     say: Callable[[str], None] = print,
     watch: Watch | None = None,
+    ranks: Ranks = ALONE,
 ) -> Result | None:
     """Build, check and carry out a job in the run's folder `path`; nothing to return for a plan.
 
@@ -48,20 +53,82 @@ def run_job(
     """
     find_own(config.allow_targets)
     try:
-        made = build_experiment(config, choices)
-        experiment = replace(made, watch=watch, facts={**made.facts, **facts_of_sweep(path)})
+        made = _build_alike(config, choices, path, ranks)
+        facts = {**made.facts, **facts_of_sweep(path)}
+        experiment = replace(made, watch=watch, facts=facts)
     except BaseException as error:
-        remove_empty(path, Path(str(config.output_dir)))
+        if ranks.is_first:
+            remove_empty(path, Path(str(config.output_dir)))
         if isinstance(error, OmegaConfBaseException):
             key = f"{error.full_key}: " if error.full_key else ""
             raise ValueError(f"{key}{str(error).splitlines()[0]}") from error
         raise
     if config.task == "plan":
-        remove_empty(path, Path(config.output_dir))
-        say(plan(experiment))
+        if ranks.is_first:
+            remove_empty(path, Path(config.output_dir))
+            say(plan(experiment))
         return None
     with threads(experiment):
         return run_experiment(experiment, path, say)
+
+
+def _build_alike(config: DictConfig, choices: Choices, path: Path, ranks: Ranks) -> Experiment:
+    """The experiment, which every rank builds for itself and from the same configuration.
+
+    Raises:
+        ValueError: if one of them cannot, or the configurations differ.
+    """
+    made, error = None, None
+    try:
+        made = build_experiment(config, choices, ranks)
+    except Exception as wrong:
+        error = wrong
+    if ranks.size > 1:
+        errors = ranks.collected(None if error is None else f"{type(error).__name__}: {error}")
+        if error is None and any(errors):
+            rank, text = next((r, text) for r, text in enumerate(errors) if text)
+            raise ValueError(f"rank {rank} cannot begin: {text}")
+        _check_same_configuration(made, path, ranks)
+    if made is None:
+        raise error or ValueError("nothing was built")
+    return made
+
+
+def _check_same_configuration(made: Experiment | None, path: Path, ranks: Ranks) -> None:
+    """Refuse ranks that would do different things."""
+    if made is None:
+        return
+    parts = {
+        "configuration": made.config_text,
+        "model, data or classes": str(made.folder.path.resolve()),
+        "run folder": str(path.resolve()),
+        "version of fokker": versions()["fokker"],
+    }
+    known = ranks.collected({name: short_hash([text]) for name, text in parts.items()})
+    for rank, other in enumerate(known):
+        for name, digest in other.items():
+            if digest != known[0][name]:
+                raise ValueError(
+                    f"all ranks must have the same {name}, and rank {rank} has another one "
+                    f"({digest}) than rank 0 ({known[0][name]}); start all by one command, in one "
+                    "folder that all of them see"
+                )
+
+
+def join(start: Start, config: DictConfig) -> Ranks:
+    """The ranks that this process is one of, once they have found each other.
+
+    Raises:
+        ValueError: if others were started than the configuration asks for.
+    """
+    start.check(config.trainer)
+    if start.size == 1:
+        return ALONE
+    start.say()
+    is_cuda = config.trainer.get("accelerator") != "cpu" and torch.cuda.is_available()
+    if is_cuda:
+        torch.cuda.set_device(start.local_rank)
+    return Ranks.join("cuda" if is_cuda else "cpu")
 
 
 def find_own(allow_targets: Sequence[str]) -> None:
@@ -100,38 +167,68 @@ def plan(experiment: Experiment) -> str:
     return "\n".join(lines)
 
 
-def run_in_sweep(config: DictConfig, choices: Choices, path: Path) -> bool:
+def run_in_sweep(
+    config: DictConfig, choices: Choices, path: Path, ranks: Ranks = ALONE
+) -> bool:
     """One job of a sweep, whose failure is recorded in its folder and ends nothing else.
 
     What it says goes to output.txt there. What a living process runs by now, or has run in this
-    folder, is left alone.
+    folder, is left alone, unless it is this same job of a scheduler, which was requeued.
 
     Returns:
         whether it was run here.
     """
-    started = perf_counter()
+    lock = job_lock(path)
+    if not ranks.first_says(lambda: _take(lock, path)):
+        return False
+    try:
+        if not ranks.is_first:
+            with open(os.devnull, "w") as nobody:
+                _run_recorded(config, choices, path, ranks, nobody)
+        else:
+            with (path / "output.txt").open("a", encoding="utf-8") as output:
+                _run_recorded(config, choices, path, ranks, output)
+    finally:
+        if ranks.is_first:
+            lock.release()
+    return True
+
+
+def _take(lock: FileLock, path: Path) -> bool:
+    """Hold a job that nobody holds and that is not done."""
     # Not at once: who looks whether a job is held holds it for a moment.
-    with suppress(Timeout), job_lock(path).acquire(timeout=0.2, poll_interval=0.01):
-        if (path / "run.json").is_file():
-            return False
-        with (path / "output.txt").open("w", encoding="utf-8") as output:
-            try:
-                watch = watcher(path)
-                run_job(
-                    config, choices, path, lambda text: print(text, file=output, flush=True), watch
-                )
-            except Pruned as stop:
-                print(f"pruned   {stop}", file=output)
-            except InterruptedTraining as stop:
-                print(f"fokker: {stop}", file=sys.stderr)
-                raise
-            except (Exception, SystemExit) as error:
-                if isinstance(error, SystemExit) and error.code in SIGNALLED:
-                    raise
-                seconds = perf_counter() - started
-                record_failure(path, error, seconds, overrides=list(choices.overrides))
-        return True
+    with suppress(Timeout):
+        lock.acquire(timeout=0.2, poll_interval=0.01)
+        if not (path / "run.json").is_file() or is_requeued(read_json(path / "run.json")):
+            return True
+        lock.release()
     return False
+
+
+def _run_recorded(
+    config: DictConfig, choices: Choices, path: Path, ranks: Ranks, output: TextIO
+) -> None:
+    started = perf_counter()
+    try:
+        # The curve is seen by the first rank, which decides for all.
+        watch = watcher(path)
+        run_job(
+            config, choices, path, lambda text: print(text, file=output, flush=True), watch, ranks
+        )
+    except Pruned as stop:
+        print(f"pruned   {stop}", file=output)
+    except Interrupted as stop:
+        if ranks.is_first:
+            print(f"fokker: {stop}", file=sys.stderr)
+        raise
+    except (Exception, SystemExit) as error:
+        if isinstance(error, SystemExit) and error.code in SIGNALLED:
+            raise
+        if ranks.is_first:
+            seconds = perf_counter() - started
+            record_failure(path, error, seconds, overrides=list(choices.overrides))
+        if isinstance(error, LostRank):
+            raise SystemExit(1) from error
 
 
 def facts_of_sweep(path: Path) -> dict[str, Any]:
@@ -156,12 +253,13 @@ def built(config: DictConfig) -> Experiment:
 
 @contextmanager
 def threads(experiment: Experiment) -> Iterator[None]:
-    """One thread for small steps on the CPU, unless OMP_NUM_THREADS says how many."""
+    """A rank's share of the cores, and one thread for small steps, unless OMP_NUM_THREADS says."""
     before = torch.get_num_threads()
+    ranks = experiment.ranks
     parameters = sum(p.numel() for p in experiment.model.denoiser.parameters())
-    small = 3 * parameters * experiment.model.data.batch_size < SMALL_STEP
-    if small and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(1)
+    small = 3 * parameters * experiment.model.data.batch_size < SMALL_STEP * ranks.size
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1 if small else max(1, min(before, cores() // ranks.local_size)))
     try:
         yield
     finally:

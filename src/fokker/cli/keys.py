@@ -24,6 +24,7 @@ KEYS: Mapping[str, tuple[Any, str]] = {
     "trainer.accelerator": (Literal["auto", "cpu", "gpu"], "auto, cpu or gpu"),
     "trainer.max_steps": (int, "a whole number"),
     "evaluation.num_samples": (int, "a whole number"),
+    "evaluation.batch_size": (int | None, "a whole number or null"),
     "evaluation.num_steps": (list[int], "a list of whole numbers, such as [5,10]"),
     "evaluation.samplers": (
         list[str | dict[str, dict[str, Any]]],
@@ -65,11 +66,7 @@ def check_keys(config: DictConfig) -> None:
             "evaluation.budget_points must be null, 0 for no error budget, or positive, got "
             f"{points}"
         )
-    for key in ("evaluation.num_samples", "trainer.max_steps"):
-        if OmegaConf.select(config, key) < 1:
-            raise ValueError(f"{key} must be at least 1, got {OmegaConf.select(config, key)}")
-    for key, one in (("devices", (1, "1", "auto")), ("num_nodes", (1,))):
-        if config.trainer.get(key, 1) not in one:
-            raise ValueError(
-                f"trainer.{key} must be 1, got {shown(config.trainer[key])}; a run is one process"
-            )
+    for key in ("evaluation.num_samples", "evaluation.batch_size", "trainer.max_steps"):
+        value = OmegaConf.select(config, key)
+        if value is not None and value < 1:
+            raise ValueError(f"{key} must be at least 1, got {value}")

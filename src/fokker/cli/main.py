@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -16,9 +17,11 @@ from fokker.cli.compose import (
     override_key,
     refuse,
     register_resolvers,
+    run_name,
     with_inherited,
 )
 from fokker.cli.output import patient_output
+from fokker.cli.start import Start, asked_ranks, check_alone
 from fokker.cli.tasks import carry_out, task_of
 
 MULTIRUN = ("-m", "--multirun")
@@ -44,47 +47,105 @@ def _main() -> None:
         return
     overrides = [a for a in arguments if a[:1] != "-" and ("=" in a or a[:1] == "~")]
     flags = [a for a in arguments if a not in overrides]
+    is_sweep = bool({*MULTIRUN} & {*flags}) or any(override_key(o) == "sweeps" for o in overrides)
+    start = Start.here()
+    name = None
     try:
         # A checkpoint brings the overrides that it was trained with.
         overrides = with_inherited(overrides)
         if set(flags) <= set(MULTIRUN):
-            is_sweep = bool(flags) or any(override_key(o) == "sweeps" for o in overrides)
             # Hydra shows the way through its own code for some mistakes; here they are a message.
             with composed(overrides, is_sweep) as config:
                 str(config.hydra.run.dir)
+                if start.size > 1:
+                    name = _agreed_name(start, config, is_sweep)
     except ValueError as error:
-        refuse(error)
+        refuse(error, start)
     # Hydra reads sys.argv itself, and finds no override behind a flag that stands behind one.
     sys.argv[1:] = [*overrides, *flags]
-    register_resolvers()
+    register_resolvers(name)
     hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")(_task)()
 
 
+def _agreed_name(start: Start, config: DictConfig, is_sweep: bool) -> str:
+    """The name of the one folder of a run whose ranks were started by torchrun or srun."""
+    if is_sweep:
+        raise ValueError(
+            f"a sweep starts the ranks of its jobs itself, and {start.by} has started "
+            f"{start.size} sweeps; leave {start.by} away: fokker -m trainer=ddp ..., or "
+            "hydra/launcher=submitit_slurm"
+        )
+    from fokker.cli.job import join
+
+    return join(start, config).first_says(run_name)
+
+
 def _task(config: DictConfig) -> bool | None:
-    import warnings
-
     from fokker.cli.evaluations import Choices
-    from fokker.cli.job import run_in_sweep, run_job
+    from fokker.cli.launch import RankDied, launch
+    from fokker.cli.sweep_jobs import record_failure
 
-    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
     settings = HydraConfig.get()
     choices = Choices(
         dict(settings.runtime.choices), settings.runtime.config_sources, settings.overrides.task
     )
-    path = Path(settings.runtime.output_dir)
-    if settings.mode == RunMode.MULTIRUN and config.task != "plan":
-        # Whether it was run here is what the sweep is told.
-        return run_in_sweep(config, choices, path)
-    from fokker.experiment import InterruptedTraining
-    from fokker.formulations import DivergedError
-
+    path, is_sweep = Path(settings.runtime.output_dir), settings.mode == RunMode.MULTIRUN
+    start = Start.here()
     try:
-        run_job(config, choices, path)
-    except InterruptedTraining as stop:
-        print(f"fokker: {stop}", file=sys.stderr)
-        raise
-    except (ValueError, DivergedError) as error:
-        if settings.mode == RunMode.MULTIRUN or "HYDRA_FULL_ERROR" in os.environ:
+        if start.size == 1 and config.task != "plan":
+            start.check(config.trainer)
+            if start.by == "fokker":
+                check_alone(config.trainer)
+            size = asked_ranks(config.trainer)
+            if size > 1:
+                return launch(config, choices, path, size, is_sweep)
+    except (ValueError, RankDied) as error:
+        if is_sweep or "HYDRA_FULL_ERROR" in os.environ:
             raise
+        if isinstance(error, RankDied):
+            record_failure(path, error, 0.0)
+        else:
+            from fokker.cli.job import remove_empty
+
+            remove_empty(path, Path(str(config.output_dir)))
         refuse(error)
+    # Whether it was run here is what a sweep is told.
+    return as_rank(config, choices, path, is_sweep and config.task != "plan")
+
+
+def as_rank(config: DictConfig, choices: Any, path: Path, in_sweep: bool) -> bool | None:
+    """Carry out a job in this process, one of its ranks or the only one.
+
+    Returns:
+        in a sweep, whether it was run here.
+    """
+    import warnings
+
+    from fokker.cli.job import join, run_in_sweep, run_job
+    from fokker.experiment import Interrupted
+    from fokker.formulations import DivergedError
+    from fokker.ranks import LostRank
+
+    start = Start.here()
+
+    def warn(message: Warning | str, *_: Any, **__: Any) -> None:
+        if start.rank == 0:
+            print(f"warning: {message}", file=sys.stderr)
+
+    warnings.showwarning = warn
+    try:
+        ranks = join(start, config)
+        if in_sweep:
+            return run_in_sweep(config, choices, path, ranks)
+        run_job(config, choices, path, ranks=ranks)
+    except Interrupted as stop:
+        if start.rank == 0:
+            print(f"fokker: {stop}", file=sys.stderr)
+        raise
+    except (ValueError, DivergedError, LostRank) as error:
+        if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise
+        if "HYDRA_FULL_ERROR" in os.environ:
+            raise
+        refuse(error, None if isinstance(error, LostRank) else start)
     return None

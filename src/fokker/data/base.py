@@ -44,6 +44,8 @@ class StepBlocks:
             yield first, last
             per_step = (perf_counter() - started) / (last - first)
             length = max(1, min(MAX_BLOCK_STEPS, 2 * length, int(BLOCK_SECONDS / per_step)))
+            # Ranks have clocks of their own and have to take the same blocks.
+            length = self._trainer.strategy.broadcast(length)
             first = last
 
 

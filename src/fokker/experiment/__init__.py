@@ -2,7 +2,7 @@
 
 from fokker.experiment.callbacks import Intervals
 from fokker.experiment.chain import Chain
-from fokker.experiment.fit import InterruptedTraining
+from fokker.experiment.engine import Engine
 from fokker.experiment.flow_field import FlowField
 from fokker.experiment.likelihood import Likelihood
 from fokker.experiment.loggers import CSV
@@ -12,6 +12,7 @@ from fokker.experiment.pde import PDE
 from fokker.experiment.reports import Evaluation
 from fokker.experiment.run import Experiment, Result, load_model, run
 from fokker.experiment.sample import Sampling
+from fokker.experiment.signals import Interrupted, InterruptedTraining
 from fokker.experiment.steps_map import StepsMap
 from fokker.experiment.wandb_log import WandB
 
@@ -19,9 +20,11 @@ __all__ = [
     "CSV",
     "PDE",
     "Chain",
+    "Engine",
     "Evaluation",
     "Experiment",
     "FlowField",
+    "Interrupted",
     "InterruptedTraining",
     "Intervals",
     "Likelihood",

@@ -1,20 +1,21 @@
 """What happens between blocks of steps: curves, checkpoints and a progress bar."""
 
 import math
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, final
 
 import lightning as L
+import torch
 from tqdm import tqdm
 
 from fokker.experiment.files import append_json_line, read_json_lines, write_atomically, write_text
 from fokker.experiment.models import ModelFolder
+from fokker.experiment.signals import Stop
+from fokker.experiment.watching import Pruned
 from fokker.formulations import Diffusion
+from fokker.ranks import Ranks
 
 
 @final
@@ -44,7 +45,8 @@ Metrics = dict[str, Any]
 class Curves(L.Callback):
     """Writes the training curves to the model's folder, and to what else listens.
 
-    The loss is the mean over the steps since the last line, whatever the blocks.
+    The loss is the mean over the steps since the last line, whatever the blocks. All ranks measure,
+    the first one writes and tells.
 
     Args:
         folder: where metrics.jsonl lies.
@@ -77,6 +79,8 @@ class Curves(L.Callback):
     def on_train_start(  # type: ignore[override]
         self, trainer: L.Trainer, pl_module: Diffusion
     ) -> None:
+        if not trainer.is_global_zero:
+            return
         self._floor = self._find_floor(pl_module)
         # What was written after the last save is written again.
         kept = [r for r in read_json_lines(self._folder.curves) if r["step"] <= trainer.global_step]
@@ -98,7 +102,7 @@ class Curves(L.Callback):
             self._losses = []
         if last or step % self._intervals.validation_steps == 0:
             row.update(self._validate(pl_module))
-        if row:
+        if row and trainer.is_global_zero:
             row = {"step": step, "images": step * pl_module.data.batch_size, **row}
             append_json_line(self._folder.curves, row)
             for listener in self._listeners:
@@ -109,13 +113,16 @@ class Curves(L.Callback):
 class Saving(L.Callback):
     """Saves the training's whole state, by steps, by time, at the end and on the way out.
 
+    All ranks take part, for each may hold a part of the weights; the first one writes.
+
     Args:
         folder: where last.ckpt lies.
         intervals: when.
+        ranks: of the training.
     """
 
-    def __init__(self, folder: ModelFolder, intervals: Intervals) -> None:
-        self._folder, self._intervals = folder, intervals
+    def __init__(self, folder: ModelFolder, intervals: Intervals, ranks: Ranks) -> None:
+        self._folder, self._intervals, self._ranks = folder, intervals, ranks
         self._saved, self._saved_at = -1, monotonic()
         self._between_blocks = False
 
@@ -129,7 +136,8 @@ class Saving(L.Callback):
     ) -> None:
         self._between_blocks = True
         waited = monotonic() - self._saved_at >= self._intervals.save_seconds
-        if waited or trainer.global_step % self._intervals.save_steps == 0:
+        is_due = trainer.global_step % self._intervals.save_steps == 0
+        if is_due or bool(self._ranks.largest(torch.tensor(waited, dtype=torch.int))):
             self._save(trainer)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -139,54 +147,21 @@ class Saving(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
         # In the middle of a block the weights are ahead of the step that they would be saved
-        # under; and if they have diverged there, they must not take the place of good ones.
-        if self._between_blocks:
+        # under; and if they have diverged there, they must not take the place of good ones. What
+        # befalls one rank alone finds the others elsewhere.
+        together = self._ranks.size == 1 or isinstance(exception, (Stop, Pruned))
+        if self._between_blocks and together:
             self._save(trainer)
 
     def _save(self, trainer: L.Trainer) -> None:
         if trainer.global_step == self._saved:
             return
-        write_atomically(self._folder.checkpoint, trainer.save_checkpoint)
+        if trainer.is_global_zero:
+            write_atomically(self._folder.checkpoint, trainer.save_checkpoint)
+            self._folder.write(step=trainer.global_step)
+        else:
+            trainer.save_checkpoint(self._folder.checkpoint)
         self._saved, self._saved_at = trainer.global_step, monotonic()
-        self._folder.write(step=trainer.global_step)
-
-
-@final
-class CtrlC(L.Callback):
-    """Lets ctrl-C end a training between two blocks, where all is saved; a second one at once.
-
-    Attributes:
-        asked: whether it came.
-    """
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    @contextmanager
-    def heard(self) -> Iterator[None]:
-        """Hear it from here on, unless ctrl-C means something else to this process."""
-        is_mine = (
-            threading.current_thread() is threading.main_thread()
-            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        )
-        if is_mine:
-            signal.signal(signal.SIGINT, self._hear)
-        try:
-            yield
-        finally:
-            if is_mine:
-                signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def _hear(self, number: int, frame: Any) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-
-    def on_train_batch_end(  # type: ignore[override]
-        self, trainer: L.Trainer, pl_module: Diffusion, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
 
 
 @final
@@ -196,7 +171,7 @@ class Progress(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._bar = tqdm(
             total=trainer.max_steps, initial=trainer.global_step, desc="training", unit="step",
-            disable=None, dynamic_ncols=True,
+            disable=None if trainer.is_global_zero else True, dynamic_ncols=True,
         )  # fmt: skip
 
     def on_train_batch_end(

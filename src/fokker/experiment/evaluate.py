@@ -4,10 +4,11 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import torch
 from torch import Tensor, nn
+from torchmetrics import Metric
 
 from fokker.analysis.floors import Floors
 from fokker.data import DataModule
@@ -22,6 +23,7 @@ from fokker.metrics import (
 )
 from fokker.metrics.blocks import MIN_SAMPLES, NUM_BLOCKS, standard_error
 from fokker.randomness import Randomness
+from fokker.ranks import ALONE, Ranks
 
 #: The noise levels at which every model is validated, in standardised units.
 SIGMAS = torch.logspace(-2.69897, 1.90309, 16, dtype=torch.float64)  # 0.002 to 80
@@ -31,16 +33,35 @@ LOSS_POINTS = 2048
 VALIDATION = Randomness(0)
 
 
+M = TypeVar("M", bound=Metric)
+
+
+def alone(metric: M) -> M:
+    """A metric that does not ask other ranks for theirs, who may not be measuring."""
+    metric.distributed_available_fn = _nobody_else
+    return metric
+
+
+def _nobody_else() -> bool:
+    return False
+
+
 @torch.no_grad()
-def denoising_errors(model: Diffusion) -> Tensor:
-    """`E|D - x0|^2 / d` at each of SIGMAS on a fixed set of (x0, sigma, n), (16,)."""
-    points = model.data.to_model(model.data.held_out(VALIDATION_POINTS)).to(model.device)
-    metric = DenoisingError(SIGMAS)
+def denoising_errors(model: Diffusion, ranks: Ranks = ALONE) -> Tensor:
+    """`E|D - x0|^2 / d` at each of SIGMAS on a fixed set of (x0, sigma, n), (16,).
+
+    Each rank has a share of the points, so that each point counts once.
+    """
+    whole = model.data.to_model(model.data.held_out(VALIDATION_POINTS))
+    share = ranks.share(len(whole))
+    points = whole[share.start : share.stop].to(model.device)
+    metric = alone(DenoisingError(SIGMAS))
     for index, sigma in enumerate(SIGMAS):
-        start = index * VALIDATION_POINTS
+        start = index * VALIDATION_POINTS + share.start
         noise = VALIDATION.normal("validation", start, start + len(points), model.data.shape)
         errors = model.denoising_error(points, sigma.expand(len(points)), noise.to(points))
         metric.update(errors.cpu(), torch.full((len(points),), index))
+    metric.error_sum, metric.count = ranks.total(metric.error_sum), ranks.total(metric.count)
     return metric.compute()
 
 
@@ -56,14 +77,17 @@ def mean_error(model: Diffusion, errors: Tensor) -> float:
 
 
 @torch.no_grad()
-def held_out_loss(model: Diffusion) -> float:
+def held_out_loss(model: Diffusion, ranks: Ranks = ALONE) -> float:
     """The formulation's own loss on held-out data, at evenly spread quantiles of its noise."""
-    points = model.data.to_model(model.data.held_out(LOSS_POINTS)).to(model.device)
-    points = points[torch.arange(LOSS_POINTS, device=model.device) % len(points)]
-    order = VALIDATION.permutation("sigma", LOSS_POINTS)
+    share = ranks.share(LOSS_POINTS)
+    rows = torch.arange(share.start, share.stop)
+    whole = model.data.to_model(model.data.held_out(LOSS_POINTS))
+    points = whole[rows % len(whole)].to(model.device)
+    order = VALIDATION.permutation("sigma", LOSS_POINTS)[rows]
     sigma = model.noise_levels.sigma((order.double() + 0.5) / LOSS_POINTS).to(model.device)
-    noise = VALIDATION.normal("validation", 0, LOSS_POINTS, model.data.shape, step=1)
-    return float(model.loss(points, sigma, noise.to(points)).mean())
+    noise = VALIDATION.normal("validation", share.start, share.stop, model.data.shape, step=1)
+    losses = model.loss(points, sigma, noise.to(points))
+    return float(ranks.total(losses.double().sum())) / LOSS_POINTS
 
 
 #: What an entry of a list over SIGMAS is called in metrics.json, with @ and its sigma.
@@ -121,11 +145,13 @@ class Validation:
 
     Args:
         data: of known or unknown law.
+        ranks: the processes that measure together, each on its share of the points.
     """
 
-    def __init__(self, data: DataModule) -> None:
+    def __init__(self, data: DataModule, ranks: Ranks = ALONE) -> None:
         law = data.model_law
-        self._floors = None if law is None else Floors(law, SIGMAS)
+        self._ranks = ranks
+        self._floors = None if law is None else Floors(law, SIGMAS, ranks)
 
     def floor(self, model: Diffusion) -> float | None:
         """The irreducible part of the formulation's own loss."""
@@ -133,8 +159,8 @@ class Validation:
 
     def __call__(self, model: Diffusion) -> dict[str, Any]:
         """Numbers by name, and lists over SIGMAS."""
-        errors = denoising_errors(model)
-        result: dict[str, Any] = {"held_out_loss": held_out_loss(model)}
+        errors = denoising_errors(model, self._ranks)
+        result: dict[str, Any] = {"held_out_loss": held_out_loss(model, self._ranks)}
         result["denoising_error"] = mean_error(model, errors)
         result["denoising_errors"] = errors.tolist()
         if self._floors is not None:
@@ -201,7 +227,7 @@ class SampleMetrics:
             distances["nearest_neighbour_ratio"] = NearestNeighbourRatio(
                 training.flatten(1), held_out
             )
-        return cls(distances)
+        return cls({name: alone(metric) for name, metric in distances.items()})
 
     def __call__(self, samples: Tensor, by_chance: bool = True) -> dict[str, float]:
         """Every metric of samples, and behind them each one's `<name>_standard_error`.

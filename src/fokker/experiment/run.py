@@ -6,15 +6,15 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, final
 
-import lightning as L
 import torch
 from torch import Tensor
 
 from fokker.experiment.callbacks import Intervals
 from fokker.experiment.draw import draw_figures
+from fokker.experiment.engine import Engine
 from fokker.experiment.evaluate import SampleMetrics, Validation, flat, losses_of, where_trained
 from fokker.experiment.files import read_json_lines, short
-from fokker.experiment.fit import InterruptedTraining, obtain
+from fokker.experiment.fit import obtain
 from fokker.experiment.identity import versions
 from fokker.experiment.loggers import Log, Logger
 from fokker.experiment.models import ModelFolder, load_checkpoint
@@ -27,9 +27,11 @@ from fokker.experiment.reports import (
     no_budget,
 )
 from fokker.experiment.sample import Samples, Sampling, draw_samples
+from fokker.experiment.signals import Interrupted, Signals, Stopped
 from fokker.experiment.watching import Pruned, Watch
 from fokker.formulations import Diffusion, DivergedError
 from fokker.randomness import Randomness
+from fokker.ranks import ALONE, Ranks
 
 
 @final
@@ -65,11 +67,14 @@ class Experiment:
         budget_points: of the error budget; null: as many as make sense, 0: no budget.
         beside: finished runs on the same data, by name, whose losses are drawn beside this one's.
         figures: whether they are drawn, which takes longer than most samplings.
-        trainer, intervals, logger: of the training.
+        engine, intervals, logger: of the training.
         config: resolved.
         config_text: the same as YAML.
+        batch_size: samples at once; null: what is quick.
         facts: for the records of run and model.
         watch: sees the training's curve and may end it.
+        ranks: the processes that carry it out together; the first one writes and speaks.
+        stopped: is told the signal that has ended the run, when all is saved.
     """
 
     model: Diffusion
@@ -80,7 +85,7 @@ class Experiment:
     weights: str
     seed: int
     device: torch.device
-    trainer: Callable[..., L.Trainer]
+    engine: Engine
     intervals: Intervals
     logger: Logger
     config: Mapping[str, Any]
@@ -89,9 +94,12 @@ class Experiment:
     budget_points: int | None = None
     beside: Mapping[str, Path] = field(default_factory=dict)
     figures: bool = True
+    batch_size: int | None = None
     retrain: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
     watch: Watch | None = None
+    ranks: Ranks = ALONE
+    stopped: Stopped = field(default=lambda number: None)
 
 
 def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print) -> Result:
@@ -100,9 +108,36 @@ def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print) 
     Raises:
         ValueError: if the folder holds a finished run, or a sample is not finite.
         DivergedError: at a loss that is not finite.
-        InterruptedTraining: after a signal.
+        Interrupted: after a signal; of a training `InterruptedTraining`.
         Pruned: if the experiment's watch ends the training.
     """
+    signals = Signals()
+    with signals.heard():
+        if experiment.ranks.is_first:
+            return _run(experiment, path, say, signals)
+        samples = _take_part(experiment, signals)
+        return Result({}, samples.points, experiment.model, path.resolve())
+
+
+def _take_part(experiment: Experiment, signals: Signals) -> Samples:
+    """What a rank does that is not the first: it trains, validates and samples."""
+    model, ranks = experiment.model, experiment.ranks
+    validation = Validation(model.data, ranks)
+    try:
+        _obtain(experiment, validation, lambda *_: None, lambda _: None, signals)
+    except Interrupted as stop:
+        experiment.stopped(stop.number)
+        raise
+    _use(experiment)
+    validation(model)
+    samples = [_draw(experiment, sampling) for sampling in experiment.samplings]
+    ranks.leave()
+    return samples[0]
+
+
+def _run(
+    experiment: Experiment, path: Path, say: Callable[[str], None], signals: Signals
+) -> Result:
     started = perf_counter()
     model_path = str((experiment.checkpoint or experiment.folder.path).resolve())
     record = Record(
@@ -110,15 +145,18 @@ def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print) 
         {
             **experiment.facts,
             "model": {"key": experiment.folder.path.name, "path": model_path},
+            "ranks": experiment.ranks.size,
             "versions": versions(),
         },
     )
     record.config(experiment.config_text)
     log = experiment.logger.open(path, experiment.config)
     try:
-        metrics, samples = _carry_out(experiment, record, log, say)
-    except (DivergedError, InterruptedTraining, KeyboardInterrupt) as error:
+        metrics, samples = _carry_out(experiment, record, log, say, signals)
+    except (DivergedError, Interrupted, KeyboardInterrupt) as error:
         record.failed("diverged" if isinstance(error, DivergedError) else "interrupted", error)
+        if isinstance(error, Interrupted):
+            experiment.stopped(error.number)
         raise
     except Pruned as stop:
         record.note(status="pruned", error=str(stop), seconds=perf_counter() - started)
@@ -139,13 +177,18 @@ def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print) 
 
 
 def _carry_out(
-    experiment: Experiment, record: Record, log: Log, say: Callable[[str], None]
+    experiment: Experiment,
+    record: Record,
+    log: Log,
+    say: Callable[[str], None],
+    signals: Signals,
 ) -> tuple[dict[str, Any], Tensor]:
     model = experiment.model
-    validation = Validation(model.data)
-    _make_ready(experiment, validation, record, log, say)
+    validation = Validation(model.data, experiment.ranks)
+    _make_ready(experiment, validation, record, log, say, signals)
     losses = validation(model)
     rows, samples = _evaluate(experiment)
+    experiment.ranks.leave()  # What is left takes one process.
     if len(rows) > 1:
         say(rows_table(rows))
     reports = _report(experiment, say)
@@ -199,22 +242,16 @@ def _make_ready(
     record: Record,
     log: Log,
     say: Callable[[str], None],
+    signals: Signals,
 ) -> None:
-    """Give the model the weights that are evaluated, trained if need be."""
+    """Give the model the weights that are evaluated, trained if need be, and say so."""
     model, folder, started = experiment.model, experiment.folder, perf_counter()
-    if model.is_exact:
-        how = "exact"
+    how = _obtain(experiment, validation, log.log, say, signals)
+    if how == "exact":
         record.note(model=None)
     elif experiment.checkpoint is not None:
-        load_checkpoint(experiment.checkpoint, model)
         record.curves(experiment.checkpoint.with_name("metrics.jsonl"))
-        how = "loaded"
     else:
-        facts = {**experiment.facts, "key": folder.path.name}
-        how = obtain(
-            model, folder, experiment.trainer, experiment.intervals, experiment.config_text,
-            facts, validation, log.log, say, experiment.retrain, experiment.watch,
-        )  # fmt: skip
         record.curves(folder.curves)
         record.note(images=folder.record["images"])
     if how in ("found", "loaded"):
@@ -230,9 +267,44 @@ def _make_ready(
     )
     where = short(experiment.checkpoint or folder.path)
     say(f"model    {how}: {'the ideal denoiser, nothing to train' if model.is_exact else where}")
-    model.to(experiment.device)
-    model.use(experiment.weights)
-    model.eval()
+    _use(experiment)
+
+
+def _obtain(
+    experiment: Experiment,
+    validation: Validation,
+    listener: Callable[[dict[str, Any], int], None],
+    say: Callable[[str], None],
+    signals: Signals,
+) -> str:
+    """Give the model its trained weights; how."""
+    model = experiment.model
+    if model.is_exact:
+        return "exact"
+    if experiment.checkpoint is not None:
+        load_checkpoint(experiment.checkpoint, model)
+        return "loaded"
+    facts = {**experiment.facts, "key": experiment.folder.path.name}
+    return obtain(
+        model, experiment.folder, experiment.engine, experiment.device, experiment.intervals,
+        experiment.config_text, facts, validation, listener, say, experiment.retrain,
+        experiment.watch, experiment.ranks, signals,
+    )  # fmt: skip
+
+
+def _use(experiment: Experiment) -> None:
+    """Let the model be used with the weights that are evaluated."""
+    experiment.model.to(experiment.device)
+    experiment.model.use(experiment.weights)
+    experiment.model.eval()
+
+
+def _draw(experiment: Experiment, sampling: Sampling) -> Samples:
+    """This rank's part of a sampling; in the first rank all of it."""
+    return draw_samples(
+        experiment.model, sampling, experiment.num_samples, experiment.seed,
+        experiment.batch_size, experiment.ranks,
+    )  # fmt: skip
 
 
 def _evaluate(experiment: Experiment) -> tuple[list[dict[str, Any]], Samples]:
@@ -241,7 +313,7 @@ def _evaluate(experiment: Experiment) -> tuple[list[dict[str, Any]], Samples]:
     rows: list[dict[str, Any]] = []
     kept: list[Samples] = []
     for sampling in experiment.samplings:
-        samples = draw_samples(experiment.model, sampling, experiment.num_samples, experiment.seed)
+        samples = _draw(experiment, sampling)
         kept = kept or [samples]
         rows.append(
             {

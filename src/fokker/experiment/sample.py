@@ -12,6 +12,7 @@ from tqdm import tqdm
 from fokker.formulations import Diffusion
 from fokker.grids import Grid
 from fokker.randomness import Randomness, unit_rows
+from fokker.ranks import ALONE, Ranks
 from fokker.samplers import Sampler
 
 PATH_POINTS = 4000
@@ -70,13 +71,18 @@ class Samples:
     sigmas: Tensor
 
 
+def whole_rows(shape: tuple[int, ...]) -> int:
+    """Samples that are drawn in whole: a unit of the random numbers, and of a sampler's blocks."""
+    return max(1024, unit_rows(shape))
+
+
 def batch_rows(shape: tuple[int, ...]) -> int:
     """Samples in a batch: at most four million numbers, in whole units of the random numbers.
 
     And 4,096 rows, so that the layers of a small network stay in a processor's cache: 10,000 at
     once took 1.2 to 1.9 times as long.
     """
-    unit = max(1024, unit_rows(shape))
+    unit = whole_rows(shape)
     return min(4 * unit, max(1, 2**22 // (math.prod(shape) * unit)) * unit)
 
 
@@ -87,35 +93,53 @@ def shown_nodes(nodes: Tensor, sigma_data: float) -> list[int]:
     return sorted(nearest | {0, len(nodes) - 1})
 
 
-def draw_samples(model: Diffusion, sampling: Sampling, count: int, seed: int) -> Samples:
-    """Samples 0 to count of a run's seed.
+def draw_samples(
+    model: Diffusion,
+    sampling: Sampling,
+    count: int,
+    seed: int,
+    batch_size: int | None = None,
+    ranks: Ranks = ALONE,
+) -> Samples:
+    """Samples 0 to count of a run's seed, each rank drawing its share; the first one gets all.
 
+    Args:
+        model: the same in every rank.
+        sampling: how.
+        count: of all samples.
+        seed: of the run.
+        batch_size: samples at once; null: what is quick. It changes them by rounding alone.
+        ranks: the processes that sample together.
+    Returns:
+        all samples, in ranks other than the first their own.
     Raises:
         ValueError: if a sample is not finite.
     """
     nodes, randomness = sampling.nodes, Randomness(seed)
     evaluations, started = model.denoiser.evaluations, perf_counter()
     shown = shown_nodes(nodes, model.data.sigma_data)
-    parts, states = [], []
-    rows = batch_rows(model.data.shape)
+    states: list[Tensor] = []
+    rows, unit = batch_size or batch_rows(model.data.shape), whole_rows(model.data.shape)
+    share = ranks.share(count, unit)
+    parts = [torch.empty(0, *model.data.shape)]
     quantiles = count if sampling.at_quantiles else None
-    batches = math.ceil(count / rows)
     bar = tqdm(
-        total=batches * (len(nodes) - 1), desc=f"sampling {sampling.name}", unit="step",
-        disable=None, dynamic_ncols=True, leave=False,
+        total=math.ceil(len(share) / rows) * (len(nodes) - 1), desc=f"sampling {sampling.name}",
+        unit="step", disable=None if ranks.is_first else True, dynamic_ncols=True, leave=False,
     )  # fmt: skip
-    for start in range(0, count, rows):
+    for start in range(share.start, share.stop, rows):
 
-        def watch(i: int, y: Tensor, first: bool = start == 0) -> None:
+        def watch(i: int, y: Tensor, first: bool = start == share.start) -> None:
             bar.update(int(i > 0))
             if first and i in shown:
                 states.append(y[:PATH_POINTS].cpu())
 
-        stop = min(start + rows, count)
+        stop = min(start + rows, share.stop)
         drawn = model.sample(sampling.sampler, nodes, randomness, start, stop, watch, quantiles)
         parts.append(drawn.cpu())
     bar.close()
-    points = model.data.to_data(torch.cat(parts))
+    evaluated = float(ranks.total(torch.tensor(float(model.denoiser.evaluations - evaluations))))
+    points = model.data.to_data(ranks.joined(torch.cat(parts), count, unit))
     if not torch.isfinite(points).all():
         bad = int((~torch.isfinite(points.flatten(1))).any(1).sum())
         raise ValueError(
@@ -124,8 +148,8 @@ def draw_samples(model: Diffusion, sampling: Sampling, count: int, seed: int) ->
         )
     return Samples(
         points,
-        (model.denoiser.evaluations - evaluations) / count,
+        evaluated / count,
         perf_counter() - started,
-        model.data.to_data(torch.stack(states)),
+        model.data.to_data(torch.stack(states) if states else parts[0]),
         nodes[shown],
     )

@@ -8,6 +8,7 @@ import lightning as L
 from fokker.experiment.files import read_json_lines
 from fokker.experiment.models import ModelFolder
 from fokker.formulations import Diffusion
+from fokker.ranks import Ranks
 
 #: Is shown each line of a training's curve, as (metrics, step); true if it should end there.
 Watch = Callable[[dict[str, Any], int], bool]
@@ -38,11 +39,12 @@ class Watching(L.Callback):
 
     Args:
         folder: where metrics.jsonl lies.
-        watch: what to ask.
+        watch: what to ask; the first rank asks for all.
+        ranks: of the training.
     """
 
-    def __init__(self, folder: ModelFolder, watch: Watch) -> None:
-        self._folder, self._watch = folder, watch
+    def __init__(self, folder: ModelFolder, watch: Watch, ranks: Ranks) -> None:
+        self._folder, self._watch, self._ranks = folder, watch, ranks
         self._line: tuple[dict[str, Any], int] | None = None
 
     def listen(self, metrics: dict[str, Any], step: int) -> None:
@@ -52,12 +54,15 @@ class Watching(L.Callback):
     def on_train_start(  # type: ignore[override]
         self, trainer: L.Trainer, pl_module: Diffusion
     ) -> None:
-        for row in read_json_lines(self._folder.curves):
-            self._watch(row, row["step"])
+        if self._ranks.is_first:
+            for row in read_json_lines(self._folder.curves):
+                self._watch(row, row["step"])
 
     def on_train_batch_end(  # type: ignore[override]
         self, trainer: L.Trainer, pl_module: Diffusion, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         line, self._line = self._line, None
-        if line is not None and self._watch(*line) and trainer.global_step < trainer.max_steps:
+        if self._ranks.first_says(lambda: line is not None and self._watch(*line)) and (
+            trainer.global_step < trainer.max_steps
+        ):
             raise Pruned(trainer.global_step, trainer.max_steps)

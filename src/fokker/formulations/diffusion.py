@@ -3,17 +3,24 @@
 import math
 import warnings
 from abc import ABC
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, cast
 
 import lightning as L
 import torch
-from lightning.pytorch.strategies import SingleDeviceStrategy
+from lightning.pytorch.strategies import (
+    ModelParallelStrategy,
+    ParallelStrategy,
+    SingleDeviceStrategy,
+)
 from torch import Tensor, nn
 
 from fokker.data import DataModule
 from fokker.denoiser import Denoiser, ExactDenoiser
 from fokker.ema import EMA
+from fokker.formulations.descent import Descent
+from fokker.formulations.sharding import average_whole, shard, total_norm
 from fokker.grids import Grid
 from fokker.grids import Levels as LevelsGrid
 from fokker.networks import Exact
@@ -74,6 +81,9 @@ class Diffusion(L.LightningModule, ABC):
         self.schedule, self.ema = optimizer, ema
         self.data = data
         self.ema.follow(self.denoiser)
+        self.descent = Descent()
+        #: Whether each rank holds a part of the weights alone.
+        self.is_sharded = False
         self._raw: dict[str, Tensor] | None = None
         if not self.is_exact:
             self._warn_of_rare_noise()
@@ -120,12 +130,17 @@ class Diffusion(L.LightningModule, ABC):
     # ---- training ------------------------------------------------------------------------
 
     def training_draws(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """x0, sigma and noise of an optimiser step, functions of (seed, step) alone."""
+        """x0, sigma and noise of an optimiser step, functions of (seed, step) and the rows alone.
+
+        The rows are this rank's share of the batch; noise levels are spread over the whole batch.
+        """
         batch = self.data.batch_size
-        start, stop = step * batch, (step + 1) * batch
+        share = self.descent.ranks.share(batch)
+        start, stop = step * batch + share.start, step * batch + share.stop
+        levels = self.noise_levels.draw(self.randomness, step, batch)[share.start : share.stop]
         return (
             self.data.batch(start, stop).to(self.device),
-            self.noise_levels.draw(self.randomness, step, batch).to(self.device),
+            levels.to(self.device),
             self.randomness.normal("noise", start, stop, self.data.shape).to(self.device),
         )
 
@@ -139,46 +154,81 @@ class Diffusion(L.LightningModule, ABC):
         optimizer = cast(torch.optim.Optimizer, self.optimizers(use_pl_optimizer=False))
         losses = []
         for step in range(first, last):
-            x0, sigma, noise = self.training_draws(step)
-            loss = self.loss(x0, sigma, noise)
-            losses.append(loss.detach())
-            self._backward(self.weighting.objective(loss, sigma).mean())
+            losses.append(self._differentiate(*self.training_draws(step)))
+            self.descent.unscale(optimizer)
+            self._cut_gradients()
             optimizer.param_groups[0]["lr"] = self.schedule.rate(step, self.trainer.max_steps)
-            optimizer.step()
+            self.descent.step(optimizer)
             optimizer.zero_grad(set_to_none=True)
             self.ema.update((step + 1) * self.data.batch_size, self.data.batch_size)
-        stacked = torch.stack(losses)
-        self._check_finite(stacked, first)
+        means = self._checked_means(torch.stack(losses), first)
         self._count_steps(last - first)
-        return {"losses": stacked.mean(1).tolist()}
+        return {"losses": means.tolist()}
+
+    def _differentiate(self, x0: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
+        """Gradients of the batch's mean objective; the losses of this rank's samples, (n,)."""
+        losses = []
+        for is_last, part in self.descent.parts_of(x0, sigma, noise):
+            loss = self.loss(*part)
+            losses.append(loss.detach())
+            objective = self.weighting.objective(loss, part[1]).mean()
+            if self.descent.parts > 1:
+                objective = objective / self.descent.parts
+            with nullcontext() if is_last else self._unsynchronised():
+                self._backward(self.descent.scaled(objective))
+        if self.is_sharded:
+            average_whole(list(self.parameters()), self.descent.ranks)
+        return losses[0] if len(losses) == 1 else torch.cat(losses)
+
+    def _unsynchronised(self) -> AbstractContextManager[Any]:
+        """Ranks wait for the last part of a batch before they average its gradients."""
+        strategy = self.trainer.strategy
+        if isinstance(strategy, ParallelStrategy):
+            return strategy.block_backward_sync()
+        return nullcontext()
 
     def _backward(self, objective: Tensor) -> None:
-        """Gradients of the objective, cut to their largest norm."""
         if isinstance(self.trainer.strategy, SingleDeviceStrategy):
             torch.autograd.backward(objective)
         else:  # A plain backward would silently not be synchronised.
             self.manual_backward(objective)
+
+    def _cut_gradients(self) -> None:
+        """Cut the gradients to their largest norm."""
         limit = self.schedule.max_grad_norm
         if limit is not None:
             gradients = [p.grad for p in self.parameters() if p.grad is not None]
-            norm = math.hypot(*map(float, torch._foreach_norm(gradients)))
+            norm = self._norm(gradients)
             if not norm <= limit:
                 # limit/inf is 0 and would end the learning without a word.
                 torch._foreach_mul_(gradients, limit / norm if math.isfinite(norm) else math.nan)
 
-    def _check_finite(self, losses: Tensor, first: int) -> None:
-        bad, what = ~torch.isfinite(losses), "loss"
+    def _norm(self, tensors: list[Tensor]) -> float:
+        if self.is_sharded:
+            return total_norm(tensors, self.descent.ranks)
+        return math.hypot(*map(float, torch._foreach_norm(tensors)))
+
+    def _checked_means(self, losses: Tensor, first: int) -> Tensor:
+        """The mean loss of each step over the whole batch, (k,), all of which have to be finite.
+
+        Args:
+            losses: of this rank's samples, (k, n).
+            first: the number of the first step.
+        """
+        ranks = self.descent.ranks
+        # The last step's gradient may not be finite although its loss is.
+        norm = self._norm([p.detach() for p in self.parameters()])
+        sums = ranks.total(torch.cat([losses.mean(1), losses.new_tensor([norm])]))
+        if torch.isfinite(sums).all():
+            return sums[:-1] / ranks.size
+        bad, what = ~torch.isfinite(torch.cat(ranks.collected(losses), dim=1)), "loss"
         if not bad.any():
-            # The last step's gradient may not be finite although its loss is.
-            norms = torch.stack(torch._foreach_norm(list(self.parameters())))
-            if torch.isfinite(norms).all():
-                return
             bad[-1], what = True, "gradient"
-        offset = int(bad.any(1).nonzero()[0])
-        sigma = self.training_draws(first + offset)[1][bad[offset]]
+        offset, batch = int(bad.any(1).nonzero()[0]), self.data.batch_size
+        sigma = self.noise_levels.draw(self.randomness, first + offset, batch)[bad[offset].cpu()]
         raise DivergedError(
             f"the {what} is not finite at step {first + offset}, at sigma {float(sigma.min()):.4g} "
-            f"to {float(sigma.max()):.4g} ({len(sigma)} of {losses.shape[1]} samples); the last "
+            f"to {float(sigma.max()):.4g} ({len(sigma)} of {batch} samples); the last "
             "good checkpoint is kept; try a smaller optimizer.lr or another weighting"
         )
 
@@ -188,14 +238,34 @@ class Diffusion(L.LightningModule, ABC):
         progress.ready += steps
         progress.completed += steps
 
+    @contextmanager
+    def prepared(self) -> Iterator[None]:
+        """For a training: the network in its precision there, or compiled."""
+        if isinstance(self.denoiser, ExactDenoiser):
+            yield
+            return
+        with self.denoiser.prepared(self.descent.dtype, self.descent.compile):
+            yield
+
+    def configure_model(self) -> None:
+        """Spread the weights over the ranks, where the strategy is to."""
+        if isinstance(self.trainer.strategy, ModelParallelStrategy):
+            shard(self.denoiser, self.trainer.strategy.device_mesh["data_parallel"])
+            self.ema.follow(self.denoiser)
+            self.is_sharded = True
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.schedule.build(self.parameters())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["ema"] = self.ema.state_dict()
+        checkpoint["ema"] = self.ema.whole_state()
+        if self.descent.scaler is not None:
+            checkpoint["scaler"] = self.descent.scaler.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.ema.load_state_dict(checkpoint["ema"])
+        if self.descent.scaler is not None:
+            self.descent.scaler.load_state_dict(checkpoint["scaler"])
 
     # ---- weights -------------------------------------------------------------------------
 

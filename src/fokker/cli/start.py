@@ -1,0 +1,165 @@
+"""How this process was started: alone, or as one rank of a run by torchrun or srun."""
+
+import os
+import re
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import final
+
+from omegaconf import DictConfig
+
+AUTO = "auto"
+# Where the ranks of a SLURM step meet: apart from what the system hands out, another one for each
+# step that a machine may run at once.
+FIRST_PORT, PORTS = 12000, 20000
+
+
+@final
+@dataclass(frozen=True)
+class Start:
+    """How a process was started.
+
+    Attributes:
+        by: `torchrun`, `srun`, or `fokker`: one process, by hand or by fokker itself.
+        rank, size: of this process, and how many there are.
+        local_rank, local_size: the same among those on this machine.
+    """
+
+    by: str
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
+
+    @classmethod
+    def here(cls, env: Mapping[str, str] = os.environ) -> "Start":
+        """As the environment tells."""
+        if "WORLD_SIZE" in env and "RANK" in env:
+            size = int(env["WORLD_SIZE"])
+            local = int(env.get("LOCAL_RANK", 0)), int(env.get("LOCAL_WORLD_SIZE", size))
+            return cls("torchrun", int(env["RANK"]), size, *local)
+        tasks = int(env.get("SLURM_STEP_NUM_TASKS", 1)) if is_step(env) else 1
+        if tasks > 1:
+            local_size = int(re.match(r"\d+", env["SLURM_STEP_TASKS_PER_NODE"])[0])  # type: ignore[index]
+            ranks = int(env["SLURM_PROCID"]), tasks, int(env["SLURM_LOCALID"]), local_size
+            return cls("srun", *ranks)
+        is_typed = env.get("SLURM_JOB_NAME") in ("bash", "sh", "zsh", "interactive")
+        return cls("srun" if is_step(env) and not is_typed else "fokker")
+
+    @property
+    def nodes(self) -> int:
+        """Machines."""
+        return self.size // self.local_size
+
+    def check(self, trainer: DictConfig) -> None:
+        """Refuse a configuration for other ranks than were started.
+
+        Raises:
+            ValueError: says what was started and what was asked for.
+        """
+        if self.by == "fokker" and self.size == 1:
+            return
+        for key, asked, found, what in (
+            ("devices", trainer.get("devices", 1), self.local_size, "on each machine"),
+            ("num_nodes", trainer.get("num_nodes", 1), self.nodes, "machines"),
+        ):
+            if asked not in (AUTO, found):
+                started = f"{self.size} rank{'s' * (self.size > 1)} on {self.nodes} machine"
+                raise ValueError(
+                    f"trainer.{key} must be {found}, what {self.by} has started {what} "
+                    f"({started}{'s' * (self.nodes > 1)}), got {asked}; "
+                    f"say trainer=ddp trainer.devices={self.local_size} "
+                    f"trainer.num_nodes={self.nodes}, or start {asked} by {self.by}"
+                )
+        if self.size > 1 and trainer.get("strategy", AUTO) == AUTO:
+            raise ValueError(
+                f"trainer.strategy must be ddp or fsdp for the {self.size} ranks that {self.by} "
+                "has started, got auto; say trainer=ddp or trainer=fsdp"
+            )
+
+    def say(self, env: MutableMapping[str, str] = os.environ) -> None:
+        """Tell torch, in the words of torchrun, what srun has said in its own."""
+        if self.by != "srun" or self.size == 1:
+            return
+        step = int(env["SLURM_JOB_ID"]) * 16 + int(env.get("SLURM_STEP_ID", 0))
+        told = {
+            "RANK": self.rank, "WORLD_SIZE": self.size, "LOCAL_RANK": self.local_rank,
+            "LOCAL_WORLD_SIZE": self.local_size, "GROUP_RANK": env.get("SLURM_NODEID", 0),
+            "MASTER_ADDR": first_node(env), "MASTER_PORT": FIRST_PORT + step % PORTS,
+        }  # fmt: skip
+        for key, value in told.items():
+            env.setdefault(key, str(value))
+
+
+def is_step(env: Mapping[str, str] = os.environ) -> bool:
+    """Whether this process is a task of srun, and not a job's batch script."""
+    return "SLURM_JOB_ID" in env and "SLURM_STEP_TASKS_PER_NODE" in env
+
+
+def first_node(env: Mapping[str, str]) -> str:
+    """The machine of rank 0: of `n[1-4,7],m2` it is n1."""
+    nodes = env["SLURM_STEP_NODELIST"]
+    first = re.match(r"[^,\[]+(\[[^\]]*\])?[^,\[]*", nodes)
+    name = first[0] if first else nodes
+    return re.sub(r"\[(\w+).*?\]", r"\1", name)
+
+
+def asked_ranks(trainer: DictConfig) -> int:
+    """How many ranks a configuration asks for.
+
+    Raises:
+        ValueError: if they cannot be.
+    """
+    devices, nodes = trainer.get("devices", 1), trainer.get("num_nodes", 1)
+    strategy = trainer.get("strategy", AUTO)
+    if devices == AUTO:
+        devices = 1 if strategy == AUTO or trainer.get("accelerator") == "cpu" else _gpus()
+    nodes = 1 if nodes == AUTO else nodes
+    for key, value in (("devices", devices), ("num_nodes", nodes)):
+        if type(value) is not int or value < 1:
+            raise ValueError(
+                f"trainer.{key} must be a whole number of at least 1 or auto, got {value}"
+            )
+    size: int = devices * nodes
+    if size > 1 and strategy == AUTO:
+        raise ValueError(
+            f"trainer.strategy must be ddp or fsdp for {size} ranks, got auto; say trainer=ddp "
+            f"trainer.devices={devices}, or trainer=fsdp"
+        )
+    return size
+
+
+def check_alone(trainer: DictConfig, env: Mapping[str, str] = os.environ) -> None:
+    """Refuse what one process cannot start.
+
+    Raises:
+        ValueError: for several machines, and in a SLURM job of another number of tasks.
+    """
+    devices, nodes = trainer.get("devices", 1), trainer.get("num_nodes", 1)
+    if nodes not in (1, AUTO):
+        raise ValueError(
+            f"trainer.num_nodes={nodes} needs a start on every machine: "
+            f"srun --nodes={nodes} --ntasks-per-node=RANKS fokker ..., torchrun "
+            f"--nnodes={nodes} --nproc-per-node=RANKS -m fokker ..., or fokker -m "
+            "hydra/launcher=submitit_slurm ...; for this machine alone say trainer.num_nodes=1"
+        )
+    tasks = env.get("SLURM_NTASKS", "1")
+    is_one = trainer.get("strategy", AUTO) == AUTO
+    if "SLURM_JOB_ID" in env and not is_one and tasks not in ("1", str(devices)):
+        raise ValueError(
+            f"trainer.devices must be the {tasks} tasks of this SLURM job, got {devices}; "
+            "start it by srun, which runs every task, or ask for other tasks"
+        )
+
+
+def _gpus() -> int:
+    import torch
+
+    return max(1, torch.cuda.device_count())
+
+
+def cores() -> int:
+    """Of this machine, those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

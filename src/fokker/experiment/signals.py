@@ -1,0 +1,116 @@
+"""Signals that end a run: what is done is saved, and the exit code says which it was."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, final
+
+import lightning as L
+import torch
+
+from fokker.formulations import Diffusion
+from fokker.ranks import ALONE, Ranks
+
+#: Ctrl-C; the end of a process' time, from the system or a scheduler.
+HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+
+
+class Stop(BaseException):
+    """A training ends here, in all ranks at once, and is saved."""
+
+
+class Interrupted(SystemExit):
+    """A run that was told to stop.
+
+    Args:
+        number: the signal's.
+        text: what is done and how it goes on.
+    """
+
+    def __init__(self, number: int, text: str) -> None:
+        super().__init__(128 + number)
+        self.number, self._text = number, text
+
+    def __str__(self) -> str:
+        return self._text
+
+
+class InterruptedTraining(Interrupted):
+    """A training that was told to stop before its last step; what is done is saved.
+
+    Args:
+        number: the signal's.
+        step: the steps that are saved.
+        max_steps: those that were asked for.
+    """
+
+    def __init__(self, number: int, step: int, max_steps: int) -> None:
+        super().__init__(
+            number, f"stopped, saved at step {step} of {max_steps}; the same command goes on there"
+        )
+
+
+@final
+class Signals(L.Callback):
+    """Hears the signals of a run.
+
+    A training ends between two blocks of steps, where all is saved, as soon as one of its ranks
+    was told to; a second ctrl-C ends it at once. Elsewhere nothing has to be saved.
+
+    Attributes:
+        asked: the number of the signal that came; 0: none.
+    """
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.is_training = False
+        self._ranks = ALONE
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Hear them, those that mean nothing else to this process."""
+        before: dict[int, Any] = {}
+        if threading.current_thread() is threading.main_thread():
+            before = {number: signal.getsignal(number) for number in HEARD}
+            if before[signal.SIGINT] is not signal.default_int_handler:
+                del before[signal.SIGINT]
+        for number in before:
+            signal.signal(number, self._hear)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def in_training(self, ranks: Ranks) -> Iterator[None]:
+        """Note them, for the end of a block of steps."""
+        self._ranks, self.is_training = ranks, True
+        try:
+            yield
+        finally:
+            self.is_training = False
+
+    def _hear(self, number: int, frame: Any) -> None:
+        second, self.asked = self.asked == signal.SIGINT, number
+        if number == signal.SIGINT and (second or not self.is_training):
+            raise KeyboardInterrupt
+        if not self.is_training:
+            raise Interrupted(number, "stopped; the same command makes the run anew")
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # Lightning has set a handler of its own for SIGTERM, which waits for the other ranks.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._hear)
+
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: L.Trainer, pl_module: Diffusion, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.asked = int(self._ranks.largest(torch.tensor(self.asked)))
+        if self.asked:
+            raise Stop
+
+
+#: Called with the number of the signal that has ended a run, when all is saved.
+Stopped = Callable[[int], None]

@@ -1,0 +1,187 @@
+"""The processes that carry out one run together; a run in one process is the case of size 1.
+
+Everything here goes over the CPU, by gloo, also where gradients go by NCCL: a process that dies is
+then noticed at once, since its connections break.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar, final
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+T = TypeVar("T")
+
+# The longest that one process waits for another, which may be validating or saving.
+PATIENCE = timedelta(minutes=30)
+
+
+class LostRank(RuntimeError):
+    """Another process of the run does not answer any more."""
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Turn what torch says of a broken connection into one sentence.
+
+    Raises:
+        LostRank: in place of it.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not re.search("gloo|nccl|connection|socket|peer", str(error), re.IGNORECASE):
+            raise
+        raise LostRank(
+            "another rank of this run has ended, or its connection has; the same command goes on "
+            f"from what was saved ({str(error).splitlines()[0][:100]})"
+        ) from error
+
+
+@final
+class Ranks:
+    """The processes of a run, each with a rank from 0 to size - 1; all call the same in one order.
+
+    Args:
+        group: of torch.distributed; null: one process, which everything is done in.
+    """
+
+    def __init__(self, group: "dist.ProcessGroup | None" = None) -> None:
+        self._group = group
+        self.rank = 0 if group is None else dist.get_rank(group)
+        self.size = 1 if group is None else dist.get_world_size(group)
+        #: Among those on this machine.
+        self.local_rank = 0 if group is None else int(os.environ["LOCAL_RANK"])
+        self.local_size = 1 if group is None else int(os.environ["LOCAL_WORLD_SIZE"])
+
+    @classmethod
+    def join(cls, device_type: str = "cpu") -> "Ranks":
+        """The processes that RANK, WORLD_SIZE, MASTER_ADDR and others, as torchrun sets them, mean.
+
+        Args:
+            device_type: on which gradients are: `cuda` by NCCL, others by gloo.
+        """
+        if not dist.is_initialized():
+            backend = "nccl" if device_type == "cuda" else "gloo"
+            dist.init_process_group(backend, timeout=PATIENCE)
+        return cls(dist.new_group(backend="gloo", timeout=PATIENCE))
+
+    def leave(self) -> None:
+        """Go; the others may still be at work."""
+        if self._group is not None:
+            dist.destroy_process_group()
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process is the one that writes and speaks."""
+        return self.rank == 0
+
+    def share(self, count: int, unit: int = 1) -> range:
+        """What of 0 to count is this process's: about as much as any other's, in whole units."""
+        return self.share_of(self.rank, count, unit)
+
+    def share_of(self, rank: int, count: int, unit: int = 1) -> range:
+        """What of 0 to count is a rank's."""
+        units = -(-count // unit)
+        first, last = (min(units * r // self.size * unit, count) for r in (rank, rank + 1))
+        return range(first, last)
+
+    def first_says(self, decide: Callable[[], T]) -> T:
+        """What `decide` gives in the first process, the only one that calls it.
+
+        An error there is raised in all.
+        """
+        if self._group is None:
+            return decide()
+        said: list[Any] = [None, None]
+        if self.is_first:
+            try:
+                said[0] = decide()
+            except Exception as error:
+                said[1] = error
+        with together():
+            dist.broadcast_object_list(said, src=0, group=self._group, device=torch.device("cpu"))
+        if said[1] is not None:
+            raise said[1]
+        found: T = said[0]
+        return found
+
+    def total(self, part: Tensor) -> Tensor:
+        """The sum over all processes."""
+        return self._reduced(part, dist.ReduceOp.SUM)
+
+    def largest(self, part: Tensor) -> Tensor:
+        """The largest of all processes, element by element."""
+        return self._reduced(part, dist.ReduceOp.MAX)
+
+    def _reduced(self, part: Tensor, op: "dist.ReduceOp.RedOpType") -> Tensor:
+        if self._group is None:
+            return part
+        whole = part.detach().cpu().clone()
+        with together():
+            dist.all_reduce(whole, op, group=self._group)
+        return whole.to(part.device)
+
+    def collected(self, value: T) -> list[T]:
+        """What each process has, by rank."""
+        if self._group is None:
+            return [value]
+        values: list[Any] = [None] * self.size
+        with together():
+            dist.all_gather_object(values, value, group=self._group)
+        return values
+
+    def joined(self, part: Tensor, count: int, unit: int = 1) -> Tensor:
+        """The rows of all shares in order, (count, ...), in the first process; elsewhere `part`.
+
+        Args:
+            part: the rows of this process's share of `count` in whole units, on the CPU.
+        """
+        if self._group is None:
+            return part
+        if not self.is_first:
+            if len(part):
+                with together():
+                    dist.send(part.contiguous(), dst=0, group=self._group)
+            return part
+        whole = part.new_empty(count, *part.shape[1:])
+        whole[: len(part)] = part
+        for rank in range(1, self.size):
+            share = self.share_of(rank, count, unit)
+            if share:
+                with together():
+                    dist.recv(whole[share.start : share.stop], src=rank, group=self._group)
+        return whole
+
+
+#: A run in one process.
+ALONE = Ranks()
+
+
+def local(tensor: Tensor) -> Tensor:
+    """What this rank holds of a tensor; all of one that is not spread."""
+    part: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
+    return part
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """All of a tensor that is spread, in every rank."""
+    full: Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+    return full
+
+
+def spread_like(place: Tensor, full: Tensor) -> None:
+    """Copy all of a tensor into one that may be spread."""
+    if not hasattr(place, "to_local"):
+        place.copy_(full)
+        return
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    spread: DTensor = place  # type: ignore[assignment]
+    here = distribute_tensor(full.to(place.device), spread.device_mesh, spread.placements)
+    spread.to_local().copy_(here.to_local())
