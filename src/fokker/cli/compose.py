@@ -39,13 +39,16 @@ def run_name() -> str:
 
 
 def register_resolvers(name: str | None = None) -> None:
-    """`${run_name:}`, the name of a run's folder.
+    """`${run_name:}`, the name of a run's folder, and `${one_if_auto:VALUE}`.
 
     Args:
         name: that it has; null: a new one.
     """
     OmegaConf.register_new_resolver(
         "run_name", lambda: name or run_name(), use_cache=True, replace=True
+    )
+    OmegaConf.register_new_resolver(
+        "one_if_auto", lambda value: 1 if value == "auto" else value, replace=True
     )
 
 

@@ -10,17 +10,20 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, TextIO
 
+import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from fokker.cli import slurm
 from fokker.cli.build import build_data, build_experiment, build_model
 from fokker.cli.compose import composed, with_inherited
 from fokker.cli.evaluations import Choices
+from fokker.cli.gpus import claim
 from fokker.cli.instantiate import Builder
-from fokker.cli.slurm import is_requeued
-from fokker.cli.start import Start, cores
+from fokker.cli.launch import launch
+from fokker.cli.start import Start, asked_ranks, check_alone, cores
 from fokker.cli.sweep_jobs import job_lock, record_failure, short_hash
 from fokker.cli.trials import watcher
 from fokker.experiment import Experiment, Interrupted, Result, find_checkpoint, load_model
@@ -52,10 +55,12 @@ def run_job(
         Pruned: if `watch` ends the training.
     """
     find_own(config.allow_targets)
+    if ranks.size == 1 and config.trainer.get("accelerator") != "cpu":
+        claim(1)
     try:
         made = _build_alike(config, choices, path, ranks)
-        facts = {**made.facts, **facts_of_sweep(path)}
-        experiment = replace(made, watch=watch, facts=facts)
+        facts = {**made.facts, **facts_of_sweep(path), **slurm.facts()}
+        experiment = replace(made, watch=watch, facts=facts, stopped=slurm.when_stopped)
     except BaseException as error:
         if ranks.is_first:
             remove_empty(path, Path(str(config.output_dir)))
@@ -199,7 +204,7 @@ def _take(lock: FileLock, path: Path) -> bool:
     # Not at once: who looks whether a job is held holds it for a moment.
     with suppress(Timeout):
         lock.acquire(timeout=0.2, poll_interval=0.01)
-        if not (path / "run.json").is_file() or is_requeued(read_json(path / "run.json")):
+        if not (path / "run.json").is_file() or slurm.is_requeued(read_json(path / "run.json")):
             return True
         lock.release()
     return False
@@ -295,10 +300,29 @@ def run(overrides: Sequence[str] = ()) -> Result:
         path = Path(hydra.run.dir)
         choices = Choices(dict(hydra.runtime.choices), hydra.runtime.config_sources, full)
         plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-        result = run_job(plain, choices, path)
+        size = asked_ranks(plain.trainer)
+        if size == 1 or plain.task == "plan":
+            result = run_job(plain, choices, path)
+        else:
+            check_alone(plain.trainer)
+            result = _run_by_ranks(plain, choices, path, size)
     if result is None:
         raise ValueError("task must be run to give a result, got plan")
     return result
+
+
+def _run_by_ranks(config: DictConfig, choices: Choices, path: Path, size: int) -> Result:
+    """A run in several processes, of which this is none, and what its record says."""
+    try:
+        launch(config, choices, path, size)
+    except SystemExit as end:
+        if end.code in SIGNALLED:
+            raise
+        why = read_json(path / "run.json").get("error", "what was wrong stands above")
+        raise ValueError(f"the {size} ranks have failed: {why}") from end
+    samples = torch.from_numpy(np.load(path / "samples.npz")["samples"])
+    model = load(path, config.evaluation.weights, config.allow_targets)
+    return Result(read_json(path / "metrics.json"), samples, model, path.resolve())
 
 
 def load(path: str | Path, weights: str = "ema", allow_targets: Sequence[str] = ()) -> Diffusion:

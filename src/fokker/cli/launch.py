@@ -14,6 +14,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from fokker.cli.evaluations import Choices
+from fokker.cli.gpus import claim
 from fokker.cli.start import cores
 
 # Handed on to the ranks, which save what is done.
@@ -41,7 +42,9 @@ def launch(
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    with tempfile.TemporaryDirectory(prefix="fokker-") as folder, _quiet(size):
+    with tempfile.TemporaryDirectory(prefix="fokker-") as folder, _prepared(
+        size, config.trainer.get("accelerator") != "cpu"
+    ):
         file = Path(folder) / "job.json"
         job = {
             "config": OmegaConf.to_yaml(config),
@@ -77,10 +80,12 @@ def launch(
 
 
 @contextmanager
-def _quiet(size: int) -> Iterator[None]:
+def _prepared(size: int, needs_gpus: bool) -> Iterator[None]:
     """The agent without its log, each rank with its share of the cores, signals as they were."""
     handlers: dict[Any, Any] = {name: signal.getsignal(getattr(signal, name)) for name in HANDED_ON}
     log = logging.getLogger("torch.distributed.elastic")
+    if needs_gpus:
+        claim(size)
     level, environment = log.level, dict(os.environ)
     log.setLevel(logging.CRITICAL + 1)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // size)))
@@ -88,7 +93,7 @@ def _quiet(size: int) -> Iterator[None]:
         yield
     finally:
         log.setLevel(level)
-        for name in os.environ.keys() - environment.keys():
-            del os.environ[name]
+        os.environ.clear()
+        os.environ.update(environment)
         for name, handler in handlers.items():
             signal.signal(getattr(signal, name), handler)

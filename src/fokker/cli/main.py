@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from fokker.cli.compose import (
     with_inherited,
 )
 from fokker.cli.output import patient_output
+from fokker.cli.slurm import earlier_run, ignore_while_starting
 from fokker.cli.start import Start, asked_ranks, check_alone
 from fokker.cli.tasks import carry_out, task_of
 
@@ -48,7 +50,10 @@ def _main() -> None:
     overrides = [a for a in arguments if a[:1] != "-" and ("=" in a or a[:1] == "~")]
     flags = [a for a in arguments if a not in overrides]
     is_sweep = bool({*MULTIRUN} & {*flags}) or any(override_key(o) == "sweeps" for o in overrides)
+    # conf/hydra/launcher/submitit_slurm.yaml has the name, and the keys, of its package's own.
+    warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/.*validated against ConfigStore")
     start = Start.here()
+    ignore_while_starting()
     name = None
     try:
         # A checkpoint brings the overrides that it was trained with.
@@ -57,8 +62,10 @@ def _main() -> None:
             # Hydra shows the way through its own code for some mistakes; here they are a message.
             with composed(overrides, is_sweep) as config:
                 str(config.hydra.run.dir)
+                if not is_sweep:
+                    name = earlier_run(Path(config.output_dir, "runs"), overrides)
                 if start.size > 1:
-                    name = _agreed_name(start, config, is_sweep)
+                    name = _agreed_name(start, config, is_sweep, name or run_name())
     except ValueError as error:
         refuse(error, start)
     # Hydra reads sys.argv itself, and finds no override behind a flag that stands behind one.
@@ -67,7 +74,7 @@ def _main() -> None:
     hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")(_task)()
 
 
-def _agreed_name(start: Start, config: DictConfig, is_sweep: bool) -> str:
+def _agreed_name(start: Start, config: DictConfig, is_sweep: bool, name: str) -> str:
     """The name of the one folder of a run whose ranks were started by torchrun or srun."""
     if is_sweep:
         raise ValueError(
@@ -77,7 +84,7 @@ def _agreed_name(start: Start, config: DictConfig, is_sweep: bool) -> str:
         )
     from fokker.cli.job import join
 
-    return join(start, config).first_says(run_name)
+    return join(start, config).first_says(lambda: name)
 
 
 def _task(config: DictConfig) -> bool | None:
@@ -119,8 +126,6 @@ def as_rank(config: DictConfig, choices: Any, path: Path, in_sweep: bool) -> boo
     Returns:
         in a sweep, whether it was run here.
     """
-    import warnings
-
     from fokker.cli.job import join, run_in_sweep, run_job
     from fokker.experiment import Interrupted
     from fokker.formulations import DivergedError

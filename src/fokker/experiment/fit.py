@@ -124,8 +124,9 @@ def obtain(
         own = signals or Signals()
         with nullcontext() if signals else own.heard():
             _train(
-                model, work, engine, device, intervals, validation, listener, watch, ranks, own
-            )
+                model, work, engine, device, intervals, validation, listener, watch, ranks, own,
+                done,
+            )  # fmt: skip
         if work is not folder and ranks.is_first:
             # File by file, so that there is a complete model at every moment.
             for file in work.path.iterdir():
@@ -154,6 +155,7 @@ def _train(
     watch: Watch | None,
     ranks: Ranks,
     signals: Signals,
+    done: int,
 ) -> None:
     # The order matters: a checkpoint has to hold what the curves have counted.
     listeners = [listener]
@@ -197,7 +199,7 @@ def _train(
     seconds = folder.record.get("seconds", 0.0) + perf_counter() - started
     if step < max_steps:
         note(status="interrupted", seconds=seconds)
-        raise InterruptedTraining(number, folder.steps_done, max_steps)
+        raise InterruptedTraining(number, folder.steps_done, max_steps, done)
     if trained is not model:
         folder.load_into(model)
     if ranks.is_first:
@@ -212,4 +214,4 @@ def _train(
         raise KeyboardInterrupt
     if signals.asked:
         text = "stopped when the model was complete; the same command goes on from there"
-        raise Interrupted(signals.asked, text)
+        raise Interrupted(signals.asked, text, has_advanced=True)

@@ -43,6 +43,11 @@ class Record:
         self._facts.update(facts)
         write_json(self.path / "run.json", self._facts)
 
+    @property
+    def has_trained(self) -> bool:
+        """Whether the run has made steps, and did not find its model."""
+        return self._facts.get("training") in ("trained", "continued")
+
     def config(self, text: str) -> None:
         """config.yaml, the resolved configuration."""
         write_text(self.path / "config.yaml", text)

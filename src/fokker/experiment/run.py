@@ -27,7 +27,7 @@ from fokker.experiment.reports import (
     no_budget,
 )
 from fokker.experiment.sample import Samples, Sampling, draw_samples
-from fokker.experiment.signals import Interrupted, Signals, Stopped
+from fokker.experiment.signals import Interrupted, InterruptedTraining, Signals, Stopped
 from fokker.experiment.watching import Pruned, Watch
 from fokker.formulations import Diffusion, DivergedError
 from fokker.randomness import Randomness
@@ -99,7 +99,7 @@ class Experiment:
     facts: Mapping[str, Any] = field(default_factory=dict)
     watch: Watch | None = None
     ranks: Ranks = ALONE
-    stopped: Stopped = field(default=lambda number: None)
+    stopped: Stopped = field(default=lambda number, has_advanced: None)
 
 
 def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print) -> Result:
@@ -125,8 +125,8 @@ def _take_part(experiment: Experiment, signals: Signals) -> Samples:
     validation = Validation(model.data, ranks)
     try:
         _obtain(experiment, validation, lambda *_: None, lambda _: None, signals)
-    except Interrupted as stop:
-        experiment.stopped(stop.number)
+    except InterruptedTraining:
+        ranks.first_says(lambda: None)  # A scheduler may end all when one goes.
         raise
     _use(experiment)
     validation(model)
@@ -156,7 +156,9 @@ def _run(
     except (DivergedError, Interrupted, KeyboardInterrupt) as error:
         record.failed("diverged" if isinstance(error, DivergedError) else "interrupted", error)
         if isinstance(error, Interrupted):
-            experiment.stopped(error.number)
+            experiment.stopped(error.number, error.has_advanced or record.has_trained)
+        if isinstance(error, InterruptedTraining):
+            experiment.ranks.first_says(lambda: None)
         raise
     except Pruned as stop:
         record.note(status="pruned", error=str(stop), seconds=perf_counter() - started)

@@ -26,11 +26,12 @@ class Interrupted(SystemExit):
     Args:
         number: the signal's.
         text: what is done and how it goes on.
+        has_advanced: whether steps were made and saved since it began.
     """
 
-    def __init__(self, number: int, text: str) -> None:
+    def __init__(self, number: int, text: str, has_advanced: bool = False) -> None:
         super().__init__(128 + number)
-        self.number, self._text = number, text
+        self.number, self._text, self.has_advanced = number, text, has_advanced
 
     def __str__(self) -> str:
         return self._text
@@ -43,12 +44,12 @@ class InterruptedTraining(Interrupted):
         number: the signal's.
         step: the steps that are saved.
         max_steps: those that were asked for.
+        begun: the steps that it began with.
     """
 
-    def __init__(self, number: int, step: int, max_steps: int) -> None:
-        super().__init__(
-            number, f"stopped, saved at step {step} of {max_steps}; the same command goes on there"
-        )
+    def __init__(self, number: int, step: int, max_steps: int, begun: int = 0) -> None:
+        text = f"stopped, saved at step {step} of {max_steps}; the same command goes on there"
+        super().__init__(number, text, step > begun)
 
 
 @final
@@ -64,7 +65,7 @@ class Signals(L.Callback):
 
     def __init__(self) -> None:
         self.asked = 0
-        self.is_training = False
+        self.is_training = self.is_over = False
         self._ranks = ALONE
 
     @contextmanager
@@ -93,10 +94,13 @@ class Signals(L.Callback):
             self.is_training = False
 
     def _hear(self, number: int, frame: Any) -> None:
+        if self.is_over:  # A scheduler does not say it once.
+            return
         second, self.asked = self.asked == signal.SIGINT, number
         if number == signal.SIGINT and (second or not self.is_training):
             raise KeyboardInterrupt
         if not self.is_training:
+            self.is_over = True
             raise Interrupted(number, "stopped; the same command makes the run anew")
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -109,8 +113,9 @@ class Signals(L.Callback):
     ) -> None:
         self.asked = int(self._ranks.largest(torch.tensor(self.asked)))
         if self.asked:
+            self.is_over = self.asked != signal.SIGINT
             raise Stop
 
 
-#: Called with the number of the signal that has ended a run, when all is saved.
-Stopped = Callable[[int], None]
+#: Told the signal that has ended a run and whether it has advanced before, when all is saved.
+Stopped = Callable[[int, bool], None]

@@ -1,0 +1,54 @@
+"""Which GPUs a job has, where several jobs run at once on a machine."""
+
+import os
+import sys
+import tempfile
+from collections.abc import MutableMapping
+from pathlib import Path
+
+DRIVER = Path("/proc/driver/nvidia/gpus")
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+def claim(
+    count: int,
+    env: MutableMapping[str, str] = os.environ,
+    driver: Path = DRIVER,
+    folder: Path | None = None,
+) -> None:
+    """Let this process see `count` GPUs that no other run of this machine has claimed.
+
+    They are its own until it ends. Where there are not as many, all stay as they are: a machine
+    with one GPU, or a scheduler's choice. Before torch looks for GPUs.
+
+    Args:
+        count: of GPUs.
+        env: where CUDA_VISIBLE_DEVICES is read and set.
+        driver: a folder with an entry for each GPU.
+        folder: of the locks; null: the system's temporary folder.
+    """
+    count_all = len(list(driver.iterdir())) if driver.is_dir() else 0
+    known = [str(number) for number in range(count_all)]
+    visible = env[VISIBLE].split(",") if VISIBLE in env else known
+    if len(visible) <= count:
+        return
+    import fcntl
+
+    mine: list[str] = []
+    for name in visible:
+        if len(mine) == count:
+            break
+        place = (folder or Path(tempfile.gettempdir())) / f"fokker-gpu-{os.getuid()}-{name}.lock"
+        # Never closed: it is held for as long as the process lives, whatever way it ends.
+        handle = os.open(place, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mine.append(name)
+        except OSError:
+            os.close(handle)
+    if len(mine) < count:
+        rest = [name for name in visible if name not in mine]
+        shared = [rest[(os.getpid() + i) % len(rest)] for i in range(count - len(mine))]
+        print(f"warning: GPU {', '.join(shared)} is shared with another run", file=sys.stderr)
+        mine += list(dict.fromkeys(shared))
+    env[VISIBLE] = ",".join(mine)
