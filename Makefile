@@ -2,7 +2,7 @@
 PYTHON ?= python3
 SHELL := /bin/bash
 
-.PHONY: setup run test lock
+.PHONY: setup run test test-cluster lock
 
 setup: .venv/.installed
 
@@ -30,6 +30,11 @@ test: setup
 	.venv/bin/ruff check
 	.venv/bin/mypy --strict src
 	.venv/bin/pytest -n 2 --dist worksteal
+
+# Real ranks and a real SLURM of two nodes on this machine, which it installs: needs root, on Debian.
+test-cluster: export OMP_NUM_THREADS = 1
+test-cluster: setup
+	.venv/bin/pytest -m cluster -p no:xdist tests/cluster
 
 # Every version anew except torch's, which is raised by hand in the lock first. Needs uv.
 lock:

@@ -34,6 +34,8 @@ def together() -> Iterator[None]:
     """
     try:
         yield
+    except LostRank:
+        raise
     except RuntimeError as error:
         if not re.search("gloo|nccl|connection|socket|peer", str(error), re.IGNORECASE):
             raise

@@ -11,7 +11,7 @@ from fokker.experiment.identity import TRAINED_FROM
 OTHER_GROUPS = ("sde", "sampler", "grid", "trainer", "logger", "callbacks", "evaluation")
 #: What must hold of keys that are no part's arguments, and how it is said.
 KEYS: Mapping[str, tuple[Any, str]] = {
-    "task": (Literal["run", "plan"], "run or plan, or in a shell models or compare"),
+    "task": (Literal["run", "plan"], "run or plan, or in a shell doctor, models or compare"),
     "checkpoint": (str | None, "a path or null"),
     "init_from": (str | None, "a path or null"),
     "retrain": (bool, "true or false"),

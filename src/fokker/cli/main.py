@@ -12,6 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from fokker import __version__
+from fokker.cli import doctor
 from fokker.cli.compose import (
     composed,
     config_dir,
@@ -54,6 +55,10 @@ def _main() -> None:
     warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/.*validated against ConfigStore")
     start = Start.here()
     ignore_while_starting()
+    if doctor.is_asked(arguments):
+        if not doctor.doctor(arguments, is_sweep):
+            raise SystemExit(1)
+        return
     name = None
     try:
         # A checkpoint brings the overrides that it was trained with.
@@ -132,6 +137,11 @@ def as_rank(config: DictConfig, choices: Any, path: Path, in_sweep: bool) -> boo
     from fokker.ranks import LostRank
 
     start = Start.here()
+    if config.task == "doctor" and not in_sweep:
+        from fokker.cli.doctor.examine import examine
+        from fokker.cli.doctor.launched import Launch
+
+        return examine(config, choices, Launch(start, is_own=True))
 
     def warn(message: Warning | str, *_: Any, **__: Any) -> None:
         if start.rank == 0:

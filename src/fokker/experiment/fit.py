@@ -24,7 +24,7 @@ from fokker.experiment.models import ModelFolder
 from fokker.experiment.signals import Interrupted, InterruptedTraining, Signals, Stop
 from fokker.experiment.watching import Watch, Watching
 from fokker.formulations import Diffusion, DivergedError
-from fokker.ranks import ALONE, Ranks, together
+from fokker.ranks import ALONE, LostRank, Ranks, together
 
 
 @contextmanager
@@ -191,6 +191,10 @@ def _train(
             number = signal.SIGINT
         except DivergedError:
             note(status="diverged")
+            raise
+        except LostRank:
+            signals.is_over = True  # Who watches the ranks ends those that are left.
+            note(status="interrupted")
             raise
         except BaseException:
             note(status="interrupted")

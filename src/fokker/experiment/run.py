@@ -1,7 +1,9 @@
 """One run: make sure the model exists, sample, evaluate, record."""
 
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from time import perf_counter
 from typing import Any, final
@@ -151,14 +153,20 @@ def _run(
     )
     record.config(experiment.config_text)
     log = experiment.logger.open(path, experiment.config)
+    finish_log = cache(log.finish)  # Once.
     try:
         metrics, samples = _carry_out(experiment, record, log, say, signals)
-    except (DivergedError, Interrupted, KeyboardInterrupt) as error:
-        record.failed("diverged" if isinstance(error, DivergedError) else "interrupted", error)
-        if isinstance(error, Interrupted):
-            experiment.stopped(error.number, error.has_advanced or record.has_trained)
-        if isinstance(error, InterruptedTraining):
+    except Interrupted as stop:
+        record.failed("interrupted", stop)
+        # A mirror may take more time than is left after SIGTERM.
+        if stop.number != signal.SIGTERM:
+            finish_log()
+        experiment.stopped(stop.number, stop.has_advanced or record.has_trained)
+        if isinstance(stop, InterruptedTraining):
             experiment.ranks.first_says(lambda: None)
+        raise
+    except (DivergedError, KeyboardInterrupt) as error:
+        record.failed("diverged" if isinstance(error, DivergedError) else "interrupted", error)
         raise
     except Pruned as stop:
         record.note(status="pruned", error=str(stop), seconds=perf_counter() - started)
@@ -169,7 +177,7 @@ def _run(
     else:
         record.note(status="completed", seconds=perf_counter() - started)
     finally:
-        log.finish()
+        finish_log()
     say(f"record   {short(path)}")
     for figure in sorted((path / "figures").glob("*.png")):
         say(f"figure   {short(figure)}")

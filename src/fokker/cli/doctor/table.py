@@ -1,0 +1,72 @@
+"""What the doctor finds, as rows of a table."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+OK = "ok"
+GAP = "  "
+NARROWEST = 60
+
+
+@final
+@dataclass(frozen=True)
+class Row:
+    """One thing that was looked at.
+
+    Attributes:
+        what: was looked at.
+        found: there.
+        verdict: `ok`, or what would go wrong and the remedy, in a sentence.
+        is_wrong: whether a run would fail, or give something wrong; else a sentence is a warning.
+    """
+
+    what: str
+    found: str
+    verdict: str = OK
+    is_wrong: bool = False
+
+    @property
+    def is_warning(self) -> bool:
+        """Whether a run would go on, but not as well as it could."""
+        return self.verdict != OK and not self.is_wrong
+
+    @property
+    def said(self) -> str:
+        """The verdict with its weight."""
+        weight = "wrong: " if self.is_wrong else "warning: " if self.is_warning else ""
+        return weight + self.verdict
+
+
+def judged(what: str, found: str, wrong: str = "", warning: str = "") -> Row:
+    """A row whose verdict is the sentence that is not empty, or `ok`."""
+    return Row(what, found, wrong or warning or OK, bool(wrong))
+
+
+def table(rows: Sequence[Row], width: int) -> str:
+    """The rows in three columns, no line longer than `width`."""
+    width = max(width, NARROWEST)
+    first = max(map(len, ["what", *(row.what for row in rows)]))
+    rest = width - first - 2 * len(GAP)
+    second = min(max(map(len, ["found", *(row.found for row in rows)])), rest // 2)
+    lines = []
+    for what, found, said in [
+        ("what", "found", "verdict"), *((row.what, row.found, row.said) for row in rows),
+    ]:  # fmt: skip
+        left = textwrap.wrap(found, second, break_on_hyphens=False) or [""]
+        right = textwrap.wrap(said, rest - second, break_on_hyphens=False)
+        for number in range(max(len(left), len(right))):
+            cells = [what if number == 0 else "", *(c[number : number + 1] for c in (left, right))]
+            texts = [cell[0] if isinstance(cell, list) and cell else cell or "" for cell in cells]
+            padded = f"{texts[0]:<{first}}{GAP}{texts[1]:<{second}}{GAP}{texts[2]}"
+            lines.append(padded.rstrip())
+    return "\n".join(lines)
+
+
+def closing(rows: Sequence[Row]) -> str:
+    """The last line."""
+    wrong, warnings = sum(r.is_wrong for r in rows), sum(r.is_warning for r in rows)
+    number = "nothing" if wrong == 0 else f"{wrong} thing{'s' * (wrong > 1)}"
+    beside = f"; {warnings} warning{'s' * (warnings > 1)}" if warnings else ""
+    return f"{number} would go wrong{beside}"
