@@ -29,6 +29,7 @@ from fokker.cli.collection import (
     write_results,
 )
 from fokker.cli.compose import HELP, refuse
+from fokker.cli.launchers import check_launcher
 from fokker.cli.stopping import stoppable
 from fokker.cli.sweep_figures import draw_results, study_comment
 from fokker.cli.sweep_jobs import (
@@ -178,8 +179,12 @@ class GridSweeper(Sweeper):
         return [*job.overrides, *quoted]
 
     def _compose(self, job: Job) -> DictConfig:
-        """A job's configuration, with hydra's own node."""
-        return self._loader.load_sweep_config(self._settings, self._overrides(job, job.next_folder))
+        """A job's configuration, with hydra's own node, if its launcher can start it."""
+        overrides = self._overrides(job, job.next_folder)
+        config = self._loader.load_sweep_config(self._settings, overrides)
+        launcher = self._settings.hydra.launcher
+        check_launcher(type(self._launcher).__name__, launcher, config.trainer)
+        return config
 
     def _composes(self, job: Job, path: Path) -> bool:
         try:
@@ -214,7 +219,9 @@ class GridSweeper(Sweeper):
             except REFUSALS as error:
                 errors[job] = error
         if errors and len(errors) == len(rows):
-            raise ValueError(f"{next(iter(errors.values()))}\n{HELP}")
+            first = next(iter(errors.values()))
+            is_ours = isinstance(first, ValueError)
+            raise ValueError(str(first) if is_ours else f"{first}\n{HELP}")
         for job, why in errors.items():
             print(f"warning: {job.label} will fail: {str(why).splitlines()[0]}", file=sys.stderr)
         objective = self._settings.objective

@@ -9,6 +9,7 @@ import lightning as L
 import torch
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
+from torch.amp import GradScaler
 
 from fokker.formulations.descent import Descent, Precision
 from fokker.ranks import Ranks
@@ -98,8 +99,11 @@ class Engine:
 
     def descent(self, device: torch.device, ranks: Ranks, batch_size: int) -> Descent:
         """How gradients are made here."""
-        parts = self.parts(batch_size, ranks.size)
-        return Descent.on(device, ranks, parts, self._precision, self._compile)
+        scaler = GradScaler(device.type) if self._precision == "16-mixed" else None
+        return Descent(
+            ranks, self.parts(batch_size, ranks.size), self._precision, self._compile,
+            self.is_sharded(ranks), scaler,
+        )  # fmt: skip
 
     def is_sharded(self, ranks: Ranks) -> bool:
         """Whether each rank holds a part of the weights alone."""

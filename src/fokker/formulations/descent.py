@@ -1,15 +1,17 @@
 """How gradients are made: over which ranks, in how many parts, in which precision."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 
-from fokker.ranks import ALONE, Ranks
+from fokker.formulations.sharding import average_whole, total_norm
+from fokker.ranks import ALONE, Ranks, local
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
@@ -24,6 +26,7 @@ class Descent:
         parts: into which a rank's share of a batch is cut, to be held in memory one by one.
         precision: of the network; preconditioning, loss, weights and averages are float32.
         compile: whether the network goes through `torch.compile`.
+        is_sharded: whether each rank holds a part of the weights alone.
         scaler: of losses in `16-mixed`, so that small gradients are not rounded to 0.
     """
 
@@ -31,15 +34,8 @@ class Descent:
     parts: int = 1
     precision: Precision = "32-true"
     compile: bool = False
+    is_sharded: bool = False
     scaler: GradScaler | None = field(default=None, compare=False)
-
-    @classmethod
-    def on(
-        cls, device: torch.device, ranks: Ranks, parts: int, precision: Precision, compile: bool
-    ) -> "Descent":
-        """Descent on a device, with a scaler where the precision needs one."""
-        scaler = GradScaler(device.type) if precision == "16-mixed" else None
-        return cls(ranks, parts, precision, compile, scaler)
 
     @property
     def dtype(self) -> torch.dtype | None:
@@ -60,10 +56,27 @@ class Descent:
         """What is differentiated."""
         return objective if self.scaler is None else self.scaler.scale(objective)
 
-    def unscale(self, optimizer: Optimizer) -> None:
-        """Give gradients their true size."""
+    def norm(self, tensors: list[Tensor]) -> float:
+        """Of all together, whatever part of them this rank holds."""
+        if self.is_sharded:
+            return total_norm(tensors, self.ranks)
+        return math.hypot(*map(float, torch._foreach_norm(tensors)))
+
+    def finish(
+        self, parameters: Sequence[nn.Parameter], optimizer: Optimizer, limit: float | None
+    ) -> None:
+        """What a step's gradients go through: averaged, in their true size, cut to a norm."""
+        if self.is_sharded:
+            average_whole(parameters, self.ranks)
         if self.scaler is not None:
             self.scaler.unscale_(optimizer)
+        if limit is not None:
+            gradients = [p.grad for p in parameters if p.grad is not None]
+            norm = self.norm(gradients)
+            if not norm <= limit:
+                # limit/inf is 0 and would end the learning without a word.
+                factor = limit / norm if math.isfinite(norm) else math.nan
+                torch._foreach_mul_([local(g) for g in gradients], factor)
 
     def step(self, optimizer: Optimizer) -> None:
         """Let the optimiser step; not where a scaled gradient has overflowed."""

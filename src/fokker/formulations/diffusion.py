@@ -9,18 +9,14 @@ from typing import Any, cast
 
 import lightning as L
 import torch
-from lightning.pytorch.strategies import (
-    ModelParallelStrategy,
-    ParallelStrategy,
-    SingleDeviceStrategy,
-)
+from lightning.pytorch.strategies import ParallelStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
 
 from fokker.data import DataModule
 from fokker.denoiser import Denoiser, ExactDenoiser
 from fokker.ema import EMA
 from fokker.formulations.descent import Descent
-from fokker.formulations.sharding import average_whole, shard, total_norm
+from fokker.formulations.sharding import shard
 from fokker.grids import Grid
 from fokker.grids import Levels as LevelsGrid
 from fokker.networks import Exact
@@ -82,8 +78,6 @@ class Diffusion(L.LightningModule, ABC):
         self.data = data
         self.ema.follow(self.denoiser)
         self.descent = Descent()
-        #: Whether each rank holds a part of the weights alone.
-        self.is_sharded = False
         self._raw: dict[str, Tensor] | None = None
         if not self.is_exact:
             self._warn_of_rare_noise()
@@ -152,11 +146,10 @@ class Diffusion(L.LightningModule, ABC):
         """
         first, last = block
         optimizer = cast(torch.optim.Optimizer, self.optimizers(use_pl_optimizer=False))
-        losses = []
+        parameters, losses = list(self.parameters()), []
         for step in range(first, last):
             losses.append(self._differentiate(*self.training_draws(step)))
-            self.descent.unscale(optimizer)
-            self._cut_gradients()
+            self.descent.finish(parameters, optimizer, self.schedule.max_grad_norm)
             optimizer.param_groups[0]["lr"] = self.schedule.rate(step, self.trainer.max_steps)
             self.descent.step(optimizer)
             optimizer.zero_grad(set_to_none=True)
@@ -176,8 +169,6 @@ class Diffusion(L.LightningModule, ABC):
                 objective = objective / self.descent.parts
             with nullcontext() if is_last else self._unsynchronised():
                 self._backward(self.descent.scaled(objective))
-        if self.is_sharded:
-            average_whole(list(self.parameters()), self.descent.ranks)
         return losses[0] if len(losses) == 1 else torch.cat(losses)
 
     def _unsynchronised(self) -> AbstractContextManager[Any]:
@@ -193,21 +184,6 @@ class Diffusion(L.LightningModule, ABC):
         else:  # A plain backward would silently not be synchronised.
             self.manual_backward(objective)
 
-    def _cut_gradients(self) -> None:
-        """Cut the gradients to their largest norm."""
-        limit = self.schedule.max_grad_norm
-        if limit is not None:
-            gradients = [p.grad for p in self.parameters() if p.grad is not None]
-            norm = self._norm(gradients)
-            if not norm <= limit:
-                # limit/inf is 0 and would end the learning without a word.
-                torch._foreach_mul_(gradients, limit / norm if math.isfinite(norm) else math.nan)
-
-    def _norm(self, tensors: list[Tensor]) -> float:
-        if self.is_sharded:
-            return total_norm(tensors, self.descent.ranks)
-        return math.hypot(*map(float, torch._foreach_norm(tensors)))
-
     def _checked_means(self, losses: Tensor, first: int) -> Tensor:
         """The mean loss of each step over the whole batch, (k,), all of which have to be finite.
 
@@ -217,7 +193,7 @@ class Diffusion(L.LightningModule, ABC):
         """
         ranks = self.descent.ranks
         # The last step's gradient may not be finite although its loss is.
-        norm = self._norm([p.detach() for p in self.parameters()])
+        norm = self.descent.norm([p.detach() for p in self.parameters()])
         sums = ranks.total(torch.cat([losses.mean(1), losses.new_tensor([norm])]))
         if torch.isfinite(sums).all():
             return sums[:-1] / ranks.size
@@ -249,10 +225,10 @@ class Diffusion(L.LightningModule, ABC):
 
     def configure_model(self) -> None:
         """Spread the weights over the ranks, where the strategy is to."""
-        if isinstance(self.trainer.strategy, ModelParallelStrategy):
-            shard(self.denoiser, self.trainer.strategy.device_mesh["data_parallel"])
+        mesh = self.device_mesh
+        if self.descent.is_sharded and mesh is not None:
+            shard(self.denoiser, mesh["data_parallel"])
             self.ema.follow(self.denoiser)
-            self.is_sharded = True
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.schedule.build(self.parameters())

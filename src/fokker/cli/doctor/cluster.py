@@ -48,9 +48,7 @@ def scheduler_row(env: Mapping[str, str] = os.environ, ask: Ask = ask) -> Row:
     if code == 127:
         return judged("scheduler", "none")
     if code:
-        return judged("scheduler", "SLURM, not in a job", warning=(
-            f"its controller does not answer ({_first(nodes)}); ask for it, or run without SLURM"
-        ))  # fmt: skip
+        return judged("scheduler", f"SLURM is installed and does not answer ({_first(nodes)})")
     up, count = _nodes(nodes)
     _, code = ask("sacct", "-n", "-X", "-S", "now")
     accounting = "accounting on" if code == 0 else "accounting off, which fokker works without"

@@ -11,8 +11,8 @@ from fokker.cli.compose import refuse
 from fokker.cli.doctor.cluster import launchers_row, sbatch_row, scheduler_row
 from fokker.cli.doctor.facts import Facts, devices_row, facts_here, versions_row
 from fokker.cli.doctor.folder import folder_rows
-from fokker.cli.doctor.launched import Launch, started_row, to_start
-from fokker.cli.doctor.meeting import leave, lost_row, meet, meeting_row
+from fokker.cli.doctor.launched import Launch, started_row
+from fokker.cli.doctor.meeting import leave, lost_row, meet, meeting_row, silent_row
 from fokker.cli.doctor.table import Row, closing, table
 from fokker.cli.doctor.training import (
     batch_row,
@@ -56,7 +56,7 @@ def examine(config: DictConfig, choices: Choices, launch: Launch) -> bool:
     except LostRank as error:
         if launch.start.rank:
             refuse(error, launch.start)
-        return _say([*rows, lost_row(launch.start, error)])
+        return _say([*rows, silent_row(launch.start)])
     finally:
         leave(ranks)
 
@@ -68,9 +68,7 @@ def _say(rows: list[Row]) -> bool:
     return not any(row.is_wrong for row in rows)
 
 
-def _rows(
-    config: DictConfig, choices: Choices, launch: Launch, ranks: Ranks
-) -> Iterator[Row]:
+def _rows(config: DictConfig, choices: Choices, launch: Launch, ranks: Ranks) -> Iterator[Row]:
     """All rows in order; all ranks take part in all, and rank 0 has what is printed."""
     trainer = config.trainer
     facts: list[Facts] = ranks.collected(facts_here(trainer, launch.start))
@@ -103,14 +101,10 @@ def _rows(
 
 
 def _size(launch: Launch, trainer: DictConfig) -> int:
-    """Ranks of a run, also where others are started than it asks for."""
-    for size in (to_start, _asked):
-        try:
-            return size(launch, trainer)
-        except ValueError:
-            continue
-    return launch.ahead.size
-
-
-def _asked(launch: Launch, trainer: DictConfig) -> int:
-    return asked_ranks(trainer)
+    """Ranks of a run: those that are started or, of one process, those that it would start."""
+    if launch.ahead.size > 1:
+        return launch.ahead.size
+    try:
+        return asked_ranks(trainer)
+    except ValueError:  # It has a row.
+        return 1

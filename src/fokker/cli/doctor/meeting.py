@@ -102,6 +102,14 @@ def lost_row(start: Start, error: LostRank) -> Row:
     return judged("meeting", f"1 of {start.size} ranks", str(error))
 
 
+def silent_row(start: Start, patience: timedelta = PATIENCE) -> Row:
+    """The row of ranks that have met and do not answer any more."""
+    return judged("ranks", f"fewer than the {start.size} that have met", (
+        f"a rank has ended, or has been silent for {patience.total_seconds():g} s, after what is "
+        "said above; its own output says why, or the log of its machine"
+    ))  # fmt: skip
+
+
 def leave(ranks: Ranks) -> None:
     """Go, also where the others are lost."""
     try:
