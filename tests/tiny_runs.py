@@ -14,8 +14,8 @@ from torch import Tensor
 
 import fokker
 from fokker.cli.build import build_experiment
+from fokker.cli.choices import Choices
 from fokker.cli.compose import composed
-from fokker.cli.evaluations import Choices
 from fokker.experiment import Experiment, ModelFolder, Result
 from fokker.experiment.evaluate import Validation
 from fokker.experiment.fit import obtain

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 Stream = Literal[
-    "data", "held_out", "sigma", "noise", "validation", "prior", "path", "sampler", "init", "probe"
+    "data", "flip", "held_out", "sigma", "noise", "validation", "prior", "path", "sampler", "init",
+    "probe",
 ]
 
 

@@ -289,3 +289,32 @@ def test_levels_must_be_those_of_the_values(workdir: Path) -> None:
     for levels, value_range in [(256, 2.0), (256, 256.0), (128, 256 / 255), (8, 8.0)]:
         with pytest.raises(ValueError, match=r"data\.levels=.* must fit the values.* got val"):
             PointsFile("points.npy", levels=levels, value_range=value_range)
+
+
+# Mirrored images -----------------------------------------------------------------------------
+
+
+def test_mirrored_images_are_half_of_what_is_seen_and_of_the_law(workdir: Path) -> None:
+    path = save(workdir / "points.npy", cloud(60, 3, 4, 5))
+    data, plain = PointsFile(path, flip=True), PointsFile(path)
+    points = plain.training_points()
+    assert rows(data.training_points()) == rows(torch.cat([points, points.flip(-1)]))
+    assert rows(data.held_out(100)) == rows(plain.held_out(100))
+    mean, variance = data.moments()
+    torch.testing.assert_close(mean, mean.flip(-1))
+    torch.testing.assert_close(variance, data.training_points().var(0, correction=0))
+    seen = data.to_data(data.batch(0, 48_000)).reshape(1000, 48, *data.shape)
+    order = plain.to_data(plain.batch(0, 48_000)).reshape(1000, 48, *data.shape)
+    as_is = (seen - order).flatten(2).abs().amax(2) < 1e-5
+    mirrored = (seen - order.flip(-1)).flatten(2).abs().amax(2) < 1e-5
+    assert bool((as_is ^ mirrored).all())
+    assert abs(float(mirrored.double().mean()) - 0.5) < 5 * 0.5 / math.sqrt(48_000)
+    # Of the place in the stream alone, whatever the batch that it is asked in.
+    parts = [data.batch(i, min(i + 7, 500)) for i in range(0, 500, 7)]
+    assert torch.equal(torch.cat(parts), data.batch(0, 500))
+    assert not torch.equal(PointsFile(path, flip=True, seed=1).batch(0, 48), data.batch(0, 48))
+
+
+def test_only_images_have_a_mirror(workdir: Path) -> None:
+    with pytest.raises(ValueError, match=r"data\.flip=true mirrors images .* got .*\(5,\)"):
+        PointsFile(save(workdir / "points.npy", cloud(60, 5)), flip=True)

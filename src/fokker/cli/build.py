@@ -10,7 +10,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fokker.cli.arguments import shown
-from fokker.cli.evaluations import Choices, build_evaluations, build_samplings
+from fokker.cli.choices import Choices
+from fokker.cli.evaluations import build_evaluations, build_samplings
 from fokker.cli.instantiate import Builder
 from fokker.cli.keys import check_keys
 from fokker.cli.start import asked_ranks

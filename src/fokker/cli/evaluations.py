@@ -2,12 +2,12 @@
 
 import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, final
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from fokker.cli.choices import Choices
 from fokker.cli.compose import option
 from fokker.cli.instantiate import Builder
 from fokker.cli.keys import KEYS
@@ -15,22 +15,6 @@ from fokker.experiment import Evaluation, Sampling
 from fokker.formulations import Diffusion
 from fokker.grids import Grid
 from fokker.samplers import Sampler
-
-
-@final
-@dataclass(frozen=True)
-class Choices:
-    """What was chosen on the command line.
-
-    Attributes:
-        options: the option of each group.
-        sources: where options are found.
-        overrides: as typed.
-    """
-
-    options: Mapping[str, str]
-    sources: Sequence[Any]
-    overrides: Sequence[str]
 
 
 def _options(

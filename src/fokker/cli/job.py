@@ -18,8 +18,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fokker.cli import slurm
 from fokker.cli.build import build_data, build_experiment, build_model
+from fokker.cli.choices import Choices
 from fokker.cli.compose import composed, with_inherited
-from fokker.cli.evaluations import Choices
 from fokker.cli.gpus import claim
 from fokker.cli.instantiate import Builder
 from fokker.cli.launch import launch

@@ -13,7 +13,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from fokker.cli.evaluations import Choices
+from fokker.cli.choices import Choices
 from fokker.cli.gpus import claim
 from fokker.cli.start import cores
 

@@ -93,7 +93,7 @@ def _agreed_name(start: Start, config: DictConfig, is_sweep: bool, name: str) ->
 
 
 def _task(config: DictConfig) -> bool | None:
-    from fokker.cli.evaluations import Choices
+    from fokker.cli.choices import Choices
     from fokker.cli.launch import RankDied, launch
     from fokker.cli.sweep_jobs import record_failure
 

@@ -24,7 +24,7 @@ def main() -> None:
         job = json.loads(file.read_text(encoding="utf-8"))
         sys.path[:] = job["search"]
         register_resolvers()
-        from fokker.cli.evaluations import Choices
+        from fokker.cli.choices import Choices
         from fokker.cli.main import as_rank
 
         config = OmegaConf.create(job["config"])

@@ -24,6 +24,7 @@ class FiniteData(DataModule):
 
     Args:
         held_out_share: of the points, not trained on.
+        flip: whether each training image is seen as often mirrored, left to right, as it is.
         batch_size, standardize, sigma_data, seed: see `DataModule`.
     Raises:
         ValueError: as `DataModule` does, or if held_out_share leaves one of the two sets empty.
@@ -36,6 +37,7 @@ class FiniteData(DataModule):
         sigma_data: float | None = None,
         held_out_share: float = 0.2,
         seed: int = 0,
+        flip: bool = False,
     ) -> None:
         points = self.load()
         count = round(len(points) * held_out_share)
@@ -46,6 +48,12 @@ class FiniteData(DataModule):
             )
         order = SPLIT.permutation("held_out", len(points))
         self._held_out, self._training = points[order[:count]], points[order[count:]]
+        if flip and points.dim() != 4:
+            raise ValueError(
+                "data.flip=true mirrors images (n, channels, height, width), got points of shape "
+                f"{tuple(points.shape[1:])}; leave it away"
+            )
+        self._flip = flip
         super().__init__(batch_size, standardize, sigma_data, seed)
         self._shuffle = Shuffle(self.randomness, len(self._training))
         self._standardized = self.to_model(self._training)
@@ -67,13 +75,20 @@ class FiniteData(DataModule):
         return digest.hexdigest()
 
     def moments(self) -> tuple[Tensor, Tensor]:
-        return self._training.mean(0), self._training.var(0, correction=0)
+        points = self.training_points()
+        return points.mean(0), points.var(0, correction=0)
 
     def batch(self, start: int, stop: int) -> Tensor:
-        return self._standardized[self._shuffle.places(start, stop)]
+        points = self._standardized[self._shuffle.places(start, stop)]
+        if not self._flip:
+            return points
+        mirrored = self.randomness.uniform("flip", start, stop) < 0.5
+        return torch.where(mirrored[:, None, None, None], points.flip(-1), points)
 
     def training_points(self) -> Tensor:
-        return self._training
+        if not self._flip:
+            return self._training
+        return torch.cat([self._training, self._training.flip(-1)])
 
     def held_out(self, count: int) -> Tensor:
         return self._held_out[:count]
@@ -106,7 +121,7 @@ class PointsFile(FiniteData):
         key: the array's name in an `.npz` file; null if there is only one.
         levels: how many equally spaced values an element can have; null: it is continuous.
         value_range: what these fill together, `levels` spacings: 256 for 0 to 255.
-        batch_size, standardize, sigma_data, held_out_share, seed: see `FiniteData`.
+        batch_size, standardize, sigma_data, held_out_share, seed, flip: see `FiniteData`.
     Raises:
         ValueError: if the file is missing, unreadable, empty, of the wrong rank, or holds
             anything but finite numbers; if one of levels and value_range is given alone, or the
@@ -124,6 +139,7 @@ class PointsFile(FiniteData):
         levels: int | None = None,
         value_range: float | None = None,
         seed: int = 0,
+        flip: bool = False,
     ) -> None:
         if (levels is None) != (value_range is None) or not (levels or 2) > 1:
             raise ValueError(
@@ -136,7 +152,7 @@ class PointsFile(FiniteData):
         if path is None:
             raise ValueError("data.path must name a .npy or .npz file of points, got null")
         self._path, self._key = Path(path).expanduser(), key
-        super().__init__(batch_size, standardize, sigma_data, held_out_share, seed)
+        super().__init__(batch_size, standardize, sigma_data, held_out_share, seed, flip)
 
     def load(self) -> Tensor:
         array = self._array()

@@ -46,9 +46,9 @@ def doctor(arguments: Sequence[str], is_sweep: bool) -> bool:
             plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     except ValueError as error:
         refuse(error, start)
+    from fokker.cli.choices import Choices
     from fokker.cli.doctor.examine import examine
     from fokker.cli.doctor.launched import Launch, to_start
-    from fokker.cli.evaluations import Choices
     from fokker.cli.launch import RankDied, launch
 
     choices = Choices(options, sources, overrides)

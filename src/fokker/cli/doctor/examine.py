@@ -7,6 +7,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from fokker.cli.choices import Choices
 from fokker.cli.compose import refuse
 from fokker.cli.doctor.cluster import launchers_row, sbatch_row, scheduler_row
 from fokker.cli.doctor.facts import Facts, devices_row, facts_here, versions_row
@@ -22,7 +23,6 @@ from fokker.cli.doctor.training import (
     speed_here,
 )
 from fokker.cli.doctor.wandb import wandb_row
-from fokker.cli.evaluations import Choices
 from fokker.cli.job import find_own
 from fokker.cli.start import asked_ranks
 from fokker.ranks import ALONE, LostRank, Ranks

@@ -13,8 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fokker.cli.build import build_experiment
+from fokker.cli.choices import Choices
 from fokker.cli.doctor.table import Row, judged
-from fokker.cli.evaluations import Choices
 from fokker.cli.instantiate import Builder
 from fokker.cli.sweep_jobs import short_hash
 from fokker.experiment import Engine
