@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from fokker.experiment import Experiment, Interrupted, Result, find_checkpoint, 
 from fokker.experiment import run as run_experiment
 from fokker.experiment.files import read_json
 from fokker.experiment.identity import versions
+from fokker.experiment.run import division
 from fokker.experiment.watching import Pruned, Watch
 from fokker.formulations import Diffusion
 from fokker.ranks import ALONE, LostRank, Ranks
@@ -157,9 +158,12 @@ def plan(experiment: Experiment) -> str:
     else:
         state = f"new: would be trained for {max_steps} steps of {model.data.batch_size} images"
     parameters = sum(p.numel() for p in model.denoiser.parameters())
+    size = asked_ranks(OmegaConf.create(experiment.config["trainer"]))
+    ranks = [f"         by {division(model.data.batch_size, size)}"] if size > 1 else []
     lines = [
         f"model    {'none' if model.is_exact else folder.path}",
         f"         {state}",
+        *ranks,
         f"         {parameters:,} parameters, data of shape {model.data.shape}",
     ]
     for sampling in experiment.samplings:
@@ -216,7 +220,9 @@ def _run_recorded(
     started = perf_counter()
     try:
         # The curve is seen by the first rank, which decides for all.
-        watch = watcher(path)
+        watch = watcher(path) if ranks.is_first else None
+        if ranks.first_says(lambda: watch is not None) and watch is None:
+            watch = _unasked
         run_job(
             config, choices, path, lambda text: print(text, file=output, flush=True), watch, ranks
         )
@@ -234,6 +240,10 @@ def _run_recorded(
             record_failure(path, error, seconds, overrides=list(choices.overrides))
         if isinstance(error, LostRank):
             raise SystemExit(1) from error
+
+
+def _unasked(metrics: Mapping[str, Any], step: int) -> bool:
+    return False
 
 
 def facts_of_sweep(path: Path) -> dict[str, Any]:

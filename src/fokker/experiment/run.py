@@ -154,6 +154,9 @@ def _run(
     record.config(experiment.config_text)
     log = experiment.logger.open(path, experiment.config)
     finish_log = cache(log.finish)  # Once.
+    if experiment.ranks.size > 1:
+        batch_size = experiment.model.data.batch_size
+        say(f"by       {division(batch_size, experiment.ranks.size)}")
     try:
         metrics, samples = _carry_out(experiment, record, log, say, signals)
     except Interrupted as stop:
@@ -184,6 +187,11 @@ def _run(
     if log.address:
         say(f"wandb    {log.address}")
     return Result(metrics, samples, experiment.model, path.resolve())
+
+
+def division(batch_size: int, size: int) -> str:
+    """How a batch is divided, in words."""
+    return f"{size} ranks, each {batch_size // size} of the {batch_size} images of a step"
 
 
 def _carry_out(

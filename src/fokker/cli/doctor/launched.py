@@ -84,7 +84,7 @@ def started_row(launch: Launch, trainer: DictConfig, facts: Sequence[Facts]) -> 
         to_start(launch, trainer)
     except ValueError as error:
         wrong = str(error)
-    if len({*counts.values()}) > 2:
+    if len({*counts.values()}) > 1:
         wrong = (
             f"each machine must have as many ranks, got {_hosts(counts)}; say "
             "--nodes=NODES --ntasks-per-node=RANKS to srun"

@@ -148,7 +148,7 @@ def precision_row(precision: str, device: str, speeds: Sequence[Speed]) -> Row:
                 f"rank {rank} cannot train with trainer.precision={precision} ({speed.error}); "
                 "choose 32-true"
             ))  # fmt: skip
-    slowest = max(speeds, key=lambda speed: speed.lower / (speed.full or 1))
+    slowest = min(speeds, key=lambda speed: speed.lower / (speed.full or 1))
     if not slowest.full:
         return judged("precision", f"{precision} on {device}")
     found = (
