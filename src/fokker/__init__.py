@@ -6,16 +6,16 @@ __version__ = "0.1.0"
 __all__ = ["Result", "__version__", "load", "run"]
 
 if TYPE_CHECKING:
-    from fokker.cli.job import load, run
+    from fokker.cli.api import load, run
     from fokker.experiment import Result
 
 
 def __getattr__(name: str) -> Any:
     # Late, so that `fokker --help` does not wait for torch.
     if name in ("load", "run"):
-        from fokker.cli import job
+        from fokker.cli import api
 
-        return getattr(job, name)
+        return getattr(api, name)
     if name == "Result":
         from fokker.experiment import Result
 

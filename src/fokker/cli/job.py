@@ -10,29 +10,24 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, TextIO
 
-import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fokker.cli import slurm
-from fokker.cli.build import build_data, build_experiment, build_model
+from fokker.cli.build import build_experiment
 from fokker.cli.choices import Choices
-from fokker.cli.compose import composed, with_inherited
 from fokker.cli.gpus import claim
-from fokker.cli.instantiate import Builder
-from fokker.cli.launch import launch
-from fokker.cli.start import Start, asked_ranks, check_alone, cores
-from fokker.cli.sweep_jobs import job_lock, record_failure, short_hash
+from fokker.cli.joining import build_alike
+from fokker.cli.start import asked_ranks, cores
+from fokker.cli.sweep_jobs import job_lock, record_failure
 from fokker.cli.trials import watcher
-from fokker.experiment import Experiment, Interrupted, Result, find_checkpoint, load_model
+from fokker.experiment import Experiment, Interrupted, Result
 from fokker.experiment import run as run_experiment
 from fokker.experiment.files import read_json
-from fokker.experiment.identity import versions
 from fokker.experiment.run import division
 from fokker.experiment.watching import Pruned, Watch
-from fokker.formulations import Diffusion
 from fokker.ranks import ALONE, LostRank, Ranks
 
 # Below this many multiplications a step, a second thread costs more than it gives.
@@ -59,7 +54,7 @@ def run_job(
     if ranks.size == 1 and config.trainer.get("accelerator") != "cpu":
         claim(1)
     try:
-        made = _build_alike(config, choices, path, ranks)
+        made = build_alike(config, choices, path, ranks)
         facts = {**made.facts, **facts_of_sweep(path), **slurm.facts()}
         experiment = replace(made, watch=watch, facts=facts, stopped=slurm.when_stopped)
     except BaseException as error:
@@ -76,65 +71,6 @@ def run_job(
         return None
     with threads(experiment):
         return run_experiment(experiment, path, say)
-
-
-def _build_alike(config: DictConfig, choices: Choices, path: Path, ranks: Ranks) -> Experiment:
-    """The experiment, which every rank builds for itself and from the same configuration.
-
-    Raises:
-        ValueError: if one of them cannot, or the configurations differ.
-    """
-    made, error = None, None
-    try:
-        made = build_experiment(config, choices, ranks)
-    except Exception as wrong:
-        error = wrong
-    if ranks.size > 1:
-        errors = ranks.collected(None if error is None else f"{type(error).__name__}: {error}")
-        if error is None and any(errors):
-            rank, text = next((r, text) for r, text in enumerate(errors) if text)
-            raise ValueError(f"rank {rank} cannot begin: {text}")
-        _check_same_configuration(made, path, ranks)
-    if made is None:
-        raise error or ValueError("nothing was built")
-    return made
-
-
-def _check_same_configuration(made: Experiment | None, path: Path, ranks: Ranks) -> None:
-    """Refuse ranks that would do different things."""
-    if made is None:
-        return
-    parts = {
-        "configuration": made.config_text,
-        "model, data or classes": str(made.folder.path.resolve()),
-        "run folder": str(path.resolve()),
-        "version of fokker": versions()["fokker"],
-    }
-    known = ranks.collected({name: short_hash([text]) for name, text in parts.items()})
-    for rank, other in enumerate(known):
-        for name, digest in other.items():
-            if digest != known[0][name]:
-                raise ValueError(
-                    f"all ranks must have the same {name}, and rank {rank} has another one "
-                    f"({digest}) than rank 0 ({known[0][name]}); start all by one command, in one "
-                    "folder that all of them see"
-                )
-
-
-def join(start: Start, config: DictConfig) -> Ranks:
-    """The ranks that this process is one of, once they have found each other.
-
-    Raises:
-        ValueError: if others were started than the configuration asks for.
-    """
-    start.check(config.trainer)
-    if start.size == 1:
-        return ALONE
-    start.say()
-    is_cuda = config.trainer.get("accelerator") != "cpu" and torch.cuda.is_available()
-    if is_cuda:
-        torch.cuda.set_device(start.local_rank)
-    return Ranks.join("cuda" if is_cuda else "cpu")
 
 
 def find_own(allow_targets: Sequence[str]) -> None:
@@ -290,72 +226,3 @@ def remove_empty(path: Path, output_dir: Path) -> None:
             if folder == Path.cwd():
                 return
             folder.rmdir()
-
-
-def run(overrides: Sequence[str] = ()) -> Result:
-    """What `fokker OVERRIDES` does, from Python.
-
-    Args:
-        overrides: as on the command line, such as `["data=uniform", "trainer.max_steps=500"]`.
-    Returns:
-        metrics, samples, model and path.
-    Raises:
-        ValueError: for a configuration that cannot be, or `task=plan`, which gives no result.
-    """
-    if isinstance(overrides, str):
-        raise ValueError(f"overrides must be a list, such as [{overrides!r}], got one text")
-    full = with_inherited(overrides)
-    with composed(full) as config:
-        hydra = config.hydra
-        path = Path(hydra.run.dir)
-        choices = Choices(dict(hydra.runtime.choices), hydra.runtime.config_sources, full)
-        plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-        size = asked_ranks(plain.trainer)
-        if size == 1 or plain.task == "plan":
-            result = run_job(plain, choices, path)
-        else:
-            check_alone(plain.trainer)
-            result = _run_by_ranks(plain, choices, path, size)
-    if result is None:
-        raise ValueError("task must be run to give a result, got plan")
-    return result
-
-
-def _run_by_ranks(config: DictConfig, choices: Choices, path: Path, size: int) -> Result:
-    """A run in several processes, of which this is none, and what its record says."""
-    try:
-        launch(config, choices, path, size)
-    except SystemExit as end:
-        if end.code in SIGNALLED:
-            raise
-        why = read_json(path / "run.json").get("error", "what was wrong stands above")
-        raise ValueError(f"the {size} ranks have failed: {why}") from end
-    samples = torch.from_numpy(np.load(path / "samples.npz")["samples"])
-    model = load(path, config.evaluation.weights, config.allow_targets)
-    return Result(read_json(path / "metrics.json"), samples, model, path.resolve())
-
-
-def load(path: str | Path, weights: str = "ema", allow_targets: Sequence[str] = ()) -> Diffusion:
-    """The model of a finished run.
-
-    Args:
-        path: a run's folder, a model's folder, or the checkpoint in one.
-        weights: `ema`, `raw` or `ema_<half-life in images>`.
-        allow_targets: packages of your own that it was made with.
-    Raises:
-        ValueError: if there is no such model or it does not fit its configuration.
-    """
-    folder = Path(path)
-    # A run of network=exact has no weights, but a configuration.
-    is_exact = read_json(folder / "run.json").get("training") == "exact"
-    checkpoint = None if is_exact else find_checkpoint(folder)
-    file = (folder if checkpoint is None else checkpoint.parent) / "config.yaml"
-    if not file.is_file():
-        raise ValueError(f"{file} is not there, so nothing says what {checkpoint} is a model of")
-    config = OmegaConf.load(file)
-    if not isinstance(config, DictConfig):
-        raise ValueError(f"{file} is not a configuration of fokker's")
-    find_own(allow_targets)
-    build = Builder(allow_targets)
-    model = build_model(config, build_data(config, build), build)
-    return model.eval() if checkpoint is None else load_model(model, checkpoint, weights)

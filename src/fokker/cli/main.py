@@ -87,7 +87,7 @@ def _agreed_name(start: Start, config: DictConfig, is_sweep: bool, name: str) ->
             f"{start.size} sweeps; leave {start.by} away: fokker -m trainer=ddp ..., or "
             "hydra/launcher=submitit_slurm"
         )
-    from fokker.cli.job import join
+    from fokker.cli.joining import join
 
     return join(start, config).first_says(lambda: name)
 
@@ -131,7 +131,8 @@ def as_rank(config: DictConfig, choices: Any, path: Path, in_sweep: bool) -> boo
     Returns:
         in a sweep, whether it was run here.
     """
-    from fokker.cli.job import join, run_in_sweep, run_job
+    from fokker.cli.job import run_in_sweep, run_job
+    from fokker.cli.joining import join
     from fokker.experiment import Interrupted
     from fokker.formulations import DivergedError
     from fokker.ranks import LostRank

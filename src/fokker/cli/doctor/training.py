@@ -82,7 +82,7 @@ def configuration_row(built: Sequence[Built], known: Sequence[Row] = ()) -> Row 
                     f"rank 0 has {mine}; start all by one command, in one folder that all see"
                 ))  # fmt: skip
         if other.error:
-            if any(row.verdict == other.error for row in known):
+            if any(other.error in row.verdict for row in known):
                 return None
             who = f"rank {rank} cannot begin: " if len(built) > 1 else ""
             return judged("configuration", found, who + other.error)
@@ -148,7 +148,7 @@ def precision_row(precision: str, device: str, speeds: Sequence[Speed]) -> Row:
                 f"rank {rank} cannot train with trainer.precision={precision} ({speed.error}); "
                 "choose 32-true"
             ))  # fmt: skip
-    slowest = min(speeds, key=lambda speed: speed.lower / (speed.full or 1))
+    slowest = max(speeds, key=lambda speed: speed.lower / (speed.full or 1))
     if not slowest.full:
         return judged("precision", f"{precision} on {device}")
     found = (

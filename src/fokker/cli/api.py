@@ -1,0 +1,88 @@
+"""The Python API: `fokker.run` and `fokker.load`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from fokker.cli.build import build_data, build_model
+from fokker.cli.choices import Choices
+from fokker.cli.compose import composed, with_inherited
+from fokker.cli.instantiate import Builder
+from fokker.cli.job import SIGNALLED, find_own, run_job
+from fokker.cli.launch import launch
+from fokker.cli.start import asked_ranks, check_alone
+from fokker.experiment import Result, find_checkpoint, load_model
+from fokker.experiment.files import read_json
+from fokker.formulations import Diffusion
+
+
+def run(overrides: Sequence[str] = ()) -> Result:
+    """What `fokker OVERRIDES` does, from Python.
+
+    Args:
+        overrides: as on the command line, such as `["data=uniform", "trainer.max_steps=500"]`.
+    Returns:
+        metrics, samples, model and path.
+    Raises:
+        ValueError: for a configuration that cannot be, or `task=plan`, which gives no result.
+    """
+    if isinstance(overrides, str):
+        raise ValueError(f"overrides must be a list, such as [{overrides!r}], got one text")
+    full = with_inherited(overrides)
+    with composed(full) as config:
+        hydra = config.hydra
+        path = Path(hydra.run.dir)
+        choices = Choices(dict(hydra.runtime.choices), hydra.runtime.config_sources, full)
+        plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        size = asked_ranks(plain.trainer)
+        if size == 1 or plain.task == "plan":
+            result = run_job(plain, choices, path)
+        else:
+            check_alone(plain.trainer)
+            result = _run_by_ranks(plain, choices, path, size)
+    if result is None:
+        raise ValueError("task must be run to give a result, got plan")
+    return result
+
+
+def _run_by_ranks(config: DictConfig, choices: Choices, path: Path, size: int) -> Result:
+    """A run in several processes, of which this is none, and what its record says."""
+    try:
+        launch(config, choices, path, size)
+    except SystemExit as end:
+        if end.code in SIGNALLED:
+            raise
+        why = read_json(path / "run.json").get("error", "what was wrong stands above")
+        raise ValueError(f"the {size} ranks have failed: {why}") from end
+    samples = torch.from_numpy(np.load(path / "samples.npz")["samples"])
+    model = load(path, config.evaluation.weights, config.allow_targets)
+    return Result(read_json(path / "metrics.json"), samples, model, path.resolve())
+
+
+def load(path: str | Path, weights: str = "ema", allow_targets: Sequence[str] = ()) -> Diffusion:
+    """The model of a finished run.
+
+    Args:
+        path: a run's folder, a model's folder, or the checkpoint in one.
+        weights: `ema`, `raw` or `ema_<half-life in images>`.
+        allow_targets: packages of your own that it was made with.
+    Raises:
+        ValueError: if there is no such model or it does not fit its configuration.
+    """
+    folder = Path(path)
+    # A run of network=exact has no weights, but a configuration.
+    is_exact = read_json(folder / "run.json").get("training") == "exact"
+    checkpoint = None if is_exact else find_checkpoint(folder)
+    file = (folder if checkpoint is None else checkpoint.parent) / "config.yaml"
+    if not file.is_file():
+        raise ValueError(f"{file} is not there, so nothing says what {checkpoint} is a model of")
+    config = OmegaConf.load(file)
+    if not isinstance(config, DictConfig):
+        raise ValueError(f"{file} is not a configuration of fokker's")
+    find_own(allow_targets)
+    build = Builder(allow_targets)
+    model = build_model(config, build_data(config, build), build)
+    return model.eval() if checkpoint is None else load_model(model, checkpoint, weights)
