@@ -14,10 +14,13 @@ from typing import Any, TypeVar, final
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import Store
+from torch.distributed.rendezvous import rendezvous
 
 T = TypeVar("T")
 
-# The longest that one process waits for another, which may be validating or saving.
+# The longest that one process waits for another to begin, and later, when it may be saving.
+MEETING = timedelta(minutes=5)
 PATIENCE = timedelta(minutes=30)
 
 
@@ -42,6 +45,25 @@ def together() -> Iterator[None]:
         raise LostRank(
             "another rank of this run has ended, or its connection has; the same command goes on "
             f"from what was saved ({str(error).splitlines()[0][:100]})"
+        ) from error
+
+
+def _meet(patience: timedelta) -> tuple[Store, int, int]:
+    """Wait until all processes have begun; the store by which they speak, own rank and size.
+
+    Raises:
+        LostRank: if one of them does not come.
+    """
+    try:
+        store, rank, size = next(rendezvous("env://", timeout=patience))
+        store.set(f"fokker/{rank}", "here")
+        store.wait([f"fokker/{other}" for other in range(size)], patience)
+        return store, rank, size
+    except RuntimeError as error:
+        raise LostRank(
+            f"not all {os.environ['WORLD_SIZE']} ranks have begun within "
+            f"{patience.total_seconds():g} s; start all by one command, on machines that reach "
+            f"each other's ports ({str(error).splitlines()[0][:100]})"
         ) from error
 
 
@@ -70,7 +92,10 @@ class Ranks:
         """
         if not dist.is_initialized():
             backend = "nccl" if device_type == "cuda" else "gloo"
-            dist.init_process_group(backend, timeout=PATIENCE)
+            store, rank, size = _meet(MEETING)
+            dist.init_process_group(
+                backend, store=store, rank=rank, world_size=size, timeout=PATIENCE
+            )
         return cls(dist.new_group(backend="gloo", timeout=PATIENCE))
 
     def leave(self) -> None:

@@ -186,7 +186,8 @@ def find_device(accelerator: str, ranks: Ranks = ALONE) -> torch.device:
     """
     if accelerator != "cpu":
         if torch.cuda.is_available():
-            return torch.device("cuda", ranks.local_rank)
+            # A scheduler may let each rank see its own GPU alone.
+            return torch.device("cuda", ranks.local_rank % torch.cuda.device_count())
         if torch.mps.is_available() and ranks.size == 1:
             return torch.device("mps")
     if accelerator == "gpu":

@@ -20,7 +20,7 @@ from fokker.cli.build import build_experiment
 from fokker.cli.choices import Choices
 from fokker.cli.gpus import claim
 from fokker.cli.joining import build_alike
-from fokker.cli.start import asked_ranks, cores
+from fokker.cli.start import asked_ranks, cores_of_rank
 from fokker.cli.sweep_jobs import job_lock, record_failure
 from fokker.cli.trials import watcher
 from fokker.experiment import Experiment, Interrupted, Result
@@ -210,7 +210,7 @@ def threads(experiment: Experiment) -> Iterator[None]:
     parameters = sum(p.numel() for p in experiment.model.denoiser.parameters())
     small = 3 * parameters * experiment.model.data.batch_size < SMALL_STEP * ranks.size
     if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(1 if small else max(1, min(before, cores() // ranks.local_size)))
+        torch.set_num_threads(1 if small else min(before, cores_of_rank(ranks.local_size)))
     try:
         yield
     finally:

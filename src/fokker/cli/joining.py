@@ -66,5 +66,5 @@ def join(start: Start, config: DictConfig) -> Ranks:
     start.say()
     is_cuda = config.trainer.get("accelerator") != "cpu" and torch.cuda.is_available()
     if is_cuda:
-        torch.cuda.set_device(start.local_rank)
+        torch.cuda.set_device(start.local_rank % torch.cuda.device_count())
     return Ranks.join("cuda" if is_cuda else "cpu")

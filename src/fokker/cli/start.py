@@ -23,6 +23,7 @@ class Start:
         by: `torchrun`, `srun`, or `fokker`: one process, by hand or by fokker itself.
         rank, size: of this process, and how many there are.
         local_rank, local_size: the same among those on this machine.
+        is_even: whether all machines have as many.
     """
 
     by: str
@@ -30,6 +31,7 @@ class Start:
     size: int = 1
     local_rank: int = 0
     local_size: int = 1
+    is_even: bool = True
 
     @classmethod
     def here(cls, env: Mapping[str, str] = os.environ) -> "Start":
@@ -40,9 +42,9 @@ class Start:
             return cls("torchrun", int(env["RANK"]), size, *local)
         tasks = int(env.get("SLURM_STEP_NUM_TASKS", 1)) if is_step(env) else 1
         if tasks > 1:
-            local_size = int(re.match(r"\d+", env["SLURM_STEP_TASKS_PER_NODE"])[0])  # type: ignore[index]
-            ranks = int(env["SLURM_PROCID"]), tasks, int(env["SLURM_LOCALID"]), local_size
-            return cls("srun", *ranks)
+            counts = [int(n) for n in re.findall(r"(?:^|,)(\d+)", env["SLURM_STEP_TASKS_PER_NODE"])]
+            own = int(env["SLURM_PROCID"]), tasks, int(env["SLURM_LOCALID"]), counts[0]
+            return cls("srun", *own, is_even=len({*counts}) == 1)
         is_typed = env.get("SLURM_JOB_NAME") in ("bash", "sh", "zsh", "interactive")
         return cls("srun" if is_step(env) and not is_typed else "fokker")
 
@@ -59,16 +61,21 @@ class Start:
         """
         if self.by == "fokker" and self.size == 1:
             return
+        if not self.is_even:
+            raise ValueError(
+                f"every machine must have as many ranks, and {self.by} has started {self.size} on "
+                "machines with different numbers; say srun --nodes=NODES --ntasks-per-node=RANKS"
+            )
+        ranks = f"{self.size} rank{'s' * (self.size > 1)}"
+        machines = f"{self.nodes} machine{'s' * (self.nodes > 1)}"
         for key, asked, found, what in (
-            ("devices", trainer.get("devices", 1), self.local_size, "on each machine"),
-            ("num_nodes", trainer.get("num_nodes", 1), self.nodes, "machines"),
+            ("devices", trainer.get("devices", 1), self.local_size, "the ranks of each machine"),
+            ("num_nodes", trainer.get("num_nodes", 1), self.nodes, "the machines"),
         ):
             if asked not in (AUTO, found):
-                started = f"{self.size} rank{'s' * (self.size > 1)} on {self.nodes} machine"
                 raise ValueError(
-                    f"trainer.{key} must be {found}, what {self.by} has started {what} "
-                    f"({started}{'s' * (self.nodes > 1)}), got {asked}; "
-                    f"say trainer=ddp trainer.devices={self.local_size} "
+                    f"trainer.{key} must be {found}, {what} ({self.by} has started {ranks} on "
+                    f"{machines}), got {asked}; say trainer=ddp trainer.devices={self.local_size} "
                     f"trainer.num_nodes={self.nodes}, or start {asked} by {self.by}"
                 )
         if self.size > 1 and trainer.get("strategy", AUTO) == AUTO:
@@ -156,6 +163,12 @@ def _gpus() -> int:
     import torch
 
     return max(1, torch.cuda.device_count())
+
+
+def cores_of_rank(local_size: int, env: Mapping[str, str] = os.environ) -> int:
+    """Of one of the ranks on this machine: what SLURM says, or an equal share."""
+    told = env.get("SLURM_CPUS_PER_TASK") if is_step(env) else None
+    return int(told) if told else max(1, cores() // local_size)
 
 
 def cores() -> int:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from fokker.cli.build import find_device
 from fokker.cli.doctor.table import Row, judged
-from fokker.cli.start import Start, cores
+from fokker.cli.start import Start, cores, cores_of_rank
 from fokker.experiment.identity import versions
 
 GB = 2**30
@@ -55,22 +55,14 @@ def facts_here(trainer: DictConfig, start: Start, env: Mapping[str, str] = os.en
         device, lack = "", str(error)
     name, memory, serial = _processor(), _memory(), ""
     if device == "cuda":
-        count = torch.cuda.device_count()
-        if start.local_rank < count:
-            properties = torch.cuda.get_device_properties(start.local_rank)
-            name, memory = properties.name, properties.total_memory
-            serial = str(getattr(properties, "uuid", start.local_rank))
-            device = f"cuda:{start.local_rank}"
-        else:
-            device, lack = "", (
-                f"it is the {start.local_rank + 1}. rank of its machine and sees {count} GPU"
-                f"{'s' * (count != 1)}; ask for a GPU a rank that all ranks of a machine see: "
-                "--gpus-per-node, and neither --gpus-per-task nor --gpu-bind"
-            )  # fmt: skip
+        index = start.local_rank % torch.cuda.device_count()
+        properties = torch.cuda.get_device_properties(index)
+        name, memory, device = properties.name, properties.total_memory, f"cuda:{index}"
+        serial = str(getattr(properties, "uuid", index))
     own = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(cores())
     threads = torch.get_num_threads()
     if "OMP_NUM_THREADS" not in env:  # As a run shares them out.
-        threads = max(1, min(threads, cores() // start.local_size))
+        threads = min(threads, cores_of_rank(start.local_size))
     host = env.get("SLURMD_NODENAME") or socket.gethostname()
     return Facts(host, versions(), device, lack, name, memory, serial, frozenset(own), threads)
 

@@ -37,9 +37,8 @@ def meet(start: Start, trainer: DictConfig, patience: timedelta = PATIENCE) -> R
     start.say()
     # Not by what this rank sees alone: all must talk in one way.
     is_cuda = trainer.get("accelerator") != "cpu" and torch.cuda.is_available()
-    is_cuda = is_cuda and torch.cuda.device_count() >= start.local_size
     if is_cuda:
-        torch.cuda.set_device(start.local_rank)
+        torch.cuda.set_device(start.local_rank % torch.cuda.device_count())
     seconds = patience.total_seconds()
     try:
         dist.init_process_group("nccl" if is_cuda else "gloo", timeout=patience)
