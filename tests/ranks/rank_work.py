@@ -1,0 +1,342 @@
+"""What the processes of test_together.py do, as ranks: `python rank_work.py CHECK ...`.
+
+Each check gives what one rank found, which is kept in <check>.<rank>.pt of the current folder.
+"""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+from unittest import mock
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+import conftest  # noqa: F401 - one thread; before torch
+import fokker.ranks
+import tiny_runs
+from fokker.ema import EMA
+from fokker.experiment import Experiment, InterruptedTraining
+from fokker.experiment.evaluate import Validation
+from fokker.experiment.files import read_json_lines
+from fokker.experiment.fit import obtain
+from fokker.experiment.sample import draw_samples
+from fokker.experiment.signals import Signals
+from fokker.formulations import Diffusion
+from fokker.ranks import LostRank, Ranks
+
+# A training that learns from its first step, with a curve that says much.
+JOB = ("optimizer.warmup_steps=0", "callbacks.validation_steps=10")
+CASES: dict[str, tuple[str, ...]] = {
+    "fresh": (),
+    "digits": ("data=digits", "data.held_out_share=0.95"),  # 90 points, so many epochs
+    "learned": ("weighting=learned",),
+    "independent": ("noise_levels.stratified=false",),
+    "finite": ("data.num_points=100", "formulation=ddpm", "formulation.num_levels=200"),
+    "bf16": ("trainer.precision=bf16-mixed",),
+}
+#: What draws 10,000 samples.
+MANY = "edm_stochastic"
+#: What is sampled, in two dimensions.
+SAMPLED = ("data=ring8", "sampler.num_steps=100")
+SAMPLERS: dict[str, tuple[str, ...]] = {
+    "heun": ("sampler=heun",),
+    "ancestral": ("sampler=ancestral",),
+    "edm_stochastic": ("sampler=edm_stochastic",),
+    "annealed_langevin": (
+        "formulation=smld", "sampler=annealed_langevin", "sampler.steps_per_level=2",
+    ),
+    "predictor_corrector": ("sampler=predictor_corrector",),
+    "ode_adaptive": (
+        "sampler=ode_adaptive", "sampler.num_steps=null", "sampler.rtol=1e-4", "sampler.atol=1e-4",
+    ),
+}  # fmt: skip
+
+
+def unlearned(*overrides: str) -> Experiment:
+    """An experiment whose network is one by chance, but the same for all, and not 0."""
+    made = tiny_runs.compose_experiment(*overrides)
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(1)
+        for parameter in made.model.denoiser.parameters():
+            parameter.copy_(torch.randn(parameter.shape) / 3)
+    return made
+
+
+def drawn(name: str, count: int, ranks: Ranks, batch_size: int | None = None) -> dict[str, Any]:
+    """Samples in the model's units, and how many evaluations each took."""
+    made = unlearned(*SAMPLED, *SAMPLERS[name])
+    samples = draw_samples(made.model, made.samplings[0], count, made.seed, batch_size, ranks)
+    points = (samples.points - made.model.data.shift) / made.model.data.scale
+    return {"points": points, "nfe": samples.nfe}
+
+
+def curve(
+    ranks: Ranks, *overrides: str, stop_at: int = 0, validation: Ranks | None = None
+) -> dict[str, Any]:
+    """The training curve of the tiny job, and all weights at its end.
+
+    Args:
+        ranks: that train together.
+        overrides: of the job.
+        stop_at: a step at which the first rank, and it alone, is told to end.
+        validation: the ranks that measure, if not all do.
+    """
+    made = tiny_runs.compose_experiment(*JOB, *overrides)
+    signals = Signals()
+
+    def listener(row: dict[str, Any], step: int) -> None:
+        if step == stop_at:
+            signals.asked = signal.SIGTERM
+
+    how = "interrupted"
+    with suppress(InterruptedTraining):
+        how = obtain(
+            made.model, made.folder, made.engine, made.device, made.intervals, made.config_text,
+            made.facts, Validation(made.model.data, validation or ranks), listener,
+            lambda text: None, made.retrain, None, ranks, signals,
+        )  # fmt: skip
+    weights = {
+        f"{name}/{key}": weight.detach().clone()
+        for name in made.model.weight_names
+        for key, weight in made.model.weights(name).items()
+    }
+    rows = read_json_lines(made.folder.curves) if ranks.is_first else []
+    return {"how": how, "rows": rows, "weights": weights, "folder": made.folder.path.name}
+
+
+# The checks --------------------------------------------------------------------------------------
+
+CHECKS: dict[str, Callable[[Ranks], Any]] = {}
+
+
+def check(work: Callable[[Ranks], Any]) -> Callable[[Ranks], Any]:
+    CHECKS[work.__name__] = work
+    return work
+
+
+@check
+def words(ranks: Ranks) -> dict[str, Any]:
+    """All that ranks say to each other."""
+    asked: list[int] = []
+
+    def decide() -> str:
+        asked.append(ranks.rank)
+        return f"said by {ranks.rank}"
+
+    def fail() -> None:
+        raise KeyError("planted")
+
+    error = ""
+    try:
+        ranks.first_says(fail)
+    except KeyError as raised:
+        error = str(raised)
+    mine = torch.tensor([1.0, float(ranks.rank), -float(ranks.rank)], dtype=torch.float64)
+    kept = mine.clone()
+    found: dict[str, Any] = {
+        "first_says": ranks.first_says(decide),
+        "asked": asked,
+        "nothing": ranks.first_says(lambda: None),
+        "error": error,
+        "total": ranks.total(mine),
+        "largest": ranks.largest(mine),
+        "collected": ranks.collected({"rank": ranks.rank}),
+        "place": (ranks.rank, ranks.size, ranks.local_rank, ranks.local_size, ranks.is_first),
+        "is_kept": torch.equal(mine, kept),
+    }
+    for count, unit in ((10, 4), (3, 1024), (2049, 1024), (7, 1), (0, 5)):
+        rows = torch.arange(count * 6.0).reshape(count, 2, 3)
+        share = ranks.share(count, unit)
+        part = rows[share.start : share.stop]
+        found[f"joined {count} {unit}"] = ranks.joined(part, count, unit)
+        found[f"share {count} {unit}"] = part
+    return found
+
+
+def sharing(name: str, strategy: str, *overrides: str, output: str = "", **options: Any) -> None:
+    """A check that trains one of the cases by all ranks."""
+
+    def work(ranks: Ranks) -> dict[str, Any]:
+        place = (
+            "trainer.accelerator=cpu", f"trainer.devices={ranks.size}",
+            f"output_dir={output or name}",
+        )  # fmt: skip
+        return curve(ranks, *CASES[case], f"trainer={strategy}", *place, *overrides, **options)
+
+    case = name.split("-")[0]
+    CHECKS[name] = work
+
+
+for _case in CASES:
+    sharing(f"{_case}-ddp", "ddp")
+sharing("fresh-found", "ddp", output="fresh-ddp")
+sharing("fresh-parts", "ddp", "trainer.device_batch_size=64")
+sharing("learned-parts", "ddp", "trainer.device_batch_size=64")
+sharing("fresh-fsdp", "fsdp")
+sharing("learned-fsdp", "fsdp")
+# Ended in the middle, to be continued by one process; and begun by one process.
+sharing("fresh-ended_ddp", "ddp", stop_at=10)
+sharing("fresh-ended_fsdp", "fsdp", stop_at=10)
+sharing("fresh-begun_ddp", "ddp")
+sharing("fresh-begun_fsdp", "fsdp")
+BEGUN = ("fresh-begun_ddp", "fresh-begun_fsdp")
+
+
+def planted(name: str, patch: Callable[[Ranks], Any]) -> None:
+    """A check that trains with a mistake in it, which has to be seen."""
+
+    def work(ranks: Ranks) -> dict[str, Any]:
+        with patch(ranks):
+            return curve(
+                ranks, "trainer=ddp", "trainer.accelerator=cpu", f"trainer.devices={ranks.size}",
+                f"output_dir={name}",
+            )  # fmt: skip
+
+    CHECKS[name] = work
+
+
+def _draws_of_the_first(which: Sequence[int]) -> Callable[[Ranks], Any]:
+    """Every rank has the first one's rows of some of x0, sigma and noise."""
+    draws = Diffusion.training_draws
+
+    def wrong(self: Diffusion, step: int) -> tuple[Tensor, ...]:
+        mine, ranks = draws(self, step), self.descent.ranks
+        rank, ranks.rank = ranks.rank, 0
+        first = draws(self, step)
+        ranks.rank = rank
+        return tuple(f if i in which else m for i, (f, m) in enumerate(zip(first, mine)))
+
+    return lambda ranks: mock.patch.object(Diffusion, "training_draws", wrong)
+
+
+def _alone(self: Diffusion, objective: Tensor) -> None:
+    torch.autograd.backward(objective)
+
+
+planted("mistake-data", _draws_of_the_first([0]))
+planted("mistake-levels", _draws_of_the_first([1]))
+planted("mistake-noise", _draws_of_the_first([2]))
+planted("mistake-gradients", lambda ranks: mock.patch.object(Diffusion, "_backward", _alone))
+
+
+def groups_of(ranks: Ranks, sizes: Sequence[int]) -> list[Ranks | None]:
+    """The first ranks as groups of their own; none where this one is not in it."""
+    # Every rank has to take part in making every group.
+    made = [dist.new_group(list(range(size)), backend="gloo") for size in sizes]
+    return [
+        Ranks(group) if ranks.rank < size else None for group, size in zip(made, sizes, strict=True)
+    ]
+
+
+def measured(ranks: Ranks) -> dict[str, Any]:
+    """What a model that has learned nothing gives on held-out points, and how many it was given."""
+    model = unlearned().model
+    given: list[int] = []
+    model.denoiser.register_forward_pre_hook(lambda _, args: given.append(len(args[0])))
+    losses = Validation(model.data, ranks)(model)
+    return {"losses": tiny_runs.flat(losses), "given": sum(given)}
+
+
+@check
+def validated(ranks: Ranks) -> list[dict[str, Any]]:
+    """Two and three ranks validate one model."""
+    return [measured(group) for group in groups_of(ranks, (2, 3)) if group is not None]
+
+
+@check
+def sampled(ranks: Ranks) -> dict[str, Any]:
+    """Two and three ranks draw samples together; by (sampler, count, size)."""
+    found: dict[str, Any] = {}
+    for size, group in zip((2, 3), groups_of(ranks, (2, 3)), strict=True):
+        if group is None:
+            continue
+        for name in SAMPLERS:
+            found[f"{name} 3000 {size}"] = drawn(name, 3000, group, 700 if size == 3 else None)
+        found[f"{MANY} 10000 {size}"] = drawn(MANY, 10_000, group, 1000)
+    return found
+
+
+@check
+def lost_in_words(ranks: Ranks) -> str:
+    """The last rank goes, without a word."""
+    ranks.total(torch.ones(1))
+    if ranks.rank == ranks.size - 1:
+        keep("gone", f"lost_in_words.{ranks.rank}.pt")
+        os._exit(0)
+    try:
+        ranks.total(torch.ones(1))
+    except LostRank as lost:
+        return str(lost)
+    return "nothing was noticed"
+
+
+@check
+def lost_in_training(ranks: Ranks) -> str:
+    """The last rank goes in its 13th step, after a save at the 7th."""
+    update = EMA.update
+
+    def noted(self: EMA, images: int, batch_size: int) -> None:
+        update(self, images, batch_size)
+        if images == 13 * batch_size and ranks.rank == ranks.size - 1:
+            keep("gone", f"lost_in_training.{ranks.rank}.pt")
+            os._exit(0)
+
+    try:
+        with mock.patch.object(EMA, "update", noted):
+            curve(
+                ranks, "trainer=ddp", "trainer.accelerator=cpu", f"trainer.devices={ranks.size}",
+                "output_dir=lost_in_training", "callbacks.save_steps=7",
+                "callbacks.save_seconds=1e6",
+            )  # fmt: skip
+    except LostRank as lost:
+        return str(lost)
+    return "nothing was noticed"
+
+
+def main() -> None:
+    # A disagreement would hang for as long as this.
+    fokker.ranks.PATIENCE = timedelta(seconds=120)
+    ranks = Ranks.join()
+    for name in sys.argv[1:]:
+        print(f"{monotonic():.1f} {name}", flush=True)
+        try:
+            result = CHECKS[name](ranks)
+        except BaseException:
+            text = traceback.format_exc()
+            keep(text, f"{name}.{ranks.rank}.failed")
+            if not all_are_through(name, ranks.size):
+                os._exit(1)  # The others may be in the middle of it, and are to see it at once.
+        else:
+            keep(result, f"{name}.{ranks.rank}.pt")
+    os._exit(0)  # Some may be gone, and the rest need not wait for them.
+
+
+def keep(result: Any, name: str) -> None:
+    """Write a file in one go."""
+    torch.save(result, f"{name}.new")
+    Path(f"{name}.new").replace(name)
+
+
+def all_are_through(name: str, size: int) -> bool:
+    """Whether every rank has ended a check, one way or the other, so that all may go on."""
+    for _ in range(50):
+        ended = [
+            Path(f"{name}.{rank}.pt").exists() or Path(f"{name}.{rank}.failed").exists()
+            for rank in range(size)
+        ]
+        if all(ended):
+            return True
+        sleep(0.1)
+    return False
+
+
+if __name__ == "__main__":
+    main()
