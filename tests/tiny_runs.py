@@ -19,6 +19,7 @@ from fokker.cli.compose import composed
 from fokker.experiment import Experiment, ModelFolder, Result
 from fokker.experiment.evaluate import Validation
 from fokker.experiment.fit import obtain
+from fokker.experiment.signals import Signals
 from fokker.formulations import Diffusion
 
 TINY = (
@@ -57,10 +58,9 @@ def train(
 def train_it(
     made: Experiment, listener: Callable[[dict[str, Any], int], None] = lambda *_: None
 ) -> tuple[Diffusion, ModelFolder]:
-    obtain(
-        made.model, made.folder, made.engine, made.device, made.intervals, made.config_text,
-        made.facts, Validation(made.model.data), listener, lambda text: None, made.retrain,
-    )  # fmt: skip
+    signals = Signals()
+    with signals.heard():
+        obtain(made, Validation(made.model.data), listener, lambda text: None, signals)
     return made.model, made.folder
 
 

@@ -1,9 +1,9 @@
 """Weak scaling from 1 to 2 ranks on this machine: `python tests/benchmarks/scaling.py [WIDTH ...]`.
 
-Each rank has 256 images of 8 x 8 in a step. A training's time a step is the difference of a long and
-a short one, so that start, validation and the last save are not in it; one and two ranks take
-turns, and medians are shown. Beside it what two ranks pay: the same step, of as many images a rank,
-is as long as it is for one rank if both cores are free, and what is more is the price of meeting.
+Each rank has 256 images of 8 x 8 in a step. A training's time a step is the difference of a long
+and a short one, so that start, validation and the last save are not in it; one and two ranks take
+turns, and medians are shown. What a step of two ranks takes more than one of one rank, with as many
+images a rank, is the price of meeting, and of two cores that share a memory.
 """
 
 import json

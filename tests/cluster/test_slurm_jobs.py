@@ -122,7 +122,7 @@ def test_a_job_whose_node_fails_goes_on_on_another(two: Path, folder: Path) -> N
         # Tasks that are more than the devices, and fewer.
         (
             f"srun {FOKKER} trainer=ddp_cpu trainer.devices=3",
-            "trainer.devices must be 2, what srun has started on each machine",
+            "trainer.devices must be 2, the ranks of each machine",
         ),
         (f"srun --ntasks=1 {FOKKER} trainer=ddp_cpu", "trainer.devices must be 1"),
         (f"srun {FOKKER}", "trainer.devices must be 2"),

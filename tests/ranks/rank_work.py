@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic, sleep
@@ -19,7 +20,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-import conftest  # noqa: F401 - one thread; before torch
 import fokker.ranks
 import tiny_runs
 from fokker.ema import EMA
@@ -39,7 +39,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "digits": ("data=digits", "data.held_out_share=0.95"),  # 90 points, so many epochs
     "learned": ("weighting=learned",),
     "independent": ("noise_levels.stratified=false",),
-    "finite": ("data.num_points=100", "formulation=ddpm", "formulation.num_levels=200"),
+    "chain": ("formulation=ddpm", "formulation.num_levels=200"),
     "bf16": ("trainer.precision=bf16-mixed",),
 }
 #: What draws 10,000 samples.
@@ -98,11 +98,8 @@ def curve(
 
     how = "interrupted"
     with suppress(InterruptedTraining):
-        how = obtain(
-            made.model, made.folder, made.engine, made.device, made.intervals, made.config_text,
-            made.facts, Validation(made.model.data, validation or ranks), listener,
-            lambda text: None, made.retrain, None, ranks, signals,
-        )  # fmt: skip
+        measured = Validation(made.model.data, validation or ranks)
+        how = obtain(replace(made, ranks=ranks), measured, listener, lambda text: None, signals)
     weights = {
         f"{name}/{key}": weight.detach().clone()
         for name in made.model.weight_names
@@ -260,7 +257,8 @@ def sampled(ranks: Ranks) -> dict[str, Any]:
             continue
         for name in SAMPLERS:
             found[f"{name} 3000 {size}"] = drawn(name, 3000, group, 700 if size == 3 else None)
-        found[f"{MANY} 10000 {size}"] = drawn(MANY, 10_000, group, 1000)
+        if size == 3:
+            found["many"] = drawn(MANY, 10_000, group, 1000)
     return found
 
 
@@ -304,6 +302,7 @@ def lost_in_training(ranks: Ranks) -> str:
 def main() -> None:
     # A disagreement would hang for as long as this.
     fokker.ranks.PATIENCE = timedelta(seconds=120)
+    torch.set_num_threads(1)
     ranks = Ranks.join()
     for name in sys.argv[1:]:
         print(f"{monotonic():.1f} {name}", flush=True)

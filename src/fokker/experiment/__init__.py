@@ -3,6 +3,7 @@
 from fokker.experiment.callbacks import Intervals
 from fokker.experiment.chain import Chain
 from fokker.experiment.engine import Engine
+from fokker.experiment.experiment import Experiment
 from fokker.experiment.flow_field import FlowField
 from fokker.experiment.likelihood import Likelihood
 from fokker.experiment.loggers import CSV
@@ -10,7 +11,7 @@ from fokker.experiment.marginal_map import MarginalMap
 from fokker.experiment.models import ModelFolder, find_checkpoint
 from fokker.experiment.pde import PDE
 from fokker.experiment.reports import Evaluation
-from fokker.experiment.run import Experiment, Result, load_model, run
+from fokker.experiment.run import Result, load_model, run
 from fokker.experiment.sample import Sampling
 from fokker.experiment.signals import Interrupted, InterruptedTraining
 from fokker.experiment.steps_map import StepsMap

@@ -4,27 +4,26 @@ import copy
 import logging
 import signal
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import lightning as L
-import torch
 from filelock import Timeout
 from lightning.pytorch.callbacks import LambdaCallback
 
-from fokker.experiment.callbacks import Curves, Intervals, Progress, Saving
-from fokker.experiment.engine import Engine
+from fokker.experiment.callbacks import Curves, Progress, Saving
 from fokker.experiment.evaluate import Validation
+from fokker.experiment.experiment import Experiment
 from fokker.experiment.files import read_json_lines, write_text
 from fokker.experiment.identity import versions
 from fokker.experiment.models import ModelFolder
 from fokker.experiment.signals import Interrupted, InterruptedTraining, Signals, Stop
-from fokker.experiment.watching import Watch, Watching
-from fokker.formulations import Diffusion, DivergedError
-from fokker.ranks import ALONE, LostRank, Ranks, together
+from fokker.experiment.watching import Watching
+from fokker.formulations import DivergedError
+from fokker.ranks import LostRank, Ranks, together
 
 
 @contextmanager
@@ -72,61 +71,39 @@ def _held(folder: ModelFolder, ranks: Ranks, say: Callable[[str], None]) -> Iter
 
 
 def obtain(
-    model: Diffusion,
-    folder: ModelFolder,
-    engine: Engine,
-    device: torch.device,
-    intervals: Intervals,
-    config: str,
-    facts: Mapping[str, Any],
+    experiment: Experiment,
     validation: Validation,
     listener: Callable[[dict[str, Any], int], None],
     say: Callable[[str], None],
-    retrain: bool = False,
-    watch: Watch | None = None,
-    ranks: Ranks = ALONE,
-    signals: Signals | None = None,
+    signals: Signals,
 ) -> str:
-    """Give the model its trained weights: found, continued or trained now.
+    """Give the experiment's model its trained weights: found, continued or trained now.
 
     One run trains; others wait for it and then find the model. All its ranks get the weights.
 
     Args:
-        model: as built, untrained.
-        folder: of its identity.
-        engine: what it is trained on.
-        device: of this process.
-        intervals: of logging and saving.
-        config: the resolved configuration, as text.
-        facts: for model.json.
+        experiment: with the model as built, untrained.
         validation: of the model's data.
         listener: called with (metrics, step).
         say: tells the user what happens.
-        retrain: train although the model is complete; it is replaced at the end.
-        watch: may end the training before its last step.
-        ranks: the processes that train together.
-        signals: of the run; null: they are heard for the training alone.
+        signals: of the run.
     Returns:
         `found`, `continued` or `trained`.
     Raises:
         DivergedError: at a loss that is not finite.
         InterruptedTraining: after a signal.
-        Pruned: if `watch` ends it.
+        Pruned: if the experiment's watch ends it.
     """
+    folder, ranks, retrain = experiment.folder, experiment.ranks, experiment.retrain
     with _held(folder, ranks, say):
         if ranks.first_says(lambda: folder.is_complete) and not retrain:
-            folder.load_into(model)
+            folder.load_into(experiment.model)
             return "found"
         # A complete model stays until its successor is.
         work = ModelFolder(folder.path.with_name(f"{folder.path.name}.retrain"))
         work = work if ranks.first_says(lambda: folder.is_complete) else folder
-        done = ranks.first_says(lambda: _begin(work, config, facts))
-        own = signals or Signals()
-        with nullcontext() if signals else own.heard():
-            _train(
-                model, work, engine, device, intervals, validation, listener, watch, ranks, own,
-                done,
-            )  # fmt: skip
+        done = ranks.first_says(lambda: _begin(work, experiment))
+        _train(experiment, work, validation, listener, signals, done)
         if work is not folder and ranks.is_first:
             # File by file, so that there is a complete model at every moment.
             for file in work.path.iterdir():
@@ -135,28 +112,26 @@ def obtain(
         return "continued" if done else "trained"
 
 
-def _begin(work: ModelFolder, config: str, facts: Mapping[str, Any]) -> int:
+def _begin(work: ModelFolder, experiment: Experiment) -> int:
     """Write what is trained; the steps that are done."""
     done = work.steps_done
     work.path.mkdir(parents=True, exist_ok=True)
-    write_text(work.config, config)
-    work.write(**facts, status="training", versions=versions())
+    write_text(work.config, experiment.config_text)
+    key = experiment.folder.path.name
+    work.write(**experiment.facts, key=key, status="training", versions=versions())
     return done
 
 
 def _train(
-    model: Diffusion,
+    experiment: Experiment,
     folder: ModelFolder,
-    engine: Engine,
-    device: torch.device,
-    intervals: Intervals,
     validation: Validation,
     listener: Callable[[dict[str, Any], int], None],
-    watch: Watch | None,
-    ranks: Ranks,
     signals: Signals,
     done: int,
 ) -> None:
+    model, engine, ranks = experiment.model, experiment.engine, experiment.ranks
+    intervals, device = experiment.intervals, experiment.device
     # The order matters: a checkpoint has to hold what the curves have counted.
     listeners = [listener]
     curves = Curves(folder, intervals, validation.of_average, validation.floor, listeners)
@@ -164,8 +139,8 @@ def _train(
     before = LambdaCallback(on_train_start=lambda *_: tell(folder.curves, listener))
     callbacks: list[L.Callback] = [curves, *([before] if ranks.is_first else [])]
     callbacks += [Saving(folder, intervals, ranks), signals]  # It stands behind what saves.
-    if watch is not None:
-        callbacks.append(watching := Watching(folder, watch, ranks))
+    if experiment.watch is not None:
+        callbacks.append(watching := Watching(folder, experiment.watch, ranks))
         listeners.append(watching.listen)
     model.data.cut_at(intervals.log_steps, intervals.validation_steps, intervals.save_steps)
     started = perf_counter()

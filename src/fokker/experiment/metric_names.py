@@ -2,12 +2,12 @@
 
 from fokker.experiment.chain import Chain
 from fokker.experiment.evaluate import SampleMetrics
+from fokker.experiment.experiment import Experiment
 from fokker.experiment.flow_field import FlowField
 from fokker.experiment.likelihood import Likelihood
 from fokker.experiment.marginal_map import MarginalMap
 from fokker.experiment.pde import PDE
 from fokker.experiment.reports import exact_distances, no_budget
-from fokker.experiment.run import Experiment
 from fokker.experiment.steps_map import StepsMap
 
 TERMS = ("truncation", "prior", "discretisation", "learning", "measured")

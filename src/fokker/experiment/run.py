@@ -1,39 +1,35 @@
 """One run: make sure the model exists, sample, evaluate, record."""
 
 import signal
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from time import perf_counter
 from typing import Any, final
 
-import torch
 from torch import Tensor
 
-from fokker.experiment.callbacks import Intervals
 from fokker.experiment.draw import draw_figures
-from fokker.experiment.engine import Engine
 from fokker.experiment.evaluate import SampleMetrics, Validation, flat, losses_of, where_trained
+from fokker.experiment.experiment import Experiment
 from fokker.experiment.files import read_json_lines, short
 from fokker.experiment.fit import obtain
 from fokker.experiment.identity import versions
-from fokker.experiment.loggers import Log, Logger
-from fokker.experiment.models import ModelFolder, load_checkpoint
+from fokker.experiment.loggers import Log
+from fokker.experiment.models import load_checkpoint
 from fokker.experiment.record import Record, report_text, rows_table, table
 from fokker.experiment.reports import (
-    Evaluation,
     Report,
     budget_report,
     exact_distances,
     no_budget,
 )
 from fokker.experiment.sample import Samples, Sampling, draw_samples
-from fokker.experiment.signals import Interrupted, InterruptedTraining, Signals, Stopped
-from fokker.experiment.watching import Pruned, Watch
+from fokker.experiment.signals import Interrupted, InterruptedTraining, Signals
+from fokker.experiment.watching import Pruned
 from fokker.formulations import Diffusion, DivergedError
 from fokker.randomness import Randomness
-from fokker.ranks import ALONE, Ranks
 
 
 @final
@@ -52,56 +48,6 @@ class Result:
     samples: Tensor
     model: Diffusion
     path: Path
-
-
-@final
-@dataclass(frozen=True)
-class Experiment:
-    """All that a run is made of, checked.
-
-    Attributes:
-        model: untrained.
-        folder: of the trained model.
-        checkpoint: weights to use as they are, in place of a training.
-        samplings: ways to sample, the run's own first.
-        num_samples, weights, seed, device: of the evaluation.
-        evaluations: what is evaluated besides the samples, by name.
-        budget_points: of the error budget; null: as many as make sense, 0: no budget.
-        beside: finished runs on the same data, by name, whose losses are drawn beside this one's.
-        figures: whether they are drawn, which takes longer than most samplings.
-        engine, intervals, logger: of the training.
-        config: resolved.
-        config_text: the same as YAML.
-        batch_size: samples at once; null: what is quick.
-        facts: for the records of run and model.
-        watch: sees the training's curve and may end it.
-        ranks: the processes that carry it out together; the first one writes and speaks.
-        stopped: is told the signal that has ended the run, when all is saved.
-    """
-
-    model: Diffusion
-    folder: ModelFolder
-    checkpoint: Path | None
-    samplings: Sequence[Sampling]
-    num_samples: int
-    weights: str
-    seed: int
-    device: torch.device
-    engine: Engine
-    intervals: Intervals
-    logger: Logger
-    config: Mapping[str, Any]
-    config_text: str
-    evaluations: Mapping[str, Evaluation] = field(default_factory=dict)
-    budget_points: int | None = None
-    beside: Mapping[str, Path] = field(default_factory=dict)
-    figures: bool = True
-    batch_size: int | None = None
-    retrain: bool = False
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    watch: Watch | None = None
-    ranks: Ranks = ALONE
-    stopped: Stopped = field(default=lambda number, has_advanced: None)
 
 
 def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print) -> Result:
@@ -302,12 +248,7 @@ def _obtain(
     if experiment.checkpoint is not None:
         load_checkpoint(experiment.checkpoint, model)
         return "loaded"
-    facts = {**experiment.facts, "key": experiment.folder.path.name}
-    return obtain(
-        model, experiment.folder, experiment.engine, experiment.device, experiment.intervals,
-        experiment.config_text, facts, validation, listener, say, experiment.retrain,
-        experiment.watch, experiment.ranks, signals,
-    )  # fmt: skip
+    return obtain(experiment, validation, listener, say, signals)
 
 
 def _use(experiment: Experiment) -> None:
