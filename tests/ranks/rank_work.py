@@ -7,8 +7,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -158,6 +158,20 @@ def words(ranks: Ranks) -> dict[str, Any]:
     return found
 
 
+@contextmanager
+def slow_files() -> Iterator[None]:
+    """A checkpoint comes late to its place: who does not wait finds none, or an old one."""
+    replace = Path.replace
+
+    def late(self: Path, target: Path) -> Path:
+        if Path(target).name == "last.ckpt":
+            sleep(0.3)
+        return replace(self, target)
+
+    with mock.patch.object(Path, "replace", late):
+        yield
+
+
 def sharing(name: str, strategy: str, *overrides: str, output: str = "", **options: Any) -> None:
     """A check that trains one of the cases by all ranks."""
 
@@ -166,7 +180,8 @@ def sharing(name: str, strategy: str, *overrides: str, output: str = "", **optio
             "trainer.accelerator=cpu", f"trainer.devices={ranks.size}",
             f"output_dir={output or name}",
         )  # fmt: skip
-        return curve(ranks, *CASES[case], f"trainer={strategy}", *place, *overrides, **options)
+        with slow_files():
+            return curve(ranks, *CASES[case], f"trainer={strategy}", *place, *overrides, **options)
 
     case = name.split("-")[0]
     CHECKS[name] = work

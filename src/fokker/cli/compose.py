@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -23,6 +24,8 @@ NOT_INHERITED = (
     "task", "checkpoint", "retrain", "output_dir", "logger", "evaluation", "hydra",
     "allow_targets",  # A folder from elsewhere must not choose what is imported.
 )  # fmt: skip
+MULTIRUN = ("-m", "--multirun")
+CONFIG_DIR = ("--config-dir", "-cd")
 HELP = "fokker --help lists the groups, options and keys"
 
 
@@ -90,6 +93,23 @@ def refuse(error: Exception, start: Start | None = None) -> NoReturn:
     if start is None or start.local_rank == 0:
         print(f"fokker: {error}", file=sys.stderr)
     raise SystemExit(1)
+
+
+def with_config_dirs(arguments: Sequence[str]) -> list[str]:
+    """The overrides of a command line; `--config-dir FOLDER` is one of hydra's search path."""
+    overrides, places = [], []
+    words = iter(arguments)
+    for word in words:
+        name, _, value = word.partition("=")
+        if name in CONFIG_DIR:
+            places.append(value or next(words, "."))
+        elif word[:1] != "-":
+            overrides.append(word)
+    quoted = [
+        QuotedString(f"file://{Path(place).resolve()}", Quote.single).with_quotes()
+        for place in places
+    ]
+    return [*overrides, *([f"hydra.searchpath=[{','.join(quoted)}]"] if quoted else [])]
 
 
 def override_key(override: str) -> str:

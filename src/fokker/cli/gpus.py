@@ -18,8 +18,9 @@ def claim(
 ) -> None:
     """Let this process see `count` GPUs that no other run of this machine has claimed.
 
-    They are its own until it ends. Where there are not as many, all stay as they are: a machine
-    with one GPU, or a scheduler's choice. Before torch looks for GPUs.
+    They are its own until it ends. What is missing is shared with others, with a warning. Where no
+    more than these are to be seen, as in a scheduler's job, there is nothing to claim. To be called
+    before torch looks for GPUs.
 
     Args:
         count: of GPUs.

@@ -18,7 +18,7 @@ from fokker.cli.gpus import claim
 from fokker.cli.start import cores
 
 # Handed on to the ranks, which save what is done.
-HANDED_ON = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2", "SIGHUP", "SIGQUIT")
+HANDED_ON = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2")
 
 
 class RankDied(RuntimeError):
@@ -63,7 +63,9 @@ def launch(
             signals_to_handle=",".join(HANDED_ON),
         )  # fmt: skip
         try:
-            elastic_launch(agent, sys.executable)("-m", "fokker.cli.rank", str(file))
+            elastic_launch(agent, sys.executable)(
+                "-m", "fokker.cli.rank", str(file), str(os.getpid())
+            )  # fmt: skip
         except SignalException as stop:
             raise SystemExit(128 + stop.sigval) from None
         except ChildFailedError as error:

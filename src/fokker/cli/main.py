@@ -4,6 +4,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import hydra
@@ -14,20 +15,21 @@ from omegaconf import DictConfig
 from fokker import __version__
 from fokker.cli import doctor
 from fokker.cli.compose import (
+    CONFIG_DIR,
+    MULTIRUN,
     composed,
     config_dir,
     override_key,
     refuse,
     register_resolvers,
     run_name,
+    with_config_dirs,
     with_inherited,
 )
 from fokker.cli.output import patient_output
 from fokker.cli.slurm import earlier_run, ignore_while_starting
 from fokker.cli.start import Start, asked_ranks, check_alone
 from fokker.cli.tasks import carry_out, task_of
-
-MULTIRUN = ("-m", "--multirun")
 
 
 def main() -> None:
@@ -63,9 +65,10 @@ def _main() -> None:
     try:
         # A checkpoint brings the overrides that it was trained with.
         overrides = with_inherited(overrides)
-        if set(flags) <= set(MULTIRUN):
+        names = {flag.partition("=")[0] for flag in flags if flag[:1] == "-"}
+        if names <= {*MULTIRUN, *CONFIG_DIR}:
             # Hydra shows the way through its own code for some mistakes; here they are a message.
-            with composed(overrides, is_sweep) as config:
+            with composed([*overrides, *with_config_dirs(flags)], is_sweep) as config:
                 str(config.hydra.run.dir)
                 if not is_sweep:
                     name = earlier_run(Path(config.output_dir, "runs"), overrides)
@@ -87,6 +90,7 @@ def _agreed_name(start: Start, config: DictConfig, is_sweep: bool, name: str) ->
             f"{start.size} sweeps; leave {start.by} away: fokker -m trainer=ddp ..., or "
             "hydra/launcher=submitit_slurm"
         )
+    start.check(config.trainer)  # Before torch is waited for.
     from fokker.cli.joining import join
 
     return join(start, config).first_says(lambda: name)
@@ -102,7 +106,7 @@ def _task(config: DictConfig) -> bool | None:
         dict(settings.runtime.choices), settings.runtime.config_sources, settings.overrides.task
     )
     path, is_sweep = Path(settings.runtime.output_dir), settings.mode == RunMode.MULTIRUN
-    start = Start.here()
+    start, started = Start.here(), perf_counter()
     try:
         if start.size == 1 and config.task != "plan":
             start.check(config.trainer)
@@ -111,15 +115,17 @@ def _task(config: DictConfig) -> bool | None:
             size = asked_ranks(config.trainer)
             if size > 1:
                 return launch(config, choices, path, size, is_sweep)
-    except (ValueError, RankDied) as error:
+    except RankDied as error:
+        record_failure(path, error, perf_counter() - started, overrides=list(choices.overrides))
+        if is_sweep:
+            return True
+        refuse(error)
+    except ValueError as error:
         if is_sweep or "HYDRA_FULL_ERROR" in os.environ:
             raise
-        if isinstance(error, RankDied):
-            record_failure(path, error, 0.0)
-        else:
-            from fokker.cli.job import remove_empty
+        from fokker.cli.job import remove_empty
 
-            remove_empty(path, Path(str(config.output_dir)))
+        remove_empty(path, Path(str(config.output_dir)))
         refuse(error)
     # Whether it was run here is what a sweep is told.
     return as_rank(config, choices, path, is_sweep and config.task != "plan")

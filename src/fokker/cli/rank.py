@@ -1,11 +1,18 @@
-"""One rank of a run that `fokker.cli.launch` has started: `python -m fokker.cli.rank JOB`."""
+"""One rank of a run that `fokker.cli.launch` has started: `python -m fokker.cli.rank JOB PID`."""
 
 import ctypes
-import json
 import os
 import signal
 import sys
 from contextlib import suppress
+
+# First of all: end, and save, with the process that waits, which may end at any time (Linux).
+with suppress(OSError, AttributeError):
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    if sys.argv[2:] and os.getppid() != int(sys.argv[2]):
+        raise SystemExit(128 + signal.SIGTERM)
+
+import json
 from pathlib import Path
 
 from hydra.conf import ConfigSourceInfo
@@ -17,8 +24,6 @@ from fokker.cli.output import patient_output
 
 def main() -> None:
     """Carry out a job as one of its ranks."""
-    with suppress(OSError, AttributeError):  # Linux: end, and save, with the process that waits.
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
     with patient_output():
         file = Path(sys.argv[1])
         job = json.loads(file.read_text(encoding="utf-8"))

@@ -16,8 +16,14 @@ def facts(env: Mapping[str, str] = os.environ) -> dict[str, Any]:
     if "SLURM_JOB_ID" not in env:
         return {}
     step = env.get("SLURM_STEP_ID", "batch")
-    job = {"job": env["SLURM_JOB_ID"], "step": step, "restarts": restarts(env)}
-    return {"slurm": job}
+    return {"slurm": {"job": job_name(env), "step": step, "restarts": restarts(env)}}
+
+
+def job_name(env: Mapping[str, str]) -> str:
+    """What scontrol and scancel call this job; the number of an array's last is that of all."""
+    if "SLURM_ARRAY_JOB_ID" in env:
+        return f"{env['SLURM_ARRAY_JOB_ID']}_{env['SLURM_ARRAY_TASK_ID']}"
+    return env["SLURM_JOB_ID"]
 
 
 def restarts(env: Mapping[str, str] = os.environ) -> int:
@@ -58,9 +64,7 @@ def requeue(number: int, has_advanced: bool, env: Mapping[str, str] = os.environ
     """
     if "SLURM_JOB_ID" not in env or number == signal.SIGINT:
         return ""
-    name = env["SLURM_JOB_ID"]
-    if "SLURM_ARRAY_JOB_ID" in env:  # By its own number the last one would take all others along.
-        name = f"{env['SLURM_ARRAY_JOB_ID']}_{env['SLURM_ARRAY_TASK_ID']}"
+    name = job_name(env)
     # Asked in all cases: a user may cancel a job that was just told of its end.
     reason = _why_not(_scontrol("-o", "show", "job", name), number, restarts(env))
     if not reason and not has_advanced:

@@ -4,16 +4,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import OmegaConf
 
-from fokker.cli.compose import composed, refuse, with_inherited
+from fokker.cli.compose import (
+    CONFIG_DIR,
+    MULTIRUN,
+    composed,
+    refuse,
+    with_config_dirs,
+    with_inherited,
+)
 from fokker.cli.start import Start
 
 # In place of a run's folder, of which there is none.
 NO_FOLDER = Path("fokker-doctor")
-MULTIRUN = ("-m", "--multirun")
-OWN_OPTIONS = ("--config-dir", "-cd")
 
 
 def is_asked(arguments: Sequence[str]) -> bool:
@@ -21,7 +25,7 @@ def is_asked(arguments: Sequence[str]) -> bool:
     tasks = [a.lstrip("+").partition("=")[2] for a in arguments if a.lstrip("+")[:5] == "task="]
     flags = [a.partition("=")[0] for a in arguments if a[:1] == "-"]
     return bool(tasks) and tasks[-1].strip("'\"") == "doctor" and {*flags} <= {
-        *MULTIRUN, *OWN_OPTIONS,
+        *MULTIRUN, *CONFIG_DIR,
     }  # fmt: skip
 
 
@@ -38,7 +42,7 @@ def doctor(arguments: Sequence[str], is_sweep: bool) -> bool:
     """
     start = Start.here()
     try:
-        overrides = with_inherited(_overrides(arguments))
+        overrides = with_inherited(with_config_dirs(arguments))
         with composed(overrides, is_sweep) as config:
             hydra = config.hydra
             options, sources = dict(hydra.runtime.choices), list(hydra.runtime.config_sources)
@@ -64,20 +68,3 @@ def doctor(arguments: Sequence[str], is_sweep: bool) -> bool:
         return launch(plain, choices, NO_FOLDER, size)
     except (ValueError, RankDied) as error:
         refuse(error)
-
-
-def _overrides(arguments: Sequence[str]) -> list[str]:
-    """The overrides of a command line; `--config-dir FOLDER` is one of hydra's search path."""
-    overrides, places = [], []
-    words = iter(arguments)
-    for word in words:
-        name, _, value = word.partition("=")
-        if name in OWN_OPTIONS:
-            places.append(value or next(words, "."))
-        elif word not in MULTIRUN:
-            overrides.append(word)
-    quoted = [
-        QuotedString(f"file://{Path(place).resolve()}", Quote.single).with_quotes()
-        for place in places
-    ]
-    return [*overrides, *([f"hydra.searchpath=[{','.join(quoted)}]"] if quoted else [])]
