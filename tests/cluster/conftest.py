@@ -1,5 +1,6 @@
 """A real SLURM with two nodes for the tests in this folder; see slurm_up.sh."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -8,41 +9,41 @@ from pathlib import Path
 
 import cluster_runs
 import pytest
+from filelock import FileLock
 
 import cluster
 
 HERE = Path(__file__).parent
 
 
+STATE = Path(os.environ.get("FOKKER_SLURM", "/tmp/fokker-slurm"))
+
+
 @pytest.fixture(scope="session")
 def slurm() -> Iterator[Path]:
-    """SLURM's configuration file; SLURM is up, and SLURM_CONF says where."""
+    """SLURM's configuration file; SLURM is up, and SLURM_CONF says where. `make` takes it down."""
     if os.geteuid() != 0 or not (shutil.which("slurmctld") or shutil.which("apt-get")):
         pytest.fail("these tests need root, and SLURM or Debian's apt-get to install it")
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        pytest.fail("these tests take nodes down, so not beside each other: -p no:xdist")
-    conf = Path(os.environ.get("FOKKER_SLURM", "/tmp/fokker-slurm")) / "slurm.conf"
-    before = os.environ.get("SLURM_CONF")
-    os.environ["SLURM_CONF"] = str(conf)
-    try:
-        was_up = "is UP" in _output("scontrol", "ping")
-        up = subprocess.run(
-            [HERE / "slurm_up.sh"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+    conf = STATE / "slurm.conf"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLURM_CONF", str(conf))
+        with FileLock(f"{STATE}.lock"):
+            up = subprocess.run(
+                [HERE / "slurm_up.sh"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                timeout=300,
+            )  # fmt: skip
         if up.returncode != 0:
             pytest.fail(f"slurm_up.sh: exit {up.returncode}\n{up.stdout}{up.stderr}")
         yield conf
-        if not was_up:
-            subprocess.run([HERE / "slurm_down.sh"], check=True, timeout=120)
-    finally:
-        if before is None:
-            del os.environ["SLURM_CONF"]
-        else:
-            os.environ["SLURM_CONF"] = before
+
+
+@pytest.fixture(autouse=True)
+def turn(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Tests run beside each other, but for one that takes a node down from all."""
+    is_alone = request.node.get_closest_marker("alone") is not None
+    with Path(f"{STATE}.turn").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX if is_alone else fcntl.LOCK_SH)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -71,10 +72,3 @@ def folder(tmp_path: Path, slurm: Path) -> Iterator[Path]:
             cluster.run("scancel", number, check=False)
     cluster_runs.end_all(tmp_path)
 
-
-def _output(*command: str) -> str:
-    """What the command prints; nothing where it is missing or stuck."""
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=30).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return ""

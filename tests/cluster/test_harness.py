@@ -40,16 +40,3 @@ def test_srun_gives_each_task_its_rank_and_a_gpu(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert sorted(done.stdout.split()) == ["0:2:0", "1:2:0"]
-
-
-def test_a_job_whose_node_goes_down_starts_again_elsewhere(tmp_path: Path) -> None:
-    job = cluster.submit('test -n "$SLURM_RESTART_COUNT" || sleep 60', tmp_path, "--requeue")
-    cluster.wait(job, 30, "RUNNING".__eq__)
-    node = cluster.show(job)["NodeList"]
-    cluster.node_down(node)
-    try:
-        assert cluster.wait(job, 60) == "COMPLETED"
-        assert cluster.restarts(job) == 1
-        assert cluster.show(job)["NodeList"] != node
-    finally:
-        cluster.node_up(node)

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import cluster_runs
 import pytest
-from cluster_runs import JOB, STARTS
+from cluster_runs import FOKKER, JOB, STARTS
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("slurm")]
-
 
 
 def assert_killed(folder: Path, child: "subprocess.Popen[bytes]", words: str) -> None:
@@ -33,8 +32,9 @@ def test_a_killed_rank_ends_the_run_which_goes_on_to_the_bit(
         "torchrun": "another rank of this run has ended",
         "srun": "another rank of this run has ended",
     }
+    victims = {"fokker": ((1, 50), (0, 110)), "torchrun": ((1, 50),), "srun": ((0, 50),)}[how]
     saved = []
-    for victim, at in ((1, 50), (0, 110)):
+    for victim, at in victims:
         child = cluster_runs.start(folder, *STARTS[how], *JOB)
         cluster_runs.until_step(at, folder, child)
         cluster_runs.kill(cluster_runs.ranks(folder)[victim])
@@ -42,7 +42,10 @@ def test_a_killed_rank_ends_the_run_which_goes_on_to_the_bit(
         assert_killed(folder, child, words[how])
         saved.append(cluster_runs.saved_step(folder))
         (folder / "err.txt").unlink()
-    assert 20 <= saved[0] < saved[1] < 200
+    if how != "fokker":  # It goes on by whatever it is started again.
+        return
+    assert 20 <= saved[0] <= saved[-1] < 200
+    assert len({*saved}) == len(victims)
     cluster_runs.pace(folder, is_slow=False)
     cluster_runs.run(folder, *STARTS[how], *JOB)
     assert cluster_runs.records(folder)[-1]["training"] == "continued"
@@ -50,7 +53,7 @@ def test_a_killed_rank_ends_the_run_which_goes_on_to_the_bit(
     assert cluster_runs.damaged(folder) == []
 
 
-def test_ranks_whose_waiting_parent_is_killed_save_and_end(two: Path, folder: Path) -> None:
+def test_ranks_whose_waiting_parent_is_killed_save_and_end(folder: Path) -> None:
     child = cluster_runs.start(folder, *STARTS["fokker"], *JOB)
     cluster_runs.until_step(50, folder, child)
     child.send_signal(signal.SIGKILL)
@@ -62,9 +65,6 @@ def test_ranks_whose_waiting_parent_is_killed_save_and_end(two: Path, folder: Pa
     assert f"saved at step {step} of 200" in errors
     assert step >= cluster_runs.step(folder) >= 50
     assert cluster_runs.records(folder)[-1]["status"] == "interrupted"
-    cluster_runs.pace(folder, is_slow=False)
-    cluster_runs.run(folder, *STARTS["fokker"], *JOB)
-    assert cluster_runs.is_as(folder, two)
 
 
 def test_ranks_whose_parent_is_killed_while_they_start_end(folder: Path) -> None:
@@ -97,13 +97,12 @@ def test_five_kills_at_random_moments_change_nothing(two: Path, folder: Path) ->
     assert cluster_runs.damaged(folder) == []
 
 
-def test_a_kill_in_the_middle_of_a_save_leaves_no_litter(two: Path, folder: Path) -> None:
+def test_a_kill_in_the_middle_of_a_save_leaves_no_litter(one: Path, folder: Path) -> None:
     cluster_runs.pace(folder, is_slow=False)
     (folder / "kill_in_save").touch()
-    child = cluster_runs.start(folder, *STARTS["fokker"], *JOB)
+    child = cluster_runs.start(folder, FOKKER, *JOB)
     assert cluster_runs.ended(child, folder) != 0
     assert not (folder / "kill_in_save").exists()
-    cluster_runs.all_gone(folder)
-    cluster_runs.run(folder, *STARTS["fokker"], *JOB)
-    assert cluster_runs.is_as(folder, two)
+    cluster_runs.run(folder, FOKKER, *JOB)
+    assert cluster_runs.is_as(folder, one)
     assert cluster_runs.damaged(folder) == []

@@ -98,6 +98,7 @@ def test_a_job_that_its_user_cancels_does_not_come_back(folder: Path) -> None:
     assert f"SLURM job {job} is not queued again: it was cancelled" in cluster_runs.said(folder)
 
 
+@pytest.mark.alone
 def test_a_job_whose_node_fails_goes_on_on_another(two: Path, folder: Path) -> None:
     job = cluster_runs.submit(folder)
     cluster_runs.until_step(50, folder)

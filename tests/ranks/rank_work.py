@@ -39,7 +39,6 @@ CASES: dict[str, tuple[str, ...]] = {
     "digits": ("data=digits", "data.held_out_share=0.95"),  # 90 points, so many epochs
     "learned": ("weighting=learned",),
     "independent": ("noise_levels.stratified=false",),
-    "chain": ("formulation=ddpm", "formulation.num_levels=200"),
     "bf16": ("trainer.precision=bf16-mixed",),
 }
 #: What draws 10,000 samples.

@@ -106,9 +106,8 @@ def is_step(env: Mapping[str, str] = os.environ) -> bool:
 def first_node(env: Mapping[str, str]) -> str:
     """The machine of rank 0: of `n[1-4,7],m2` it is n1."""
     nodes = env["SLURM_STEP_NODELIST"]
-    first = re.match(r"[^,\[]+(\[[^\]]*\])?[^,\[]*", nodes)
-    name = first[0] if first else nodes
-    return re.sub(r"\[(\w+).*?\]", r"\1", name)
+    first = re.match(r"([^,\[]|\[[^\]]*\])+", nodes)
+    return re.sub(r"\[(\w+)[^\]]*\]", r"\1", first[0] if first else nodes)
 
 
 def asked_ranks(trainer: DictConfig) -> int:

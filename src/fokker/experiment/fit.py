@@ -180,6 +180,7 @@ def _train(
         note(status="interrupted", seconds=seconds)
         raise InterruptedTraining(number, folder.steps_done, max_steps, done)
     if trained is not model:
+        ranks.first_says(lambda: None)  # It has put its last save in its place.
         folder.load_into(model)
     if ranks.is_first:
         folder.export(model)

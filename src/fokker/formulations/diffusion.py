@@ -16,7 +16,7 @@ from fokker.data import DataModule
 from fokker.denoiser import Denoiser, ExactDenoiser
 from fokker.ema import EMA
 from fokker.formulations.descent import Descent
-from fokker.formulations.sharding import shard
+from fokker.formulations.sharding import one_by_one, shard
 from fokker.grids import Grid
 from fokker.grids import Levels as LevelsGrid
 from fokker.networks import Exact
@@ -229,6 +229,11 @@ class Diffusion(L.LightningModule, ABC):
         if self.descent.is_sharded and mesh is not None:
             shard(self.denoiser, mesh["data_parallel"])
             self.ema.follow(self.denoiser)
+
+    def on_train_start(self) -> None:
+        """After a checkpoint was read, which may be of one process."""
+        if self.descent.is_sharded:
+            one_by_one(cast(torch.optim.Optimizer, self.optimizers(use_pl_optimizer=False)))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.schedule.build(self.parameters())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
+from torch.optim import Optimizer
 
 from fokker.ranks import Ranks, local
 
@@ -29,6 +30,17 @@ def total_norm(gradients: Sequence[Tensor], ranks: Ranks) -> float:
     here = sum(n**2 for n, is_spread in zip(norms, spread) if is_spread)
     everywhere = float(ranks.total(torch.tensor(here, dtype=torch.float64)))
     return math.sqrt(everywhere + sum(n**2 for n, is_spread in zip(norms, spread) if not is_spread))
+
+
+def one_by_one(optimizer: Optimizer) -> None:
+    """Let an optimiser of both kinds of weights take them one after the other.
+
+    What takes all of them at once, as fused Adam does, refuses the mixture.
+    """
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    if len({hasattr(weight, "to_local") for weight in weights}) > 1:
+        for group in optimizer.param_groups:
+            group.update({key: False for key in ("fused", "foreach") if key in group})
 
 
 def average_whole(parameters: Sequence[nn.Parameter], ranks: Ranks) -> None:
