@@ -77,8 +77,12 @@ CASES: list[tuple[str, list[str]]] = [
         "sampler=ode_adaptive sampler.num_steps=5",
         ["sampler.num_steps must be null", "got 5", "rtol"],
     ),
-    ("trainer.devices=2", ["trainer.devices must be 1, got 2", "one process"]),
-    ("+trainer.num_nodes=2", ["trainer.num_nodes must be 1, got 2", "one process"]),
+    ("trainer.devices=2", ["trainer.strategy must be ddp or fsdp for 2 ranks", "trainer=ddp"]),
+    ("trainer.devices=0", ["trainer.devices must be a whole number of at least 1", "got 0"]),
+    ("trainer=multi_node", ["trainer.num_nodes=2 needs a start on every machine", "torchrun"]),
+    ("trainer=ddp_cpu data.batch_size=255", ["data.batch_size must divide", "254 or 256"]),
+    ("+trainer.accumulate_grad_batches=2", ["use trainer.device_batch_size"]),
+    ("evaluation.batch_size=0", ["evaluation.batch_size must be at least 1, got 0"]),
     ("trainer.accelerator=foo", ["trainer.accelerator must be auto, cpu or gpu, got foo"]),
     # Evaluations.
     (
@@ -144,7 +148,7 @@ CASES: list[tuple[str, list[str]]] = [
     ("trainer.precision=foo", ["trainer.precision must be", "32-true", "got foo"]),
     ("seed=abc", ["seed must be a whole number, got abc"]),
     ("seed=null", ["seed must be a whole number, got null"]),
-    ("task=foo", ["task must be run or plan, or in a shell models or compare, got foo"]),
+    ("task=foo", ["task must be run or plan, or in a shell doctor, models or compare, got foo"]),
     ("retrain=abc", ["retrain must be true or false, got abc"]),
     ("output_dir=null", ["output_dir must be a path, got null"]),
     ("evaluation.num_samples=abc", ["evaluation.num_samples must be a whole number, got abc"]),

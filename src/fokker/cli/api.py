@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from fokker.cli.build import build_data, build_model
+from fokker.cli.build import build_data, build_experiment, build_model
 from fokker.cli.choices import Choices
 from fokker.cli.compose import composed, with_inherited
 from fokker.cli.instantiate import Builder
@@ -50,6 +50,7 @@ def run(overrides: Sequence[str] = ()) -> Result:
 
 def _run_by_ranks(config: DictConfig, choices: Choices, path: Path, size: int) -> Result:
     """A run in several processes, of which this is none, and what its record says."""
+    build_experiment(config, choices)  # What cannot be is said here, and at once.
     try:
         launch(config, choices, path, size)
     except SystemExit as end:
