@@ -67,8 +67,8 @@ def imported_modules(path: PurePosixPath, source: str) -> Iterator[str]:
 def room_of_import(name: str) -> str | None:
     """The room that an imported name belongs to; None if it is no room's."""
     first, *rest = name.split(".")
-    if first == "hydra_plugins":
-        return first
+    if first == "hydra_plugins":  # Other packages have theirs there.
+        return first if rest and rest[0].startswith("fokker") else None
     if first != "fokker" or rest == ["__version__"]:
         return None
     if not rest or (len(rest) == 1 and rest[0] not in ROW):

@@ -62,14 +62,17 @@ def test_the_version() -> None:
 
 
 def test_help_does_not_wait_for_torch() -> None:
-    seconds = []
-    for _ in range(3):
-        process = subprocess.Popen([FOKKER, "--help"], stdout=subprocess.DEVNULL)
+    def seconds(*command: str) -> float:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         assert process.returncode == 0
-        seconds.append(usage.ru_utime + usage.ru_stime)
-    assert min(seconds) < 1.5
+        return usage.ru_utime + usage.ru_stime
+
+    # In one run, since machines differ: what waits for both takes twice as long.
+    heavy = (sys.executable, "-c", "import lightning")
+    pairs = [(seconds(FOKKER, "--help"), seconds(*heavy)) for _ in range(3)]
+    assert min(ours / theirs for ours, theirs in pairs) < 0.6
     lines = [
         "import sys",
         "from fokker.cli.main import main",
