@@ -161,7 +161,7 @@ def as_rank(config: DictConfig, choices: Any, path: Path, in_sweep: bool) -> boo
             return run_in_sweep(config, choices, path, ranks)
         run_job(config, choices, path, ranks=ranks)
     except Interrupted as stop:
-        if start.rank == 0:
+        if start.rank == 0 and not in_sweep:  # There it is said by the job.
             print(f"fokker: {stop}", file=sys.stderr)
         raise
     except (ValueError, DivergedError, LostRank) as error:
