@@ -34,7 +34,7 @@ test: setup
 # Real ranks and a real SLURM of two nodes on this machine, which it installs: needs root, on Debian.
 test-cluster: export OMP_NUM_THREADS = 1
 test-cluster: setup
-	.venv/bin/pytest -m cluster -n 3 --dist worksteal tests/cluster; \
+	.venv/bin/pytest -m cluster -n 2 --dist worksteal tests/cluster; \
 	  status=$$?; tests/cluster/slurm_down.sh; exit $$status
 
 # Every version anew except torch's, which is raised by hand in the lock first. Needs uv.
