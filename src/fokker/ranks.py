@@ -113,9 +113,9 @@ class Ranks:
         return self.share_of(self.rank, count, unit)
 
     def share_of(self, rank: int, count: int, unit: int = 1) -> range:
-        """What of 0 to count is a rank's."""
+        """What of 0 to count is a rank's; the first's is the largest, or as large as any."""
         units = -(-count // unit)
-        first, last = (min(units * r // self.size * unit, count) for r in (rank, rank + 1))
+        first, last = (min(-(-units * r // self.size) * unit, count) for r in (rank, rank + 1))
         return range(first, last)
 
     def first_says(self, decide: Callable[[], T]) -> T:

@@ -75,7 +75,7 @@ class FiniteData(DataModule):
         return digest.hexdigest()
 
     def moments(self) -> tuple[Tensor, Tensor]:
-        points = self.training_points()
+        points = self._shown()
         return points.mean(0), points.var(0, correction=0)
 
     def batch(self, start: int, stop: int) -> Tensor:
@@ -85,7 +85,11 @@ class FiniteData(DataModule):
         mirrored = self.randomness.uniform("flip", start, stop) < 0.5
         return torch.where(mirrored[:, None, None, None], points.flip(-1), points)
 
-    def training_points(self) -> Tensor:
+    def training_points(self) -> Tensor | None:
+        return self._shown()
+
+    def _shown(self) -> Tensor:
+        """Each point that training sees, as often as the others."""
         if not self._flip:
             return self._training
         return torch.cat([self._training, self._training.flip(-1)])
