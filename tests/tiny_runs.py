@@ -1,7 +1,6 @@
 """Runs of a few steps with the real configuration: composed, trained, run, compared."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +12,11 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 import fokker
+from children import Child
 from fokker.cli.build import build_experiment
 from fokker.cli.choices import Choices
 from fokker.cli.compose import composed
+from fokker.cli.main import main
 from fokker.experiment import Experiment, ModelFolder, Result
 from fokker.experiment.evaluate import Validation
 from fokker.experiment.fit import obtain
@@ -71,19 +72,16 @@ def run(*overrides: str) -> Result:
         return fokker.run(tiny(*overrides))
 
 
-def process(folder: Path, *overrides: str, before: str = "") -> "subprocess.Popen[str]":
+def process(folder: Path, *overrides: str, before: str = "") -> Child:
     """The command `fokker` as a process of its own in `folder`, with lines of Python before it."""
-    lines = [
-        "import sys, fokker.experiment",
-        "sys.modules['fokker.experiment.run'].draw_figures = lambda *_: None",
-        before,
-        "from fokker.cli.main import main",
-        "main()",
-    ]
-    return subprocess.Popen(
-        [sys.executable, "-u", "-c", "\n".join(lines), *TINY, *overrides],
-        cwd=folder, env=dict(os.environ), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    return Child(_command, before, *TINY, *overrides, folder=folder, env=dict(os.environ))
+
+
+def _command(before: str, *overrides: str) -> None:
+    sys.argv = ["fokker", *overrides]
+    sys.modules["fokker.experiment.run"].draw_figures = lambda *_: None  # type: ignore[attr-defined]
+    exec(before, {"sys": sys})
+    main()
 
 
 def only_model(outputs: str | Path = "outputs") -> ModelFolder:

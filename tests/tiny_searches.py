@@ -1,8 +1,8 @@
 """Searches whose jobs are a function of their values: nothing is composed or trained, no torch."""
 
 import os
-import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from unittest import mock
 
 from omegaconf import OmegaConf
 
+from children import Child
 from fokker.cli.collection import Progress
 from fokker.cli.search import SearchSweeper
 from fokker.cli.sweep_jobs import Job, job_lock, write_json
@@ -74,27 +75,22 @@ def record(path: Path, what: Ends, job: Job) -> dict[str, Any]:
     return {"status": "completed", "seconds": 0.5}
 
 
-def process(what: str, *typed: str) -> "subprocess.Popen[str]":
+def process(what: str, *typed: str) -> Child:
     """The same as a process of its own, which says `ready` and waits for a file `go`.
 
     Args:
         what: lines of the function's body, with `values` as its argument.
     """
-    lines = [
-        "import os, sys, time",
-        f"sys.path.insert(0, {str(Path(__file__).parent)!r})",
-        "from tiny_searches import bowl, search",
-        "def what(values):",
-        *(f"    {line}" for line in what.splitlines()),
-        "import optuna",
-        "print('ready')",
-        "while not os.path.exists('go'): time.sleep(0.01)",
-        "sys.exit(search(what, *sys.argv[1:]))",
-    ]
-    return subprocess.Popen(
-        [sys.executable, "-u", "-c", "\n".join(lines), *typed], env=dict(os.environ), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    return Child(_search, what, *typed, folder=Path.cwd(), env=dict(os.environ))
+
+
+def _search(what: str, *typed: str) -> None:
+    names: dict[str, Any] = {"os": os, "time": time, "bowl": bowl}
+    exec("\n    ".join(["def what(values):", *what.splitlines()]), names)
+    print("ready")
+    while not os.path.exists("go"):
+        time.sleep(0.01)
+    sys.exit(search(names["what"], *typed))
 
 
 def bowl(values: Values) -> dict[str, float]:

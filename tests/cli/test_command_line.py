@@ -71,8 +71,7 @@ def test_help_does_not_wait_for_torch() -> None:
 
     # In one run, since machines differ: what waits for both takes twice as long.
     heavy = (sys.executable, "-c", "import lightning")
-    pairs = [(seconds(FOKKER, "--help"), seconds(*heavy)) for _ in range(3)]
-    assert min(ours / theirs for ours, theirs in pairs) < 0.6
+    assert any(seconds(FOKKER, "--help") < 0.4 * seconds(*heavy) for _ in range(3))
     lines = [
         "import sys",
         "from fokker.cli.main import main",

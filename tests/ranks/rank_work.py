@@ -1,11 +1,10 @@
-"""What the processes of test_together.py do, as ranks: `python rank_work.py CHECK ...`.
+"""What the processes of test_together.py do, as ranks.
 
 Each check gives what one rank found, which is kept in <check>.<rank>.pt of the current folder.
 """
 
 import os
 import signal
-import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -313,12 +312,12 @@ def lost_in_training(ranks: Ranks) -> str:
     return "nothing was noticed"
 
 
-def main() -> None:
+def main(*checks: str) -> None:
+    """Do the checks, as the rank that the environment says."""
     # A disagreement would hang for as long as this.
     fokker.ranks.PATIENCE = timedelta(seconds=120)
-    torch.set_num_threads(1)
     ranks = Ranks.join()
-    for name in sys.argv[1:]:
+    for name in checks:
         print(f"{monotonic():.1f} {name}", flush=True)
         try:
             result = CHECKS[name](ranks)
@@ -349,7 +348,3 @@ def all_are_through(name: str, size: int) -> bool:
             return True
         sleep(0.1)
     return False
-
-
-if __name__ == "__main__":
-    main()

@@ -6,9 +6,8 @@ they found, for starting costs more than most checks do.
 
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,10 @@ import torch
 from filelock import FileLock
 
 import tiny_runs
+from children import Child
 from fokker.experiment.models import ModelFolder
 from fokker.ranks import ALONE
 
-TESTS = Path(__file__).parents[1]
 BY_TWO = [
     "words", "fresh-ddp", "fresh-found", "digits-ddp", "learned-ddp", "independent-ddp",
     "bf16-ddp", "fresh-parts", "learned-parts", "fresh-fsdp", "learned-fsdp",
@@ -48,27 +47,21 @@ class Pool:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        path = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
         env = {
-            **os.environ, "PYTHONPATH": path, "WORLD_SIZE": str(self.size), "GROUP_RANK": "0",
+            **os.environ, "WORLD_SIZE": str(self.size), "GROUP_RANK": "0",
             "LOCAL_WORLD_SIZE": str(self.size), "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1",
+            "MASTER_PORT": str(port),
         }  # fmt: skip
         ranks = [
-            subprocess.Popen(
-                [sys.executable, rank_work.__file__, *checks], cwd=self.folder,
+            Child(
+                rank_work.main, *checks, folder=self.folder,
                 env={**env, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-                stdout=(self.folder / f"log.{rank}").open("w"), stderr=subprocess.STDOUT,
             )
             for rank in range(self.size)
         ]  # fmt: skip
-        try:
-            for rank in ranks:
-                rank.wait(timeout=500)
-        finally:
-            for rank in ranks:
-                rank.kill()
-                rank.wait()
+        with ThreadPoolExecutor(self.size) as threads:
+            for rank, said in enumerate(threads.map(Child.communicate, ranks)):
+                (self.folder / f"log.{rank}").write_text("".join(said))
 
     def found(self, check: str) -> list[Any]:
         """What each rank has found in a check."""
