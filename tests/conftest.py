@@ -8,6 +8,7 @@ os.environ["WANDB_MODE"] = "offline"
 os.environ["WANDB_ERROR_REPORTING"] = "false"  # the one network call of an offline run
 os.environ["WANDB_SILENT"] = "true"
 
+import gc
 from pathlib import Path
 
 import hypothesis
@@ -15,6 +16,8 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+# Torch and lightning are a million objects, which it would look through again and again.
+gc.set_threshold(100_000, 50, 100)
 
 # No deadline and no chance: a shared machine is slow at times, and a failure has to come back.
 hypothesis.settings.register_profile("fokker", deadline=None, derandomize=True, database=None)

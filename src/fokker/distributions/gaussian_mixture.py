@@ -127,7 +127,8 @@ class GaussianMixture(Distribution):
                 )
             )
         if self.dim == 2 and bool((self.stds == self.stds[0]).all()):
-            return Estimate(self._grid_mmse(sigma, float(spread[0])))
+            each = [self.mode_mmse(j, sigma) for j in range(len(self.means))]
+            return Estimate(float(self.weights @ torch.tensor(each, dtype=torch.float64)))
         return super().mmse(sigma, generator, num_samples)
 
     def cdf(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
@@ -187,12 +188,13 @@ class GaussianMixture(Distribution):
         between = ((means - overall) ** 2).sum(dim=2)
         return (share * (self.dim * kept * sigma[:, None] ** 2 + between)).sum(dim=1)
 
-    def _grid_mmse(self, sigma: float, spread: float) -> float:
-        """Two dimensions, equal stds: `sum_j w_j E[V(m_j + spread z)]`, z ~ N(0, I).
+    def mode_mmse(self, j: int, sigma: float) -> float:
+        """`E[V(m_j + spread z)]`, z ~ N(0, I), of component j in two dimensions with equal stds.
 
-        The trapezoidal rule converges exponentially. Two components that are D spreads apart put
-        poles of V at pi / D off the real plane, where the Gaussian weight is exp(-D^2 / 8): with
-        this step the error is below exp(-2 pi^2 / (D step) - D^2 / 8) < 1e-12.
+        V is the posterior variance, spread^2 = std^2 + sigma^2. The trapezoidal rule converges
+        exponentially. Two components that are D spreads apart put poles of V at pi / D off the real
+        plane, where the Gaussian weight is exp(-D^2 / 8): with this step the error is below
+        exp(-2 pi^2 / (D step) - D^2 / 8) < 1e-12.
         """
         axis = torch.arange(-GRID_REACH, GRID_REACH + GRID_STEP / 2, GRID_STEP, dtype=torch.float64)
         nodes = torch.cartesian_prod(axis, axis)
@@ -200,11 +202,16 @@ class GaussianMixture(Distribution):
         # The corners weigh no more than what is outside the grid.
         near = (nodes**2).sum(dim=1) <= GRID_REACH**2
         nodes, density = nodes[near], density[near]
-        values = [
-            float(density @ self.posterior_variance(mean + spread * nodes, sigma))
-            for mean in self.means
-        ]
-        return float(self.weights @ torch.tensor(values, dtype=torch.float64))
+        std = float(self.stds[0])
+        total = std**2 + sigma**2
+        # Seen from m_j, which most nodes are of, so that little cancels between the two squares.
+        centres = self.means - self.means[j]
+        square = (centres**2).sum(dim=1)
+        logits = self.weights.log() - square / (2 * total) + nodes @ (centres.T / total**0.5)
+        share = logits.softmax(dim=1)
+        between = share @ square - ((share @ centres) ** 2).sum(dim=1)
+        within = self.dim * std**2 * sigma**2 / total
+        return within + (sigma**2 / total) ** 2 * float(density @ between)
 
     def _tails(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
         """`P(x0 + sigma n <= x)` and `P(x0 + sigma n > x)` in one dimension."""
