@@ -17,6 +17,7 @@ from fokker.cli.main import main
 from fokker.experiment import evaluate, sample
 from fokker.experiment.evaluate import SIGMAS
 from fokker.experiment.files import read_json, read_json_lines, write_atomically
+from fokker.formulations import Diffusion
 
 # Standardisation shows in these: mean 300, standard deviation 7.
 FAR = ("data=gaussian", "data.mean=300", "data.std=7")
@@ -193,6 +194,56 @@ def test_how_the_samples_are_cut_into_batches_does_not_matter(
         assert cut.metrics["nfe"] == whole.metrics["nfe"]
     # A sample is a function of (seed, i), however many there are.
     torch.testing.assert_close(few.samples, whole.samples[:77], atol=7e-4, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["cuda", "cpu", "python"])
+def test_samples_that_do_not_fit_into_memory_are_drawn_in_halves(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    made = tiny_runs.compose_experiment(*FAR, "sampler=ancestral")
+    whole = sample.draw_samples(made.model, made.samplings[0], 1500, 0)
+    original = Diffusion.sample
+
+    def narrow(
+        self: Diffusion, sampler: Any, nodes: Any, randomness: Any, start: int, stop: int,
+        watch: Any, quantiles: Any,
+    ) -> torch.Tensor:  # fmt: skip
+        def fail_midway(i: int, y: torch.Tensor) -> None:
+            watch(i, y)
+            if i == 5 and stop - start > (400 if start < 700 else 200):
+                if kind == "cpu":
+                    torch.empty(10**15)
+                raise {"cuda": torch.OutOfMemoryError, "python": MemoryError}[kind]
+
+        return original(self, sampler, nodes, randomness, start, stop, fail_midway, quantiles)
+
+    monkeypatch.setattr(Diffusion, "sample", narrow)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        cut = sample.draw_samples(made.model, made.samplings[0], 1500, 0)
+    assert [str(w.message).partition("; set")[0] for w in said] == [
+        f"{rows} samples at once do not fit into memory; going on with {rows // 2}"
+        for rows in (1500, 750, 375)
+    ]
+    assert str(said[-1].message).endswith("set evaluation.batch_size=187 to begin with them")
+    torch.testing.assert_close(cut.points, whole.points, atol=7e-4, rtol=0)
+    assert cut.nfe == whole.nfe
+    # What is shown on its way are the first samples that were drawn.
+    assert cut.states.shape[1] == 375
+    torch.testing.assert_close(cut.states, whole.states[:, :375], atol=7e-4, rtol=0)
+
+
+def test_what_is_no_lack_of_memory_is_an_error(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_runs.run()
+
+    def broken(*_: Any) -> torch.Tensor:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(Diffusion, "sample", broken)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        tiny_runs.run()
 
 
 def test_the_weights_that_are_evaluated_are_chosen(workdir: Path) -> None:

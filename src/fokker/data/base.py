@@ -15,7 +15,7 @@ from fokker.distributions import Affine, Distribution, Empirical
 from fokker.randomness import Randomness
 from fokker.samplers import StartLaw
 
-MAX_BLOCK_STEPS = 64
+MAX_BLOCK_STEPS = 128
 BLOCK_SECONDS = 0.2
 
 

@@ -1,6 +1,7 @@
 """Drawing the samples of a run."""
 
 import math
+import warnings
 from dataclasses import dataclass
 from time import perf_counter
 from typing import final
@@ -86,6 +87,12 @@ def batch_rows(shape: tuple[int, ...]) -> int:
     return min(4 * unit, max(1, 2**22 // (math.prod(shape) * unit)) * unit)
 
 
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether a device, or the machine, has no more; torch has no class of its own for the CPU."""
+    kinds = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, kinds) or "can't allocate memory" in str(error)
+
+
 def shown_nodes(nodes: Tensor, sigma_data: float) -> list[int]:
     """The start, the end, and between them where the noise is about as large as the data."""
     targets = sigma_data * torch.logspace(0.75, -1, PATH_PANELS - 2, dtype=nodes.dtype)
@@ -127,16 +134,31 @@ def draw_samples(
         total=math.ceil(len(share) / rows) * (len(nodes) - 1), desc=f"sampling {sampling.name}",
         unit="step", disable=None if ranks.is_first else True, dynamic_ncols=True, leave=False,
     )  # fmt: skip
-    for start in range(share.start, share.stop, rows):
+    start = share.start
+    while start < share.stop:
 
         def watch(i: int, y: Tensor, first: bool = start == share.start) -> None:
             bar.update(int(i > 0))
             if first and i in shown:
                 states.append(y[:PATH_POINTS].cpu())
 
-        stop = min(start + rows, share.stop)
-        drawn = model.sample(sampling.sampler, nodes, randomness, start, stop, watch, quantiles)
-        parts.append(drawn.cpu())
+        stop, before = min(start + rows, share.stop), model.denoiser.evaluations
+        try:
+            drawn = model.sample(sampling.sampler, nodes, randomness, start, stop, watch, quantiles)
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error) or stop - start == 1:
+                raise
+            rows, model.denoiser.evaluations = (stop - start) // 2, before
+            if start == share.start:
+                states.clear()
+            warnings.warn(
+                f"{stop - start} samples at once do not fit into memory; going on with {rows}; set "
+                f"evaluation.batch_size={rows} to begin with them",
+                stacklevel=2,
+            )
+        else:
+            parts.append(drawn.cpu())
+            start = stop
     bar.close()
     evaluated = float(ranks.total(torch.tensor(float(model.denoiser.evaluations - evaluations))))
     points = model.data.to_data(ranks.joined(torch.cat(parts), count, unit))

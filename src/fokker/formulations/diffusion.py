@@ -146,13 +146,14 @@ class Diffusion(L.LightningModule, ABC):
         """
         first, last = block
         optimizer = cast(torch.optim.Optimizer, self.optimizers(use_pl_optimizer=False))
-        parameters, losses = list(self.parameters()), []
+        parameters, losses, max_steps = list(self.parameters()), [], self.trainer.max_steps
         for step in range(first, last):
             losses.append(self._differentiate(*self.training_draws(step)))
             self.descent.finish(parameters, optimizer, self.schedule.max_grad_norm)
-            optimizer.param_groups[0]["lr"] = self.schedule.rate(step, self.trainer.max_steps)
+            optimizer.param_groups[0]["lr"] = self.schedule.rate(step, max_steps)
             self.descent.step(optimizer)
-            optimizer.zero_grad(set_to_none=True)
+            for parameter in parameters:  # In a third of the time of zero_grad.
+                parameter.grad = None
             self.ema.update((step + 1) * self.data.batch_size, self.data.batch_size)
         means = self._checked_means(torch.stack(losses), first)
         self._count_steps(last - first)
