@@ -194,6 +194,7 @@ def test_a_digest_is_of_names_shapes_and_numbers() -> None:
 
 
 DAMAGES = {
+    "a flipped bit": (r"last\.ckpt is damaged, or was changed: its sha256 is not the one", None),
     "cut": (r"last\.ckpt is not a checkpoint that can be read safely", None),
     "foreign": (r"last\.ckpt is a checkpoint of another program", None),
     "another network": (r"first\.weight has shape \[24, 1\] there and \[16, 1\] here", None),
@@ -207,6 +208,28 @@ DAMAGES = {
 }
 
 
+def flip_in_weights(path: Path) -> None:
+    """Change a bit of the largest weight, which torch reads without complaint."""
+    whole = torch.load(path, weights_only=True)
+    weight = max(whole["state_dict"].values(), key=torch.numel)
+    content = bytearray(path.read_bytes())
+    content[content.index(weight.contiguous().numpy().tobytes()) + 5] ^= 4
+    path.write_bytes(content)
+    changed = torch.load(path, weights_only=True)["state_dict"].values()
+    assert any(not torch.equal(a, b) for a, b in zip(changed, whole["state_dict"].values()))
+
+
+def test_a_damaged_checkpoint_is_not_loaded_by_its_path_either(workdir: Path) -> None:
+    result = tiny_runs.run()
+    folder = tiny_runs.only_model()
+    flip_in_weights(folder.checkpoint)
+    for path in (result.path, folder.path, folder.checkpoint):
+        with pytest.raises(ValueError, match=r"last\.ckpt is damaged, or was changed"):
+            fokker.load(path)
+        with pytest.raises(ValueError, match=r"last\.ckpt is damaged, or was changed"):
+            tiny_runs.run(f"checkpoint={path}")
+
+
 @pytest.mark.parametrize("status", ["complete", "training"])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_folder_that_is_not_a_model_of_ours_is_refused_and_left(
@@ -217,6 +240,8 @@ def test_a_folder_that_is_not_a_model_of_ours_is_refused_and_left(
     folder.write(status=status)
     if damage == "cut":
         folder.checkpoint.write_bytes(folder.checkpoint.read_bytes()[:3000])
+    elif damage == "a flipped bit":
+        flip_in_weights(folder.checkpoint)
     elif damage == "foreign":
         torch.save({"weights": torch.zeros(3)}, folder.checkpoint)
     elif damage == "another network":

@@ -10,7 +10,7 @@ import lightning as L
 import torch
 from tqdm import tqdm
 
-from fokker.experiment.files import append_json_line, read_json_lines, write_atomically, write_text
+from fokker.experiment.files import append_json_line, read_json_lines, write_text
 from fokker.experiment.models import ModelFolder
 from fokker.experiment.signals import Stop
 from fokker.experiment.watching import Pruned
@@ -157,8 +157,7 @@ class Saving(L.Callback):
         if trainer.global_step == self._saved:
             return
         if trainer.is_global_zero:
-            write_atomically(self._folder.checkpoint, trainer.save_checkpoint)
-            self._folder.write(step=trainer.global_step)
+            self._folder.save(trainer.global_step, trainer.save_checkpoint)
         else:
             trainer.save_checkpoint(self._folder.checkpoint)
         self._saved, self._saved_at = trainer.global_step, monotonic()

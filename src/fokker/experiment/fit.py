@@ -105,10 +105,7 @@ def obtain(
         done = ranks.first_says(lambda: _begin(work, experiment))
         _train(experiment, work, validation, listener, signals, done)
         if work is not folder and ranks.is_first:
-            # File by file, so that there is a complete model at every moment.
-            for file in work.path.iterdir():
-                file.replace(folder.path / file.name)
-            work.path.rmdir()
+            folder.take_over(work)
         return "continued" if done else "trained"
 
 

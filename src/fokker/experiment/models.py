@@ -1,7 +1,7 @@
 """The folder of one trained model."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, final
 
@@ -49,6 +49,31 @@ class ModelFolder:
         """Change entries of model.json."""
         write_json(self.path / "model.json", {"format": FORMAT, **self.record, **entries})
 
+    def save(self, step: int, write: Callable[[Path], None]) -> None:
+        """Put a checkpoint in the place of the last one.
+
+        The record has its checksum before it is there, and those of the last one until it is.
+        """
+        known = self.record.get("checksums", [])
+
+        def note(temporary: Path) -> None:
+            write(temporary)
+            self.write(checksums=[*known, checksum(temporary)])
+
+        write_atomically(self.checkpoint, note)
+        self.write(step=step, checksums=self.record["checksums"][-1:])
+
+    def take_over(self, other: "ModelFolder") -> None:
+        """Put the files of another folder, which ends, in the place of these.
+
+        There is a whole model at every moment.
+        """
+        own, its = (folder.record.get("checksums", []) for folder in (self, other))
+        self.write(checksums=[*own, *its])
+        for file in other.path.iterdir():
+            file.replace(self.path / file.name)
+        other.path.rmdir()
+
     def check(self, model: Diffusion) -> None:
         """Refuse what could neither be used nor be continued, before anything is written.
 
@@ -69,6 +94,7 @@ class ModelFolder:
             raise ValueError(f"{self.path} has a checkpoint but no model.json; {remedy}")
         try:
             check_network(self.checkpoint, read_checkpoint(self.checkpoint), model)
+            check_sum(self.checkpoint)
         except ValueError as error:
             raise ValueError(f"{error}; {remedy}") from error
 
@@ -119,8 +145,30 @@ def load_checkpoint(path: Path, model: Diffusion) -> None:
     """
     checkpoint = read_checkpoint(path)
     check_network(path, checkpoint, model)
+    check_sum(path)
     model.load_state_dict(checkpoint["state_dict"])
     model.ema.load_state_dict(checkpoint["ema"])
+
+
+def checksum(path: Path) -> str:
+    """Of a file's bytes: sha256, as `sha256sum` prints it."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def check_sum(path: Path) -> None:
+    """Refuse, by a ValueError, a model's checkpoint that is not as it was written.
+
+    A flipped bit of a weight is read without complaint.
+    """
+    known = read_json(path.with_name("model.json")).get("checksums")
+    if path.name == "last.ckpt" and known and checksum(path) not in known:
+        raise ValueError(
+            f"{path} is damaged, or was changed: its sha256 is not the one in model.json"
+        )
 
 
 def check_network(path: Path, checkpoint: Mapping[str, Any], model: Diffusion) -> None:
