@@ -2,7 +2,7 @@
 PYTHON ?= python3
 SHELL := /bin/bash
 
-.PHONY: setup run test test-cluster lock
+.PHONY: setup run test test-thorough test-cluster lock
 
 setup: .venv/.installed
 
@@ -30,6 +30,11 @@ test: setup
 	.venv/bin/ruff check
 	.venv/bin/mypy --strict src
 	.venv/bin/pytest -n 2 --dist worksteal
+
+# What takes minutes: options in 500 combinations.
+test-thorough: export OMP_NUM_THREADS = 1
+test-thorough: setup
+	.venv/bin/pytest -n 2 --dist worksteal -m thorough
 
 # Real ranks and a real SLURM of two nodes on this machine, which it installs: needs root, on Debian.
 test-cluster: export OMP_NUM_THREADS = 1

@@ -44,7 +44,7 @@ def together() -> Iterator[None]:
             raise
         raise LostRank(
             "another rank of this run has ended, or its connection has; the same command goes on "
-            f"from what was saved ({str(error).splitlines()[0][:100]})"
+            "from the last save, if there was one"
         ) from error
 
 

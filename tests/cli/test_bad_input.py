@@ -79,6 +79,7 @@ CASES: list[tuple[str, list[str]]] = [
     ),
     ("trainer.devices=2", ["trainer.strategy must be ddp or fsdp for 2 ranks", "trainer=ddp"]),
     ("trainer.devices=0", ["trainer.devices must be a whole number of at least 1", "got 0"]),
+    ("trainer=ddp_cpu trainer.devices=auto", ["devices=auto counts GPUs", "trainer.devices=2"]),
     ("trainer=multi_node", ["trainer.num_nodes=2 needs a start on every machine", "torchrun"]),
     ("trainer=ddp_cpu data.batch_size=255", ["data.batch_size must divide", "254 or 256"]),
     ("+trainer.accumulate_grad_batches=2", ["use trainer.device_batch_size"]),

@@ -157,6 +157,22 @@ def test_both_ranks_of_a_trial_have_the_same_values(folder: Path) -> None:
     assert [run["ranks"] for run in runs] == [2] * 2
 
 
+def test_jobs_that_cannot_be_say_why(folder: Path) -> None:
+    """And not how their ranks have ended, which torch aborts at times."""
+    for seeds in ("0,1", "2,3"):
+        child = cluster_runs.start(folder, *SWEEP, "data.batch_size=255", f"seed={seeds}")
+        assert cluster_runs.ended(child, folder) == 1
+    rows = [
+        row
+        for path in folder.glob("outputs/sweeps/*/results.csv")
+        for row in cluster_runs.table(path)
+    ]
+    assert [row["status"] for row in rows] == ["failed"] * 4
+    for row in rows:
+        assert row["error"].startswith("ValueError: data.batch_size must divide into 2 equal")
+    assert "terminate called" not in cluster_runs.said(folder)
+
+
 def test_ranks_with_other_values_are_refused_before_they_train(folder: Path) -> None:
     other = "seed='${oc.decode:${oc.env:RANK,0}}'"
     child = cluster_runs.start(folder, FOKKER, "trainer=ddp_cpu", *JOB, other)

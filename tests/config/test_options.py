@@ -75,6 +75,7 @@ def test_every_other_option_trains_and_samples(option: str, tmp_path: Path) -> N
     refused = {"trainer=multi_node": "needs a start on every machine"}
     if find_device("auto").type == "cpu":
         refused["trainer=gpu"] = "needs a GPU"
+        refused |= {f"trainer={name}": "devices=auto counts GPUs" for name in ("ddp", "fsdp")}
     if option in refused:
         with pytest.raises(ValueError, match=refused[option]):
             run(option, *SHORT)

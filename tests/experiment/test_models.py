@@ -87,6 +87,14 @@ def test_the_exported_weights_are_those_of_the_checkpoint(workdir: Path) -> None
         assert len(exported) > 5
 
 
+def test_others_may_read_every_file_of_a_model(workdir: Path) -> None:
+    """As much as the user's umask lets them."""
+    _, folder = tiny_runs.train()
+    Path("plain").touch()
+    modes = {path.name: path.stat().st_mode for path in folder.path.iterdir()}
+    assert modes == dict.fromkeys(modes, Path("plain").stat().st_mode)
+
+
 def test_a_run_of_a_checkpoint_can_be_loaded_too(workdir: Path) -> None:
     first = tiny_runs.run(*JOB)
     second = tiny_runs.run(f"checkpoint={first.path.relative_to(workdir)}", "sampler=ddim", *JOB)

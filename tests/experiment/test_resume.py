@@ -92,6 +92,28 @@ def test_a_stopped_process_is_continued_to_the_bit(
     assert (result.path / "metrics.jsonl").read_text() == whole.curves.read_text()
 
 
+SIGNAL_IN_SAMPLING = """
+import os, signal
+from fokker.formulations import Diffusion
+Diffusion.sample = lambda *_: os.kill(os.getpid(), {number})
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_process_that_is_stopped_in_its_sampling_says_so(
+    workdir: Path, number: int, code: int
+) -> None:
+    plant = SIGNAL_IN_SAMPLING.format(number=int(number))
+    child = tiny_runs.process(workdir, *JOB, before=plant)
+    _, errors = child.communicate()
+    said = "stopped; the same command makes the run anew"
+    assert (child.returncode, errors) == (code, f"fokker: {said}\n")
+    (run,) = Path("outputs/runs").iterdir()
+    assert read_json(run / "run.json")["error"].endswith(f": {said}")
+    assert status(Path("outputs/runs")) == ["interrupted"]
+    assert tiny_runs.only_model().is_complete
+
+
 # In this process: an interrupt at any place ---------------------------------------------------
 
 

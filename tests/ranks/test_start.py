@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from omegaconf import DictConfig, OmegaConf
 
+import fokker
 from fokker.cli.start import Start, asked_ranks, check_alone, first_node
 
 # A job of two tasks; what srun adds to it in its first step.
@@ -251,3 +254,29 @@ def test_a_batch_script_of_several_tasks_starts_them_by_srun() -> None:
     check_alone(trainer(devices=2, strategy="ddp"), JOB)  # one process that starts the other
     check_alone(trainer(devices=1), JOB)  # one rank, whatever else the job is for
     check_alone(trainer(devices=4, strategy="ddp"), {**JOB, "SLURM_NTASKS": "1"})
+
+
+def test_ranks_are_not_counted_by_gpus_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    auto = {"devices": "auto", "strategy": "ddp"}
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    for accelerator in ("auto", "cpu", "gpu"):
+        with pytest.raises(ValueError, match=r"trainer.devices=auto counts GPUs.*trainer=ddp_cpu"):
+            check_alone(trainer(**auto, accelerator=accelerator), {})
+    check_alone(trainer(devices=2, strategy="ddp"), {})
+    check_alone(trainer(devices="auto"), {})
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    check_alone(trainer(**auto), {})
+    assert asked_ranks(trainer(**auto)) == 4
+    with pytest.raises(ValueError, match="counts GPUs"):
+        check_alone(trainer(**auto, accelerator="cpu"), {})
+
+
+def test_a_script_that_torchrun_has_started_is_told_who_starts_ranks(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(key, value)
+    with pytest.raises(ValueError, match=r"torchrun has started 2 of this script") as caught:
+        fokker.run(["data=uniform", "trainer=ddp_cpu"])
+    assert str(caught.value).endswith("-m fokker data=uniform trainer=ddp_cpu")
+    assert not list(workdir.iterdir())

@@ -13,7 +13,7 @@ from fokker.cli.compose import composed, with_inherited
 from fokker.cli.instantiate import Builder
 from fokker.cli.job import SIGNALLED, find_own, run_job
 from fokker.cli.launch import launch
-from fokker.cli.start import asked_ranks, check_alone
+from fokker.cli.start import Start, asked_ranks, check_alone
 from fokker.experiment import Result, find_checkpoint, load_model
 from fokker.experiment.files import read_json
 from fokker.formulations import Diffusion
@@ -37,11 +37,19 @@ def run(overrides: Sequence[str] = ()) -> Result:
         path = Path(hydra.run.dir)
         choices = Choices(dict(hydra.runtime.choices), hydra.runtime.config_sources, full)
         plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        start = Start.here()
+        if start.size > 1:
+            raise ValueError(
+                f"fokker.run starts the ranks of a run itself, and {start.by} has started "
+                f"{start.size} of this script; start the script once, without {start.by}, or let "
+                f"{start.by} start the command: -m fokker {' '.join(overrides)}"
+            )
+        if plain.task != "plan":
+            check_alone(plain.trainer)
         size = asked_ranks(plain.trainer)
         if size == 1 or plain.task == "plan":
             result = run_job(plain, choices, path)
         else:
-            check_alone(plain.trainer)
             result = _run_by_ranks(plain, choices, path, size)
     if result is None:
         raise ValueError("task must be run to give a result, got plan")

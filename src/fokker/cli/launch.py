@@ -75,7 +75,7 @@ def launch(
             name = signal.Signals(-first.exitcode).name
             raise RankDied(
                 f"rank {rank} of {size} was ended by {name}, and the others with it; the same "
-                "command goes on from what was saved"
+                "command goes on from the last save, if there was one"
             ) from None
         answer = Path(folder) / "answer"
         return not answer.is_file() or bool(json.loads(answer.read_text()))
@@ -85,16 +85,20 @@ def launch(
 def _prepared(size: int, needs_gpus: bool) -> Iterator[None]:
     """The agent without its log, each rank with its share of the cores, signals as they were."""
     handlers: dict[Any, Any] = {name: signal.getsignal(getattr(signal, name)) for name in HANDED_ON}
-    log = logging.getLogger("torch.distributed.elastic")
+    # Each module of torch's has a log with a level of its own.
+    names = [n for n in logging.root.manager.loggerDict if n.startswith("torch.distributed")]
+    logs = {log: log.level for log in map(logging.getLogger, names)}
     if needs_gpus:
         claim(size)
-    level, environment = log.level, dict(os.environ)
-    log.setLevel(logging.CRITICAL + 1)
+    environment = dict(os.environ)
+    for log in logs:
+        log.setLevel(logging.CRITICAL + 1)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // size)))
     try:
         yield
     finally:
-        log.setLevel(level)
+        for log, level in logs.items():
+            log.setLevel(level)
         os.environ.clear()
         os.environ.update(environment)
         for name, handler in handlers.items():

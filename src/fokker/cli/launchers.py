@@ -1,5 +1,6 @@
 """Which launchers of a sweep go with jobs of several ranks."""
 
+import shutil
 from typing import Any
 
 from omegaconf import DictConfig
@@ -35,6 +36,11 @@ def check_launcher(name: str, launcher: DictConfig, trainer: DictConfig) -> None
         )
     if name != "FokkerSlurmLauncher":
         return
+    if shutil.which("sbatch") is None:
+        raise ValueError(
+            "hydra/launcher=submitit_slurm needs SLURM, and sbatch is not found; start it where "
+            "SLURM is, or leave the launcher away"
+        )
     for key, asked, found, what in (
         ("devices", trainer.get("devices", 1), tasks, "tasks_per_node"),
         ("num_nodes", trainer.get("num_nodes", 1), nodes, "nodes"),

@@ -26,6 +26,7 @@ from fokker.cli.compose import (
     with_config_dirs,
     with_inherited,
 )
+from fokker.cli.ending import ending
 from fokker.cli.output import patient_output
 from fokker.cli.slurm import earlier_run, ignore_while_starting
 from fokker.cli.start import Start, asked_ranks, check_alone
@@ -34,7 +35,7 @@ from fokker.cli.tasks import carry_out, task_of
 
 def main() -> None:
     """Run `fokker [overrides]`."""
-    with patient_output():
+    with patient_output(), ending():
         _main()
 
 

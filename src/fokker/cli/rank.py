@@ -6,8 +6,10 @@ import signal
 import sys
 from contextlib import suppress
 
-# First of all: end, and save, with the process that waits, which may end at any time (Linux).
+# First of all: end at Ctrl-C, for there is nothing to save yet, and end, and save, with the process
+# that waits, which may end at any time (Linux).
 with suppress(OSError, AttributeError):
+    signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
     if sys.argv[2:] and os.getppid() != int(sys.argv[2]):
         raise SystemExit(128 + signal.SIGTERM)
@@ -19,12 +21,14 @@ from hydra.conf import ConfigSourceInfo
 from omegaconf import DictConfig, OmegaConf
 
 from fokker.cli.compose import register_resolvers
+from fokker.cli.ending import ending
 from fokker.cli.output import patient_output
 
 
 def main() -> None:
     """Carry out a job as one of its ranks."""
-    with patient_output():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with patient_output(), ending():
         file = Path(sys.argv[1])
         job = json.loads(file.read_text(encoding="utf-8"))
         sys.path[:] = job["search"]

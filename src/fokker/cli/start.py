@@ -68,15 +68,16 @@ class Start:
             )
         ranks = f"{self.size} rank{'s' * (self.size > 1)}"
         machines = f"{self.nodes} machine{'s' * (self.nodes > 1)}"
-        for key, asked, found, what in (
-            ("devices", trainer.get("devices", 1), self.local_size, "the ranks of each machine"),
-            ("num_nodes", trainer.get("num_nodes", 1), self.nodes, "the machines"),
-        ):
+        for key, asked, found, what, unit in (
+            ("devices", trainer.get("devices", 1), self.local_size, "the ranks of each machine",
+             "ranks on each"),
+            ("num_nodes", trainer.get("num_nodes", 1), self.nodes, "the machines", "machines"),
+        ):  # fmt: skip
             if asked not in (AUTO, found):
                 raise ValueError(
                     f"trainer.{key} must be {found}, {what} ({self.by} has started {ranks} on "
                     f"{machines}), got {asked}; say trainer=ddp trainer.devices={self.local_size} "
-                    f"trainer.num_nodes={self.nodes}, or start {asked} by {self.by}"
+                    f"trainer.num_nodes={self.nodes}, or start {asked} {unit} by {self.by}"
                 )
         if self.size > 1 and trainer.get("strategy", AUTO) == AUTO:
             raise ValueError(
@@ -119,7 +120,8 @@ def asked_ranks(trainer: DictConfig) -> int:
     devices, nodes = trainer.get("devices", 1), trainer.get("num_nodes", 1)
     strategy = trainer.get("strategy", AUTO)
     if devices == AUTO:
-        devices = 1 if strategy == AUTO or trainer.get("accelerator") == "cpu" else _gpus()
+        is_one = strategy == AUTO or trainer.get("accelerator") == "cpu"
+        devices = 1 if is_one else max(1, _gpus())
     nodes = 1 if nodes == AUTO else nodes
     for key, value in (("devices", devices), ("num_nodes", nodes)):
         if type(value) is not int or value < 1:
@@ -149,6 +151,11 @@ def check_alone(trainer: DictConfig, env: Mapping[str, str] = os.environ) -> Non
             f"--nnodes={nodes} --nproc-per-node=RANKS -m fokker ..., or fokker -m "
             "hydra/launcher=submitit_slurm ...; for this machine alone say trainer.num_nodes=1"
         )
+    if is_auto_without_gpu(trainer):
+        raise ValueError(
+            "trainer.devices=auto counts GPUs, and this machine has none that torch can use; say "
+            "trainer=ddp_cpu trainer.devices=2 for ranks on the CPU, or trainer=auto for one"
+        )
     tasks = env.get("SLURM_NTASKS", "1")
     is_one = trainer.get("strategy", AUTO) == AUTO
     if "SLURM_JOB_ID" in env and not is_one and tasks not in ("1", str(devices)):
@@ -158,10 +165,17 @@ def check_alone(trainer: DictConfig, env: Mapping[str, str] = os.environ) -> Non
         )
 
 
+def is_auto_without_gpu(trainer: DictConfig) -> bool:
+    """Whether ranks are to be counted by GPUs of which there is none."""
+    if trainer.get("strategy", AUTO) == AUTO or trainer.get("devices") != AUTO:
+        return False
+    return trainer.get("accelerator") == "cpu" or _gpus() == 0
+
+
 def _gpus() -> int:
     import torch
 
-    return max(1, torch.cuda.device_count())
+    return torch.cuda.device_count()
 
 
 def cores_of_rank(local_size: int, env: Mapping[str, str] = os.environ) -> int:

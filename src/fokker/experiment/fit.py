@@ -187,8 +187,8 @@ def _train(
         images=max_steps * model.data.batch_size,
         parameters=sum(p.numel() for p in model.denoiser.parameters()),
     )
+    text = "stopped when the model was complete; the same command goes on from there"
     if signals.asked == signal.SIGINT:  # In the last block.
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(text)
     if signals.asked:
-        text = "stopped when the model was complete; the same command goes on from there"
         raise Interrupted(signals.asked, text, has_advanced=True)

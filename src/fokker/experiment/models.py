@@ -109,13 +109,13 @@ class ModelFolder:
 
     def export(self, model: Diffusion) -> None:
         """Write the raw and averaged weights of the denoiser as safetensors."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save  # save_file hides the file from other users.
 
         for name in ("raw", *model.ema.names):
             weights = {key: w.detach().contiguous() for key, w in model.weights(name).items()}
             write_atomically(
                 self.path / f"{name}.safetensors",
-                lambda temporary, weights=weights: save_file(weights, temporary),  # type: ignore[misc]
+                lambda temporary, weights=weights: temporary.write_bytes(save(weights)),  # type: ignore[misc]
             )
 
 

@@ -14,6 +14,7 @@ from fokker.ranks import ALONE, Ranks
 
 #: Ctrl-C; the end of a process' time, from the system or a scheduler.
 HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+ANEW = "stopped; the same command makes the run anew"
 
 
 class Stop(BaseException):
@@ -97,11 +98,13 @@ class Signals(L.Callback):
         if self.is_over:  # A scheduler does not say it once.
             return
         second, self.asked = self.asked == signal.SIGINT, number
-        if number == signal.SIGINT and (second or not self.is_training):
-            raise KeyboardInterrupt
+        if number == signal.SIGINT and second:
+            raise KeyboardInterrupt("stopped at once; the same command goes on from the last save")
         if not self.is_training:
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt(ANEW)
             self.is_over = True
-            raise Interrupted(number, "stopped; the same command makes the run anew")
+            raise Interrupted(number, ANEW)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         # Lightning has set a handler of its own for SIGTERM, which waits for the other ranks.

@@ -163,11 +163,11 @@ def _crowd(facts: Sequence[Facts], names: int) -> str:
         count = len(frozenset().union(*(f.cores for f in own)))
         if threads > count:
             share = max(1, count // len(own))
+            remedies = [f"set OMP_NUM_THREADS={share}"] * (threads > len(own) * share)
+            remedies += [f"start at most {count} ranks"] * (len(own) > count)
             return (
                 f"{threads} threads of {len(own)} rank{'s' * (len(own) > 1)} share {count} core"
-                f"{'s' * (count > 1)} on {host} and wait for each other; set "
-                f"OMP_NUM_THREADS={share}"
-                + (f" or start at most {count} ranks" if len(own) > count else "")
+                f"{'s' * (count > 1)} on {host} and wait for each other; {' and '.join(remedies)}"
             )
     if names > 1:
         return "the ranks have different devices, and the slowest sets the pace of all"

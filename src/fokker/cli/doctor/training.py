@@ -96,7 +96,8 @@ def batch_row(config: DictConfig, size: int) -> Row:
         engine: Engine = Builder(config.allow_targets)(config.trainer, "trainer")
         parts = engine.parts(batch_size, size)
     except ValueError as error:
-        return judged("batch", f"data.batch_size={batch_size} for {size} ranks", str(error))
+        ranks = f"{size} rank{'s' * (size > 1)}"
+        return judged("batch", f"data.batch_size={batch_size} for {ranks}", str(error))
     share = batch_size // size
     cut = f", in {parts} parts of {share // parts}" if parts > 1 else ""
     ranks = f"{size} rank{'s' * (size > 1)} x "
