@@ -69,7 +69,13 @@ def launch(
         except SignalException as stop:
             raise SystemExit(128 + stop.sigval) from None
         except ChildFailedError as error:
-            rank, first = error.get_first_failure()
+            # Torch ends the others by SIGTERM; and one that has lost another ends by itself.
+            killed = [
+                (rank, failure)
+                for rank, failure in error.failures.items()
+                if failure.exitcode < 0 and failure.exitcode != -signal.SIGTERM
+            ]
+            rank, first = killed[0] if killed else error.get_first_failure()
             if first.exitcode > 0:  # It has said why.
                 raise SystemExit(first.exitcode) from None
             name = signal.Signals(-first.exitcode).name
