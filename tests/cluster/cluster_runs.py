@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -83,24 +83,26 @@ STARTS: dict[str, tuple[str, ...]] = {
         "srun", "--nodes=2", "--ntasks-per-node=1", FOKKER, "trainer=multi_node",
     ),
 }  # fmt: skip
+#: Of a step, so that a training of JOB takes 6 s more.
+SLOW = 0.03
 #: Everything here ends within this, on a machine that is slow.
 LONG = 240.0
 #: So long do the ranks that are left take to notice that one has gone.
 GONE = 60.0
 
 
-def prepare(folder: Path, is_slow: bool = False) -> Path:
-    """The folder, in which JOB can be run."""
+def prepare(folder: Path, seconds: float = 0.0) -> Path:
+    """The folder, in which JOB can be run; see `pace`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "patient.py").write_text(PATIENT)
-    pace(folder, is_slow)
+    pace(folder, seconds)
     return folder
 
 
-def pace(folder: Path, is_slow: bool) -> None:
-    """Lets a training in `folder` take 6 s more, or from now on no time at all."""
+def pace(folder: Path, seconds: float = 0.0) -> None:
+    """Lets each step of a training in `folder` take so much more, from now on."""
     temporary = folder / "pace.new"
-    temporary.write_text("0.03" if is_slow else "0")
+    temporary.write_text(str(seconds))
     temporary.replace(folder / "pace")
 
 
@@ -324,11 +326,14 @@ def names(paths: Iterable[Path]) -> set[str]:
 # Jobs of SLURM -----------------------------------------------------------------------------------
 
 
-def submit(folder: Path, *overrides: str, command: str = f"srun {FOKKER} trainer=ddp_cpu") -> str:
-    """A job of two tasks that runs JOB; the number of the job."""
+def submit(
+    folder: Path, *overrides: str, command: str = f"srun {FOKKER} trainer=ddp_cpu",
+    flags: Sequence[str] = (),
+) -> str:  # fmt: skip
+    """A job of two tasks that runs JOB, with more flags of sbatch; the number of the job."""
     words = " ".join(f"'{word}'" for word in (*JOB, *overrides))
     script = f"export OMP_NUM_THREADS=1\n{command} {words}"
-    return cluster.submit(script, folder, "--nodes=1", "--ntasks=2", "--requeue")
+    return cluster.submit(script, folder, "--nodes=1", "--ntasks=2", "--requeue", *flags)
 
 
 def completed(folder: Path, job: str, restarts: int) -> None:

@@ -65,7 +65,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def folder(tmp_path: Path, slurm: Path) -> Iterator[Path]:
     """A folder for a slow JOB, in which nothing is left at work, and no job of SLURM."""
-    yield cluster_runs.prepare(tmp_path, is_slow=True)
+    yield cluster_runs.prepare(tmp_path, cluster_runs.SLOW)
     for job in cluster.run("squeue", "-h", "-o", "%A %Z").splitlines():
         number, _, place = job.partition(" ")
         if Path(place) == tmp_path:

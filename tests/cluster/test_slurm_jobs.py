@@ -38,7 +38,7 @@ def test_a_warned_job_is_queued_again_and_goes_on_in_its_folder(two: Path, folde
     assert cluster.restarts(job) == 0
     warn(job)
     cluster_runs.until(lambda: cluster.restarts(job) == 1, folder, "queued again", 60)
-    cluster_runs.pace(folder, is_slow=False)
+    cluster_runs.pace(folder)
     run = cluster_runs.only("outputs/runs/*", folder)
     before, identity = read_json(run / "run.json"), read_json(run / "wandb.json")["id"]
     saved = cluster_runs.saved_step(folder)
@@ -69,7 +69,7 @@ def test_a_job_without_a_save_and_one_that_samples_are_queued_again(
     assert cluster_runs.saved_step(folder) == 0
     warn(job)
     cluster_runs.until(lambda: cluster.restarts(job) == 1, folder, "queued again", 60)
-    cluster_runs.pace(folder, is_slow=False)
+    cluster_runs.pace(folder)
     assert 10 <= cluster_runs.saved_step(folder) < 200
     # The second start is quick: it is met when its model is complete, so in its sampling.
     (model,) = cluster_runs.models(folder)
@@ -79,6 +79,20 @@ def test_a_job_without_a_save_and_one_that_samples_are_queued_again(
     warn(job)
     cluster_runs.completed(folder, job, restarts=2)
     assert [r["status"] for r in cluster_runs.records(folder)] == ["completed"]
+    assert cluster_runs.is_as(folder, two)
+    assert cluster_runs.damaged(folder) == []
+
+
+def test_a_job_whose_time_is_up_goes_on_in_its_folder(two: Path, folder: Path) -> None:
+    cluster_runs.pace(folder, seconds=1.0)
+    job = cluster_runs.submit(folder, flags=("--time=1",))
+    # SIGTERM alone, at the end of a minute: no warning was asked for.
+    cluster_runs.until(lambda: cluster.restarts(job) == 1, folder, "queued again", 150)
+    cluster_runs.pace(folder)
+    assert 20 <= cluster_runs.saved_step(folder) < 100
+    cluster_runs.completed(folder, job, restarts=1)
+    run = cluster_runs.only("outputs/runs/*", folder)
+    assert read_json(run / "run.json")["training"] == "continued"
     assert cluster_runs.is_as(folder, two)
     assert cluster_runs.damaged(folder) == []
 
@@ -104,7 +118,7 @@ def test_a_job_whose_node_fails_goes_on_on_another(two: Path, folder: Path) -> N
     cluster_runs.until_step(50, folder)
     node = cluster.show(job)["NodeList"]
     cluster.node_down(node)
-    cluster_runs.pace(folder, is_slow=False)
+    cluster_runs.pace(folder)
     try:
         cluster_runs.completed(folder, job, restarts=1)
         assert cluster.show(job)["NodeList"] != node

@@ -65,7 +65,7 @@ def test_an_array_waits_for_what_comes_back_and_goes_on_without_what_was_cancell
     cluster.run("scancel", names[1])
     cluster.run("scancel", "--signal=USR2", names[0])
     cluster_runs.until(lambda: cluster.restarts(names[0]) == 1, folder, "queued again", 60)
-    cluster_runs.pace(folder, is_slow=False)
+    cluster_runs.pace(folder)
     assert cluster_runs.ended(child, folder) == 1
     rows = cluster_runs.table(sweep / "results.csv")
     assert [row["status"] for row in rows] == ["completed", "interrupted"]
@@ -120,7 +120,7 @@ def test_five_kills_in_a_sweep_lose_no_row(seeds: dict[str, Path], folder: Path)
             victim = chance.choice(pids)
             kills += 1
             killed_parents += victim == child.pid
-            cluster_runs.pace(folder, is_slow=kills < 5)
+            cluster_runs.pace(folder, cluster_runs.SLOW * (kills < 5))
             cluster_runs.kill(victim)
             if victim == child.pid:
                 assert cluster_runs.ended(child, folder, 10) == -signal.SIGKILL
@@ -142,7 +142,7 @@ def test_five_kills_in_a_sweep_lose_no_row(seeds: dict[str, Path], folder: Path)
 
 
 def test_both_ranks_of_a_trial_have_the_same_values(folder: Path) -> None:
-    cluster_runs.pace(folder, is_slow=False)
+    cluster_runs.pace(folder)
     cluster_runs.run(
         folder, *SWEEP, "hydra/sweeper=fokker_search", "hydra.sweeper.n_trials=2",
         "objective=w1", "+weighting.mark=interval(0.1,1.0)", "trainer.max_steps=20",

@@ -1,0 +1,57 @@
+"""What the platform costs beside what one would write by hand: `make bench`, or bench.py WORD ...
+
+Both sides take turns, in one process or in pairs of processes, on one torch thread; the ratio is
+the median over rounds. It reports, and fails on nothing. With words: rows that hold one of them.
+"""
+
+import itertools
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import torch
+from sampling import heun_rounds
+from starting import found_again_rounds, start_rounds
+from training import TRAININGS
+
+ROUNDS = 7
+#: What is compared, the baseline, the largest ratio that is good enough, and (ours, theirs).
+ROWS: list[tuple[str, str, float, Callable[[], Iterator[tuple[float, float]]]]] = [
+    *((t.title, "a torch loop by hand", t.limit, t.rounds) for t in TRAININGS),
+    ("10,000 samples, Heun N = 18, MLP 128", "the loop of EDM's authors", 1.02, heun_rounds),
+    (
+        "`fokker` to its first training step", "`import lightning, torchmetrics`", 1.3,
+        start_rounds,
+    ),
+    ("a finished sweep's job found again", "0.5 s", 1.0, found_again_rounds),
+]  # fmt: skip
+
+
+def main() -> None:
+    """Print a row as soon as it is measured."""
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    asked = sys.argv[1:]
+    print("| what | baseline | fokker, ms | baseline, ms | ratio | at most |")
+    print("|---|---|---|---|---|---|", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        for what, baseline, limit, rounds in ROWS:
+            if asked and not any(word in what for word in asked):
+                continue
+            pairs = list(itertools.islice(rounds(), ROUNDS))
+            ours, theirs = (1e3 * median(side) for side in zip(*pairs))
+            ratio = median(one / other for one, other in pairs)
+            print(f"| {what} | {baseline} | {ours:.4g} | {theirs:.4g} | {ratio:.2f} | {limit} |",
+                  flush=True)  # fmt: skip
+        os.chdir("/")
+
+
+if __name__ == "__main__":
+    main()
