@@ -2,7 +2,7 @@
 PYTHON ?= python3
 SHELL := /bin/bash
 
-.PHONY: setup run test test-thorough test-cluster lock
+.PHONY: setup run test test-thorough test-cluster bench lock
 
 setup: .venv/.installed
 
@@ -41,6 +41,11 @@ test-cluster: export OMP_NUM_THREADS = 1
 test-cluster: setup
 	.venv/bin/pytest -m cluster -n 2 --dist worksteal tests/cluster; \
 	  status=$$?; tests/cluster/slurm_down.sh; exit $$status
+
+# Ratios of fokker's times to those of code written by hand, on a machine that does nothing else.
+bench: export OMP_NUM_THREADS = 1
+bench: setup
+	.venv/bin/python tests/benchmarks/bench.py
 
 # Every version anew except torch's, which is raised by hand in the lock first. Needs uv.
 lock:

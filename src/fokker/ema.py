@@ -36,9 +36,10 @@ class EMA:
             raise ValueError(f"ema.rampup must be positive or null, got {rampup:g}")
         self.half_lives = tuple(half_lives)
         self._rampup = rampup
-        self._live: list[nn.Parameter] = []
+        self._live: list[Tensor] = []
         self._averages: list[list[Tensor]] = []
         self._names: list[str] = []
+        self._is_spread = False
 
     @property
     def names(self) -> list[str]:
@@ -49,19 +50,25 @@ class EMA:
         """Start at the module's present weights, and average these from now on."""
         named = list(module.named_parameters())
         self._names = [name for name, _ in named]
-        self._live = [parameter for _, parameter in named]
+        self._live = [weight for _, weight in named]
         self._averages = [[p.detach().clone() for p in self._live] for _ in self.half_lives]
+        self._is_spread = any(hasattr(weight, "to_local") for weight in self._live)
 
     def update(self, images: int, batch_size: int) -> None:
         """Take in the present weights after `images` in all and a batch of `batch_size`."""
         # The parameters may have been moved to another device since `follow`.
-        live = [parameter.detach() for parameter in self._live]
-        if self._averages[0][0].device != live[0].device:
-            self._averages = [[w.to(live[0].device) for w in avg] for avg in self._averages]
-        for half_life, average in zip(self.half_lives, self._averages, strict=True):
-            limit = math.inf if self._rampup is None else self._rampup * images
-            weight = 1 - 0.5 ** (batch_size / min(half_life, limit))
-            torch._foreach_lerp_([local(w) for w in average], [local(w) for w in live], weight)
+        device = self._live[0].device
+        if self._averages[0][0].device != device:
+            self._averages = [[w.to(device) for w in avg] for avg in self._averages]
+        with torch.no_grad():
+            for half_life, average in zip(self.half_lives, self._averages, strict=True):
+                limit = math.inf if self._rampup is None else self._rampup * images
+                weight = 1 - 0.5 ** (batch_size / min(half_life, limit))
+                if self._is_spread:
+                    average, live = ([local(w) for w in side] for side in (average, self._live))
+                    torch._foreach_lerp_(average, live, weight)
+                else:
+                    torch._foreach_lerp_(average, self._live, weight)
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
         """The averages by name, each as a state dict of the module."""

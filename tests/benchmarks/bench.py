@@ -29,7 +29,7 @@ ROWS: list[tuple[str, str, float, Callable[[], Iterator[tuple[float, float]]]]] 
         "`fokker` to its first training step", "`import lightning, torchmetrics`", 1.3,
         start_rounds,
     ),
-    ("a finished sweep's job found again", "0.5 s", 1.0, found_again_rounds),
+    ("a finished sweep's jobs found again", "0.5 s", 1.0, found_again_rounds),
 ]  # fmt: skip
 
 
