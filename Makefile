@@ -31,7 +31,7 @@ test: setup
 	.venv/bin/mypy --strict src
 	.venv/bin/pytest -n 2 --dist worksteal
 
-# What takes minutes: options in 500 combinations.
+# What takes long: options in 500 combinations, launchers, long studies, the default run.
 test-thorough: export OMP_NUM_THREADS = 1
 test-thorough: setup
 	.venv/bin/pytest -n 2 --dist worksteal -m thorough

@@ -6,8 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from fokker.experiment.files import read_json
 from tiny_runs import TINY
+
+pytestmark = pytest.mark.thorough
 
 # Built in the job's process alone: the sweep composes its jobs and does not build them.
 KILLED = """

@@ -58,7 +58,13 @@ def test_each_study_has_a_test() -> None:
     assert sorted(SMALL) == STUDIES
 
 
-@pytest.mark.parametrize("study", STUDIES)
+LONG = ("edm_ablation", "lecture")
+
+
+@pytest.mark.parametrize(
+    "study",
+    [pytest.param(s, marks=[pytest.mark.thorough] if s in LONG else []) for s in STUDIES],
+)
 def test_a_study_runs(study: str, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (config_dir() / "sweeps" / f"{study}.yaml").read_text()
     assert len(text.splitlines()) <= 25

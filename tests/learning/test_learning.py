@@ -33,6 +33,7 @@ def test_all_modes_of_the_ring_are_found(workdir: Path) -> None:
     assert share.max() <= 0.17
 
 
+@pytest.mark.thorough
 def test_the_default_run_draws_digits_of_its_own(workdir: Path) -> None:
     result = fokker.run([])
     assert result.samples.shape == (10_000, 1, 8, 8)
