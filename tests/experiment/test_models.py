@@ -1,8 +1,10 @@
 """Trained models: found by any path, loaded with any weights, refused when they are not ours."""
 
+import itertools
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -236,6 +238,35 @@ def test_a_damaged_checkpoint_is_not_loaded_by_its_path_either(workdir: Path) ->
             fokker.load(path)
         with pytest.raises(ValueError, match=r"last\.ckpt is damaged, or was changed"):
             tiny_runs.run(f"checkpoint={path}")
+
+
+@pytest.mark.parametrize("order", ["model.json first", "model.json last"])
+def test_a_model_is_whole_at_every_moment_of_its_replacement(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    model, folder = tiny_runs.train()
+    for moved in range(5):
+        _, other = tiny_runs.train("optimizer.lr=0.05", f"output_dir=other{moved}")
+        files = sorted(
+            other.path.iterdir(),
+            key=lambda p: (p.name == "model.json") != (order == "model.json first"),
+        )
+        replace, count = Path.replace, itertools.count()
+
+        def killed(
+            self: Path, to: Path, at: int = moved, count: Any = count, replace: Any = replace
+        ) -> Path:
+            if not self.name.endswith(".tmp") and next(count) == at:
+                raise KeyboardInterrupt
+            return replace(self, to)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "iterdir", lambda self, files=files: iter(files))
+            patch.setattr(Path, "replace", killed)
+            with pytest.raises(KeyboardInterrupt):
+                folder.take_over(other)
+        folder.check(model)
+        folder.load_into(model)
 
 
 @pytest.mark.parametrize("status", ["complete", "training"])

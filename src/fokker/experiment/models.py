@@ -66,10 +66,13 @@ class ModelFolder:
     def take_over(self, other: "ModelFolder") -> None:
         """Put the files of another folder, which ends, in the place of these.
 
-        There is a whole model at every moment.
+        There is a whole model at every moment: whichever of its files come first, the record beside
+        the checkpoint knows it.
         """
-        own, its = (folder.record.get("checksums", []) for folder in (self, other))
-        self.write(checksums=[*own, *its])
+        folders = (self, other)
+        both = [known for folder in folders for known in folder.record.get("checksums", [])]
+        for folder in folders:
+            folder.write(checksums=both)
         for file in other.path.iterdir():
             file.replace(self.path / file.name)
         other.path.rmdir()
@@ -94,7 +97,7 @@ class ModelFolder:
             raise ValueError(f"{self.path} has a checkpoint but no model.json; {remedy}")
         try:
             check_network(self.checkpoint, read_checkpoint(self.checkpoint), model)
-            check_sum(self.checkpoint)
+            check_undamaged(self.checkpoint)
         except ValueError as error:
             raise ValueError(f"{error}; {remedy}") from error
 
@@ -145,7 +148,7 @@ def load_checkpoint(path: Path, model: Diffusion) -> None:
     """
     checkpoint = read_checkpoint(path)
     check_network(path, checkpoint, model)
-    check_sum(path)
+    check_undamaged(path)
     model.load_state_dict(checkpoint["state_dict"])
     model.ema.load_state_dict(checkpoint["ema"])
 
@@ -159,7 +162,7 @@ def checksum(path: Path) -> str:
     return digest.hexdigest()
 
 
-def check_sum(path: Path) -> None:
+def check_undamaged(path: Path) -> None:
     """Refuse, by a ValueError, a model's checkpoint that is not as it was written.
 
     A flipped bit of a weight is read without complaint.

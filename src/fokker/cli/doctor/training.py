@@ -92,16 +92,15 @@ def configuration_row(built: Sequence[Built], known: Sequence[Row] = ()) -> Row 
 def batch_row(config: DictConfig, size: int) -> Row:
     """How a batch is divided over the ranks."""
     batch_size = config.data.batch_size
+    ranks = f"{size} rank{'s' * (size > 1)}"
     try:
         engine: Engine = Builder(config.allow_targets)(config.trainer, "trainer")
         parts = engine.parts(batch_size, size)
     except ValueError as error:
-        ranks = f"{size} rank{'s' * (size > 1)}"
         return judged("batch", f"data.batch_size={batch_size} for {ranks}", str(error))
     share = batch_size // size
     cut = f", in {parts} parts of {share // parts}" if parts > 1 else ""
-    ranks = f"{size} rank{'s' * (size > 1)} x "
-    return judged("batch", f"{batch_size} = {ranks}{share} images a step{cut}")
+    return judged("batch", f"{batch_size} = {ranks} x {share} images a step{cut}")
 
 
 @final
