@@ -1,6 +1,7 @@
 """Digits and files of points: splits, orders, units, and what is refused."""
 
 import math
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fokker.data import Digits, PointsFile
+from fokker.data.finite import ArrayRows
 
 SHAPES = {2: (60, 5), 3: (60, 4, 6), 4: (60, 3, 4, 2)}
 
@@ -318,3 +320,73 @@ def test_mirrored_images_are_half_of_what_is_seen_and_of_the_law(workdir: Path) 
 def test_only_images_have_a_mirror(workdir: Path) -> None:
     with pytest.raises(ValueError, match=r"data\.flip=true mirrors images .* got .*\(5,\)"):
         PointsFile(save(workdir / "points.npy", cloud(60, 5)), flip=True)
+
+
+# What is kept --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_rows_of_an_array_are_read_where_they_are_asked_for(mirrored: bool) -> None:
+    array = np.random.default_rng(0).integers(0, 256, (9, 3, 2, 4), dtype=np.uint8)
+    places = torch.tensor([4, 0, 8, 5, 1])
+    rows = ArrayRows(array, places, mirrored)
+    whole = array[[4, 0, 8, 5, 1]].astype(float)
+    if mirrored:
+        whole = np.concatenate([whole, whole[:, :, :, [3, 2, 1, 0]]])
+    expected = torch.from_numpy(whole.reshape(-1, 24))
+    assert rows.shape == expected.shape
+    assert torch.equal(torch.cat(list(rows.blocks())), expected)
+    for index in (slice(3, 7), slice(None), slice(4, 100), torch.tensor([len(rows) - 1, 0, 3, 3])):
+        assert torch.equal(rows[index], expected[index])
+
+
+def test_moments_of_a_set_of_several_blocks(workdir: Path) -> None:
+    """2,000,000 numbers, more than are held at a time, far from 0 and in float32."""
+    array = np.random.default_rng(0).normal(size=(5_000, 500)) * np.linspace(0.1, 3, 500) + 1e4
+    data = PointsFile(save(workdir / "points.npy", array.astype(np.float32)))
+    points = data.training_points().numpy()
+    assert points.shape == (4_000, 500)
+    mean, variance = data.moments()
+    np.testing.assert_allclose(mean.numpy(), points.mean(0), rtol=1e-14)
+    np.testing.assert_allclose(variance.numpy(), points.var(0), rtol=1e-10)
+
+
+def test_a_mapped_file_gives_the_same_as_one_in_memory(workdir: Path) -> None:
+    path = save(workdir / "points.npy", cloud(60, 3, 4, 2).astype(np.float32))
+    kept, mapped = (PointsFile(path, flip=True, in_memory=b) for b in (True, False))
+    assert (kept.workers, mapped.workers) == (0, 2)
+    assert mapped.content == kept.content
+    assert (mapped.shift, mapped.scale) == (kept.shift, kept.scale)
+    for asked in ("training_points()", "held_out(7)", "reference(7)", "batch(5, 130)",
+                  "some_points(60)", "law.covariance"):  # fmt: skip
+        one, other = (eval(f"data.{asked}", {"data": data}) for data in (kept, mapped))
+        assert torch.equal(one, other)
+
+
+def test_large_files_are_mapped(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(workdir / "points.npy", cloud(60, 2))
+    assert PointsFile(path).workers == 0
+    monkeypatch.setattr("fokker.data.points_file.MAX_IN_MEMORY", 1_000)
+    assert PointsFile(path).workers == 2
+    assert PointsFile(path, in_memory=True).workers == 0
+
+
+def test_an_archive_cannot_be_mapped(workdir: Path) -> None:
+    np.savez(workdir / "points.npz", x=cloud(60, 2))
+    with pytest.raises(ValueError, match=r"^data\.in_memory=false needs a \.npy file.*points\.npz"):
+        PointsFile(str(workdir / "points.npz"), in_memory=False)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_set_takes_little_more_memory_than_its_array(workdir: Path, dtype: type) -> None:
+    array = np.random.default_rng(0).integers(0, 256, (12_000, 3, 32, 32)).astype(dtype)
+    path = save(workdir / "images.npy", array)
+    tracemalloc.start()
+    data = PointsFile(path, levels=256, value_range=256)
+    assert data.content
+    assert data.law is not None
+    data.batch(0, 256)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # A million numbers in float64 at a time, which of 50,000 such images are a small part.
+    assert peak < array.nbytes + 4 * 2**23

@@ -106,6 +106,8 @@ class Listed(FiniteData):
 class Unknown(Listed):
     """Data that tell nothing of themselves but batches."""
 
+    law = None
+
     def training_points(self) -> None:  # type: ignore[override]
         return None
 

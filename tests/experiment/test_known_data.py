@@ -240,6 +240,8 @@ class Secret(FiniteData):
     def load(self) -> Tensor:
         return torch.randn(50, 2, generator=torch.Generator().manual_seed(0)).double()
 
+    law = None
+
     def training_points(self) -> None:  # type: ignore[override]
         return None
 
@@ -258,6 +260,7 @@ def test_data_of_no_known_law_have_no_ideal_denoiser(
         "class Secret(FiniteData):\n"
         "    def load(self):\n"
         "        return torch.randn(50, 2).double()\n\n"
+        "    law = None\n\n"
         "    def training_points(self):\n"
         "        return None\n"
     )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Any, final
 
 import numpy as np
@@ -58,9 +59,10 @@ class Floors:
         inner = law.distribution
         size, self._spline = 1, CubicSpline
         if isinstance(inner, Empirical):
-            size, self._spline = inner.points.numel(), PchipInterpolator
-        # An exact denoiser of many points costs as much as they are.
-        self._points_per_level = max(32, min(POINTS_PER_LEVEL, 2**30 // size))
+            size, self._spline = prod(inner.points.shape), PchipInterpolator
+        # An exact denoiser of many points costs as much as they are, and images take memory.
+        most = min(POINTS_PER_LEVEL, 2**30 // size, 2**22 // (len(sigmas) * law.dim))
+        self._points_per_level = max(32, most)
         self._mmse_points = max(256, min(MMSE_POINTS, 2**27 // size))
 
     @cached_property

@@ -27,13 +27,16 @@ from fokker.ranks import ALONE, Ranks
 def build_data(config: DictConfig, build: Builder) -> DataModule:
     """The data; a measured sigma_data is written back into the configuration."""
     given = config.data.sigma_data
-    # A key for any data, which their classes do not know, and an option of one's own need not have.
+    # Keys for any data, which their classes do not know, and an option of one's own need not have.
     scope = copy.deepcopy(config)
     with open_dict(scope):
         is_gaussian = scope.data.pop("gaussianize", False)
+        workers = scope.data.pop("workers", None)
     data: DataModule = build(scope.data, "data")
     if is_gaussian:
         data = gaussianized(data)
+    if workers is not None:
+        data.workers = workers
     if given is None:
         config.data.sigma_data = data.sigma_data
     elif not config.data.standardize:
@@ -164,8 +167,9 @@ def _what_data(config: Mapping[str, Any]) -> dict[str, Any]:
     """What says whether two runs have the same data."""
     data = config["data"]
     # The seed of fresh points, or of an order, changes no floor; that of a drawn set does.
-    order_only = ("batch_size",) if data.get("num_points") else ("batch_size", "seed")
-    return {k: v for k, v in data.items() if k not in order_only}
+    seed = () if data.get("num_points") else ("seed",)
+    ways = ("batch_size", "workers", "in_memory", *seed)
+    return {k: v for k, v in data.items() if k not in ways}
 
 
 def _check_untrained(config: DictConfig) -> None:

@@ -21,6 +21,7 @@ KEYS: Mapping[str, tuple[Any, str]] = {
     "output_dir": (str, "a path"),
     "seed": (int, "a whole number"),
     "data.gaussianize": (bool | None, "true or false"),
+    "data.workers": (int | None, "a whole number or null"),
     "trainer.accelerator": (Literal["auto", "cpu", "gpu"], "auto, cpu or gpu"),
     "trainer.max_steps": (int, "a whole number"),
     "evaluation.num_samples": (int, "a whole number"),
@@ -66,6 +67,9 @@ def check_keys(config: DictConfig) -> None:
             "evaluation.budget_points must be null, 0 for no error budget, or positive, got "
             f"{points}"
         )
+    workers = OmegaConf.select(config, "data.workers")
+    if workers is not None and workers < 0:
+        raise ValueError(f"data.workers must be null, 0 or positive, got {workers}")
     for key in ("evaluation.num_samples", "evaluation.batch_size", "trainer.max_steps"):
         value = OmegaConf.select(config, key)
         if value is not None and value < 1:

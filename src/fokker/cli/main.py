@@ -140,6 +140,7 @@ def as_rank(config: DictConfig, choices: Any, path: Path, in_sweep: bool) -> boo
     """
     from fokker.cli.job import run_in_sweep, run_job
     from fokker.cli.joining import join
+    from fokker.data import LostWorker
     from fokker.experiment import Interrupted
     from fokker.formulations import DivergedError
     from fokker.ranks import LostRank
@@ -165,7 +166,7 @@ def as_rank(config: DictConfig, choices: Any, path: Path, in_sweep: bool) -> boo
         if start.rank == 0 and not in_sweep:  # There it is said by the job.
             print(f"fokker: {stop}", file=sys.stderr)
         raise
-    except (ValueError, DivergedError, LostRank) as error:
+    except (ValueError, DivergedError, LostRank, LostWorker) as error:
         if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
             raise
         if "HYDRA_FULL_ERROR" in os.environ:

@@ -1,7 +1,17 @@
 """Data: LightningDataModules that give batches as functions of the step."""
 
+from fokker.data.ahead import LostWorker
 from fokker.data.base import DataModule
-from fokker.data.finite import Digits, FiniteData, PointsFile
+from fokker.data.finite import Digits, FiniteData
+from fokker.data.points_file import PointsFile
 from fokker.data.toy import ToyData, gaussianized
 
-__all__ = ["DataModule", "Digits", "FiniteData", "PointsFile", "ToyData", "gaussianized"]
+__all__ = [
+    "DataModule",
+    "Digits",
+    "FiniteData",
+    "LostWorker",
+    "PointsFile",
+    "ToyData",
+    "gaussianized",
+]

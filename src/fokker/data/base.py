@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from time import perf_counter
 from typing import final
@@ -11,6 +12,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from fokker.data.ahead import Ahead
 from fokker.distributions import Affine, Distribution, Empirical
 from fokker.randomness import Randomness
 from fokker.samplers import StartLaw
@@ -94,6 +96,8 @@ class DataModule(L.LightningDataModule, ABC):
     #: the data's units; none where elements are continuous, or nothing is declared.
     levels: int | None = None
     value_range: float | None = None
+    #: How many processes make the batches of a training before they are asked for.
+    workers = 0
 
     def __init__(
         self, batch_size: int, standardize: bool, sigma_data: float | None, seed: int
@@ -124,6 +128,7 @@ class DataModule(L.LightningDataModule, ABC):
             self.shift, self.scale = 0.0, 1.0
         self.start_law = StartLaw((mean - self.shift) / self.scale, variance / self.scale**2)
         self._intervals: tuple[int, ...] = ()
+        self._ahead: Ahead | None = None
 
     @property
     @abstractmethod
@@ -180,13 +185,30 @@ class DataModule(L.LightningDataModule, ABC):
     @cached_property
     def max_distance(self) -> float:
         """Largest distance of two points among at most 5,000, in the model's units."""
-        points = self._some_points(5_000).flatten(1)
+        points = self.some_points(5_000).flatten(1)
         parts = (torch.cdist(part, points).max() for part in torch.split(points, 1_000))
         return float(max(parts)) / self.scale
 
-    def _some_points(self, count: int) -> Tensor:
+    def some_points(self, count: int) -> Tensor:
+        """At most `count` of the training points, or of held-out ones where there is no end."""
         points = self.training_points()
         return self.held_out(count) if points is None else points[:count]
+
+    @contextmanager
+    def made_ahead(self) -> Iterator[None]:
+        """For a training: its batches by `workers`, where there are any."""
+        if self.workers:
+            self._ahead = Ahead(self.batch, self.batch_size, self.workers)
+        try:
+            yield
+        finally:
+            if self._ahead is not None:
+                self._ahead.close()
+            self._ahead = None
+
+    def training_batch(self, start: int, stop: int) -> Tensor:
+        """`batch`, from the workers if there are some."""
+        return (self._ahead or self.batch)(start, stop)
 
     def cut_at(self, *intervals: int) -> None:
         """End blocks of steps at multiples of these."""

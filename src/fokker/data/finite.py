@@ -1,26 +1,64 @@
-"""A finite set of points: digits, or a file of the user's."""
+"""A finite set of points, and the digits."""
 
 import hashlib
-import zipfile
-import zlib
 from abc import abstractmethod
+from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fokker.data.base import DataModule, Shuffle
+from fokker.distributions import Distribution, Empirical
+from fokker.distributions.arguments import row_blocks
 from fokker.randomness import Randomness
 
 # The split is the same for every seed, so that runs are compared on one held-out set.
 SPLIT = Randomness(0)
 
 
+@final
+class ArrayRows:
+    """Rows of an array of points, flattened, (n, d): read and converted where they are asked for.
+
+    Args:
+        array: (N, *shape), real numbers of any kind, in memory or mapped from a file.
+        places: of the rows in the array, (n,).
+        mirrored: whether each image comes again behind them all, left to right: (2 n, d).
+    """
+
+    def __init__(self, array: NDArray[Any], places: Tensor, mirrored: bool = False) -> None:
+        self._array, self._places, self._mirrored = array, places, mirrored
+
+    def __len__(self) -> int:
+        return len(self._places) * (1 + self._mirrored)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self), self._array[0].size
+
+    def __getitem__(self, index: slice | Tensor) -> Tensor:
+        if isinstance(index, slice):
+            index = torch.arange(*index.indices(len(self)))
+        count = len(self._places)
+        rows = self._array[self._places[index % count].numpy()].astype(np.float64)
+        if self._mirrored:
+            again = (index >= count).numpy()
+            rows[again] = rows[again, ..., ::-1]
+        return torch.from_numpy(rows).flatten(1)
+
+    def blocks(self) -> Iterator[Tensor]:
+        """All of them, about a million numbers at a time."""
+        return (self[rows] for rows in row_blocks(*self.shape))
+
+
 class FiniteData(DataModule):
-    """Points that fit in memory, split into training and held-out points.
+    """Points, split into training and held-out points.
+
+    They stay as they were loaded, in memory or mapped from a file; what is asked for is converted.
 
     Args:
         held_out_share: of the points, not trained on.
@@ -39,66 +77,81 @@ class FiniteData(DataModule):
         seed: int = 0,
         flip: bool = False,
     ) -> None:
-        points = self.load()
-        count = round(len(points) * held_out_share)
-        if not 0 < count < len(points):
+        array: NDArray[Any] = np.asarray(self.load())
+        count = round(len(array) * held_out_share)
+        if not 0 < count < len(array):
             raise ValueError(
                 "data.held_out_share must leave points on both sides, got "
-                f"{held_out_share:g} of {len(points)} points"
+                f"{held_out_share:g} of {len(array)} points"
             )
-        order = SPLIT.permutation("held_out", len(points))
-        self._held_out, self._training = points[order[:count]], points[order[count:]]
-        if flip and points.dim() != 4:
+        if flip and array.ndim != 4:
             raise ValueError(
                 "data.flip=true mirrors images (n, channels, height, width), got points of shape "
-                f"{tuple(points.shape[1:])}; leave it away"
+                f"{array.shape[1:]}; leave it away"
             )
-        self._flip = flip
+        self._shape, self._flip = array.shape[1:], flip
+        order = SPLIT.permutation("held_out", len(array))
+        self._held_out = ArrayRows(array, order[:count])
+        self._training = ArrayRows(array, order[count:])
+        # Each training point as often as the others.
+        self._seen = ArrayRows(array, order[count:], mirrored=flip)
         super().__init__(batch_size, standardize, sigma_data, seed)
         self._shuffle = Shuffle(self.randomness, len(self._training))
-        self._standardized = self.to_model(self._training)
 
     @abstractmethod
-    def load(self) -> Tensor:
-        """All points, (n, *shape), float64, in the data's units."""
+    def load(self) -> NDArray[Any] | Tensor:
+        """All points, (n, *shape), real numbers of any kind, in the data's units."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(self._training.shape[1:])
+        return self._shape
 
     @cached_property
     def content(self) -> str:
         digest = hashlib.sha256()
-        for points in (self._training, self._held_out):
-            digest.update(str(tuple(points.shape)).encode())
-            digest.update(points.numpy().tobytes())
+        for part in (self._training, self._held_out):
+            digest.update(str((len(part), *self._shape)).encode())
+            for points in part.blocks():
+                digest.update(points.numpy().tobytes())
         return digest.hexdigest()
 
     def moments(self) -> tuple[Tensor, Tensor]:
-        points = self._shown()
-        return points.mean(0), points.var(0, correction=0)
+        mean = variance = torch.zeros(self._shape, dtype=torch.float64).flatten()
+        done = 0
+        for points in self._seen.blocks():
+            done += len(points)
+            share, distance = len(points) / done, points.mean(0) - mean
+            mean = mean + share * distance
+            # In this order large numbers of a single block are not squared, and do not overflow.
+            between = share * (1 - share) * distance * distance
+            variance = variance + share * (points.var(0, correction=0) - variance) + between
+        return mean.reshape(self._shape), variance.reshape(self._shape)
+
+    @cached_property
+    def law(self) -> Distribution | None:
+        return Empirical(self._seen)
 
     def batch(self, start: int, stop: int) -> Tensor:
-        points = self._standardized[self._shuffle.places(start, stop)]
+        points = self.to_model(self._shaped(self._training[self._shuffle.places(start, stop)]))
         if not self._flip:
             return points
         mirrored = self.randomness.uniform("flip", start, stop) < 0.5
         return torch.where(mirrored[:, None, None, None], points.flip(-1), points)
 
     def training_points(self) -> Tensor | None:
-        return self._shown()
+        return self._shaped(self._seen[:])
 
-    def _shown(self) -> Tensor:
-        """Each point that training sees, as often as the others."""
-        if not self._flip:
-            return self._training
-        return torch.cat([self._training, self._training.flip(-1)])
+    def some_points(self, count: int) -> Tensor:
+        return self._shaped(self._seen[:count])
 
     def held_out(self, count: int) -> Tensor:
-        return self._held_out[:count]
+        return self._shaped(self._held_out[:count])
 
     def reference(self, count: int) -> Tensor:
-        return self._held_out
+        return self._shaped(self._held_out[:])
+
+    def _shaped(self, rows: Tensor) -> Tensor:
+        return rows.reshape(-1, *self._shape)
 
 
 @final
@@ -110,112 +163,8 @@ class Digits(FiniteData):
 
     levels, value_range = 17, 17.0
 
-    def load(self) -> Tensor:
+    def load(self) -> NDArray[Any]:
         from sklearn.datasets import load_digits
 
-        return torch.from_numpy(load_digits().images[:, None]).double()
-
-
-@final
-class PointsFile(FiniteData):
-    """The points in a `.npy` file, or in one array of a `.npz` file.
-
-    Args:
-        path: of the file; an array (n, d), (n, height, width) or (n, channels, height, width).
-        key: the array's name in an `.npz` file; null if there is only one.
-        levels: how many equally spaced values an element can have; null: it is continuous.
-        value_range: what these fill together, `levels` spacings: 256 for 0 to 255.
-        batch_size, standardize, sigma_data, held_out_share, seed, flip: see `FiniteData`.
-    Raises:
-        ValueError: if the file is missing, unreadable, empty, of the wrong rank, or holds
-            anything but finite numbers; if one of levels and value_range is given alone, or the
-            points are not on such levels.
-    """
-
-    def __init__(
-        self,
-        path: str | None,
-        key: str | None = None,
-        batch_size: int = 256,
-        standardize: bool = True,
-        sigma_data: float | None = None,
-        held_out_share: float = 0.2,
-        levels: int | None = None,
-        value_range: float | None = None,
-        seed: int = 0,
-        flip: bool = False,
-    ) -> None:
-        if (levels is None) != (value_range is None) or not (levels or 2) > 1:
-            raise ValueError(
-                "data.levels, at least 2, and data.value_range must be given together, got "
-                f"{levels} and {value_range}; 8-bit images from 0 to 255 have 256 and 256"
-            )
-        if value_range is not None and not 0 < value_range < float("inf"):
-            raise ValueError(f"data.value_range must be positive and finite, got {value_range:g}")
-        self.levels, self.value_range = levels, value_range
-        if path is None:
-            raise ValueError("data.path must name a .npy or .npz file of points, got null")
-        self._path, self._key = Path(path).expanduser(), key
-        super().__init__(batch_size, standardize, sigma_data, held_out_share, seed, flip)
-
-    def load(self) -> Tensor:
-        array = self._array()
-        where = f"data.path={self._path}"
-        if array.dtype.kind not in "fiub":
-            raise ValueError(f"{where} must hold numbers, got an array of {array.dtype}")
-        if array.ndim not in (2, 3, 4):
-            raise ValueError(
-                f"{where} must hold an array of rank 2 (n, d), 3 (n, height, width) or 4 "
-                f"(n, channels, height, width), got the shape {array.shape}; points of one "
-                "dimension are (n, 1)"
-            )
-        if array.size == 0:
-            raise ValueError(f"{where} must hold at least 2 points, got the shape {array.shape}")
-        if not np.isfinite(array).all():
-            bad = int((~np.isfinite(array.reshape(len(array), -1))).any(1).sum())
-            raise ValueError(
-                f"{where} must hold finite numbers, got {bad} points with NaN or infinity; "
-                "remove these points"
-            )
-        if array.min() == array.max():
-            raise ValueError(f"{where} must hold points that vary, got {array.min():g} everywhere")
-        if self.levels is not None and self.value_range is not None:
-            steps = (array - array.min()) * (self.levels / self.value_range)
-            if np.abs(steps - steps.round()).max() > 1e-3 or steps.max() > self.levels - 0.5:
-                raise ValueError(
-                    f"data.levels={self.levels} and data.value_range={self.value_range:g} must fit "
-                    "the values, each value_range/levels from the next, got values from "
-                    f"{array.min():g} to {array.max():g}; 0 to 255 are 256 levels in a range of "
-                    "256, and the same divided by 255 in a range of 256/255"
-                )
-        if array.ndim == 3:
-            array = array[:, None]
-        if array.ndim == 4 and array.shape[1] not in (1, 3):
-            raise ValueError(
-                f"{where} must hold images with 1 or 3 channels, channels first (n, channels, "
-                f"height, width), got the shape {array.shape}; transpose or flatten it"
-            )
-        return torch.from_numpy(array.astype(np.float64))
-
-    def _array(self) -> np.ndarray:
-        if not self._path.is_file():
-            raise ValueError(f"data.path must be a file of points, and {self._path} is not there")
-        key = self._key
-        try:
-            content = np.load(self._path, allow_pickle=False)
-            if isinstance(content, np.ndarray):
-                return content
-            with content as arrays:
-                names = list(arrays)
-                key = names[0] if key is None and len(names) == 1 else key
-                if key in names:
-                    return np.asarray(arrays[key])
-        # An array of an .npz file is read, and found to be damaged, when it is asked for.
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise ValueError(
-                f"data.path={self._path} must be a .npy or .npz file of numbers, and cannot be "
-                f"read as one ({type(error).__name__}); write it by numpy.save"
-            ) from error
-        raise ValueError(
-            f"data.key must name one of the arrays {names} in data.path={self._path}, got {key}"
-        )
+        images: NDArray[Any] = load_digits().images
+        return images[:, None]

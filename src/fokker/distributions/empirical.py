@@ -1,9 +1,9 @@
 """A finite data set as a law."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import final
+from typing import Protocol, final
 
 import torch
 from torch import Tensor
@@ -18,6 +18,17 @@ QUERIES = 512
 BLOCK = 512
 
 
+class Rows(Protocol):
+    """Points (N, d) that are read where they are asked for; a tensor is one kind."""
+
+    @property
+    def shape(self) -> Sequence[int]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: slice | Tensor) -> Tensor: ...
+
+
 @final
 class Empirical(Distribution):
     """`p = 1/N sum_i delta(x - x_i)`: what a network that knows its training set by heart returns.
@@ -27,29 +38,30 @@ class Empirical(Distribution):
     that of the points and of one block of 512 queries by `block_size` points.
 
     Args:
-        points: (N, d), or (N,) in one dimension; kept in their own dtype where it is a float.
+        points: (N, d), or (N,) in one dimension: a tensor, which is copied and kept in its own
+            dtype where it is a float, or rows that are read a block at a time.
         block_size: how many points at a time.
 
     Raises:
         ValueError: another shape, no points, NaN or infinite values, or block_size below 1.
     """
 
-    def __init__(self, points: Tensor, block_size: int = BLOCK) -> None:
-        if points.ndim == 1:
-            points = points[:, None]
-        if points.ndim != 2 or points.numel() == 0:
+    def __init__(self, points: Tensor | Rows, block_size: int = BLOCK) -> None:
+        if isinstance(points, Tensor):
+            points = points[:, None] if points.ndim == 1 else points
+            points = points if points.is_floating_point() else points.to(torch.float64)
+            points = points.detach().clone()
+        if len(points.shape) != 2 or 0 in points.shape:
             raise ValueError(
                 f"points must have shape (N, d) with N and d above 0, got {tuple(points.shape)}"
             )
-        if not points.is_floating_point():
-            points = points.to(torch.float64)
         blocks = row_blocks(*points.shape)
         bad = sum(int((~points[rows].isfinite()).any(dim=1).sum()) for rows in blocks)
         if bad:
             raise ValueError(f"points must be finite, got NaN or infinite values in {bad} rows")
         if block_size < 1:
             raise ValueError(f"block_size must be at least 1, got {block_size}")
-        self.points = points.detach().clone()
+        self.points: Rows = points
         self._block_size = int(block_size)
         count, dim = points.shape
         mean = torch.zeros(dim, dtype=torch.float64)
@@ -117,7 +129,7 @@ class Empirical(Distribution):
         return Estimate(
             integrate(
                 lambda x: self.log_prob(x, sigma).exp() * self.posterior_variance(x, sigma),
-                lattice_bells(self.points[:, 0].to(torch.float64), sigma),
+                lattice_bells(self.points[:][:, 0].to(torch.float64), sigma),
             )
         )
 
@@ -126,7 +138,7 @@ class Empirical(Distribution):
             return super().cdf(x, sigma)
         x = as_points(x, 1)[:, 0]
         sigma = as_sigma(sigma, len(x), allow_zero=True)
-        ordered = self.points[:, 0].to(torch.float64).sort().values
+        ordered = self.points[:][:, 0].to(torch.float64).sort().values
         sharp = torch.searchsorted(ordered, x.contiguous(), right=True) / len(ordered)
         smooth = self._tails(x, torch.where(sigma == 0, 1.0, sigma))[0]
         return torch.where(sigma == 0, sharp.to(torch.float64), smooth)
@@ -137,7 +149,7 @@ class Empirical(Distribution):
             return super().quantile(u, sigma)
         u = as_probabilities(u)
         sigma = as_sigma(sigma, len(u), allow_zero=True)
-        ordered = self.points[:, 0].to(torch.float64).sort().values
+        ordered = self.points[:][:, 0].to(torch.float64).sort().values
         shares = torch.arange(1, len(ordered) + 1, dtype=torch.float64) / len(ordered)
         sharp = ordered[torch.searchsorted(shares, u.contiguous()).clamp(max=len(ordered) - 1)]
         if not bool((sigma > 0).any()):
@@ -195,7 +207,7 @@ class Empirical(Distribution):
     def _tails(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
         """`P(x0 + sigma n <= x)` and `P(x0 + sigma n > x)` in one dimension."""
         below, above = [], []
-        points = self.points[:, 0].to(torch.float64)
+        points = self.points[:][:, 0].to(torch.float64)
         for rows in row_blocks(len(x), len(points)):
             z = (x[rows, None] - points) / sigma[rows, None]
             below.append(normal_cdf(z).mean(dim=1))

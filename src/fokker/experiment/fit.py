@@ -150,7 +150,12 @@ def _train(
         if ranks.is_first:
             folder.write(**facts)
 
-    with _quiet_lightning(), trained.prepared(), signals.in_training(ranks):
+    with (
+        _quiet_lightning(),
+        trained.prepared(),
+        signals.in_training(ranks),
+        model.data.made_ahead(),
+    ):
         trainer = engine.trainer(device, ranks, [*callbacks, Progress()], folder.path)
         resume = folder.checkpoint if ranks.first_says(folder.checkpoint.is_file) else None
         number = 0

@@ -26,8 +26,8 @@ TRAINED_FROM = (
     "optimizer",
     "ema",
 )
-# Where data lie says nothing about what they are: their content is hashed instead.
-PLACES = {"data": ("path",)}
+# Where data lie and who reads them says nothing about what they are: their content is hashed.
+PLACES = {"data": ("path", "in_memory", "workers")}
 
 
 def training_config(config: Mapping[str, Any]) -> dict[str, Any]:

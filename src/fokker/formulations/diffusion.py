@@ -133,7 +133,7 @@ class Diffusion(L.LightningModule, ABC):
         start, stop = step * batch + share.start, step * batch + share.stop
         levels = self.noise_levels.draw(self.randomness, step, batch)[share.start : share.stop]
         return (
-            self.data.batch(start, stop).to(self.device),
+            self.data.training_batch(start, stop).to(self.device),
             levels.to(self.device),
             self.randomness.normal("noise", start, stop, self.data.shape).to(self.device),
         )
