@@ -30,4 +30,5 @@ def _peak(name: str) -> int:
     """Bytes of memory that a process of 20 steps has held."""
     tests = str(Path(__file__).parents[1])
     command = [sys.executable, "-c", TRAINED, tests, name]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return int(done.stdout.split()[-1])

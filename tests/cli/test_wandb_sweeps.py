@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
 from wandb import wandb_agent
 from wandb.sdk.launch.sweeps.utils import load_sweep_config
+from wandb.sdk.lib.config_util import save_config_file_from_dict
 
 from fokker.cli.compose import composed, config_dir
 from fokker.cli.main import main
@@ -224,3 +225,21 @@ def check_values(file: WandBFile, values: dict[str, Any]) -> None:
 
 def test_there_are_sweep_files_for_wandb() -> None:
     assert {path.stem for path in FILES} >= {"step_count", "search"}
+
+
+@pytest.mark.parametrize("key", ["allow_targets", "+allow_targets", "++allow_targets"])
+def test_a_sweep_chooses_no_packages(
+    key: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its values come from a server; what its owner writes into its command is seen in the file."""
+    Path("own.py").write_text("import os\nos.mkdir('imported')\nclass Net: pass\n")
+    parameters = Path("parameters.yaml").resolve()
+    given = {"network.width": 8, key: "[own]"}
+    save_config_file_from_dict(str(parameters), {k: {"value": v} for k, v in given.items()})
+    monkeypatch.setenv("WANDB_SWEEP_ID", "s")
+    monkeypatch.setenv("WANDB_SWEEP_PARAM_PATH", str(parameters))
+    typed = ["network._target_=own.Net", *(f"{k}={v}" for k, v in given.items())]
+    assert command(monkeypatch, *TINY, *typed) == 1
+    error = capsys.readouterr().err
+    assert "fokker: allow_targets must not be a parameter of a W&B sweep" in error
+    assert {p.name for p in Path().iterdir()} == {"own.py", "parameters.yaml"}

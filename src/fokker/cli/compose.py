@@ -1,5 +1,6 @@
 """Finding the configuration and composing it."""
 
+import os
 import re
 import secrets
 import sys
@@ -148,6 +149,23 @@ def with_inherited(overrides: Sequence[str]) -> list[str]:
         if not is_replaced and _group(override.key_or_group) not in NOT_INHERITED:
             inherited.append(str(override.input_line))
     return [*inherited, *overrides]
+
+
+def check_agents_parameters() -> None:
+    """That a W&B sweep, whose values come from a server, does not choose what is imported.
+
+    Raises:
+        ValueError: if one of its parameters is allow_targets.
+    """
+    path = Path(os.environ.get("WANDB_SWEEP_PARAM_PATH", ""))
+    if not path.is_file():
+        return
+    for key in OmegaConf.to_container(OmegaConf.load(path)) or ():
+        if _group(str(key).strip(" +~")) == "allow_targets":
+            raise ValueError(
+                "allow_targets must not be a parameter of a W&B sweep, for it says whose code may "
+                f"run, got it in {path}; write it into the sweep's command"
+            )
 
 
 def _group(key: str) -> str:

@@ -15,6 +15,8 @@ from fokker.cli.arguments import check_arguments
 ALLOWED = ("fokker", "torch.nn", "torch.optim", "lightning", "torchmetrics")
 #: Functions that may be a target; everything else must be a class.
 FUNCTIONS = ("fokker.distributions.two_moons", "fokker.distributions.swiss_roll")
+#: Hydra from 1.4 on has a list of its own, and warns without it.
+HYDRAS_LIST = "_execution_whitelist_"
 
 
 def _begins_with(name: str, prefix: str) -> bool:
@@ -94,7 +96,7 @@ class Builder:
                 raise ValueError(
                     f"allow_targets must list names of packages, such as my_package, got {name!r}"
                 )
-        self._own = tuple(allow)
+        self._own, self._allowed = tuple(allow), (*ALLOWED, *allow)
         #: Classes and functions of the user's that were built, for the model's identity.
         self.own_classes: list[Any] = []
 
@@ -117,14 +119,18 @@ class Builder:
             parts = [found[part] for part in n.parts]
             check_arguments(found[n.target], n.arguments, n.keys, parts)
         try:
-            return instantiate({**plain, **changes}, _convert_="all")
+            return instantiate({**plain, **changes}, _convert_="all", **self._told_to_hydra())
         except InstantiationException as error:
             cause = error.__cause__ or error
             raise ValueError(_sentence(cause, key, nodes[0].keys)) from cause
 
+    def _told_to_hydra(self) -> dict[str, list[str]]:
+        is_known = HYDRAS_LIST in inspect.signature(instantiate).parameters
+        return {HYDRAS_LIST: [f"{name}.*" for name in self._allowed]} if is_known else {}
+
     def _check(self, key: str, target: str) -> Callable[..., Any]:
         """The class or function that a target leads to, if it is allowed."""
-        allowed = (*ALLOWED, *self._own)
+        allowed = self._allowed
         rule = (
             f"{key} must name a class in {', '.join(allowed)}, got {target}; to use a package of "
             "your own, add its name: allow_targets=[my_package]"

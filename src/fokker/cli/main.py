@@ -17,6 +17,7 @@ from fokker.cli import doctor
 from fokker.cli.compose import (
     CONFIG_DIR,
     MULTIRUN,
+    check_agents_parameters,
     composed,
     config_dir,
     override_key,
@@ -64,6 +65,7 @@ def _main() -> None:
         return
     name = None
     try:
+        check_agents_parameters()
         # A checkpoint brings the overrides that it was trained with.
         overrides = with_inherited(overrides)
         names = {flag.partition("=")[0] for flag in flags if flag[:1] == "-"}
