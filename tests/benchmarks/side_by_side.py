@@ -43,14 +43,18 @@ class SideBySide:
             turns[k].acquire()
             try:
                 ends[k] = samplings[k](denoise)
+            except Exception as error:
+                failed.append(error)
             finally:
                 turns[(k + 1) % len(turns)].release()
 
-        ends = [torch.empty(0)] * len(samplings)
+        ends, failed = [torch.empty(0)] * len(samplings), list[Exception]()
         threads = [threading.Thread(target=go, args=(k,)) for k in range(len(samplings))]
         for thread in threads:
             thread.start()
         turns[0].release()
         for thread in threads:
             thread.join()
+        if failed:
+            raise failed[0]
         return ends
