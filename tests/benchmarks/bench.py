@@ -1,7 +1,8 @@
 """What the platform costs beside what one would write by hand: `make bench`, or bench.py WORD ...
 
 Both sides take turns, in one process or in pairs of processes, on one torch thread; the ratio is
-the median over rounds. It reports, and fails on nothing. With words: rows that hold one of them.
+the median over rounds. A second table has errors beside those of diffusers' schedulers, which take
+minutes. It reports, and fails on nothing. With words: rows and tables that hold one of them.
 """
 
 import itertools
@@ -16,7 +17,7 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
-from sampling import heun_rounds
+from sampling import dpmpp_2m_rounds, heun_rounds
 from starting import found_again_rounds, start_rounds
 from training import TRAININGS
 
@@ -26,11 +27,15 @@ ROWS: list[tuple[str, str, float, Callable[[], Iterator[tuple[float, float]]]]] 
     *((t.title, "a torch loop by hand", t.limit, t.rounds) for t in TRAININGS),
     ("10,000 samples, Heun N = 18, MLP 128", "the loop of EDM's authors", 1.02, heun_rounds),
     (
+        "10,000 samples, DPM-Solver++(2M), N = 20, MLP 128", "diffusers", 0.9, dpmpp_2m_rounds,
+    ),
+    (
         "`fokker` to its first training step", "`import lightning, torchmetrics`", 1.3,
         start_rounds,
     ),
     ("a finished sweep's jobs found again", "0.5 s", 1.0, found_again_rounds),
 ]  # fmt: skip
+ERRORS, ERROR_LIMIT = "error against evaluations, ideal denoiser", 0.9
 
 
 def main() -> None:
@@ -50,6 +55,11 @@ def main() -> None:
             ratio = median(one / other for one, other in pairs)
             print(f"| {what} | {baseline} | {ours:.4g} | {theirs:.4g} | {ratio:.2f} | {limit} |",
                   flush=True)  # fmt: skip
+        if not asked or any(word in ERRORS for word in asked):
+            from errors import print_errors  # Here, as it imports diffusers.
+
+            print(f"\n{ERRORS}")
+            print_errors(ERROR_LIMIT)
         os.chdir("/")
 
 

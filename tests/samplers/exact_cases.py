@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fokker.samplers import (
     DDIM,
+    Adams,
     Ancestral,
     AnnealedLangevin,
     DPMpp2M,
@@ -63,6 +64,7 @@ SAMPLERS: dict[str, Callable[[SDE, int], Sampler]] = {
     "dpmpp_2m": lambda sde, n: DPMpp2M(sde, n),
     "dpmpp_2m_sde": lambda sde, n: DPMpp2MSDE(sde, n),
     "dpmpp_3m": lambda sde, n: DPMpp3M(sde, n),
+    "adams": lambda sde, n: Adams(sde, n),
     "edm_stochastic": lambda sde, n: EDMStochastic(sde, n),
     "euler_maruyama": lambda sde, n: EulerMaruyama(sde, n),
     "reverse_diffusion": lambda sde, n: ReverseDiffusion(sde, n),

@@ -137,6 +137,7 @@ class Counting:
         ("ddim", 0, 0),
         ("dpmpp_2m", 0, 0),
         ("dpmpp_3m", 0, 0),
+        ("adams", 0, 0),
         ("ode_adaptive", 0, 0),
         ("ddim_half", 9, 0),
         ("ancestral_small", 9, 0),

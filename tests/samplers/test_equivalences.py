@@ -10,6 +10,7 @@ from torch import Tensor
 from fokker.grids import EDMRho
 from fokker.samplers import (
     DDIM,
+    Adams,
     Ancestral,
     DPMpp2M,
     DPMpp2MSDE,
@@ -82,6 +83,7 @@ def test_edm_stochastic_without_churn_is_heun(sde: SDE, alpha: float) -> None:
         lambda sde: DPMpp2M(sde, 12),
         lambda sde: DPMpp2MSDE(sde, 12, eta=0.7),
         lambda sde: DPMpp3M(sde, 12),
+        lambda sde: Adams(sde, 12),
         lambda sde: Ancestral(sde, 12),
     ],
 )

@@ -63,7 +63,7 @@ def test_mean_and_std_of_a_gaussian(name: str, sde: str) -> None:
     assert exact == pytest.approx(STD, rel=2e-3)
 
 
-@pytest.mark.parametrize("name", [*TOLERANCES, "ode_adaptive"])
+@pytest.mark.parametrize("name", [*TOLERANCES, "adams", "ode_adaptive"])
 def test_a_drawn_sample_has_mean_and_std_of_the_data(name: str) -> None:
     """By the whole call, with a start and noise of its own."""
     sampler = SAMPLERS[name](SDES["vp_linear"], 100)

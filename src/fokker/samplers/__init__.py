@@ -1,5 +1,6 @@
 """Samplers: one solver a file, all with one call."""
 
+from fokker.samplers.adams import Adams
 from fokker.samplers.ancestral import Ancestral
 from fokker.samplers.annealed_langevin import AnnealedLangevin
 from fokker.samplers.base import Nodes, Noise, Sampler, StartLaw
@@ -17,6 +18,7 @@ from fokker.samplers.reverse_diffusion import ReverseDiffusion
 
 __all__ = [
     "DDIM",
+    "Adams",
     "Ancestral",
     "AnnealedLangevin",
     "DPMpp2M",

@@ -60,7 +60,7 @@ class Sampler(ABC):
     """A solver that walks from noise to data along a grid.
 
     States are kept as `y = x/s`, in which s disappears from most solvers; a solver in x_t
-    multiplies by s itself. Every solver's step to sigma = 0 is y = D, Euler's step in sigma.
+    multiplies by s itself. The step to sigma = 0 is y = D, Euler's step in sigma, but of `Adams`.
 
     A new sampler is one file with `steps`, one config and one test; one that draws noise also has
     `is_deterministic` and `members`.

@@ -1,0 +1,136 @@
+"""Adams: exact on the functions that it fits, of its stated order, and step by step by hand."""
+
+import math
+
+import pytest
+import scipy.integrate
+import torch
+from exact_cases import (
+    MEAN,
+    PROBABILITIES,
+    STD,
+    VARIANCE,
+    Gaussian,
+    GeneratorNoise,
+    Mixture,
+    NoNoise,
+    affine_map,
+    measured_order,
+    states,
+)
+from test_orders import HIGH, LOW, geometric
+from torch import Tensor
+
+from fokker.grids import EDMRho
+from fokker.samplers import Adams, DPMpp2M
+from fokker.sde import EDM
+
+
+@pytest.mark.parametrize(("stds", "order"), [([0.5], 2), ([0.5, 0.1], 3)])
+def test_order_on_a_mixture(stds: list[float], order: int) -> None:
+    """Against the exact flow map; at few steps parts of the error cancel, and it seems lower."""
+    mixture, steps = Mixture(), [512, 1024]
+    start, end = (mixture.quantile(PROBABILITIES, sigma) for sigma in (HIGH, LOW))
+    errors = []
+    for num_steps in steps:
+        sampler = Adams(EDM(), num_steps + 1, stds=stds)
+        walk = states(sampler, geometric(num_steps), mixture, start, NoNoise())
+        for _ in range(num_steps):
+            state = next(walk)
+        errors.append(float((state - end).square().mean().sqrt()))
+    assert measured_order(steps, errors) == pytest.approx(order, abs=0.1)
+    assert errors[-1] < {2: 2e-7, 3: 2e-9}[order]
+
+
+def test_exact_where_the_denoiser_is_in_the_span() -> None:
+    """D = 0.7 + 0.3 c_1 - 0.2 c_1 c_2: only the first two steps, with fewer D, are wrong."""
+    sigmas = EDMRho(sigma_min=0.01, sigma_max=2.0)(9, EDM())
+
+    def span(sigma: float) -> float:
+        one, other = (1 / math.hypot(1, sigma / std) for std in (0.5, 0.1))
+        return 0.7 + 0.3 * one - 0.2 * one * other
+
+    def denoise(y: Tensor, sigma: float | Tensor) -> Tensor:
+        return 0 * y + span(float(sigma))
+
+    start = torch.tensor([[5.0]], dtype=torch.float64)
+    sampler = Adams(EDM(), 9, stds=[0.5, 0.1])
+    path = torch.stack(list(states(sampler, sigmas, denoise, start, NoNoise()))).flatten()
+    high, errors = 2.0, []
+    for sigma, state in zip(sigmas[1:-1].tolist(), path.tolist()):
+        # dy/dln sigma = y - D.
+        integral, _ = scipy.integrate.quad(
+            lambda log: span(math.exp(log)) * math.exp(-log), math.log(sigma), math.log(high),
+            epsabs=1e-13, epsrel=1e-13,
+        )  # fmt: skip
+        errors.append((state - sigma * (5 / high + integral)) / sigma)
+    assert abs(errors[0]) > 1e-4
+    # What an early error becomes along an exact flow.
+    assert errors[2:] == pytest.approx([errors[2]] * len(errors[2:]), abs=1e-9)
+    assert float(path[-1]) == pytest.approx(0.8, abs=1e-11)
+
+
+def test_five_steps_are_enough_for_a_gaussian_of_its_std() -> None:
+    """Where a polynomial in ln sigma is off by a tenth."""
+    sigmas, gaussian = EDMRho()(5, EDM()), Gaussian()
+    start = MEAN + 80 * torch.tensor([[-1.5], [0.3], [1.0]], dtype=torch.float64)
+    exact = MEAN + (start - MEAN) * STD / math.hypot(STD, 80)
+
+    def error(sampler: Adams | DPMpp2M) -> float:
+        *_, end = states(sampler, sigmas, gaussian, start, NoNoise())
+        return float((end - exact).abs().max())
+
+    assert error(Adams(EDM(), 5, stds=[STD])) < 2e-3
+    assert error(DPMpp2M(EDM(), 5)) > 0.05
+
+
+def test_std_of_a_gaussian_at_the_end() -> None:
+    """Of D at sigma = 0, not of D at the lowest noise, which is narrower by 1%."""
+    sigmas = EDMRho(sigma_min=0.05)(200, EDM())
+    solver = affine_map(Adams(EDM(), 200), sigmas)
+    assert math.sqrt(solver.variance(VARIANCE + 80**2)) == pytest.approx(STD, rel=1e-4)
+    assert solver.mean(MEAN) == pytest.approx(MEAN, abs=1e-5)
+
+
+def test_each_step_by_hand() -> None:
+    """With one std, where `int c/r^2 dr = -sqrt(1/v^2 + 1/r^2)` and c, D lie on a line."""
+    v, sigmas, mixture = 0.4, EDMRho(sigma_min=0.05, sigma_max=30.0)(6, EDM()), Mixture()
+    nodes = sigmas.tolist()
+    c = [1 / math.hypot(1, sigma / v) for sigma in nodes]
+
+    def step(y: Tensor, i: int, one: Tensor, c_one: float, two: Tensor, c_two: float) -> Tensor:
+        slope = (one - two) / (c_one - c_two)
+        high, low = nodes[i], nodes[i + 1]
+        share = math.hypot(low / v, 1) - low / high * math.hypot(high / v, 1)
+        return low / high * y + (1 - low / high) * (one - slope * c_one) + share * slope
+
+    start = 0.73 + 30 * GeneratorNoise((40, 2), seed=1).prior()
+    walk = states(Adams(EDM(), 6, stds=[v]), sigmas, mixture, start, NoNoise())
+    before, data = start, [mixture(start, nodes[0])]
+    y = data[0] + nodes[1] / nodes[0] * (start - data[0])
+    for i in range(1, 6):
+        torch.testing.assert_close(next(walk), y, rtol=1e-10, atol=1e-10)
+        data.append(mixture(y, nodes[i]))
+        before = step(before, i - 1, data[i], c[i], data[i - 1], c[i - 1])
+        if i < 5:
+            y = step(before, i, data[i], c[i], data[i - 1], c[i - 1])
+    last = data[5] + (data[5] - data[4]) / (c[5] - c[4]) * (1 - c[5])
+    torch.testing.assert_close(next(walk), last, rtol=1e-10, atol=1e-10)
+
+
+def test_not_to_zero_leaves_out_the_last_evaluation() -> None:
+    sigmas, gaussian = EDMRho()(7, EDM()), Gaussian()
+    start = 80 * GeneratorNoise((4, 1)).prior()
+    stopped = list(states(Adams(EDM(), 7, to_zero=False), sigmas, gaussian, start, NoNoise()))
+    assert gaussian.rows == 4 * 6
+    whole = list(states(Adams(EDM(), 7), sigmas, gaussian, start, NoNoise()))
+    assert gaussian.rows == 4 * (6 + 7)
+    assert all(torch.equal(one, other) for one, other in zip(stopped[:-1], whole[:-1]))
+    assert torch.equal(stopped[-1], stopped[-2])
+    assert not torch.equal(whole[-1], whole[-2])
+
+
+@pytest.mark.parametrize("stds", [[], [0.5, 0.0], [-1.0], [math.nan]])
+def test_stds_are_positive(stds: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"sampler\.stds must be positive"):
+        Adams(EDM(), 10, stds=stds)
