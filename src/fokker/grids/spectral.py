@@ -24,6 +24,8 @@ LAST_STEPS = (1.0, 2.0)
 #: Scales lie on a lattice in ln s. Those below a thousandth of the largest do not count.
 LATTICE = 0.2
 SMALLEST = 1e-3
+#: More steps than these do not change the choice.
+MAX_TRIED = 100
 #: Points of the tables of G in ln sigma, and how far below all scales they begin.
 TABLE, BELOW = 2000, 4.0
 
@@ -42,6 +44,35 @@ class _Fit:
     scales: _Numbers
     counts: _Numbers
     sampled: Sampled
+
+
+@final
+@dataclass(frozen=True)
+class _Even:
+    """Nodes even in G.
+
+    Attributes:
+        x, table: ln sigma and G there, (k,).
+        low, high: the ends.
+        last_step: c, the step to 0 in units of the others; the lowest node is not below `low`.
+    """
+
+    x: _Numbers
+    table: _Numbers
+    low: float
+    high: float
+    last_step: float
+
+    def __call__(self, num_steps: int) -> Tensor:
+        """The positive nodes for N of at least 2, (N,)."""
+        bottom = float(np.interp(math.log(self.low), self.x, self.table))
+        whole = float(self.table[-1])
+        lowest = max(bottom, whole * self.last_step / (num_steps - 1 + self.last_step))
+        sigmas = np.exp(np.interp(np.linspace(whole, lowest, num_steps), self.table, self.x))
+        sigmas[0] = self.high
+        if lowest == bottom:
+            sigmas[-1] = self.low
+        return torch.from_numpy(sigmas)
 
 
 def _lattice(eigenvalues: Tensor, finer: int) -> tuple[_Numbers, _Numbers]:
@@ -82,8 +113,9 @@ class Spectral(Grid):
     from s down to `detail` s. The lowest node is where G is c/(N - 1 + c) of the whole, but not
     below sigma_min: truncation is a step like the others. Of p, share and c those are taken with
     the least `sum_j (s_j' - s_j)^2`, s_j' what the sampler at hand makes of N(0, s_j^2) on the
-    nodes, from the exact marginal at sigma_max, over all these scales. Its own N, SDE and order
-    are in it; the spread over scales keeps it from errors that cancel on one Gaussian alone.
+    nodes, from the exact marginal at sigma_max, over all these scales (for N above 100: at 100
+    steps). So the sampler's order, SDE and N count, and the spread over scales keeps errors that
+    cancel on one Gaussian alone from being taken for none.
 
     A sampler that chooses its own steps gets the ends alone.
 
@@ -130,32 +162,26 @@ class Spectral(Grid):
                 "grid=spectral depends on the data and the sampler; ask fitted(eigenvalues, "
                 "sampled) for the grid that knows them, or a model's nodes(sampler, grid, N)"
             )
-        family = list(self._family(self._fit, num_steps, low, high))
-        errors = [self._error(self._fit, sigmas) for sigmas in family]
-        return family[int(np.argmin(errors))]
+        fit, most = self._fit, min(num_steps, MAX_TRIED)
+        return min(self._family(fit, low, high), key=lambda member: self._error(fit, member(most)))(
+            num_steps
+        )
 
-    def _family(self, fit: _Fit, num_steps: int, low: float, high: float) -> Iterator[Tensor]:
-        """The grids among which one is chosen, each (N,)."""
+    def _family(self, fit: _Fit, low: float, high: float) -> Iterator[_Even]:
+        """What is chosen among."""
         scales, directions = fit.scales, fit.counts * fit.scales**2
         finer = _spread(directions, self._finer)
         x = np.linspace(math.log(min(low, scales[-1])) - BELOW, math.log(high), TABLE)
         u = np.exp(2 * x)[:, None] / scales**2
         errors = u / (1 + u) ** 2
+        last_steps = LAST_STEPS if self._given["sigma_min"] is None else (0.0,)
         for share, order in itertools.product(SHARES if self._finer else (0.0,), ORDERS):
             density = (errors @ ((1 - share) * directions + share * finer)) ** (1 / (order + 1))
             steps = (density[1:] + density[:-1]) / 2 * np.diff(x)
             # Below the table u is small and the density a power of sigma.
             table = np.cumsum([(order + 1) / 2 * density[0], *steps])
-            bottom, whole = float(np.interp(math.log(low), x, table)), float(table[-1])
-            lowest = {max(bottom, whole * c / (num_steps - 1 + c)) for c in LAST_STEPS}
-            if self._given["sigma_min"] is not None:
-                lowest = {bottom}
-            for last in sorted(lowest):
-                sigmas = np.exp(np.interp(np.linspace(whole, last, num_steps), table, x))
-                sigmas[0] = high
-                if last == bottom:
-                    sigmas[-1] = low
-                yield torch.from_numpy(sigmas)
+            for last_step in last_steps:
+                yield _Even(x, table, low, high, last_step)
 
     def _error(self, fit: _Fit, sigmas: Tensor) -> float:
         """What the sampler's standard deviations are off; infinite where it diverges."""
