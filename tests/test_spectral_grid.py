@@ -161,6 +161,19 @@ def test_order_number_and_zeros_of_the_eigenvalues_do_not_matter() -> None:
     assert not torch.allclose(nodes(DIGITS_LIKE[:2], sampler), found, rtol=0.05)
 
 
+@pytest.mark.parametrize("place", [10.0, 10.5])
+def test_it_moves_continuously_with_the_eigenvalues(place: float) -> None:
+    """Also where one passes from one point of the lattice of scales to the next."""
+    found = []
+    for moved in (-1e-3, 1e-3):
+        small = torch.full((50,), math.exp(-0.4 * (place + moved)), dtype=torch.float64)
+        eigenvalues = torch.cat([torch.ones(1, dtype=torch.float64), small])
+        found.append(nodes(eigenvalues, DDIM(EDM(), 8), Spectral(detail=1.0)))
+    torch.testing.assert_close(found[0], found[1], rtol=2e-3, atol=0)
+    one = nodes([1.0], DDIM(EDM(), 8), Spectral(detail=1.0))
+    assert not torch.allclose(found[0], one, rtol=0.1)
+
+
 def test_it_is_chosen_for_the_sampler_and_its_number_of_steps() -> None:
     first = nodes(DIGITS_LIKE, DDIM(EDM(), 10))
     assert not torch.allclose(nodes(DIGITS_LIKE, Heun(EDM(), 10)), first, rtol=0.05)
