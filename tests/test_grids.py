@@ -1,6 +1,8 @@
 """Grids: N + 1 nodes that fall strictly to exactly 0, by each rule."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import mpmath as mp
 import numpy as np
@@ -8,7 +10,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from fokker.grids import IDDPM, EDMRho, Geometric, Grid, Levels, QuadraticTime, UniformTime
+from fokker.grids import (
+    IDDPM,
+    EDMRho,
+    Geometric,
+    Grid,
+    Levels,
+    QuadraticTime,
+    Spectral,
+    UniformTime,
+)
+from fokker.samplers import DPMpp2M, sampled_std
 from fokker.sde import (
     EDM,
     SDE,
@@ -32,13 +44,23 @@ SDES: dict[str, SDE] = {
     "edm": EDM(),
     "rectified": Rectified(),
 }
-GRIDS: dict[str, type[Grid]] = {
+
+
+def spectral(**ends: float) -> Grid:
+    """For data of two scales, and a sampler."""
+    eigenvalues = torch.tensor([0.01, 0.4], dtype=torch.float64)
+    return Spectral(**ends).fitted(lambda: eigenvalues, partial(sampled_std, DPMpp2M(EDM(), 9)))
+
+
+MakeGrid = Callable[..., Grid]
+GRIDS: dict[str, MakeGrid] = {
     "edm_rho": EDMRho,
     "uniform_time": UniformTime,
     "quadratic_time": QuadraticTime,
     "geometric": Geometric,
     "iddpm": IDDPM,
     "levels": Levels,
+    "spectral": spectral,
 }
 CHAIN = torch.logspace(-1.9, 1.8, 300, dtype=torch.float64)
 TRAINED = float(CHAIN[0]), float(CHAIN[-1])
@@ -61,7 +83,7 @@ def nodes_of_iddpm() -> np.ndarray:
 @each_grid
 @each_sde
 @pytest.mark.parametrize("num_steps", [1, 2, 3, 18, 250])
-def test_nodes_fall_strictly_to_zero(grid: type[Grid], sde: SDE, num_steps: int) -> None:
+def test_nodes_fall_strictly_to_zero(grid: MakeGrid, sde: SDE, num_steps: int) -> None:
     sigmas = grid()(num_steps, sde, TRAINED, CHAIN)
     assert sigmas.shape == (num_steps + 1,)
     assert sigmas.dtype == torch.float64
@@ -76,7 +98,7 @@ def test_nodes_fall_strictly_to_zero(grid: type[Grid], sde: SDE, num_steps: int)
     "trained", [(0.0, math.inf), TRAINED, (0.0013, 20.0)], ids=["unbounded", "chain", "other"]
 )
 def test_the_ends_are_those_of_sde_and_training(
-    grid: type[Grid], sde: SDE, trained: tuple[float, float]
+    grid: MakeGrid, sde: SDE, trained: tuple[float, float]
 ) -> None:
     low, high = max(sde.sigma_min, trained[0]), min(sde.sigma_max, trained[1])
     sigmas = grid()(30, sde, trained)
@@ -87,7 +109,7 @@ def test_the_ends_are_those_of_sde_and_training(
 
 
 @each_smooth_grid
-def test_given_ends_are_used(grid: type[Grid]) -> None:
+def test_given_ends_are_used(grid: MakeGrid) -> None:
     sigmas = grid(sigma_min=0.5, sigma_max=9.0)(10, EDM(), (0.01, 50.0))
     assert sigmas[[0, -2]].tolist() == pytest.approx([9.0, 0.5], rel=1e-9)
     sigmas = grid(sigma_min=0.5)(10, EDM(), (0.01, 50.0))
@@ -96,7 +118,7 @@ def test_given_ends_are_used(grid: type[Grid]) -> None:
     assert sigmas[[0, -2]].tolist() == pytest.approx([9.0, 0.01], rel=1e-9)
 
 
-@pytest.mark.parametrize("grid", [EDMRho, UniformTime, QuadraticTime, Geometric, IDDPM])
+@pytest.mark.parametrize("grid", [EDMRho, UniformTime, QuadraticTime, Geometric, IDDPM, spectral])
 @pytest.mark.parametrize(
     ("ends", "key"),
     [
@@ -109,7 +131,7 @@ def test_given_ends_are_used(grid: type[Grid]) -> None:
         ({"sigma_max": 0.005}, "sigma_max"),
     ],
 )
-def test_given_ends_outside_are_refused(grid: type[Grid], ends: dict[str, float], key: str) -> None:
+def test_given_ends_outside_are_refused(grid: MakeGrid, ends: dict[str, float], key: str) -> None:
     """Outside the SDE's range, the trained one, or both."""
     with pytest.raises(ValueError, match=rf"grid\.{key} must lie in 0\.01 to 50"):
         grid(**ends)(5, EDM(), (0.01, 50.0))
@@ -122,7 +144,7 @@ def test_reversed_ends_are_refused() -> None:
 
 @each_grid
 @pytest.mark.parametrize("num_steps", [0, -3])
-def test_no_steps_are_refused(grid: type[Grid], num_steps: int) -> None:
+def test_no_steps_are_refused(grid: MakeGrid, num_steps: int) -> None:
     message = rf"sampler\.num_steps must be at least 1, got {num_steps}"
     with pytest.raises(ValueError, match=message):
         grid()(num_steps, VPLinear(), TRAINED, CHAIN)
@@ -219,7 +241,17 @@ def test_bad_rho_is_refused(value: float) -> None:
         EDMRho(rho=value)
 
 
-@each_smooth_grid
-def test_a_chain_does_not_change_other_grids(grid: type[Grid]) -> None:
+@pytest.mark.parametrize("grid", [EDMRho, UniformTime, QuadraticTime, Geometric, spectral])
+def test_a_chain_does_not_change_other_grids(grid: MakeGrid) -> None:
     with_chain: Tensor = grid()(20, VPLinear(), TRAINED, CHAIN)
     assert torch.equal(with_chain, grid()(20, VPLinear(), TRAINED))
+
+
+@pytest.mark.parametrize("grid", [g for g in GRIDS.values() if g is not spectral])
+def test_a_rule_does_not_ask_for_the_data(grid: MakeGrid) -> None:
+    made = grid()
+
+    def eigenvalues() -> Tensor:
+        raise AssertionError("asked")
+
+    assert made.fitted(eigenvalues, None) is made

@@ -13,7 +13,6 @@ from scipy.integrate import solve_ivp
 from scipy.linalg import sqrtm
 from torch import Tensor
 
-from fokker.analysis import gaussian_errors as module
 from fokker.analysis.gaussian_errors import GaussianErrors, gaussian_errors, sampled_law
 from fokker.distributions import Gaussian, GaussianCovariance
 from fokker.grids import EDMRho
@@ -35,6 +34,7 @@ from fokker.samplers import (
     Sampler,
     StartLaw,
 )
+from fokker.samplers import gaussian as module
 from fokker.samplers.base import Denoise, Noise
 from fokker.sde import EDM, SubVP, VEGeometric, VPCosine, VPLinear, VPOrnsteinUhlenbeck
 

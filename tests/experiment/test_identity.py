@@ -35,6 +35,7 @@ def test_what_the_weights_do_not_depend_on_is_not_in_the_key(workdir: Path) -> N
     assert int(key(), 16) >= 0
     for overrides in [
         ("sampler=ddim", "grid=geometric"),
+        ("grid=spectral", "evaluation.grids=[spectral]"),
         ("sampler.num_steps=7", "grid.sigma_max=20"),
         ("evaluation.num_samples=7", "evaluation.num_steps=[3,4]", "evaluation.samplers=[euler]"),
         ("evaluation.weights=raw",),

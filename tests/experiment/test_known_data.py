@@ -415,6 +415,24 @@ def test_every_grid_and_sampler_has_a_row(workdir: Path) -> None:
     assert alone.metrics["w1"] == w1["heun", "geometric", "5"]
 
 
+def test_the_spectral_grid_is_that_of_each_sampler_and_errs_least(workdir: Path) -> None:
+    result = tiny_runs.run(
+        *EXACT, QUANTILES, "data=mixture", "sampler.num_steps=10", "grid=spectral",
+        "evaluation.samplers=[heun,dpmpp_2m,ode_adaptive]", "evaluation.num_steps=[3,10]",
+        "evaluation.grids=[spectral,edm_rho,{spectral: {sigma_min: 0.02, detail: 1}}]",
+    )  # fmt: skip
+    w1 = {
+        (r["sampler"], r["grid"], r["num_steps"]): float(r["w1"]) for r in evaluations(result.path)
+    }
+    assert len(w1) == 15
+    for sampler, steps in [("heun", "3"), ("heun", "10"), ("dpmpp_2m", "3"), ("dpmpp_2m", "10")]:
+        assert w1[sampler, "spectral", steps] < 0.5 * w1[sampler, "edm_rho", steps]
+    # Its steps are its own, whatever the grid between the same ends.
+    assert w1["ode_adaptive", "spectral", ""] == w1["ode_adaptive", "edm_rho", ""]
+    with pytest.raises(ValueError, match=r"sampler\.norms=batch is not known"):
+        tiny_runs.run(*EXACT, "grid=spectral", "sampler=predictor_corrector", "sampler.norms=batch")
+
+
 def test_other_runs_are_drawn_beside_this_one(
     workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,5 @@
 """The exact law of a sampler on Gaussian data, and where its error comes from."""
 
-from collections import deque
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import final
@@ -9,10 +8,7 @@ import torch
 from torch import Tensor
 
 from fokker.distributions import Gaussian, GaussianCovariance
-from fokker.samplers import Nodes, PredictorCorrector, Sampler, StartLaw
-
-#: Numbers in one run of the sampler: many draws of noise are followed in one batch.
-_RUN_NUMBERS = 1 << 17
+from fokker.samplers import GivenStart, Nodes, Sampler, StartLaw, gaussian_answer, mean_answer
 
 
 @final
@@ -103,27 +99,6 @@ def _distance(p: _Law, q: _Law) -> float:
 
 
 @final
-class _Probe:
-    """Noise that is 1 in row k for the k-th asked of `draws`, and 0 elsewhere."""
-
-    def __init__(self, shape: torch.Size, draws: range) -> None:
-        self._shape, self._draws, self.asked = shape, draws, 0
-
-    def prior(self) -> Tensor:
-        return torch.ones(self._shape, dtype=torch.float64)
-
-    def next_increment(self) -> Tensor:
-        return self.fresh()
-
-    def fresh(self) -> Tensor:
-        noise = torch.zeros(self._shape, dtype=torch.float64)
-        if self.asked in self._draws:
-            noise[self.asked - self._draws.start] = 1
-        self.asked += 1
-        return noise
-
-
-@final
 @dataclass(frozen=True)
 class _Problem:
     """Data N(mean, diag(eigenvalues)) in their own axes, a sampler on a grid, and its start."""
@@ -135,42 +110,14 @@ class _Problem:
     axes: Tensor
     start: _Law
 
-    def run(self, y: Tensor, mean: float, draws: range) -> tuple[Tensor, int]:
-        """The sampler's end for data of this mean in every coordinate, and how often it drew."""
-        probe = _Probe(y.shape, draws)
-
-        def denoise(state: Tensor, sigma: float | Tensor) -> Tensor:
-            noise = torch.as_tensor(sigma, dtype=torch.float64).reshape(-1, 1) ** 2
-            return mean + self.eigenvalues / (self.eigenvalues + noise) * (state - mean)
-
-        # Of all states only the last is kept.
-        (end,) = deque(self.sampler.steps(denoise, y, self.nodes, probe), maxlen=1)
-        return end, probe.asked
-
     def sampled(self) -> _Law:
-        """The law of the sampler's end, by its answers to a mean, a start and each draw, alone."""
-        dim, sigma = len(self.eigenvalues), self.nodes.sigma[0]
-        kept, count = self.run(torch.ones(1, dim, dtype=torch.float64), 1.0, range(0))
-        # At the size of a true start, to which an adaptive solver fits its steps.
-        starts = sigma * torch.tensor([[1.0], [2.0]], dtype=torch.float64).expand(2, dim)
-        (one, two), _ = self.run(starts, 0.0, range(0))
-        name = type(self.sampler).__name__
-        if count and self.sampler.is_deterministic:
-            raise ValueError(f"{name} asks for noise: its is_deterministic must be False")
-        variance = torch.zeros(dim, dtype=torch.float64)
-        rows = max(1, _RUN_NUMBERS // dim)
-        for first in range(0, count, rows):
-            draws = range(first, min(first + rows, count))
-            start = torch.zeros(len(draws), dim, dtype=torch.float64)
-            variance += self.run(start, 0.0, draws)[0].square().sum(dim=0)
-        law = self.start.mapped(self.mean, kept[0], one / sigma, variance)
+        """The law of the sampler's end."""
+        answer = gaussian_answer(self.sampler, self.nodes, self.eigenvalues)
+        kept = mean_answer(self.sampler, self.nodes, self.eigenvalues)
+        law = self.start.mapped(self.mean, kept, answer.gain, answer.variance)
         if not bool(law.std.isfinite().all() and law.mean.isfinite().all()):
+            name = type(self.sampler).__name__
             raise ValueError(f"{name} diverges on these nodes: use more steps or another sampler")
-        if not (self.sampler.adaptive or torch.allclose(two, 2 * one, rtol=1e-9, atol=1e-200)):
-            raise ValueError(
-                f"the law of {name} is known only if it is affine on Gaussian data, but twice the "
-                "start does not give twice the sample"
-            )
         return law
 
     def reversed(self) -> _Law:
@@ -201,11 +148,6 @@ class _Problem:
 def _problem(
     law: Gaussian | GaussianCovariance, sampler: Sampler, sigmas: Tensor, start: StartLaw | None
 ) -> _Problem:
-    if isinstance(sampler, PredictorCorrector) and sampler.norms == "batch":
-        raise ValueError(
-            "the law of predictor_corrector with sampler.norms=batch is not known, for its steps "
-            "depend on the batch; choose sampler.norms=expected"
-        )
     if isinstance(law, Gaussian):
         eigenvalues, axes = law.variance, torch.eye(law.dim, dtype=torch.float64)
     else:
@@ -222,7 +164,7 @@ def _problem(
             f"variance of {len(variance)}"
         )
     own = StartLaw(torch.zeros_like(centre), variance)
-    std = sampler.start(nodes.sigma[0], own, _Probe(centre.shape, range(0)))
+    std = sampler.start(nodes.sigma[0], own, GivenStart(torch.ones_like(centre)))
     # The start's elements are independent, its coordinates in the data's axes only if all are
     # alike or the axes are the elements'.
     alike = isinstance(law, Gaussian) or bool((std == std[0]).all())

@@ -19,6 +19,7 @@ from fokker.samplers import StartLaw
 
 MAX_BLOCK_STEPS = 128
 BLOCK_SECONDS = 0.2
+MAX_COVARIANCE_DIM = 4096
 
 
 @final
@@ -173,6 +174,20 @@ class DataModule(L.LightningDataModule, ABC):
     def model_law(self) -> Affine | None:
         """The same in the model's units."""
         return None if self.law is None else Affine(self.law, self.shift, self.scale)
+
+    @cached_property
+    def eigenvalues(self) -> Tensor:
+        """Of the covariance of the training data, ascending, (d,), float64, in the model's units.
+
+        Of a law its exact ones, of a finite set the set's own. The variances of the elements stand
+        in their place where nothing is known of the law, or d is above 4,096: the matrix would
+        take too long.
+        """
+        law = self.model_law
+        if law is None or law.dim > MAX_COVARIANCE_DIM:
+            return self.start_law.variance.double().flatten().sort().values
+        eigenvalues: Tensor = torch.linalg.eigvalsh(law.covariance)
+        return eigenvalues.clamp(min=0)
 
     def to_model(self, x: Tensor) -> Tensor:
         """From the data's units to the model's, float32."""

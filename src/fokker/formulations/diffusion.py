@@ -5,6 +5,7 @@ import warnings
 from abc import ABC
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any, cast
 
 import lightning as L
@@ -24,7 +25,7 @@ from fokker.noise_levels import NoiseLevels
 from fokker.optimizers import Schedule
 from fokker.preconditioning import Preconditioning
 from fokker.randomness import Randomness, SamplingNoise
-from fokker.samplers import GivenStart, Noise, Sampler, spread_quantiles
+from fokker.samplers import GivenStart, Noise, Sampler, sampled_std, spread_quantiles
 from fokker.weighting import Weighting
 
 
@@ -293,7 +294,9 @@ class Diffusion(L.LightningModule, ABC):
                 "grid=levels and formulation=smld or ddpm, or another sampler"
             )
         trained = (0.0, math.inf) if self.is_exact else self.noise_levels.range
-        nodes = grid(num_steps, sampler.sde, trained, self.levels)
+        sampled = None if sampler.adaptive else partial(sampled_std, sampler)
+        fitted = grid.fitted(lambda: self.data.eigenvalues, sampled)
+        nodes = fitted(num_steps, sampler.sde, trained, self.levels)
         low, high = self.usual_range
         lowest, highest = float(nodes[-2]), float(nodes[0])
         if lowest < low / 1.1 or highest > high * 1.1:

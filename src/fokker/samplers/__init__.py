@@ -10,6 +10,7 @@ from fokker.samplers.dpmpp_3m import DPMpp3M
 from fokker.samplers.edm_stochastic import EDMStochastic
 from fokker.samplers.euler import Euler
 from fokker.samplers.euler_maruyama import EulerMaruyama
+from fokker.samplers.gaussian import GaussianAnswer, gaussian_answer, mean_answer, sampled_std
 from fokker.samplers.given_start import GivenStart, spread_quantiles
 from fokker.samplers.heun import Heun
 from fokker.samplers.ode_adaptive import ODEAdaptive
@@ -27,6 +28,7 @@ __all__ = [
     "EDMStochastic",
     "Euler",
     "EulerMaruyama",
+    "GaussianAnswer",
     "GivenStart",
     "Heun",
     "Nodes",
@@ -36,5 +38,8 @@ __all__ = [
     "ReverseDiffusion",
     "Sampler",
     "StartLaw",
+    "gaussian_answer",
+    "mean_answer",
+    "sampled_std",
     "spread_quantiles",
 ]
