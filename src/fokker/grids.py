@@ -40,14 +40,21 @@ class Grid(ABC):
             trained: lowest and highest noise that the model was trained at.
             levels: the model's own chain, ascending, if it has one.
         Raises:
-            ValueError: if N is below 1 or too large for this grid, or a given end lies outside
-                the range of the SDE or of the training.
+            ValueError: if N is below 1 or too large for this grid, a given end lies outside the
+                range of the SDE or of the training, or nodes are not distinct.
         """
         if num_steps < 1:
             raise ValueError(f"sampler.num_steps must be at least 1, got {num_steps}")
         low, high = self._ends(sde, trained)
         sigmas = self._nodes(num_steps, low, high, sde, levels)
-        return torch.cat([sigmas, torch.zeros(1, dtype=torch.float64)])
+        nodes = torch.cat([sigmas, torch.zeros(1, dtype=torch.float64)])
+        if not (nodes.diff() < 0).all():
+            raise ValueError(
+                f"sampler.num_steps={num_steps} asks for that many distinct noise levels, which "
+                f"this grid has not in double precision from {low:.12g} to {high:.12g}; use fewer, "
+                "or a wider range by grid.sigma_min and grid.sigma_max"
+            )
+        return nodes
 
     def _ends(self, sde: SDE, trained: tuple[float, float]) -> tuple[float, float]:
         low, high = max(sde.sigma_min, trained[0]), min(sde.sigma_max, trained[1])
@@ -91,15 +98,18 @@ class EDMRho(Grid):
         rho: 7 as published; larger puts more nodes at low noise.
         sigma_min, sigma_max: see `Grid`.
     Raises:
-        ValueError: if rho is not positive.
+        ValueError: if rho is not in [0.1, 1000].
     """
 
     def __init__(
         self, rho: float = 7.0, sigma_min: float | None = None, sigma_max: float | None = None
     ) -> None:
         super().__init__(sigma_min, sigma_max)
-        if not rho > 0:
-            raise ValueError(f"grid.rho must be positive, got {rho:g}")
+        if not 0.1 <= rho <= 1000:
+            raise ValueError(
+                f"grid.rho must be positive, in [0.1, 1000], got {rho:g}; it is 7 as published, 1 "
+                "is a line, and grid=geometric the limit of large ones"
+            )
         self._rho = float(rho)
 
     def _nodes(
@@ -125,7 +135,7 @@ class QuadraticTime(Grid):
     def _nodes(
         self, num_steps: int, low: float, high: float, sde: SDE, levels: Tensor | None
     ) -> Tensor:
-        start, stop = math.sqrt(float(sde.time(high))), math.sqrt(max(0.0, float(sde.time(low))))
+        start, stop = (math.sqrt(max(0.0, float(sde.time(sigma)))) for sigma in (high, low))
         return sde.sigma(_line(start, stop, num_steps) ** 2)
 
 
