@@ -294,6 +294,7 @@ def test_a_beta_that_is_not_positive_is_refused(arguments: dict[str, float], key
     [
         # B(0.001) would be negative, though beta(0.001) is not.
         (VPLinear, {"beta_min": -0.015}, r"sde\.beta_min=-0\.015"),
+        (VPLinear, {"beta_min": 2.5, "beta_max": 1e-160}, r"beta_max=1e-160"),
         (VPLinear, {"beta_max": 2000.0}, r"sde\.beta_max=2000"),
         (SubVP, {"beta_max": 3000.0}, r"sde\.beta_max=3000"),
         (SubVP, {"beta_min": 20.0, "beta_max": 0.1, "sigma_max": 200.0}, r"sde\.sigma_max=200"),
