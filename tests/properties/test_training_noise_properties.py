@@ -89,7 +89,9 @@ def test_draws_are_functions_of_seed_and_step(data: st.DataObject, sde: SDE) -> 
     if not law.stratified:
         # Independent draws are one stream, and a batch a piece of it.
         whole = torch.cat([law.draw(used, step, size) for step in range(5)])
-        assert torch.equal(whole, law.draw(used, 0, 5 * size))
+        # An exponential of few numbers may round otherwise than the same one among many.
+        again = law.draw(used, 0, 5 * size)
+        torch.testing.assert_close(whole, again, rtol=1e-13, atol=0)
 
 
 @given(st.data(), sdes())
