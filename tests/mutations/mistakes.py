@@ -278,7 +278,7 @@ MISTAKES = (
     Mistake(
         "the seed left out of a model's identity", "experiment/identity.py",
         '"trainer": steps, "seed": config["seed"]}', '"trainer": steps}',
-        ("experiment/test_identity.py::test_what_the_weights_depend_on_is_in_the_key",),
+        ("experiment/test_identity.py::test_the_training_s_part_of_a_configuration",),
     ),
     Mistake(
         "s(t) forgotten in the law of x_t", "experiment/noised.py",
