@@ -2,7 +2,7 @@
 PYTHON ?= python3
 SHELL := /bin/bash
 
-.PHONY: setup run test test-thorough test-cluster bench lock
+.PHONY: setup run test test-thorough test-cluster mutations bench lock
 
 setup: .venv/.installed
 
@@ -31,16 +31,22 @@ test: setup
 	.venv/bin/mypy --strict src
 	.venv/bin/pytest -n 2 --dist worksteal
 
-# What takes long: options in 500 combinations, launchers, long studies, the default run.
+# What takes long: options in 500 combinations, launchers, long studies, the default run, and
+# properties with twenty times as many examples.
 test-thorough: export OMP_NUM_THREADS = 1
 test-thorough: setup
 	.venv/bin/pytest -n 2 --dist worksteal -m thorough
+	.venv/bin/pytest -n 2 --dist worksteal --hypothesis-profile=thorough tests/properties
 
 # Real ranks and a real SLURM of two nodes on this machine, which it installs: needs root, on Debian.
 test-cluster: export OMP_NUM_THREADS = 1
 test-cluster: setup
 	.venv/bin/pytest -m cluster -n 2 --dist worksteal tests/cluster; \
 	  status=$$?; tests/cluster/slurm_down.sh; exit $$status
+
+# Typical mistakes, one after the other in a copy of the source: which test sees each of them?
+mutations: setup
+	.venv/bin/python tests/mutations/check.py
 
 # Ratios of fokker's times to those of code written by hand, on a machine that does nothing else.
 bench: export OMP_NUM_THREADS = 1

@@ -20,7 +20,9 @@ torch.set_num_threads(1)
 gc.set_threshold(100_000, 50, 100)
 
 # No deadline and no chance: a shared machine is slow at times, and a failure has to come back.
-hypothesis.settings.register_profile("fokker", deadline=None, derandomize=True, database=None)
+FIXED = hypothesis.settings(deadline=None, derandomize=True, database=None)
+hypothesis.settings.register_profile("fokker", FIXED)
+hypothesis.settings.register_profile("thorough", FIXED, max_examples=2000)
 hypothesis.settings.load_profile("fokker")
 
 

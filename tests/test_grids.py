@@ -235,7 +235,22 @@ def test_levels_refuses_what_the_chain_has_not() -> None:
         Levels()(10, VPLinear(), TRAINED, None)
 
 
-@pytest.mark.parametrize("value", [0.0, -7.0, math.nan])
+@each_smooth_grid
+def test_more_nodes_than_numbers_between_the_ends_are_refused(grid: type[Grid]) -> None:
+    with pytest.raises(ValueError, match=r"sampler\.num_steps=300 asks for .* distinct"):
+        grid(sigma_min=1.0, sigma_max=1 + 2.0**-48)(300, EDM())
+    assert (grid(sigma_min=1.0, sigma_max=1.001)(300, EDM()).diff() < 0).all()
+
+
+def test_the_ends_of_rho_give_nodes() -> None:
+    for rho in (0.1, 1000.0):
+        sigmas = EDMRho(rho)(300, EDM(sigma_min=1e-8, sigma_max=1e8))
+        assert (sigmas.diff() < 0).all()
+        assert sigmas[[0, -2]].tolist() == pytest.approx([1e8, 1e-8], rel=1e-10)
+
+
+# 80^1000 is no number, and 80^1e-17 is 1.
+@pytest.mark.parametrize("value", [0.0, -7.0, math.nan, 0.001, 1e17, math.inf])
 def test_bad_rho_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match=r"grid\.rho must be positive"):
         EDMRho(rho=value)

@@ -193,3 +193,6 @@ def test_bad_values_are_refused() -> None:
     for value in (0.0, -1.0, math.nan):
         with pytest.raises(ValueError, match=r"noise_levels\.P_std must be positive"):
             LogNormal(P_std=value)
+    for key, value in (("P_std", 4.0), ("P_std", math.inf), ("P_mean", 1e3), ("P_mean", math.nan)):
+        with pytest.raises(ValueError, match=rf"noise_levels\.{key} .* got .*{key}={value:g}"):
+            LogNormal(**{key: value})

@@ -160,7 +160,7 @@ def test_c_noise_lies_in_its_declared_range(name: str, low: float, high: float) 
 
 
 @pytest.mark.parametrize("kind", [EDM, X0])
-@pytest.mark.parametrize("value", [0.0, -1.0, math.nan])
+@pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf, 1e-200])
 def test_bad_sigma_data_is_refused(kind: type[EDM] | type[X0], value: float) -> None:
     with pytest.raises(ValueError, match="sigma_data must be positive"):
         kind(value)

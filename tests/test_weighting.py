@@ -328,6 +328,10 @@ def test_the_objective_is_the_loss_without_learned_weights() -> None:
         (lambda: MinSNR(math.nan), r"weighting\.gamma must be positive"),
         (lambda: P2(k=0.0), r"weighting\.k must be positive"),
         (lambda: P2(gamma=-1.0), r"weighting\.gamma not negative"),
+        (lambda: P2(gamma=math.inf), r"weighting\.gamma .* finite, got k=1 and gamma=inf"),
+        (lambda: P2(k=math.inf), r"weighting\.k .* finite, got k=inf and gamma=1"),
+        (lambda: EDM(1e-200), r"weighting\.sigma_data .* got 1e-200; change data\.sigma_data"),
+        (lambda: SoftMinSNR(math.inf), r"weighting\.sigma_data .* got inf"),
     ],
 )
 def test_bad_values_are_refused(make: "type[Weighting]", key: str) -> None:

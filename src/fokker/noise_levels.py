@@ -13,6 +13,10 @@ from torch import Tensor
 
 from fokker.randomness import Randomness
 from fokker.sde import SDE
+from fokker.sde.base import HIGHEST_NOISE, LOWEST_NOISE
+
+#: What lies so many standard deviations from the mean of ln sigma is hardly ever drawn.
+USUAL_STDS = 5
 
 
 class NoiseLevels(ABC):
@@ -124,7 +128,7 @@ class LogNormal(NoiseLevels):
         P_mean, P_std: of ln sigma.
         stratified: see `NoiseLevels`.
     Raises:
-        ValueError: if P_std is not positive.
+        ValueError: if P_std is not positive, or usual noise is not within 1e-8 to 1e8.
     """
 
     def __init__(self, P_mean: float = -1.2, P_std: float = 1.2, stratified: bool = True) -> None:
@@ -132,6 +136,13 @@ class LogNormal(NoiseLevels):
         if not P_std > 0:
             raise ValueError(f"noise_levels.P_std must be positive, got {P_std:g}")
         self._mean, self._std = float(P_mean), float(P_std)
+        # Written so that NaN is refused too.
+        if not abs(self._mean) + USUAL_STDS * self._std <= math.log(HIGHEST_NOISE):
+            raise ValueError(
+                f"noise_levels.P_mean and noise_levels.P_std must keep exp(P_mean +- {USUAL_STDS} "
+                f"P_std) between {LOWEST_NOISE:g} and {HIGHEST_NOISE:g}, got P_mean={P_mean:g} and "
+                f"P_std={P_std:g}; Karras has -1.2 and 1.2"
+            )
 
     @property
     def range(self) -> tuple[float, float]:
@@ -139,7 +150,8 @@ class LogNormal(NoiseLevels):
 
     @property
     def usual_range(self) -> tuple[float, float]:
-        return math.exp(self._mean - 5 * self._std), math.exp(self._mean + 5 * self._std)
+        width = USUAL_STDS * self._std
+        return math.exp(self._mean - width), math.exp(self._mean + width)
 
     def sigma(self, u: Tensor) -> Tensor:
         # u = 0 is possible and means -infinity: it is moved by half a float's resolution.

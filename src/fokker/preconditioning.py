@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fokker.sde import iddpm_nodes
+from fokker.sde.base import HIGHEST_NOISE, LOWEST_NOISE
 from fokker.sde.vp_linear import LinearBeta
 
 
@@ -36,9 +37,12 @@ class Preconditioning(ABC):
 
 
 def check_sigma_data(sigma_data: float) -> float:
-    """sigma_data, the standard deviation of the data, if it is positive."""
-    if not sigma_data > 0:
-        raise ValueError(f"sigma_data must be positive, got {sigma_data}; change data.sigma_data")
+    """sigma_data, the standard deviation of the data, if it is one that a noise level can be."""
+    if not LOWEST_NOISE <= sigma_data <= HIGHEST_NOISE:
+        raise ValueError(
+            f"sigma_data must be positive, in {LOWEST_NOISE:g} to {HIGHEST_NOISE:g}, got "
+            f"{sigma_data:g}; change data.sigma_data, or set data.standardize=true"
+        )
     return float(sigma_data)
 
 
@@ -108,7 +112,7 @@ class EDM(Preconditioning):
     Args:
         sigma_data: standard deviation of the data in the model's units.
     Raises:
-        ValueError: if sigma_data is not positive.
+        ValueError: if sigma_data is not in [1e-8, 1e8].
     """
 
     c_noise_range = (-2.0, 2.0)
@@ -151,7 +155,7 @@ class X0(Preconditioning):
     Args:
         sigma_data: standard deviation of the data in the model's units.
     Raises:
-        ValueError: if sigma_data is not positive.
+        ValueError: if sigma_data is not in [1e-8, 1e8].
     """
 
     c_noise_range = (-2.0, 2.0)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fokker.sde import SDE
+from fokker.sde.base import HIGHEST_NOISE, LOWEST_NOISE
 
 
 class TrainingNoise(Protocol):
@@ -39,9 +40,12 @@ class Weighting(ABC):
         return 1.0
 
 
-def _positive(key: str, value: float) -> float:
-    if not value > 0:
-        raise ValueError(f"weighting.{key} must be positive, got {value}")
+def _sigma_data(value: float) -> float:
+    if not LOWEST_NOISE <= value <= HIGHEST_NOISE:
+        raise ValueError(
+            f"weighting.sigma_data must be positive, in {LOWEST_NOISE:g} to {HIGHEST_NOISE:g}, got "
+            f"{value:g}; change data.sigma_data, or set data.standardize=true"
+        )
     return float(value)
 
 
@@ -86,7 +90,7 @@ class EDM(Weighting):
     """
 
     def __init__(self, sigma_data: float = 0.5) -> None:
-        self._sigma_data = _positive("sigma_data", sigma_data)
+        self._sigma_data = _sigma_data(sigma_data)
 
     def __call__(self, sigma: Tensor, noise: TrainingNoise) -> Tensor:
         return (sigma**2 + self._sigma_data**2) / (sigma * self._sigma_data) ** 2
@@ -101,7 +105,9 @@ class MinSNR(Weighting):
     """
 
     def __init__(self, gamma: float = 5.0) -> None:
-        self._gamma = _positive("gamma", gamma)
+        if not gamma > 0:
+            raise ValueError(f"weighting.gamma must be positive, got {gamma}")
+        self._gamma = float(gamma)
 
     def __call__(self, sigma: Tensor, noise: TrainingNoise) -> Tensor:
         return (1 / sigma**2).clamp(max=self._gamma)
@@ -116,7 +122,7 @@ class SoftMinSNR(Weighting):
     """
 
     def __init__(self, sigma_data: float = 0.5) -> None:
-        self._sigma_data = _positive("sigma_data", sigma_data)
+        self._sigma_data = _sigma_data(sigma_data)
 
     def __call__(self, sigma: Tensor, noise: TrainingNoise) -> Tensor:
         return 1 / (sigma**2 + self._sigma_data**2)
@@ -131,10 +137,10 @@ class P2(Weighting):
     """
 
     def __init__(self, k: float = 1.0, gamma: float = 1.0) -> None:
-        if not (k > 0 and gamma >= 0):
+        if not (0 < k < math.inf and 0 <= gamma < math.inf):
             raise ValueError(
-                f"weighting.k must be positive and weighting.gamma not negative, got k={k:g} and "
-                f"gamma={gamma:g}"
+                "weighting.k must be positive and weighting.gamma not negative, both finite, got "
+                f"k={k:g} and gamma={gamma:g}"
             )
         self._k, self._gamma = float(k), float(gamma)
 

@@ -46,7 +46,7 @@ CASES: list[tuple[str, list[str]]] = [
     ("sampler=ddim sampler.eta=2", ["sampler.eta must be in [0, 1] for ddim, got 2"]),
     ("sampler=ode_adaptive sampler.rtol=-1", ["sampler.rtol", "positive", "-1"]),
     ("callbacks.log_steps=0", ["callbacks.log_steps must be positive, got 0"]),
-    ("grid.rho=-7", ["grid.rho must be positive, got -7"]),
+    ("grid.rho=-7", ["grid.rho must be positive, in [0.1, 1000], got -7"]),
     # Parts that do not fit together.
     (
         "formulation=ddpm formulation.num_levels=20",

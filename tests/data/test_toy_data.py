@@ -184,6 +184,11 @@ def test_a_finite_set_comes_in_a_new_order_each_epoch(num_points: int) -> None:
         assert torch.equal(data.batch(start, stop), stream[start:stop])
 
 
+def test_no_points_of_a_stream_are_no_points() -> None:
+    for num_points in (None, 5):
+        assert plane(num_points=num_points).batch(7, 7).shape == (0, 2)
+
+
 def test_a_smaller_set_is_the_beginning_of_a_larger_one_and_of_the_stream() -> None:
     small, large = plane(num_points=30).training_points(), plane(num_points=900).training_points()
     assert small is not None
@@ -256,6 +261,8 @@ def test_the_largest_distance_of_the_unit_interval() -> None:
         (lambda: plane(sigma_data=0.0), "data.sigma_data must be positive or null, got 0"),
         (lambda: plane(sigma_data=-2.0), "data.sigma_data must be positive or null, got -2"),
         (lambda: plane(sigma_data=math.nan), "data.sigma_data must be positive or null, got nan"),
+        (lambda: plane(sigma_data=math.inf), "data.sigma_data must be positive or null, got inf"),
+        (lambda: plane(sigma_data=1e-200), "data.sigma_data must .* got 1e-200; it is of the size"),
         (lambda: option("uniform", high=-1.0), "high"),
         (lambda: option("gaussian", std=-1.0), "std"),
         (lambda: plane().train_dataloader(), "the data have no trainer yet"),

@@ -72,8 +72,12 @@ def test_sliced_w2_of_a_shift_averages_the_squares_of_its_components() -> None:
     # W2(theta X, theta (X + a)) = |theta a|, whose mean square over the sphere is |a|^2/d.
     x = points(4, 400, 3)
     shift = torch.tensor([40.0, -20.0, 10.0], dtype=torch.float64)
-    value = measure(SlicedWasserstein2(x), x + shift)
+    metric = SlicedWasserstein2(x)
+    value = measure(metric, x + shift)
     assert value == pytest.approx(float(shift.norm()) / math.sqrt(3), rel=0.1)
+    # Which a mean of |theta a|, |a|/2, is not far from either: to rounding along its own theta.
+    along = shift @ metric._directions
+    assert value == pytest.approx(float(along.square().mean().sqrt()), rel=1e-12)
     # Doubled in all units, doubled exactly.
     assert measure(SlicedWasserstein2(2 * x), 2 * (x + shift)) == pytest.approx(2 * value)
 

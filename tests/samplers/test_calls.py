@@ -25,7 +25,7 @@ from fokker.samplers import (
     Sampler,
     StartLaw,
 )
-from fokker.sde import EDM, SDE
+from fokker.sde import EDM, SDE, VPLinear
 
 FIXED = [name for name in SAMPLERS if name != "ode_adaptive"]
 LAW = StartLaw(torch.tensor([0.7, 0.7]), torch.tensor([0.1225, 0.1225]))
@@ -230,7 +230,8 @@ def test_no_steps_are_refused(name: str, num_steps: int) -> None:
         (lambda: DPMpp2MSDE(EDM(), eta=-0.1), r"sampler\.eta must not be negative"),
         (lambda: Ancestral(EDM(), variance=1.2), r"sampler\.variance must be in \[0, 1\]"),
         (lambda: Ancestral(EDM(), variance=-0.2), r"sampler\.variance must be in \[0, 1\]"),
-        (lambda: EulerMaruyama(EDM(), c=-1.0), r"sampler\.c must not be negative, got -1"),
+        (lambda: EulerMaruyama(EDM(), c=-1.0), r"sampler\.c must not be negative or .*, got -1"),
+        (lambda: EulerMaruyama(EDM(), c=math.inf), r"sampler\.c must not .* infinite, got inf"),
         (lambda: Heun(EDM(), alpha=0.0), r"sampler\.alpha must be in \(0, 1\]"),
         (lambda: Heun(EDM(), alpha=1.5), r"sampler\.alpha must be in \(0, 1\]"),
         (lambda: EDMStochastic(EDM(), alpha=-1.0), r"sampler\.alpha must be in \(0, 1\]"),
@@ -239,6 +240,9 @@ def test_no_steps_are_refused(name: str, num_steps: int) -> None:
         (lambda: EDMStochastic(EDM(), S_min=2.0, S_max=1.0), r"sampler\.S_min.*S_max=1.*got 2"),
         (lambda: EDMStochastic(EDM(), S_min=-2.0), r"sampler\.S_min must be in"),
         (lambda: PredictorCorrector(EDM(), num_corrector_steps=0), r"sampler\.num_corrector_steps"),
+        (lambda: EDMStochastic(EDM(), S_noise=math.inf), r"sampler\.S_noise.*S_noise=inf"),
+        (lambda: PredictorCorrector(EDM(), snr=math.inf), r"sampler\.snr must be positive and fin"),
+        (lambda: ODEAdaptive(EDM(), rtol=math.inf), r"sampler\.rtol.*must be positive and finite"),
         (lambda: PredictorCorrector(EDM(), snr=0.0), r"sampler\.snr must be positive"),
         (lambda: PredictorCorrector(EDM(), norms="all"), r"sampler\.norms.*got all"),
         (lambda: AnnealedLangevin(EDM(), steps_per_level=0), r"sampler\.steps_per_level"),
@@ -253,6 +257,16 @@ def test_no_steps_are_refused(name: str, num_steps: int) -> None:
 def test_bad_values_are_refused(make: Callable[[], Sampler], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_noise_is_not_raised_beyond_the_reach_of_the_sde() -> None:
+    """A beta that falls comes to 0 soon after t = 1, and sigma goes no further."""
+    sde = VPLinear(beta_min=20.0, beta_max=0.1)
+    sigmas, noise = EDMRho()(10, sde), SamplingNoise(Randomness(0), 0, 4, (2,), 10)
+    with pytest.raises(ValueError, match=r"sigma=21\d\.\d+, which .* sampler\.S_max=inf"):
+        EDMStochastic(sde, 10, S_max=math.inf)(Mixture(), sigmas, LAW, noise)
+    samples = EDMStochastic(sde, 10)(Mixture(), sigmas, LAW, noise)
+    assert torch.isfinite(samples).all()
 
 
 def test_defaults() -> None:

@@ -289,6 +289,36 @@ def test_a_beta_that_is_not_positive_is_refused(arguments: dict[str, float], key
         SubVP(**arguments)
 
 
+@pytest.mark.parametrize(
+    ("kind", "arguments", "key"),
+    [
+        # B(0.001) would be negative, though beta(0.001) is not.
+        (VPLinear, {"beta_min": -0.015}, r"sde\.beta_min=-0\.015"),
+        (VPLinear, {"beta_min": 2.5, "beta_max": 1e-160}, r"beta_max=1e-160"),
+        (VPLinear, {"beta_max": 2000.0}, r"sde\.beta_max=2000"),
+        (SubVP, {"beta_max": 3000.0}, r"sde\.beta_max=3000"),
+        (SubVP, {"beta_min": 20.0, "beta_max": 0.1, "sigma_max": 200.0}, r"sde\.sigma_max=200"),
+        (EDM, {"sigma_max": math.inf}, r"sde\.sigma_max must be finite, .* 1e\+08, got inf"),
+        (VPCosine, {"sigma_max": 1e17}, r"sde\.sigma_max .* at most 1e\+08, got 1e\+17"),
+        (VESqrt, {"sigma_min": 1e-200}, r"sde\.sigma_min must be at least 1e-08, got 1e-200"),
+    ],
+)
+def test_what_no_number_holds_is_refused(
+    kind: type[SDE], arguments: dict[str, float], key: str
+) -> None:
+    with pytest.raises(ValueError, match=key):
+        kind(**arguments)
+
+
+@pytest.mark.parametrize("sigma_min", [1e-4, 1e-5, 1e-6, 1e-7])
+def test_a_fit_with_negative_beta_keeps_its_time(sigma_min: float) -> None:
+    """t = 0.001 at the lowest noise, where the usual root of the quadratic would cancel."""
+    sde = VPLinear(sigma_min=sigma_min, sigma_max=80.0)
+    assert float(sde.squared_diffusion(0.0)) < 0
+    assert float(sde.time(sigma_min)) == pytest.approx(1e-3, rel=1e-12)
+    assert float(sde.sigma(sde.time(sigma_min))) == pytest.approx(sigma_min, rel=1e-6)
+
+
 def test_other_bad_values_are_refused() -> None:
     with pytest.raises(ValueError, match=r"sde\.beta_min must be positive for sub_vp"):
         SubVP(beta_min=-0.001)

@@ -16,6 +16,7 @@ from fokker.data.ahead import Ahead
 from fokker.distributions import Affine, Distribution, Empirical
 from fokker.randomness import Randomness
 from fokker.samplers import StartLaw
+from fokker.sde.base import HIGHEST_NOISE, LOWEST_NOISE
 
 MAX_BLOCK_STEPS = 128
 BLOCK_SECONDS = 0.2
@@ -75,6 +76,8 @@ class Shuffle:
                 self._epoch = epoch
             parts.append(self._order[offset : offset + stop - start])
             start += len(parts[-1])
+        if not parts:
+            return torch.empty(0, dtype=torch.long)
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
@@ -88,7 +91,7 @@ class DataModule(L.LightningDataModule, ABC):
             the measured one.
         seed: of the order of the data.
     Raises:
-        ValueError: if batch_size is below 1 or sigma_data not positive.
+        ValueError: if batch_size is below 1 or sigma_data not in [1e-8, 1e8].
     """
 
     #: Whether a whole law is known, and not only points of it.
@@ -106,8 +109,11 @@ class DataModule(L.LightningDataModule, ABC):
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"data.batch_size must be at least 1, got {batch_size}")
-        if sigma_data is not None and not sigma_data > 0:
-            raise ValueError(f"data.sigma_data must be positive or null, got {sigma_data:g}")
+        if sigma_data is not None and not LOWEST_NOISE <= sigma_data <= HIGHEST_NOISE:
+            raise ValueError(
+                f"data.sigma_data must be positive or null, got {sigma_data:g}; it is of the size "
+                f"of noise levels, {LOWEST_NOISE:g} to {HIGHEST_NOISE:g}"
+            )
         self.batch_size = batch_size
         self.standardize = standardize
         self.randomness = Randomness(seed)

@@ -51,14 +51,21 @@ class Grid(ABC):
             trained: lowest and highest noise that the model was trained at.
             levels: the model's own chain, ascending, if it has one.
         Raises:
-            ValueError: if N is below 1 or too large for this grid, or a given end lies outside
-                the range of the SDE or of the training.
+            ValueError: if N is below 1 or too large for this grid, a given end lies outside the
+                range of the SDE or of the training, or nodes are not distinct.
         """
         if num_steps < 1:
             raise ValueError(f"sampler.num_steps must be at least 1, got {num_steps}")
         low, high = self._ends(sde, trained)
         sigmas = self._nodes(num_steps, low, high, sde, levels)
-        return torch.cat([sigmas, torch.zeros(1, dtype=torch.float64)])
+        nodes = torch.cat([sigmas, torch.zeros(1, dtype=torch.float64)])
+        if not (nodes.diff() < 0).all():
+            raise ValueError(
+                f"sampler.num_steps={num_steps} asks for that many distinct noise levels, which "
+                f"this grid has not in double precision from {low:.12g} to {high:.12g}; use fewer, "
+                "or a wider range by grid.sigma_min and grid.sigma_max"
+            )
+        return nodes
 
     def _ends(self, sde: SDE, trained: tuple[float, float]) -> tuple[float, float]:
         low, high = max(sde.sigma_min, trained[0]), min(sde.sigma_max, trained[1])

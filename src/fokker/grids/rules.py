@@ -25,15 +25,18 @@ class EDMRho(Grid):
         rho: 7 as published; larger puts more nodes at low noise.
         sigma_min, sigma_max: see `Grid`.
     Raises:
-        ValueError: if rho is not positive.
+        ValueError: if rho is not in [0.1, 1000].
     """
 
     def __init__(
         self, rho: float = 7.0, sigma_min: float | None = None, sigma_max: float | None = None
     ) -> None:
         super().__init__(sigma_min, sigma_max)
-        if not rho > 0:
-            raise ValueError(f"grid.rho must be positive, got {rho:g}")
+        if not 0.1 <= rho <= 1000:
+            raise ValueError(
+                f"grid.rho must be positive, in [0.1, 1000], got {rho:g}; it is 7 as published, 1 "
+                "is a line, and grid=geometric the limit of large ones"
+            )
         self._rho = float(rho)
 
     def _nodes(
@@ -59,7 +62,7 @@ class QuadraticTime(Grid):
     def _nodes(
         self, num_steps: int, low: float, high: float, sde: SDE, levels: Tensor | None
     ) -> Tensor:
-        start, stop = math.sqrt(float(sde.time(high))), math.sqrt(max(0.0, float(sde.time(low))))
+        start, stop = (math.sqrt(max(0.0, float(sde.time(sigma)))) for sigma in (high, low))
         return sde.sigma(_line(start, stop, num_steps) ** 2)
 
 

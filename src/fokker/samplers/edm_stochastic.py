@@ -1,7 +1,7 @@
 """EDM's stochastic sampler."""
 
 from collections.abc import Iterator
-from math import inf, sqrt
+from math import inf, isfinite, sqrt
 from typing import Literal, final
 
 from torch import Tensor
@@ -26,7 +26,8 @@ class EDMStochastic(Sampler):
         alpha: see `Heun`.
         sde, num_steps, prior: see `Sampler`.
     Raises:
-        ValueError: if S_churn or S_noise is negative, or S_min is above S_max.
+        ValueError: if S_churn or S_noise is negative, S_noise infinite or S_min above S_max; in
+            sampling, if the raised noise is out of the SDE's reach.
     """
 
     def __init__(
@@ -41,9 +42,9 @@ class EDMStochastic(Sampler):
         prior: Literal["published", "matched"] = "published",
     ) -> None:
         super().__init__(sde, num_steps, prior)
-        if not (S_churn >= 0 and S_noise >= 0):
+        if not (S_churn >= 0 and 0 <= S_noise < inf):
             raise ValueError(
-                "sampler.S_churn and sampler.S_noise must not be negative, got "
+                "sampler.S_churn and sampler.S_noise must not be negative, and S_noise finite, got "
                 f"S_churn={S_churn:g} and S_noise={S_noise:g}"
             )
         if not 0 <= S_min <= S_max <= inf:
@@ -78,6 +79,11 @@ class EDMStochastic(Sampler):
                 raised = (1 + gamma) * sigma
                 y = y + sqrt(raised**2 - sigma**2) * self.noise_std * noise.fresh()
                 sigma, t = raised, float(self.sde.time(raised))
+                if not isfinite(t):
+                    raise ValueError(
+                        f"noise is added up to sigma={raised:g}, which the SDE never reaches; "
+                        f"lower sampler.S_max={self.churn_range[1]:g} or sampler.S_churn"
+                    )
             if nodes.is_last(i):
                 y = denoise(y, sigma)
             else:

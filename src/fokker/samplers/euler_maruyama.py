@@ -1,7 +1,7 @@
 """Euler-Maruyama on the family of SDEs with the same marginals."""
 
 from collections.abc import Iterator
-from math import sqrt
+from math import inf, sqrt
 from typing import Literal, final
 
 from torch import Tensor
@@ -18,10 +18,10 @@ class EulerMaruyama(Sampler):
     (Song 2021, eq. 6 and 13; Anderson 1982). First order (weak).
 
     Args:
-        c: amount of noise, any c >= 0.
+        c: amount of noise, any finite c >= 0.
         sde, num_steps, prior: see `Sampler`.
     Raises:
-        ValueError: if c is negative.
+        ValueError: if c is negative or infinite.
     """
 
     def __init__(
@@ -32,8 +32,8 @@ class EulerMaruyama(Sampler):
         prior: Literal["published", "matched"] = "published",
     ) -> None:
         super().__init__(sde, num_steps, prior)
-        if not c >= 0:
-            raise ValueError(f"sampler.c must not be negative, got {c:g}")
+        if not 0 <= c < inf:
+            raise ValueError(f"sampler.c must not be negative or infinite, got {c:g}")
         self.c = float(c)
 
     @property

@@ -1,7 +1,7 @@
 """The probability-flow ODE to a tolerance."""
 
 from collections.abc import Iterator
-from math import log
+from math import inf, log
 from typing import Literal, final
 
 import torch
@@ -26,8 +26,8 @@ class ODEAdaptive(Sampler):
         num_steps: null, for the steps are its own.
         sde, prior: see `Sampler`.
     Raises:
-        ValueError: if a tolerance is not positive or num_steps is given; in sampling, if the
-            tolerance cannot be met.
+        ValueError: if a tolerance is not positive and finite or num_steps is given; in sampling,
+            if the tolerance cannot be met.
     """
 
     adaptive = True
@@ -47,9 +47,10 @@ class ODEAdaptive(Sampler):
             )
         # Its grid is the range alone: the highest node, the lowest, 0.
         super().__init__(sde, 2, prior)
-        if not (rtol > 0 and atol > 0):
+        if not (0 < rtol < inf and 0 < atol < inf):
             raise ValueError(
-                f"sampler.rtol and sampler.atol must be positive, got {rtol:g} and {atol:g}"
+                "sampler.rtol and sampler.atol must be positive and finite, got "
+                f"{rtol:g} and {atol:g}"
             )
         self.rtol, self.atol = float(rtol), float(atol)
 

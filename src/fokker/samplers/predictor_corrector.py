@@ -1,7 +1,7 @@
 """Song's predictor-corrector sampler."""
 
 from collections.abc import Iterator
-from math import sqrt
+from math import inf, sqrt
 from typing import Literal, final
 
 import torch
@@ -29,7 +29,7 @@ class PredictorCorrector(Sampler):
         norms: `expected`, or `batch`: Song's rule over fixed blocks of 1,024 samples.
         sde, num_steps, prior: see `Sampler`.
     Raises:
-        ValueError: if M is below 1, r not positive or norms unknown.
+        ValueError: if M is below 1, r not positive and finite or norms unknown.
     """
 
     def __init__(
@@ -47,8 +47,8 @@ class PredictorCorrector(Sampler):
                 f"sampler.num_corrector_steps must be at least 1, got {num_corrector_steps}; "
                 "choose sampler=reverse_diffusion for none"
             )
-        if not snr > 0:
-            raise ValueError(f"sampler.snr must be positive, got {snr:g}")
+        if not 0 < snr < inf:
+            raise ValueError(f"sampler.snr must be positive and finite, got {snr:g}")
         if norms not in ("expected", "batch"):
             raise ValueError(f"sampler.norms must be expected or batch, got {norms}")
         self.num_corrector_steps, self.snr, self.norms = num_corrector_steps, float(snr), norms

@@ -1,10 +1,12 @@
 """What an SDE is: a signal scale s(t) and a noise level sigma(t)."""
 
-import math
 from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
+
+#: Beyond these a state in single precision is its signal alone, or its noise alone.
+LOWEST_NOISE, HIGHEST_NOISE = 1e-8, 1e8
 
 
 def times(value: float | Tensor) -> Tensor:
@@ -25,7 +27,7 @@ class SDE(ABC):
         sigma_max: highest noise.
         train_sigma_min: lowest training noise; null: `sigma_min`.
     Raises:
-        ValueError: if the range is not `0 < sigma_min < sigma_max < inf`.
+        ValueError: if the range is not `1e-8 <= sigma_min < sigma_max <= 1e8`.
     """
 
     def __init__(
@@ -39,8 +41,17 @@ class SDE(ABC):
                 "sde.sigma_min must be positive and below sde.sigma_max="
                 f"{sigma_max:g}, got {sigma_min:g}"
             )
-        if not math.isfinite(sigma_max):
-            raise ValueError(f"sde.sigma_max must be finite, got {sigma_max:g}; EDM's is 80")
+        # A range that is computed from others may be above an end by its rounding.
+        if not sigma_max <= HIGHEST_NOISE * (1 + 1e-9):
+            raise ValueError(
+                f"sde.sigma_max must be finite, at most {HIGHEST_NOISE:g}, got {sigma_max:g}; "
+                "EDM's is 80"
+            )
+        if not sigma_min >= LOWEST_NOISE * (1 - 1e-9):
+            raise ValueError(
+                f"sde.sigma_min must be at least {LOWEST_NOISE:g}, got {sigma_min:g}; EDM's is "
+                "0.002"
+            )
         self.sigma_min = float(sigma_min)
         self.sigma_max = float(sigma_max)
         self.train_sigma_min = min(self.sigma_min, train_sigma_min or self.sigma_min)

@@ -20,7 +20,7 @@ class SubVP(SDE):
         beta_min, beta_max: beta at t = 0 and 1.
         sigma_min, sigma_max: sampling range; null: 0.01 and sigma(1) = 152.2.
     Raises:
-        ValueError: if the range is reversed or not positive, or beta not positive.
+        ValueError: if the range is reversed, not positive or out of reach, or beta not positive.
     """
 
     def __init__(
@@ -38,6 +38,12 @@ class SubVP(SDE):
             2 * math.sinh((beta_min + beta_max) / 4) if sigma_max is None else sigma_max,
             train_sigma_min=0.001,
         )
+        # Beyond t = 1 a falling beta comes to 0, and there the noise ends.
+        if not self._beta.rate(self.time(self.sigma_max)) > 0:
+            raise ValueError(
+                f"sde.sigma_max={self.sigma_max:g} is never reached with sde.beta_min={beta_min:g} "
+                f"and sde.beta_max={beta_max:g}; lower it, or raise sde.beta_max"
+            )
 
     def scale(self, t: float | Tensor) -> Tensor:
         return torch.exp(-self._beta.integral(times(t)) / 2)

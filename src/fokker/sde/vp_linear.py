@@ -6,7 +6,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from fokker.sde.base import SDE, times
+from fokker.sde.base import HIGHEST_NOISE, LOWEST_NOISE, SDE, times
 
 SAMPLING_START = 1e-3
 TRAINING_START = 1e-5
@@ -20,17 +20,29 @@ class LinearBeta:
         beta_min: beta at t = 0, per unit time.
         beta_max: beta at t = 1.
     Raises:
-        ValueError: if beta is not positive on [1e-3, 1].
+        ValueError: if beta is not positive on [1e-3, 1], or B(1e-3) and B(1) are not those of noise
+            levels between 1e-8 and 1e8.
     """
 
     def __init__(self, beta_min: float, beta_max: float) -> None:
         self.beta_min, self.beta_d = float(beta_min), float(beta_max - beta_min)
-        # The range of EDM gives beta_min = -0.0048: what counts is where it is sampled.
-        if not (self.rate(times(SAMPLING_START)) > 0 and beta_max > 0):
+        # The range of EDM gives beta_min = -0.0048: what counts is where it is sampled. Where beta
+        # falls to nearly 0, the time is the root of a difference that is rounding alone.
+        least = 1e-6 * max(0.0, self.beta_min)
+        if not (self.rate(times(SAMPLING_START)) > 0 and beta_max > least):
             raise ValueError(
-                "beta(t) of a linear VP SDE must be positive on [0.001, 1], got "
-                f"beta_min={beta_min:g} and beta_max={beta_max:g}; change sde.beta_min and "
-                "sde.beta_max, or sde.sigma_min and sde.sigma_max"
+                "beta(t) of a linear VP SDE must be positive on [0.001, 1], by a millionth of "
+                f"beta_min at least, got beta_min={beta_min:g} and beta_max={beta_max:g}; change "
+                "sde.beta_min and sde.beta_max, or sde.sigma_min and sde.sigma_max"
+            )
+        lowest, highest = LOWEST_NOISE**2, 2 * math.log(HIGHEST_NOISE)
+        first, last = (float(self.integral(times(t))) for t in (SAMPLING_START, 1.0))
+        # The fit to a range of just this width comes with its rounding.
+        if not (first >= lowest * (1 - 1e-3) and last <= highest * (1 + 1e-9)):
+            raise ValueError(
+                f"the integral of beta(t) must be at least {lowest:g} at t = 0.001 and at most "
+                f"{highest:.4g} at t = 1, got {first:g} and {last:.4g} with sde.beta_min="
+                f"{beta_min:g} and sde.beta_max={beta_max:g}; 0.1 and 20 are the published ones"
             )
 
     def rate(self, t: Tensor) -> Tensor:
@@ -43,8 +55,10 @@ class LinearBeta:
 
     def time(self, integral: Tensor) -> Tensor:
         """The t with B(t) = integral, by the root that does not cancel."""
-        root = (self.beta_min**2 + 2 * self.beta_d * integral).sqrt() + self.beta_min
-        return 2 * integral / root
+        root = (self.beta_min**2 + 2 * self.beta_d * integral).sqrt()
+        if self.beta_min < 0:
+            return (root - self.beta_min) / self.beta_d
+        return 2 * integral / (root + self.beta_min)
 
     @property
     def training_start(self) -> float:

@@ -1,0 +1,297 @@
+"""Mistakes that are easily made, each planted by replacing one text, and the tests that see it."""
+
+from dataclasses import dataclass
+from typing import final
+
+
+@final
+@dataclass(frozen=True)
+class Mistake:
+    """One wrong text in one file.
+
+    Attributes:
+        what: the mistake, in a line.
+        file: under src/fokker.
+        old: the right text, which is there once.
+        new: the wrong one.
+        tests: files under tests, or single tests in them, of which one has to fail.
+    """
+
+    what: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+SDE = ("sde/test_sde.py",)
+STEPS = ("samplers/test_published_steps.py",)
+
+MISTAKES = (
+    # sde ------------------------------------------------------------------------------------------
+    Mistake(
+        "B(t) without the half of beta's slope", "sde/vp_linear.py",
+        "self.beta_min * t + self.beta_d * t**2 / 2", "self.beta_min * t + self.beta_d * t**2", SDE,
+    ),
+    Mistake(
+        "s(t) forgotten in the flow's velocity", "sde/base.py",
+        "float(-rate * self.scale(t))", "float(-rate)", SDE,
+    ),
+    Mistake(
+        "sub-VP with VP's exponent in g^2", "sde/sub_vp.py",
+        "torch.expm1(-2 * self._beta.integral(t))", "torch.expm1(-self._beta.integral(t))", SDE,
+    ),
+    # preconditioning, weighting, noise levels, grids ----------------------------------------------
+    Mistake(
+        "c_skip without sigma_data", "preconditioning.py",
+        "self._sigma_data**2 / variance,", "1 / variance,", ("test_preconditioning.py",),
+    ),
+    Mistake(
+        "c_in divides by the variance, not by its root", "preconditioning.py",
+        "(sigma**2 + self._sigma_data**2).rsqrt()", "1 / (sigma**2 + self._sigma_data**2)",
+        ("test_preconditioning.py",),
+    ),
+    Mistake(
+        "EDM's weighting upside down", "weighting.py",
+        "(sigma**2 + self._sigma_data**2) / (sigma * self._sigma_data) ** 2",
+        "(sigma * self._sigma_data) ** 2 / (sigma**2 + self._sigma_data**2)",
+        ("test_weighting.py",),
+    ),
+    Mistake(
+        "the variational bound's SNR differences of the wrong neighbour", "weighting.py",
+        "torch.cat([snr[:1], snr[:-1] - snr[1:]])", "torch.cat([snr[:-1] - snr[1:], snr[-1:]])",
+        ("test_weighting.py",),
+    ),
+    Mistake(
+        "P_std^2 for P_std", "noise_levels.py",
+        "self._std * torch.special.ndtri", "self._std**2 * torch.special.ndtri",
+        ("test_noise_levels.py",),
+    ),
+    Mistake(
+        "a logarithm to base 10 undone by e", "noise_levels.py",
+        "self._width = math.log(self._high / self._low)",
+        "self._width = math.log10(self._high / self._low)", ("test_noise_levels.py",),
+    ),
+    Mistake(
+        "strata of half a batch", "noise_levels.py",
+        "dtype=torch.float64) / batch_size) % 1", "dtype=torch.float64) / (2 * batch_size)) % 1",
+        ("test_noise_levels.py",),
+    ),
+    Mistake(
+        "the last node above 0", "grids.py",
+        "torch.cat([sigmas, torch.zeros(1, dtype=torch.float64)])",
+        "torch.cat([sigmas, sigmas[-1:] / 2])",
+        ("test_grids.py::test_nodes_fall_strictly_to_zero",),
+    ),
+    Mistake(
+        "rho = 7 spread over N, not N - 1, intervals", "grids.py",
+        "low ** (1 / self._rho), num_steps)", "low ** (1 / self._rho), num_steps + 1)[:-1]",
+        ("test_grids.py::test_edm_rho_is_the_published_formula",),
+    ),
+    # denoiser, distributions ----------------------------------------------------------------------
+    Mistake(
+        "sigma for sigma^2 in the score", "denoiser.py",
+        "(denoised - x) / per_sample(sigma, x) ** 2", "(denoised - x) / per_sample(sigma, x)",
+        ("test_denoiser.py",),
+    ),
+    Mistake(
+        "std for variance in a mixture's denoiser", "distributions/gaussian_mixture.py",
+        "kept = (share @ self.stds**2)[:, None]", "kept = (share @ self.stds)[:, None]",
+        ("distributions/test_distributions_mixture.py",),
+    ),
+    # samplers -------------------------------------------------------------------------------------
+    Mistake(
+        "Heun's second slope at the time of the first", "samplers/heun.py",
+        "first, t + alpha * h)", "first, t)", STEPS,
+    ),
+    Mistake(
+        "the posterior's variance of the step before", "samplers/ancestral.py",
+        "posterior_variance(sigma, lower)",
+        "posterior_variance(nodes.sigma[max(i - 1, 0)], sigma)", STEPS,
+    ),
+    Mistake(
+        "sigma_t and sigma_s exchanged in the posterior's variance", "samplers/ddim.py",
+        "return sigma_s**2 * (sigma_t**2 - sigma_s**2) / sigma_t**2",
+        "return sigma_t**2 * (sigma_t**2 - sigma_s**2) / sigma_s**2", STEPS,
+    ),
+    Mistake(
+        "Langevin's step size without the square of sigma", "samplers/annealed_langevin.py",
+        "sqrt(2 * self.step_ratio) * sigma", "sqrt(2 * self.step_ratio * sigma)",
+        ("samplers/test_exact_laws.py::test_annealed_langevin_is_its_own_recursion",),
+    ),
+    Mistake(
+        "g for g^2 before the score", "samplers/euler_maruyama.py",
+        "/ 2 * g**2 * score)", "/ 2 * g * score)", STEPS,
+    ),
+    Mistake(
+        "noise by the step, not by its root", "samplers/euler_maruyama.py",
+        "self.c * g * sqrt(-h)", "self.c * g * -h", STEPS,
+    ),
+    Mistake(
+        "s(t) forgotten on the way back to y", "samplers/reverse_diffusion.py",
+        "return x / s_next", "return x / s", STEPS,
+    ),
+    Mistake(
+        "the ratio of steps upside down in 2M", "samplers/dpmpp_2m.py",
+        "denoised + h / (2 * h_1) *", "denoised + h_1 / (2 * h) *", STEPS,
+    ),
+    Mistake(
+        "standard deviations subtracted, not variances", "samplers/edm_stochastic.py",
+        "sqrt(raised**2 - sigma**2)", "(raised - sigma)", STEPS,
+    ),
+    Mistake(
+        "the prior's std as a sum of stds", "samplers/base.py",
+        "(variance.double() + sigma**2).sqrt()", "variance.double().sqrt() + sigma",
+        ("samplers/test_exact_laws.py::test_start_law",),
+    ),
+    Mistake(
+        "a sign in the table of Dormand and Prince", "samplers/dormand_prince.py",
+        "-2187 / 6784", "2187 / 6784", ("likelihood/test_dormand_prince.py",),
+    ),
+    # randomness -----------------------------------------------------------------------------------
+    Mistake(
+        "the seed ignored", "randomness.py",
+        'text = f"{stream}/{self.seed}/{', 'text = f"{stream}/{',
+        ("test_randomness.py::test_streams_seeds_steps_and_indices_differ",),
+    ),
+    Mistake(
+        "one noise for all steps", "randomness.py",
+        "self._asked += 1", "self._asked = 1", ("test_randomness.py::test_sampling_noise",),
+    ),
+    Mistake(
+        "variance for std in a Brownian bridge", "randomness.py",
+        "math.sqrt((high - low) / 2**depth / 4)", "(high - low) / 2**depth / 4",
+        ("test_randomness.py::test_increments_are_independent_standard_normals",),
+    ),
+    # likelihood -----------------------------------------------------------------------------------
+    Mistake(
+        "the divergence with the wrong sign", "likelihood/ode.py",
+        "(trace - d)[:, None]", "(d - trace)[:, None]",
+        ("likelihood/test_ode.py::test_a_gaussian_with_its_own_prior_is_exact",),
+    ),
+    Mistake(
+        "a decoder of variance 1/2", "likelihood/elbo.py",
+        "0.5 / lowest**2", "1 / lowest**2",
+        ("likelihood/test_elbo.py::test_a_gaussian_chain_in_closed_form",),
+    ),
+    Mistake(
+        "nats taken for bits", "likelihood/bits.py",
+        "nll / (d * math.log(2))", "nll / d", ("likelihood/test_bits.py",),
+    ),
+    # networks, data, ema, optimizers --------------------------------------------------------------
+    Mistake(
+        "the average decays with steps, not with images", "ema.py",
+        "0.5 ** (batch_size / min", "0.5 ** (1 / min", ("test_ema.py",),
+    ),
+    Mistake(
+        "standardised by the moments of held-out points", "data/finite.py",
+        "return points.mean(0), points.var(0, correction=0)",
+        "return self._held_out.mean(0), self._held_out.var(0, correction=0)",
+        (
+            "data/test_finite_data.py"
+            "::test_training_points_are_standardised_by_their_own_moments",
+        ),
+    ),
+    Mistake(
+        "the unbiased variance, under which data have not the std that is said", "data/finite.py",
+        "return points.mean(0), points.var(0, correction=0)",
+        "return points.mean(0), points.var(0)", (
+            "data/test_finite_data.py"
+            "::test_training_points_are_standardised_by_their_own_moments",
+        ),
+    ),
+    Mistake(
+        "every epoch in the same order", "data/base.py",
+        'permutation("data", self._length, epoch)', 'permutation("data", self._length)',
+        ("data/test_toy_data.py::test_a_finite_set_comes_in_a_new_order_each_epoch",),
+    ),
+    Mistake(
+        "shifted before it is scaled", "data/base.py",
+        "x.double() * self.scale + self.shift", "(x.double() + self.shift) * self.scale",
+        ("data/test_toy_data.py::test_units_go_there_and_back",),
+    ),
+    Mistake(
+        "the learning rate of the step before", "optimizers.py",
+        "min(1.0, (step + 1) / max", "min(1.0, step / max", ("test_optimizers.py",),
+    ),
+    # formulations ---------------------------------------------------------------------------------
+    Mistake(
+        "a chain's variances for its noise levels", "formulations/ddpm.py",
+        "return torch.expm1(-torch.log1p(-squares).cumsum(0)).sqrt()",
+        "return torch.expm1(-torch.log1p(-squares).cumsum(0))", ("formulations/test_chains.py",),
+    ),
+    Mistake(
+        "the mean over the batch, not over the elements", "formulations/diffusion.py",
+        "(denoised - x0).square().flatten(1).mean(1)",
+        "(denoised - x0).square().flatten(1).mean(0).mean().expand(len(x0))",
+        ("formulations/test_paper_losses.py",),
+    ),
+    Mistake(
+        "accumulated gradients summed, not averaged", "formulations/diffusion.py",
+        "objective = objective / self.descent.parts", "objective = objective * 1",
+        ("ranks/test_together.py::test_one_process_in_parts_trains_as_in_one",),
+    ),
+    # metrics --------------------------------------------------------------------------------------
+    Mistake(
+        "W1 of unsorted samples", "metrics/wasserstein.py",
+        "samples = sort_rows(dim_zero_cat(self.samples))",
+        "samples = dim_zero_cat(self.samples)", (
+            "metrics/test_distances.py::test_w1_agrees_with_scipy_and_pot",
+        ),
+    ),
+    Mistake(
+        "the mean of roots for the root of the mean", "metrics/sliced_wasserstein.py",
+        "order=2).mean().sqrt()", "order=2).sqrt().mean()", (
+            "metrics/test_distances.py"
+            "::test_sliced_w2_of_a_shift_averages_the_squares_of_its_components",
+        ),
+    ),
+    Mistake(
+        "a jackknife taken for a spread of blocks", "metrics/blocks.py",
+        "math.sqrt(len(without) - 1) *", "1 / math.sqrt(len(without) - 1) *",
+        ("experiment/test_standard_errors.py::test_of_a_mean_it_is_the_textbooks",),
+    ),
+    # analysis -------------------------------------------------------------------------------------
+    Mistake(
+        "a floor not divided by d", "analysis/floors.py",
+        "Estimate(estimate.value / d,", "Estimate(estimate.value,",
+        ("analysis/test_floors.py::test_in_d_dimensions_floors_are_those_of_a_coordinate_on_average",),
+    ),
+    Mistake(
+        "the gain of the variance for that of the std", "analysis/gaussian_errors.py",
+        "torch.exp((logs + noise) / 2)", "torch.exp(logs + noise)",
+        ("analysis/test_gaussian_errors.py::test_an_adaptive_solver_is_exact_to_its_tolerance",),
+    ),
+    Mistake(
+        "a prior's quantile at the wrong noise", "analysis/error_budget.py",
+        "law.quantile(law.cdf(start, high), low)", "law.quantile(law.cdf(start, low), low)",
+        ("analysis/test_error_budget.py::test_the_matched_prior_is_exact_on_a_gaussian",),
+    ),
+    # experiment -----------------------------------------------------------------------------------
+    Mistake(
+        "the optimiser's state left out of checkpoints", "experiment/callbacks.py",
+        "self._folder.save(trainer.global_step, trainer.save_checkpoint)",
+        "self._folder.save(\n                trainer.global_step, "
+        "lambda path: trainer.save_checkpoint(path, weights_only=True)\n            )",
+        ("experiment/test_resume.py::test_everything_that_learns_is_continued",),
+    ),
+    Mistake(
+        "the seed left out of a model's identity", "experiment/identity.py",
+        '"trainer": steps, "seed": config["seed"]}', '"trainer": steps}',
+        ("experiment/test_identity.py::test_the_training_s_part_of_a_configuration",),
+    ),
+    Mistake(
+        "s(t) forgotten in the law of x_t", "experiment/noised.py",
+        "return s * math.sqrt(float(self.law.variance) +",
+        "return math.sqrt(float(self.law.variance) +",
+        ("experiment/test_lecture_evaluations.py::test_the_noised_law_is_that_of_noised_points",),
+    ),
+    Mistake(
+        "evaluations of all samples, not of one", "experiment/sample.py",
+        "        evaluated / count,", "        evaluated,",
+        (
+            "experiment/test_known_data.py"
+            "::test_a_heun_run_from_quantiles_is_that_of_another_program",
+        ),
+    ),
+)  # fmt: skip
