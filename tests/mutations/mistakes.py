@@ -78,13 +78,13 @@ MISTAKES = (
         ("test_noise_levels.py",),
     ),
     Mistake(
-        "the last node above 0", "grids.py",
+        "the last node above 0", "grids/base.py",
         "torch.cat([sigmas, torch.zeros(1, dtype=torch.float64)])",
         "torch.cat([sigmas, sigmas[-1:] / 2])",
         ("test_grids.py::test_nodes_fall_strictly_to_zero",),
     ),
     Mistake(
-        "rho = 7 spread over N, not N - 1, intervals", "grids.py",
+        "rho = 7 spread over N, not N - 1, intervals", "grids/rules.py",
         "low ** (1 / self._rho), num_steps)", "low ** (1 / self._rho), num_steps + 1)[:-1]",
         ("test_grids.py::test_edm_rho_is_the_published_formula",),
     ),
@@ -185,8 +185,7 @@ MISTAKES = (
     ),
     Mistake(
         "standardised by the moments of held-out points", "data/finite.py",
-        "return points.mean(0), points.var(0, correction=0)",
-        "return self._held_out.mean(0), self._held_out.var(0, correction=0)",
+        "for points in self._seen.blocks():", "for points in self._held_out.blocks():",
         (
             "data/test_finite_data.py"
             "::test_training_points_are_standardised_by_their_own_moments",
@@ -194,8 +193,7 @@ MISTAKES = (
     ),
     Mistake(
         "the unbiased variance, under which data have not the std that is said", "data/finite.py",
-        "return points.mean(0), points.var(0, correction=0)",
-        "return points.mean(0), points.var(0)", (
+        "share * (points.var(0, correction=0) - variance)", "share * (points.var(0) - variance)", (
             "data/test_finite_data.py"
             "::test_training_points_are_standardised_by_their_own_moments",
         ),
