@@ -1,14 +1,14 @@
 """`fokker -m`: every combination of the swept keys, each trained, run and recorded once."""
 
 import os
-import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import perf_counter, sleep
 
+from filelock import FileLock
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
@@ -30,7 +30,7 @@ from fokker.cli.collection import (
 )
 from fokker.cli.compose import HELP, refuse
 from fokker.cli.launchers import check_launcher
-from fokker.cli.stopping import stoppable
+from fokker.cli.stopping import exit_code, stoppable
 from fokker.cli.sweep_figures import draw_results, study_comment
 from fokker.cli.sweep_jobs import (
     FAILED,
@@ -43,9 +43,29 @@ from fokker.cli.sweep_jobs import (
     write_json,
 )
 from fokker.cli.wandb_sweep import log_sweep
+from fokker.disk import DiskError, make_folder
 
 # What can be wrong with a job's overrides.
 REFUSALS = (ValueError, HydraException, OmegaConfBaseException)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One process after the other writes what all sweeps of a folder share."""
+    make_folder(folder)
+    with FileLock(folder / ".sweep.lock"):
+        yield
+
+
+@contextmanager
+def said(code: int) -> Iterator[None]:
+    """Of a sweep that has ended by `code`, let the disk not refuse a second time in words."""
+    try:
+        yield
+    except DiskError:
+        if code:
+            raise SystemExit(code) from None
+        raise
 
 
 # Not a BasicSweeper: hydra runs the files of its own plugins anew when it looks for plugins, and a
@@ -98,7 +118,7 @@ class GridSweeper(Sweeper):
                 self._settings.hydra.sweep.dir = str(jobs[0].sweep)
             self._check_keys()
             code = self._plan(jobs) if self._settings.task == "plan" else self._run(jobs)
-        except REFUSALS as error:
+        except (*REFUSALS, DiskError) as error:
             if "HYDRA_FULL_ERROR" in os.environ:
                 raise
             refuse(error)
@@ -114,7 +134,8 @@ class GridSweeper(Sweeper):
         todo = [job for job in jobs if rows[job]["status"] != "completed"]
         self._check_jobs(todo, rows)
         listed = [{"key": j.key, "swept": j.swept, "overrides": j.overrides} for j in jobs]
-        write_json(jobs[0].sweep / "jobs.json", {"jobs": listed})
+        with alone(jobs[0].sweep):
+            write_json(jobs[0].sweep / "jobs.json", {"jobs": listed})
         done = len(jobs) - len(todo)
         print(f"sweep    {jobs[0].sweep}", flush=True)
         progress, code = Progress(len(jobs), len(todo)), 0
@@ -126,11 +147,12 @@ class GridSweeper(Sweeper):
                         print("stopped at the first failure, for fail_fast=true")
                         break
         except KeyboardInterrupt as stop:
-            code = 128 + (signal.SIGTERM if stop.args == ("SIGTERM",) else signal.SIGINT)
+            code = exit_code(stop)
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else 1
         finally:
-            counts = self._collect(jobs, progress.begun > 0)
+            with said(code), alone(jobs[0].sweep):
+                counts = self._collect(jobs, progress.begun > 0)
         others = "".join(f", {n} {s}" for s, n in counts.items() if s not in ("completed", *FAILED))
         failed = sum(counts[status] for status in FAILED)
         print(

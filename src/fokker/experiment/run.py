@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any, final
 
 from torch import Tensor
 
+from fokker.disk import DiskError, short
 from fokker.experiment.draw import draw_figures
 from fokker.experiment.evaluate import SampleMetrics, Validation, flat, losses_of, where_trained
 from fokker.experiment.experiment import Experiment
-from fokker.experiment.files import read_json_lines, short
+from fokker.experiment.files import read_json_lines
 from fokker.experiment.fit import obtain
 from fokker.experiment.identity import versions
 from fokker.experiment.loggers import Log
@@ -121,12 +123,18 @@ def _run(
         record.note(status="pruned", error=str(stop), seconds=perf_counter() - started)
         raise
     except BaseException as error:
-        record.failed("failed", error)
+        record.failed("interrupted" if isinstance(error, DiskError) else "failed", error)
         raise
     else:
         record.note(status="completed", seconds=perf_counter() - started)
+        try:
+            finish_log()
+        except DiskError as error:
+            record.failed("interrupted", error)
+            raise
     finally:
-        finish_log()
+        with suppress(DiskError):  # It is said by what ends the run.
+            finish_log()
     say(f"record   {short(path)}")
     for figure in sorted((path / "figures").glob("*.png")):
         say(f"figure   {short(figure)}")
