@@ -1,6 +1,7 @@
 """Files that are either whole or not there, and what a disk refuses, in words."""
 
 import errno
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -68,6 +69,30 @@ def make_folder(path: Path) -> None:
     """A folder, with those above it."""
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Let one process at a time write in a folder; its lock is its own, and leaves nothing behind.
+
+    Raises:
+        ValueError: if another process holds it.
+    """
+    make_folder(folder)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(
+                f"{short(folder)} is another process's, which is at work there; wait for its end, "
+                "or give another folder"
+            ) from error
+        except OSError:  # NFS has no locks of folders.
+            pass
+        yield
+    finally:
+        os.close(handle)
 
 
 def check_writable(folder: Path) -> None:

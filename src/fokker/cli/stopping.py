@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from fokker.disk import DiskError
+
 
 @contextmanager
 def stoppable() -> Iterator[None]:
@@ -29,6 +31,17 @@ def stoppable() -> Iterator[None]:
     finally:
         for number in heard:
             signal.signal(number, before[number])
+
+
+@contextmanager
+def said(code: int) -> Iterator[None]:
+    """Of a sweep that has ended by `code`, let the disk not refuse a second time in words."""
+    try:
+        yield
+    except DiskError:
+        if code:
+            raise SystemExit(code) from None
+        raise
 
 
 def exit_code(stop: KeyboardInterrupt) -> int:

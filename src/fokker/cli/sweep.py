@@ -4,11 +4,10 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter, sleep
 
-from filelock import FileLock
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
@@ -30,42 +29,24 @@ from fokker.cli.collection import (
 )
 from fokker.cli.compose import HELP, refuse
 from fokker.cli.launchers import check_launcher
-from fokker.cli.stopping import exit_code, stoppable
+from fokker.cli.stopping import exit_code, said, stoppable
 from fokker.cli.sweep_figures import draw_results, study_comment
 from fokker.cli.sweep_jobs import (
     FAILED,
     FIXED,
     Job,
     Row,
+    alone,
     grid_jobs,
     job_lock,
     record_failure,
     write_json,
 )
 from fokker.cli.wandb_sweep import log_sweep
-from fokker.disk import DiskError, make_folder
+from fokker.disk import DiskError
 
 # What can be wrong with a job's overrides.
 REFUSALS = (ValueError, HydraException, OmegaConfBaseException)
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """One process after the other writes what all sweeps of a folder share."""
-    make_folder(folder)
-    with FileLock(folder / ".sweep.lock"):
-        yield
-
-
-@contextmanager
-def said(code: int) -> Iterator[None]:
-    """Of a sweep that has ended by `code`, let the disk not refuse a second time in words."""
-    try:
-        yield
-    except DiskError:
-        if code:
-            raise SystemExit(code) from None
-        raise
 
 
 # Not a BasicSweeper: hydra runs the files of its own plugins anew when it looks for plugins, and a

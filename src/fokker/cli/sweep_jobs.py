@@ -8,7 +8,8 @@ import json
 import re
 import traceback
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -62,6 +63,14 @@ def job_lock(path: Path) -> FileLock:
     """
     make_folder(path.parent)
     return FileLock(path.parent / f".{path.name.partition('.')[0]}.lock")
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One process after the other writes what all sweeps of a folder share."""
+    make_folder(folder)
+    with FileLock(folder / ".sweep.lock"):
+        yield
 
 
 def record_failure(path: Path, error: BaseException, seconds: float, **facts: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any, final
 
 from torch import Tensor
 
-from fokker.disk import DiskError, short
+from fokker.disk import DiskError, held, short
 from fokker.experiment.draw import draw_figures
 from fokker.experiment.evaluate import SampleMetrics, Validation, flat, losses_of, where_trained
 from fokker.experiment.experiment import Experiment
@@ -56,7 +56,7 @@ def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print) 
     """Carry out an experiment in the run's folder `path`.
 
     Raises:
-        ValueError: if the folder holds a finished run, or a sample is not finite.
+        ValueError: if the folder holds a finished run or another's, or a sample is not finite.
         DivergedError: at a loss that is not finite.
         Interrupted: after a signal; of a training `InterruptedTraining`.
         Pruned: if the experiment's watch ends the training.
@@ -64,7 +64,8 @@ def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print) 
     signals = Signals()
     with signals.heard():
         if experiment.ranks.is_first:
-            return _run(experiment, path, say, signals)
+            with held(path):
+                return _run(experiment, path, say, signals)
         samples = _take_part(experiment, signals)
         return Result({}, samples.points, experiment.model, path.resolve())
 
