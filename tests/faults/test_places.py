@@ -206,7 +206,9 @@ def test_a_poor_environment_is_enough(
     """From the first import on, with figures and a folder whose name is not ASCII."""
     program = str(Path(sys.executable).with_name("fokker"))
     done = subprocess.run(
-        [program, *TINY, *JOB, "output_dir='öütputs'"], env={**os.environ, **env}, capture_output=True
+        [program, *TINY, *JOB, "output_dir='öütputs'"],
+        env={**os.environ, **env},
+        capture_output=True,
     )
     assert done.returncode == 0, done.stderr
     assert b"Traceback" not in done.stderr
