@@ -46,11 +46,11 @@ def full(disk: str, pattern: str, number: int, *typed: str) -> Said:
 # A checkpoint is opened twice to be saved: to be written, and to be synchronised.
 FILES = [
     ("a later checkpoint", r"\.last\.ckpt\.tmp", 5, "last.ckpt", 14),
-    ("the model's record", r"\.model\.json\.tmp", 9, "model.json", 14),
-    ("the training curves", r"models/.*/metrics\.jsonl", 5, "metrics.jsonl", 14),
     ("samples", r"\.samples\.npz\.tmp", 1, "samples.npz", 40),
 ]
 MORE_FILES = [
+    ("the model's record", r"\.model\.json\.tmp", 9, "model.json", 14),
+    ("the training curves", r"models/.*/metrics\.jsonl", 5, "metrics.jsonl", 14),
     ("the first checkpoint", r"\.last\.ckpt\.tmp", 1, "last.ckpt", 0),
     ("its synchronisation", r"\.last\.ckpt\.tmp", 6, "model.json", 21),
     ("the first record", r"\.run\.json\.tmp", 1, "run.json", None),
@@ -115,7 +115,7 @@ def test_a_figure_that_cannot_be_written_ends_the_run(disk: str, number: int) ->
     assert ended(child(*typed)).code == 0
 
 
-@pytest.mark.parametrize("number", ["ENOSPC", "EDQUOT"])
+@pytest.mark.parametrize("number", [pytest.param("ENOSPC", marks=pytest.mark.thorough), "EDQUOT"])
 def test_a_quota_is_a_full_disk(workdir: Path, undisturbed: Undisturbed, number: str) -> None:
     """Where no disk has one, the system's answer is planted."""
     plant = f"""
@@ -139,10 +139,10 @@ Path.replace = full
 # ---- sweeps and searches -------------------------------------------------------------------
 
 SWEEPS = [
-    ("results", SWEEP, r"\.results\.csv\.tmp", 1, "results.csv"),
     ("a checkpoint in a search", SEARCH, r"\.last\.ckpt\.tmp", 3, "last.ckpt"),
 ]
 MORE_SWEEPS = [
+    ("results", SWEEP, r"\.results\.csv\.tmp", 1, "results.csv"),
     ("jobs", SWEEP, r"\.jobs\.json\.tmp", 1, "jobs.json"),
     ("a checkpoint", SWEEP, r"\.last\.ckpt\.tmp", 3, "last.ckpt"),
     ("what a job says", SWEEP, r"output\.txt", 2, "output.txt"),
@@ -184,7 +184,7 @@ def test_so_it_does_at_every_file_of_a_sweep(
     assert is_same(sweep_state(), undisturbed(*typed, state=sweep_state))
 
 
-@pytest.mark.parametrize("call", ["_ask", "_tell"])
+@pytest.mark.parametrize("call", [pytest.param("_ask", marks=pytest.mark.thorough), "_tell"])
 def test_a_database_that_cannot_grow_ends_a_search_and_not_its_trials(
     disk: str, undisturbed: Undisturbed, call: str
 ) -> None:

@@ -53,8 +53,8 @@ fokker.experiment.fit._begin = worked
     [
         ("outputs", ()),
         ("outputs/models", ()),
-        ("outputs", SWEEP),
-        ("outputs/models", SWEEP),
+        pytest.param("outputs", SWEEP, marks=pytest.mark.thorough),
+        pytest.param("outputs/models", SWEEP, marks=pytest.mark.thorough),
     ],
 )
 def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
@@ -72,7 +72,13 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
     assert found == set() or (typed and {p.parts[1] for p in found} == {"sweeps"})
 
 
-@pytest.mark.parametrize("place", ["outputs", "outputs/models", "outputs/runs"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "outputs",
+        *(pytest.param(f"outputs/{n}", marks=pytest.mark.thorough) for n in ("models", "runs")),
+    ],
+)
 def test_a_file_where_a_folder_has_to_be_is_refused_and_left(workdir: Path, place: str) -> None:
     Path(place).parent.mkdir(exist_ok=True)
     Path(place).write_text("mine")
@@ -81,12 +87,15 @@ def test_a_file_where_a_folder_has_to_be_is_refused_and_left(workdir: Path, plac
     assert Path(place).read_text() == "mine"
 
 
+@pytest.mark.thorough
 def test_a_link_to_nothing_is_refused(workdir: Path) -> None:
     Path("outputs").symlink_to("nowhere")
     assert refused(command(*JOB), "fokker: outputs cannot be written: Not a directory; move away")
 
 
-@pytest.mark.parametrize("name", ["a b/öütputs 数", "linked"])
+@pytest.mark.parametrize(
+    "name", ["a b/öütputs 数", pytest.param("linked", marks=pytest.mark.thorough)]
+)
 def test_any_folder_does(workdir: Path, undisturbed: Undisturbed, name: str) -> None:
     Path("real").mkdir()
     Path("linked").symlink_to("real")
@@ -96,6 +105,7 @@ def test_any_folder_does(workdir: Path, undisturbed: Undisturbed, name: str) -> 
     assert is_same(run_state(name), undisturbed(*JOB))
 
 
+@pytest.mark.thorough
 def test_another_disk_does(disk: str, undisturbed: Undisturbed) -> None:
     """The run's folder on one, the models on another."""
     assert command(*JOB, "hydra.run.dir=elsewhere/mine").code == 0
@@ -149,6 +159,7 @@ def test_a_closed_terminal_lets_the_training_save(workdir: Path, undisturbed: Un
     assert is_same(run_state(), undisturbed(*JOB))
 
 
+@pytest.mark.thorough
 def test_a_closed_terminal_ends_a_sweep_with_its_table(
     workdir: Path, undisturbed: Undisturbed
 ) -> None:
@@ -160,13 +171,16 @@ def test_a_closed_terminal_ends_a_sweep_with_its_table(
     assert is_same(sweep_state(), undisturbed(*JOB, *typed, state=sweep_state))
 
 
+@pytest.mark.thorough
 def test_nohup_means_it(workdir: Path, undisturbed: Undisturbed) -> None:
     said = command(*JOB, before=HANG_UP.format(handler="SIG_IGN"))
     assert (said.code, said.err) == (0, "")
     assert is_same(run_state(), undisturbed(*JOB))
 
 
-@pytest.mark.parametrize("streams", [("stdout",), ("stdout", "stderr")])
+@pytest.mark.parametrize(
+    "streams", [pytest.param(("stdout",), marks=pytest.mark.thorough), ("stdout", "stderr")]
+)
 def test_nobody_has_to_listen(
     workdir: Path, undisturbed: Undisturbed, streams: tuple[str, ...]
 ) -> None:
@@ -178,6 +192,7 @@ def test_nobody_has_to_listen(
     assert is_same(run_state(), undisturbed(*JOB))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("full", [1, 2])
 def test_what_is_said_may_go_to_a_full_disk(
     workdir: Path, undisturbed: Undisturbed, full: int
@@ -235,6 +250,7 @@ sys.addaudithook(shared)
     assert is_same(run_state(), undisturbed(*JOB))
 
 
+@pytest.mark.thorough
 def test_files_of_the_users_alone_stay_so(workdir: Path, undisturbed: Undisturbed) -> None:
     assert command(*JOB, before="import os; os.umask(0o077)").code == 0
     modes = {p.stat().st_mode & 0o777 for p in Path("outputs").rglob("*") if p.is_file()}
@@ -243,6 +259,7 @@ def test_files_of_the_users_alone_stay_so(workdir: Path, undisturbed: Undisturbe
     assert litter() == []
 
 
+@pytest.mark.thorough
 def test_a_command_from_another_folder_finds_its_model(
     workdir: Path, undisturbed: Undisturbed
 ) -> None:
