@@ -250,6 +250,18 @@ sys.addaudithook(shared)
     assert is_same(run_state(), undisturbed(*JOB))
 
 
+def test_what_a_terminal_has_no_letters_for_ends_nothing(workdir: Path) -> None:
+    plant = """
+import io
+out = io.BufferedWriter(io.FileIO(1, "w", closefd=False))
+sys.stdout = io.TextIOWrapper(out, encoding="ascii", write_through=True)
+"""
+    said = command(*JOB, "output_dir='öütputs'", before=plant)
+    assert (said.code, said.err) == (0, "")
+    assert r"record   \xf6\xfctputs/runs/" in said.out
+    assert model("öütputs").is_complete
+
+
 @pytest.mark.thorough
 def test_files_of_the_users_alone_stay_so(workdir: Path, undisturbed: Undisturbed) -> None:
     assert command(*JOB, before="import os; os.umask(0o077)").code == 0
