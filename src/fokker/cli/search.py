@@ -1,6 +1,7 @@
 """`fokker -m hydra/sweeper=fokker_search`: the values of keys that make a metric best."""
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from time import perf_counter
@@ -114,6 +115,9 @@ class SearchSweeper(GridSweeper):
             code = exit_code(stop)
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else 1
+        except DiskError as error:
+            print(f"fokker: {error}", file=sys.stderr)
+            code = 1
         finally:
             if trials is not None:
                 trials.leave()

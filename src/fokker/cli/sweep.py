@@ -131,6 +131,9 @@ class GridSweeper(Sweeper):
             code = exit_code(stop)
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else 1
+        except DiskError as error:
+            print(f"fokker: {error}", file=sys.stderr)
+            code = 1
         finally:
             with said(code), alone(jobs[0].sweep):
                 counts = self._collect(jobs, progress.begun > 0)
