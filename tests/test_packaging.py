@@ -18,7 +18,7 @@ FOLDERS = {".ci", "conf", "src", "sweeps", "tests", "outputs"}
 
 # A room may import from itself and from earlier rows.
 ROWS = (
-    {"randomness", "ranks"},
+    {"disk", "randomness", "ranks"},
     {"sde"},
     {"preconditioning", "weighting", "noise_levels", "grids"},
     {"denoiser"},

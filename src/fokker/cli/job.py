@@ -23,6 +23,7 @@ from fokker.cli.joining import build_alike
 from fokker.cli.start import asked_ranks, cores_of_rank
 from fokker.cli.sweep_jobs import job_lock, record_failure
 from fokker.cli.trials import watcher
+from fokker.disk import DiskError, check_writable, writing
 from fokker.experiment import Experiment, Interrupted, Result
 from fokker.experiment import run as run_experiment
 from fokker.experiment.files import read_json
@@ -33,7 +34,7 @@ from fokker.ranks import ALONE, LostRank, Ranks
 # Below this many multiplications a step, a second thread costs more than it gives.
 SMALL_STEP = 5e8
 # Exit codes after a signal, which ends a sweep; any other exit is a job's own failure.
-SIGNALLED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+SIGNALLED = (128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGHUP)
 
 
 def run_job(
@@ -57,6 +58,10 @@ def run_job(
         made = build_alike(config, choices, path, ranks)
         facts = {**made.facts, **facts_of_sweep(path), **slurm.facts()}
         experiment = replace(made, watch=watch, facts=facts, stopped=slurm.when_stopped)
+        if config.task != "plan" and ranks.is_first:
+            check_writable(path)
+            if not made.model.is_exact and made.checkpoint is None:
+                check_writable(made.folder.path)
     except BaseException as error:
         if ranks.is_first:
             remove_empty(path, Path(str(config.output_dir)))
@@ -131,7 +136,8 @@ def run_in_sweep(
             with open(os.devnull, "w") as nobody:
                 _run_recorded(config, choices, path, ranks, nobody)
         else:
-            with (path / "output.txt").open("a", encoding="utf-8") as output:
+            file = path / "output.txt"
+            with writing(file), file.open("a", encoding="utf-8") as output:
                 _run_recorded(config, choices, path, ranks, output)
     finally:
         if ranks.is_first:
@@ -154,19 +160,24 @@ def _run_recorded(
     config: DictConfig, choices: Choices, path: Path, ranks: Ranks, output: TextIO
 ) -> None:
     started = perf_counter()
+
+    def say(text: str) -> None:
+        with writing(path / "output.txt"):
+            print(text, file=output, flush=True)
+
     try:
         # The curve is seen by the first rank, which decides for all.
         watch = watcher(path) if ranks.is_first else None
         if ranks.first_says(lambda: watch is not None) and watch is None:
             watch = _unasked
-        run_job(
-            config, choices, path, lambda text: print(text, file=output, flush=True), watch, ranks
-        )
+        run_job(config, choices, path, say, watch, ranks)
     except Pruned as stop:
         print(f"pruned   {stop}", file=output)
     except Interrupted as stop:
         if ranks.is_first:
             print(f"fokker: {stop}", file=sys.stderr)
+        raise
+    except DiskError:  # It would refuse the other jobs too.
         raise
     except (Exception, SystemExit) as error:
         if isinstance(error, SystemExit) and error.code in SIGNALLED:

@@ -32,6 +32,7 @@ from fokker.cli.output import patient_output
 from fokker.cli.slurm import earlier_run, ignore_while_starting
 from fokker.cli.start import Start, asked_ranks, check_alone
 from fokker.cli.tasks import carry_out, task_of
+from fokker.disk import DiskError, check_writable, make_folder
 
 
 def main() -> None:
@@ -63,7 +64,7 @@ def _main() -> None:
         if not doctor.doctor(arguments, is_sweep):
             raise SystemExit(1)
         return
-    name = None
+    name = run_name()
     try:
         check_agents_parameters()
         # A checkpoint brings the overrides that it was trained with.
@@ -71,13 +72,20 @@ def _main() -> None:
         names = {flag.partition("=")[0] for flag in flags if flag[:1] == "-"}
         if names <= {*MULTIRUN, *CONFIG_DIR}:
             # Hydra shows the way through its own code for some mistakes; here they are a message.
-            with composed([*overrides, *with_config_dirs(flags)], is_sweep) as config:
-                str(config.hydra.run.dir)
+            with composed([*overrides, *with_config_dirs(flags)], is_sweep, name) as config:
+                place = Path(config.hydra.sweep.dir if is_sweep else config.hydra.run.dir)
+                if config.task == "run":
+                    check_writable(place)
+                earlier = None
                 if not is_sweep:
-                    name = earlier_run(Path(config.output_dir, "runs"), overrides)
+                    earlier = earlier_run(Path(config.output_dir, "runs"), overrides)
                 if start.size > 1:
-                    name = _agreed_name(start, config, is_sweep, name or run_name())
-    except ValueError as error:
+                    name = _agreed_name(start, config, is_sweep, earlier or name)
+                elif earlier is not None:
+                    name = earlier
+                elif config.task == "run" and not is_sweep:
+                    make_folder(place)  # Hydra has no words for a full disk.
+    except (ValueError, DiskError) as error:
         refuse(error, start)
     # Hydra reads sys.argv itself, and finds no override behind a flag that stands behind one.
     sys.argv[1:] = [*overrides, *flags]
@@ -168,6 +176,8 @@ def as_rank(config: DictConfig, choices: Any, path: Path, in_sweep: bool) -> boo
         if start.rank == 0 and not in_sweep:  # There it is said by the job.
             print(f"fokker: {stop}", file=sys.stderr)
         raise
+    except DiskError as error:  # Of a sweep too, whose other jobs it would end as well.
+        refuse(error, start)
     except (ValueError, DivergedError, LostRank, LostWorker) as error:
         if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
             raise

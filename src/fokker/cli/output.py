@@ -11,6 +11,8 @@ from typing import Any, TextIO, final
 class Listener:
     """A stream whose reader may go away, or whose disk fill up; the rest is said to nobody.
 
+    What it has no letters for is said by their numbers.
+
     Args:
         stream: as `sys.stdout`.
     """
@@ -20,7 +22,11 @@ class Listener:
 
     def write(self, text: str) -> int:
         try:
-            self._stream.write(text)
+            try:
+                self._stream.write(text)
+            except UnicodeEncodeError:
+                known = self._stream.encoding
+                self._stream.write(text.encode(known, "backslashreplace").decode(known))
         except OSError:
             self._leave()
         return len(text)

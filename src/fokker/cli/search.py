@@ -1,7 +1,7 @@
 """`fokker -m hydra/sweeper=fokker_search`: the values of keys that make a metric best."""
 
 import os
-import signal
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from time import perf_counter
@@ -15,10 +15,11 @@ from fokker.cli.objectives import ENDED, read_objectives, shown
 from fokker.cli.search_method import read_method, with_steps
 from fokker.cli.search_results import Results
 from fokker.cli.search_space import read_search
-from fokker.cli.stopping import stoppable
+from fokker.cli.stopping import exit_code, said, stoppable
 from fokker.cli.sweep import REFUSALS, GridSweeper
-from fokker.cli.sweep_jobs import FAILED
+from fokker.cli.sweep_jobs import FAILED, alone
 from fokker.cli.trials import Trials, listed_trials
+from fokker.disk import DiskError
 
 
 class SearchSweeper(GridSweeper):
@@ -80,8 +81,8 @@ class SearchSweeper(GridSweeper):
             with stoppable():
                 code = self._show() if self._settings.task == "plan" else self._search_on()
         except KeyboardInterrupt as stop:  # Of what comes before the first trial or after the last.
-            code = _exit_code(stop)
-        except REFUSALS as error:
+            code = exit_code(stop)
+        except (*REFUSALS, DiskError) as error:
             if "HYDRA_FULL_ERROR" in os.environ:
                 raise
             refuse(error)
@@ -111,13 +112,17 @@ class SearchSweeper(GridSweeper):
             if trials is not None:
                 self._run_trials(trials, progress)
         except KeyboardInterrupt as stop:
-            code = _exit_code(stop)
+            code = exit_code(stop)
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else 1
+        except DiskError as error:
+            print(f"fokker: {error}", file=sys.stderr)
+            code = 1
         finally:
             if trials is not None:
                 trials.leave()
-            counts = self._report(progress.begun > 0)
+            with said(code), alone(self._search.folder):
+                counts = self._report(progress.begun > 0)
         failed = sum(counts[status] for status in FAILED)
         others = "".join(f", {n} {s}" for s, n in counts.items() if s not in ("completed", *FAILED))
         print(
@@ -231,11 +236,6 @@ class SearchSweeper(GridSweeper):
         (done,) = self._launcher.launch([self._overrides(first, first.next_folder)], 0)
         _ = done.return_value
         return 0
-
-
-def _exit_code(stop: KeyboardInterrupt) -> int:
-    """Of a process that a signal has ended."""
-    return 128 + (signal.SIGTERM if stop.args == ("SIGTERM",) else signal.SIGINT)
 
 
 def _plain(value: Any) -> Any:

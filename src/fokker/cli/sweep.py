@@ -1,7 +1,6 @@
 """`fokker -m`: every combination of the swept keys, each trained, run and recorded once."""
 
 import os
-import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,19 +29,21 @@ from fokker.cli.collection import (
 )
 from fokker.cli.compose import HELP, refuse
 from fokker.cli.launchers import check_launcher
-from fokker.cli.stopping import stoppable
+from fokker.cli.stopping import exit_code, said, stoppable
 from fokker.cli.sweep_figures import draw_results, study_comment
 from fokker.cli.sweep_jobs import (
     FAILED,
     FIXED,
     Job,
     Row,
+    alone,
     grid_jobs,
     job_lock,
     record_failure,
     write_json,
 )
 from fokker.cli.wandb_sweep import log_sweep
+from fokker.disk import DiskError
 
 # What can be wrong with a job's overrides.
 REFUSALS = (ValueError, HydraException, OmegaConfBaseException)
@@ -98,7 +99,7 @@ class GridSweeper(Sweeper):
                 self._settings.hydra.sweep.dir = str(jobs[0].sweep)
             self._check_keys()
             code = self._plan(jobs) if self._settings.task == "plan" else self._run(jobs)
-        except REFUSALS as error:
+        except (*REFUSALS, DiskError) as error:
             if "HYDRA_FULL_ERROR" in os.environ:
                 raise
             refuse(error)
@@ -114,7 +115,8 @@ class GridSweeper(Sweeper):
         todo = [job for job in jobs if rows[job]["status"] != "completed"]
         self._check_jobs(todo, rows)
         listed = [{"key": j.key, "swept": j.swept, "overrides": j.overrides} for j in jobs]
-        write_json(jobs[0].sweep / "jobs.json", {"jobs": listed})
+        with alone(jobs[0].sweep):
+            write_json(jobs[0].sweep / "jobs.json", {"jobs": listed})
         done = len(jobs) - len(todo)
         print(f"sweep    {jobs[0].sweep}", flush=True)
         progress, code = Progress(len(jobs), len(todo)), 0
@@ -126,11 +128,15 @@ class GridSweeper(Sweeper):
                         print("stopped at the first failure, for fail_fast=true")
                         break
         except KeyboardInterrupt as stop:
-            code = 128 + (signal.SIGTERM if stop.args == ("SIGTERM",) else signal.SIGINT)
+            code = exit_code(stop)
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else 1
+        except DiskError as error:
+            print(f"fokker: {error}", file=sys.stderr)
+            code = 1
         finally:
-            counts = self._collect(jobs, progress.begun > 0)
+            with said(code), alone(jobs[0].sweep):
+                counts = self._collect(jobs, progress.begun > 0)
         others = "".join(f", {n} {s}" for s, n in counts.items() if s not in ("completed", *FAILED))
         failed = sum(counts[status] for status in FAILED)
         print(

@@ -37,6 +37,7 @@ from fokker.cli.collection import (
 )
 from fokker.cli.report import Picture, Report
 from fokker.cli.sweep_jobs import Row
+from fokker.disk import DiskError
 
 _MAX_BARS = 30
 _MAX_JOINT = 6
@@ -116,6 +117,8 @@ def draw_results(
         # What failed for no reason that is known is tried again at the next start.
         is_final = all(isinstance(error, ValueError) for error in errors)
         report.write(pictures, notes, is_final)
+    except DiskError:
+        raise
     except Exception as error:
         print(f"no report: {_sentence(error)}")
         return [picture.path for picture in pictures if picture.path not in also]
@@ -136,6 +139,8 @@ def _saved(
         for sketch in draw():
             path = save(sketch.figure, folder / "figures" / sketch.name)
             yield Picture(path, sketch.caption)
+    except DiskError:
+        raise
     except Exception as error:
         errors.append(error)
         notes.append(f"no figure of {what}: {_sentence(error)}")

@@ -5,11 +5,11 @@ Nothing here needs torch, so that a sweep which is done says so at once.
 
 import hashlib
 import json
-import os
 import re
 import traceback
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -20,6 +20,9 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
+
+from fokker import disk
+from fokker.disk import make_folder
 
 Row = dict[str, Any]
 FAILED = ("failed", "diverged")
@@ -42,15 +45,13 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """A text file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    """A text file, whole or not at all, and its folder."""
+    make_folder(path.parent)
+    disk.write_text(path, text)
 
 
 def write_json(path: Path, content: Any) -> None:
-    """A JSON file, whole or not at all."""
+    """A JSON file, whole or not at all, and its folder."""
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
@@ -60,8 +61,16 @@ def job_lock(path: Path) -> FileLock:
     Args:
         path: of any of the job's folders, `<sweep>/<job>` or `<sweep>/<job>.2`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     return FileLock(path.parent / f".{path.name.partition('.')[0]}.lock")
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One process after the other writes what all sweeps of a folder share."""
+    make_folder(folder)
+    with FileLock(folder / ".sweep.lock"):
+        yield
 
 
 def record_failure(path: Path, error: BaseException, seconds: float, **facts: Any) -> None:

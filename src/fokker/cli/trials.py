@@ -1,6 +1,8 @@
 """The trials of a search in Optuna's storage: asked, retried and told by several processes."""
 
+import errno
 import hashlib
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,6 +15,14 @@ from fokker.cli.objectives import ENDED, Objectives
 from fokker.cli.search_method import PRUNERS, Method, made
 from fokker.cli.search_space import Search
 from fokker.cli.sweep_jobs import Job, read_json, write_json
+from fokker.disk import make_folder, writing
+
+#: What SQLite says of the system's errors.
+SQLITE = {
+    "database or disk is full": errno.ENOSPC,
+    "disk I/O error": errno.EIO,
+    "attempt to write a readonly database": errno.EROFS,
+}
 
 
 def address(storage: str, folder: Path) -> str:
@@ -46,6 +56,29 @@ def open_storage(url: str) -> Any:
         ) from error
 
 
+@contextmanager
+def storing(url: str) -> Iterator[None]:
+    """Let a storage that is a file say what the disk refuses it, whatever Optuna makes of it.
+
+    Raises:
+        DiskError: in place of it.
+    """
+    place = Path(url.removeprefix("journal:").removeprefix("sqlite:///"))
+    with writing(place):
+        try:
+            yield
+        except Exception as error:
+            number = next((n for text, n in SQLITE.items() if text in _chain(error)), None)
+            if number is None:
+                raise
+            raise OSError(number, os.strerror(number)) from error
+
+
+def _chain(error: BaseException | None) -> str:
+    """What an error and those that it comes from say."""
+    return "" if error is None else f"{error}\n{_chain(error.__cause__ or error.__context__)}"
+
+
 @final
 class Trials:
     """The trials of a search; the number of a trial is that of its job.
@@ -75,7 +108,7 @@ class Trials:
         self.url = address(method.storage, search.folder)
         # A database is looked for first, so that a wrong address leaves nothing behind.
         storage = open_storage(self.url) if self.url == method.storage else None
-        search.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(search.folder)
         # Two processes that make the tables of one file at once do not get on.
         with self._together():
             self._storage = optuna.storages.get_storage(storage or open_storage(self.url))
@@ -98,7 +131,7 @@ class Trials:
     @contextmanager
     def _together(self) -> Iterator[None]:
         """One process after the other."""
-        with FileLock(self._search.folder / ".search.lock"):
+        with FileLock(self._search.folder / ".search.lock"), storing(self.url):
             yield
 
     @property
@@ -270,9 +303,10 @@ def watcher(path: Path) -> Callable[[Mapping[str, Any], int], bool] | None:
         value = metrics.get(facts["prune_on"])
         if value is None:  # It is not measured as often as others are.
             return False
-        if step not in reported:
-            trial.report(sign * value, step)
-            reported.add(step)
-        return bool(trial.should_prune())
+        with storing(facts["storage"]):
+            if step not in reported:
+                trial.report(sign * value, step)
+                reported.add(step)
+            return bool(trial.should_prune())
 
     return watch

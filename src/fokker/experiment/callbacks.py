@@ -10,7 +10,8 @@ import lightning as L
 import torch
 from tqdm import tqdm
 
-from fokker.experiment.files import append_json_line, read_json_lines, write_text
+from fokker.disk import DiskError
+from fokker.experiment.files import append_json_line, read_json_lines, write_json_lines
 from fokker.experiment.models import ModelFolder
 from fokker.experiment.signals import Stop
 from fokker.experiment.watching import Pruned
@@ -84,9 +85,7 @@ class Curves(L.Callback):
         self._floor = self._find_floor(pl_module)
         # What was written after the last save is written again.
         kept = [r for r in read_json_lines(self._folder.curves) if r["step"] <= trainer.global_step]
-        write_text(self._folder.curves, "")
-        for row in kept:
-            append_json_line(self._folder.curves, row)
+        write_json_lines(self._folder.curves, kept)
 
     def on_train_batch_end(  # type: ignore[override]
         self, trainer: L.Trainer, pl_module: Diffusion, outputs: Any, batch: Any, batch_idx: int
@@ -150,7 +149,7 @@ class Saving(L.Callback):
         # under; and if they have diverged there, they must not take the place of good ones. What
         # befalls one rank alone finds the others elsewhere.
         together = self._ranks.size == 1 or isinstance(exception, (Stop, Pruned))
-        if self._between_blocks and together:
+        if self._between_blocks and together and not isinstance(exception, DiskError):
             self._save(trainer)
 
     def _save(self, trainer: L.Trainer) -> None:

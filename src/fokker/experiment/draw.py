@@ -43,7 +43,6 @@ def draw_figures(
 
     data = model.data
     shape, reference = data.shape, data.held_out(len(own.points))
-    folder.mkdir(exist_ok=True)
     save(loss_per_sigma(*_curves(data, losses)), folder / "loss_per_sigma")
     save(samples_beside_data(own.points.numpy(), reference.numpy(), shape), folder / "samples")
     save(

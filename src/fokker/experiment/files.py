@@ -1,39 +1,11 @@
-"""Files that are either whole or not there."""
+"""JSON files and lines."""
 
 import json
-import os
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-
-def short(path: Path) -> Path:
-    """A path as it is typed: relative where it lies below the current folder."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, then put it in its place.
-
-    A file has one writer at a time, so what a kill has left of an earlier one is written over.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        write(temporary)
-        with temporary.open("rb+") as handle:
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """A text file, whole or not at all."""
-
-    def write(temporary: Path) -> None:
-        temporary.write_text(text, encoding="utf-8")
-
-    write_atomically(path, write)
+from fokker.disk import write_text, writing
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -60,8 +32,13 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def append_json_line(path: Path, row: dict[str, Any]) -> None:
     """One more line of a JSON-lines file."""
-    with path.open("a", encoding="utf-8") as handle:
+    with writing(path), path.open("a", encoding="utf-8") as handle:
         handle.write(json.dumps(row) + "\n")
+
+
+def write_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """A JSON-lines file, whole or not at all."""
+    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:

@@ -14,10 +14,11 @@ import lightning as L
 from filelock import Timeout
 from lightning.pytorch.callbacks import LambdaCallback
 
+from fokker.disk import DiskError, make_folder, write_text, writing
 from fokker.experiment.callbacks import Curves, Progress, Saving
 from fokker.experiment.evaluate import Validation
 from fokker.experiment.experiment import Experiment
-from fokker.experiment.files import read_json_lines, write_text
+from fokker.experiment.files import read_json_lines
 from fokker.experiment.identity import versions
 from fokker.experiment.models import ModelFolder
 from fokker.experiment.signals import Interrupted, InterruptedTraining, Signals, Stop
@@ -53,7 +54,7 @@ def _held(folder: ModelFolder, ranks: Ranks, say: Callable[[str], None]) -> Iter
     lock = folder.lock()
 
     def take(seconds: float) -> bool:
-        with suppress(Timeout):
+        with suppress(Timeout), writing(Path(lock.lock_file)):
             lock.acquire(timeout=seconds)
             return True
         return False
@@ -112,7 +113,7 @@ def obtain(
 def _begin(work: ModelFolder, experiment: Experiment) -> int:
     """Write what is trained; the steps that are done."""
     done = work.steps_done
-    work.path.mkdir(parents=True, exist_ok=True)
+    make_folder(work.path)
     write_text(work.config, experiment.config_text)
     key = experiment.folder.path.name
     work.write(**experiment.facts, key=key, status="training", versions=versions())
@@ -150,6 +151,10 @@ def _train(
         if ranks.is_first:
             folder.write(**facts)
 
+    def leave(status: str) -> None:
+        with suppress(DiskError):  # It may be what ends the training.
+            note(status=status)
+
     with (
         _quiet_lightning(),
         trained.prepared(),
@@ -167,14 +172,14 @@ def _train(
         except SystemExit:  # Lightning's way to leave after KeyboardInterrupt.
             number = signal.SIGINT
         except DivergedError:
-            note(status="diverged")
+            leave("diverged")
             raise
         except LostRank:
             signals.is_over = True  # Who watches the ranks ends those that are left.
-            note(status="interrupted")
+            leave("interrupted")
             raise
         except BaseException:
-            note(status="interrupted")
+            leave("interrupted")
             raise
     step, max_steps = trainer.global_step, engine.max_steps
     seconds = folder.record.get("seconds", 0.0) + perf_counter() - started

@@ -9,7 +9,8 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from fokker.experiment.files import read_json, write_atomically, write_json
+from fokker.disk import make_folder, write_atomically, writing
+from fokker.experiment.files import read_json, write_json
 from fokker.formulations import Diffusion
 
 #: Of what a model's folder holds; raised when an older version could not read it.
@@ -73,9 +74,10 @@ class ModelFolder:
         both = [known for folder in folders for known in folder.record.get("checksums", [])]
         for folder in folders:
             folder.write(checksums=both)
-        for file in other.path.iterdir():
-            file.replace(self.path / file.name)
-        other.path.rmdir()
+        with writing(self.path):
+            for file in other.path.iterdir():
+                file.replace(self.path / file.name)
+            other.path.rmdir()
 
     def check(self, model: Diffusion) -> None:
         """Refuse what could neither be used nor be continued, before anything is written.
@@ -103,7 +105,7 @@ class ModelFolder:
 
     def lock(self) -> FileLock:
         """Held by the one process that trains this model."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         return FileLock(self.path.parent / f".{self.path.name}.lock")
 
     def load_into(self, model: Diffusion) -> None:

@@ -5,12 +5,14 @@ import io
 import json
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
-from fokker.experiment.files import read_json, write_atomically, write_json, write_text
+from fokker.disk import DiskError, make_folder, write_atomically, write_text
+from fokker.experiment.files import read_json, write_json
 from fokker.experiment.reports import Report
 
 _ERROR = "_standard_error"
@@ -35,7 +37,7 @@ class Record:
             )
         self.path = path
         self._facts: dict[str, Any] = {**facts, "status": "running"}
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         self.note()
 
     def note(self, **facts: Any) -> None:
@@ -92,9 +94,10 @@ class Record:
 
     def failed(self, status: str, error: BaseException) -> None:
         """Mark the run as `failed`, `diverged` or `interrupted`, with the reason."""
-        if status == "failed":
-            write_text(self.path / "traceback.txt", "".join(traceback.format_exception(error)))
-        self.note(status=status, error=f"{type(error).__name__}: {error}")
+        with suppress(DiskError):  # It may be the reason.
+            if status == "failed":
+                write_text(self.path / "traceback.txt", "".join(traceback.format_exception(error)))
+            self.note(status=status, error=f"{type(error).__name__}: {error}")
 
 
 def table(metrics: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any, final
 
 from torch import Tensor
 
+from fokker.disk import DiskError, held, short
 from fokker.experiment.draw import draw_figures
 from fokker.experiment.evaluate import SampleMetrics, Validation, flat, losses_of, where_trained
 from fokker.experiment.experiment import Experiment
-from fokker.experiment.files import read_json_lines, short
+from fokker.experiment.files import read_json_lines
 from fokker.experiment.fit import obtain
 from fokker.experiment.identity import versions
 from fokker.experiment.loggers import Log
@@ -54,7 +56,7 @@ def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print) 
     """Carry out an experiment in the run's folder `path`.
 
     Raises:
-        ValueError: if the folder holds a finished run, or a sample is not finite.
+        ValueError: if the folder holds a finished run or another's, or a sample is not finite.
         DivergedError: at a loss that is not finite.
         Interrupted: after a signal; of a training `InterruptedTraining`.
         Pruned: if the experiment's watch ends the training.
@@ -62,7 +64,8 @@ def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print) 
     signals = Signals()
     with signals.heard():
         if experiment.ranks.is_first:
-            return _run(experiment, path, say, signals)
+            with held(path):
+                return _run(experiment, path, say, signals)
         samples = _take_part(experiment, signals)
         return Result({}, samples.points, experiment.model, path.resolve())
 
@@ -121,12 +124,18 @@ def _run(
         record.note(status="pruned", error=str(stop), seconds=perf_counter() - started)
         raise
     except BaseException as error:
-        record.failed("failed", error)
+        record.failed("interrupted" if isinstance(error, DiskError) else "failed", error)
         raise
     else:
         record.note(status="completed", seconds=perf_counter() - started)
+        try:
+            finish_log()
+        except DiskError as error:
+            record.failed("interrupted", error)
+            raise
     finally:
-        finish_log()
+        with suppress(DiskError):  # It is said by what ends the run.
+            finish_log()
     say(f"record   {short(path)}")
     for figure in sorted((path / "figures").glob("*.png")):
         say(f"figure   {short(figure)}")

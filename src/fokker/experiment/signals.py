@@ -12,8 +12,8 @@ import torch
 from fokker.formulations import Diffusion
 from fokker.ranks import ALONE, Ranks
 
-#: Ctrl-C; the end of a process' time, from the system or a scheduler.
-HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+#: Ctrl-C; the end of a process' time, from the system or a scheduler; of its terminal.
+HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
 ANEW = "stopped; the same command makes the run anew"
 
 
@@ -77,6 +77,8 @@ class Signals(L.Callback):
             before = {number: signal.getsignal(number) for number in HEARD}
             if before[signal.SIGINT] is not signal.default_int_handler:
                 del before[signal.SIGINT]
+            if before[signal.SIGHUP] is signal.SIG_IGN:  # By nohup, which means it.
+                del before[signal.SIGHUP]
         for number in before:
             signal.signal(number, self._hear)
         try:

@@ -203,9 +203,17 @@ class Diffusion(L.LightningModule, ABC):
         if not bad.any():
             bad[-1], what = True, "gradient"
         offset, batch = int(bad.any(1).nonzero()[0]), self.data.batch_size
-        sigma = self.noise_levels.draw(self.randomness, first + offset, batch)[bad[offset].cpu()]
+        step = first + offset
+        points = self.data.batch(step * batch, (step + 1) * batch).flatten(1)
+        if not torch.isfinite(points).all():
+            count = int((~torch.isfinite(points)).any(1).sum())
+            raise DivergedError(
+                f"the data are not finite at step {step} ({count} of {batch} samples); the last "
+                "good checkpoint is kept; mend what the data's class gives there"
+            )
+        sigma = self.noise_levels.draw(self.randomness, step, batch)[bad[offset].cpu()]
         raise DivergedError(
-            f"the {what} is not finite at step {first + offset}, at sigma {float(sigma.min()):.4g} "
+            f"the {what} is not finite at step {step}, at sigma {float(sigma.min()):.4g} "
             f"to {float(sigma.max()):.4g} ({len(sigma)} of {batch} samples); the last "
             "good checkpoint is kept; try a smaller optimizer.lr or another weighting"
         )

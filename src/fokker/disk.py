@@ -1,0 +1,136 @@
+"""Files that are either whole or not there, and what a disk refuses, in words."""
+
+import errno
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_ELSEWHERE = "let it be written, or give another folder by output_dir or hydra.run.dir"
+_IN_THE_WAY = "move away what stands there, or give another folder by output_dir"
+_GOES_ON = "; then the same command goes on"
+#: By the system's number of the error.
+REMEDIES = {
+    errno.ENOSPC: f"free space there{_GOES_ON}",
+    errno.EDQUOT: f"free space in your quota{_GOES_ON}",
+    errno.EFBIG: f"raise the limit on the size of files (ulimit -f){_GOES_ON}",
+    errno.EIO: f"look after the disk{_GOES_ON}",
+    errno.ENOENT: "its folder was taken away; bring it back, or the same command begins anew",
+    errno.EROFS: _ELSEWHERE,
+    errno.EACCES: _ELSEWHERE,
+    errno.EPERM: _ELSEWHERE,
+    errno.ENOTDIR: _IN_THE_WAY,
+    errno.EISDIR: _IN_THE_WAY,
+    errno.EEXIST: _IN_THE_WAY,
+}
+
+
+class DiskError(OSError):
+    """A file of a run that cannot be written, for no fault of the run's; says what helps.
+
+    Args:
+        number: the system's, as `errno.ENOSPC`.
+        reason: the system's, in words.
+        path: what cannot be written.
+    """
+
+    def __init__(self, number: int, reason: str, path: str) -> None:
+        super().__init__(number, reason, path)
+
+    def __str__(self) -> str:
+        remedy = REMEDIES.get(self.errno or 0, f"see to it{_GOES_ON}")
+        return f"{self.filename} cannot be written: {self.strerror}; {remedy}"
+
+
+def short(path: Path) -> Path:
+    """A path as it is typed: relative where it lies below the current folder."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Let what the system refuses name the path: the error of a full disk does not.
+
+    Raises:
+        DiskError: in place of the system's error.
+    """
+    try:
+        yield
+    except DiskError:
+        raise
+    except OSError as error:
+        if error.errno is None:  # A lock that is waited for in vain.
+            raise
+        raise DiskError(error.errno, os.strerror(error.errno), os.fspath(short(path))) from error
+
+
+def make_folder(path: Path) -> None:
+    """A folder, with those above it."""
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Let one process at a time write in a folder; its lock is its own, and leaves nothing behind.
+
+    Raises:
+        ValueError: if another process holds it.
+    """
+    make_folder(folder)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(
+                f"{short(folder)} is another process's, which is at work there; wait for its end, "
+                "or give another folder"
+            ) from error
+        except OSError:  # NFS has no locks of folders.
+            pass
+        yield
+    finally:
+        os.close(handle)
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder in which nothing can be written, before any work is done.
+
+    Raises:
+        DiskError: if it, or what of the path is there, is no folder, or not to be written.
+    """
+    place = next(p for p in (folder, *folder.parents) if os.path.lexists(p))
+    if not place.is_dir():
+        number = errno.ENOTDIR
+    elif os.access(place, os.W_OK | os.X_OK):
+        return
+    else:
+        is_read_only = os.statvfs(place).f_flag & os.ST_RDONLY
+        number = errno.EROFS if is_read_only else errno.EACCES
+    raise DiskError(number, os.strerror(number), os.fspath(short(place)))
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, then put it in its place.
+
+    A file has one writer at a time, so what a kill has left of an earlier one is written over.
+
+    Raises:
+        DiskError: if the disk refuses it; what was there before is there still.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    with writing(path):
+        try:
+            write(temporary)
+            with temporary.open("rb+") as handle:
+                os.fsync(handle.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """A text file, whole or not at all."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
