@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
-from omegaconf import OmegaConf, open_dict
+from omegaconf import OmegaConf
 
 from fokker.cli.collection import Progress, count, duration
 from fokker.cli.compose import HELP, refuse
@@ -76,8 +76,7 @@ class SearchSweeper(GridSweeper):
             self._search = read_search(typed, self._settings, self._loader, identity)
             self._objectives = read_objectives(objective, self._given["directions"])
             self._method = read_method(self._given, self._objectives)
-            with open_dict(self._settings):
-                self._settings.hydra.sweep.dir = str(self._search.folder)
+            self._put_into(self._search.folder)
             with stoppable():
                 code = self._show() if self._settings.task == "plan" else self._search_on()
         except KeyboardInterrupt as stop:  # Of what comes before the first trial or after the last.

@@ -13,7 +13,7 @@ from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
 from fokker.cli.collection import (
@@ -95,8 +95,7 @@ class GridSweeper(Sweeper):
         try:
             study = [f"{key}={value}" for key, value in self._params.items()]
             jobs = grid_jobs([*study, *arguments], self._settings, self._loader, self._named)
-            with open_dict(self._settings):
-                self._settings.hydra.sweep.dir = str(jobs[0].sweep)
+            self._put_into(jobs[0].sweep)
             self._check_keys()
             code = self._plan(jobs) if self._settings.task == "plan" else self._run(jobs)
         except (*REFUSALS, DiskError) as error:
@@ -252,6 +251,12 @@ class GridSweeper(Sweeper):
 
         names = metric_names(built(self._compose(job)))
         return [] if names is None else [set(names)]
+
+    def _put_into(self, folder: Path) -> None:
+        """Name the sweep's folder, which hydra would choose before the sweep is known."""
+        place = self._settings.hydra.sweep
+        with flag_override(place, ["struct", "readonly"], False):
+            place.dir = str(folder)
 
     def _plan(self, jobs: Sequence[Job]) -> int:
         """Say what each job would do; the exit code."""
