@@ -162,7 +162,7 @@ def sweep_state(outputs: str | Path = "outputs") -> dict[str, Any]:
 def is_same(state: dict[str, Any], undisturbed: dict[str, Any]) -> bool:
     """Whether two commands came to the same, to the bit."""
     assert len(undisturbed) > 10
-    assert tiny_runs.differing(state, undisturbed) == []
+    assert not tiny_runs.differing(state, undisturbed), tiny_runs.differing(state, undisturbed)
     return True
 
 

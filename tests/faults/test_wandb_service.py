@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from planted import JOB, command, is_same, last_run, litter, run_state
 
 from fokker.experiment.files import read_json
@@ -23,8 +24,9 @@ EMA.update = noted
 
 
 def test_a_service_that_is_killed_in_a_training_costs_a_sentence(
-    workdir: Path, undisturbed: Callable[..., dict[str, Any]]
+    workdir: Path, undisturbed: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("WANDB_SERVICE", raising=False)  # A service of its own.
     said = command(*JOB, "logger=wandb", before=KILL)
     assert said.code == 0, said
     (line,) = said.err.splitlines()

@@ -107,6 +107,8 @@ def obtain(
         _train(experiment, work, validation, listener, signals, done)
         if work is not folder and ranks.is_first:
             folder.take_over(work)
+        if done == experiment.engine.max_steps:  # Only its last files were not there.
+            return "found"
         return "continued" if done else "trained"
 
 
