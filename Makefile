@@ -2,7 +2,7 @@
 PYTHON ?= python3
 SHELL := /bin/bash
 
-.PHONY: setup run test test-thorough test-cluster mutations bench lock
+.PHONY: setup run test test-thorough test-long test-cluster mutations bench lock
 
 setup: .venv/.installed
 
@@ -31,11 +31,16 @@ test: setup
 	.venv/bin/mypy --strict src
 	.venv/bin/pytest -n 2 --dist worksteal
 
-# What takes long: options in 500 combinations, launchers, long studies, the default run, and
-# properties with twenty times as many examples.
+# What takes minutes: options in 500 combinations, launchers, long studies, the default run.
 test-thorough: export OMP_NUM_THREADS = 1
 test-thorough: setup
 	.venv/bin/pytest -n 2 --dist worksteal -m thorough
+
+# What need not be asked of every change: kills at 56 moments, a full disk at every file, properties
+# with twenty times as many examples.
+test-long: export OMP_NUM_THREADS = 1
+test-long: setup
+	.venv/bin/pytest -n 2 --dist worksteal -m long
 	.venv/bin/pytest -n 2 --dist worksteal --hypothesis-profile=thorough tests/properties
 
 # Real ranks and a real SLURM of two nodes on this machine, which it installs: needs root, on Debian.

@@ -18,6 +18,8 @@ from fokker.sde.base import HIGHEST_NOISE, LOWEST_NOISE
 #: What lies so many standard deviations from the mean of ln sigma is hardly ever drawn.
 USUAL_STDS = 5
 
+STEPS_AT_ONCE = 16
+
 
 class NoiseLevels(ABC):
     """A law of sigma on (0, inf).
@@ -32,6 +34,7 @@ class NoiseLevels(ABC):
 
     def __init__(self, stratified: bool = True) -> None:
         self.stratified = stratified
+        self._last: tuple[tuple[int, int, int], Tensor] | None = None
 
     @property
     @abstractmethod
@@ -57,12 +60,21 @@ class NoiseLevels(ABC):
 
     def draw(self, randomness: Randomness, step: int, batch_size: int) -> Tensor:
         """The noise levels of the whole batch of a step, (batch_size,), float64."""
+        # A training walks through the steps, and a few at once take hardly longer than one.
+        first = step - step % STEPS_AT_ONCE
+        key = (randomness.seed, first, batch_size)
+        if self._last is None or self._last[0] != key:
+            self._last = key, self._draw(randomness, first, first + STEPS_AT_ONCE, batch_size)
+        return self._last[1][step - first]
+
+    def _draw(self, randomness: Randomness, first: int, last: int, batch_size: int) -> Tensor:
+        """The noise levels of the steps first to last - 1, (last - first, batch_size)."""
         if self.stratified:
-            offset = randomness.uniform("sigma", step, step + 1)
-            u = (offset + torch.arange(batch_size, dtype=torch.float64) / batch_size) % 1
+            offsets = randomness.uniform("sigma", first, last)[:, None]
+            u = (offsets + torch.arange(batch_size, dtype=torch.float64) / batch_size) % 1
         else:
-            u = randomness.uniform("sigma", step * batch_size, (step + 1) * batch_size)
-        return self.sigma(u)
+            u = randomness.uniform("sigma", first * batch_size, last * batch_size)
+        return self.sigma(u.reshape(-1, batch_size))
 
 
 @final

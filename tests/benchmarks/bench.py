@@ -11,12 +11,15 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import numpy as np
 import torch
+from memory import memory_rounds
 from sampling import dpmpp_2m_rounds, heun_rounds
 from starting import found_again_rounds, start_rounds
 from training import TRAININGS
@@ -34,6 +37,14 @@ ROWS: list[tuple[str, str, float, Callable[[], Iterator[tuple[float, float]]]]] 
         start_rounds,
     ),
     ("a finished sweep's jobs found again", "0.5 s", 1.0, found_again_rounds),
+    (
+        "memory, GB: 50,000 images 3x32x32, 8 bits", "the array's bytes", 1.2,
+        partial(memory_rounds, np.uint8),
+    ),
+    (
+        "memory, GB: 50,000 images 3x32x32, float32", "the array's bytes", 1.2,
+        partial(memory_rounds, np.float32),
+    ),
 ]  # fmt: skip
 ERRORS, ERROR_LIMIT = "error against evaluations, ideal denoiser", 0.9
 
@@ -43,15 +54,16 @@ def main() -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     asked = sys.argv[1:]
-    print("| what | baseline | fokker, ms | baseline, ms | ratio | at most |")
+    print("| what, in ms | baseline | fokker | baseline | ratio | at most |")
     print("|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         for what, baseline, limit, rounds in ROWS:
             if asked and not any(word in what for word in asked):
                 continue
-            pairs = list(itertools.islice(rounds(), ROUNDS))
-            ours, theirs = (1e3 * median(side) for side in zip(*pairs))
+            pairs = list(itertools.islice(rounds(), 1 if "GB" in what else ROUNDS))
+            unit = 1 if "GB" in what else 1e3
+            ours, theirs = (unit * median(side) for side in zip(*pairs))
             ratio = median(one / other for one, other in pairs)
             print(f"| {what} | {baseline} | {ours:.4g} | {theirs:.4g} | {ratio:.2f} | {limit} |",
                   flush=True)  # fmt: skip

@@ -17,7 +17,7 @@ from torch import Tensor
 
 import tiny_runs
 from fokker.denoiser import ExactDenoiser
-from fokker.grids import IDDPM, EDMRho, Geometric, Grid
+from fokker.grids import IDDPM, EDMRho, Geometric, Grid, Spectral
 from fokker.likelihood import decode
 from fokker.metrics import Wasserstein1
 from fokker.samplers import (
@@ -31,16 +31,17 @@ from fokker.samplers import (
     Sampler,
     StartLaw,
 )
+from fokker.samplers.gaussian import sampled_std
 from fokker.sde import EDM, SDE, VPCosine, VPLinear
 
 DATA = ("uniform", "mixture", "ring8")
 NFE = (5, 6, 8, 10, 15, 20, 35, 50, 100)
 POINTS = 256
 HIGHEST, LOWEST = 80.0, (0.002, 0.01, 0.03)
-#: Grids that both sides are searched over, made with their ends.
-GRIDS: dict[str, Callable[..., Grid]] = {
-    **{f"rho={rho}": partial(EDMRho, rho) for rho in range(3, 11)},
-    "geometric": Geometric,
+#: Grids that both sides are searched over.
+SHARED_GRIDS: dict[str, Grid] = {
+    **{f"rho={r}, {s:g}": EDMRho(r, s, HIGHEST) for s in LOWEST for r in range(3, 11)},
+    **{f"geometric, {s:g}": Geometric(s, HIGHEST) for s in LOWEST},
 }
 SDES: dict[str, SDE] = {
     "edm": EDM(),
@@ -59,14 +60,18 @@ class Way:
         sample: given the denoiser and the nodes.
         steps: of the grid for so many evaluations.
         at_end: whether it stops at the lowest level above 0.
-        sde: whose range the grid may have.
+        sampler: of fokker's, whose SDE's range the grid may have; null: of diffusers.
     """
 
     title: str
     sample: Callable[[Denoise, Tensor], Tensor]
     steps: Callable[[int], int]
     at_end: bool = False
-    sde: SDE = SDES["edm"]
+    sampler: Sampler | None = None
+
+    @property
+    def sde(self) -> SDE:
+        return SDES["edm"] if self.sampler is None else self.sampler.sde
 
 
 @final
@@ -145,7 +150,7 @@ class Problems:
                 nodes = torch.cat([nodes, nodes.new_zeros(1)]) if at_end else nodes
                 return sampler(denoise, nodes, self._law, self._noise)
 
-            return Way(title, sample, partial(_steps, evaluations), at_end, sampler.sde)
+            return Way(title, sample, partial(_steps, evaluations), at_end, sampler)
 
         edm = SDES["edm"]
         found = [
@@ -162,9 +167,16 @@ class Problems:
                 found.append(way(title, sampler, at_end=at_end))
         return found
 
-    def own_grids(self) -> dict[str, Callable[..., Grid]]:
-        """Ours alone; one that is made for some data is tried on all, and may win on its own."""
-        return {"iddpm": partial(IDDPM, 1000)}
+    def own_grids(self, sampler: Sampler) -> dict[str, Grid]:
+        """Ours alone, by title; what is made for some data is tried on all."""
+        found: dict[str, Grid] = {
+            f"iddpm, {low:g}": IDDPM(1000, sigma_min=low, sigma_max=HIGHEST) for low in LOWEST
+        }
+        for name, problem in self._problems.items():
+            grid, sampled = Spectral(sigma_max=HIGHEST), partial(sampled_std, sampler)
+            fitted = grid.fitted(lambda data=problem.data: data.eigenvalues, sampled)
+            found[f"spectral for {name}"] = fitted
+        return found
 
     def theirs(self) -> list[Way]:
         """Every scheduler."""
@@ -177,11 +189,12 @@ class Problems:
 
         return [way(kind) for kind in SCHEDULERS]
 
-    def search(self, ways: list[Way], grids: dict[str, Callable[..., Grid]]) -> Iterator[Found]:
+    def search(self, ways: list[Way]) -> Iterator[Found]:
         """Every way on every grid from every lowest level, at every number of evaluations."""
         for way in ways:
+            own = {} if way.sampler is None else self.own_grids(way.sampler)
             for nfe in NFE:
-                nodes = _nodes(way, grids, nfe)
+                nodes = _nodes(way, {**SHARED_GRIDS, **own}, nfe)
                 before = self._rows
                 ends = self._together.run([partial(_given, way, n) for n in nodes.values()])
                 evaluations = (self._rows - before) // (POINTS * len(nodes))
@@ -200,15 +213,12 @@ def _given(way: Way, nodes: Tensor, denoise: Denoise) -> Tensor:
     return way.sample(denoise, nodes)
 
 
-def _nodes(way: Way, grids: dict[str, Callable[..., Grid]], nfe: int) -> dict[str, Tensor]:
+def _nodes(way: Way, grids: dict[str, Grid], nfe: int) -> dict[str, Tensor]:
     found = {}
-    for lowest in LOWEST:
-        for name, make in grids.items():
-            grid = make(sigma_min=lowest, sigma_max=HIGHEST)
-            # Where it stops above 0 there is one level more, at which nothing is evaluated.
-            nodes = grid(way.steps(nfe) + way.at_end, way.sde)
-            title = f"{name}, {lowest:g}{' at end' * way.at_end}"
-            found[title] = nodes[:-1] if way.at_end else nodes
+    for title, grid in grids.items():
+        # Where it stops above 0 there is one level more, at which nothing is evaluated.
+        nodes = grid(way.steps(nfe) + way.at_end, way.sde)
+        found[f"{title}{' at end' * way.at_end}"] = nodes[:-1] if way.at_end else nodes
     return found
 
 
@@ -220,8 +230,7 @@ def best(found: list[Found], data: str, nfe: int) -> Found:
 def print_errors(limit: float) -> None:
     """A row a number of evaluations of each data."""
     problems = Problems()
-    ours = list(problems.search(problems.ours(), {**GRIDS, **problems.own_grids()}))
-    theirs = list(problems.search(problems.theirs(), GRIDS))
+    ours, theirs = (list(problems.search(w)) for w in (problems.ours(), problems.theirs()))
     print("| data | NFE | fokker | error | diffusers | error | ratio | at most |")
     print("|---|---|---|---|---|---|---|---|")
     for data in DATA:

@@ -58,7 +58,7 @@ def seconds_are_positive() -> bool:
     return True
 
 
-@pytest.mark.parametrize("off", [-HOUR, pytest.param(YEAR, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("off", [-HOUR, pytest.param(YEAR, marks=pytest.mark.long)])
 def test_a_clock_that_jumps_in_a_training_changes_nothing(
     workdir: Path, undisturbed: Callable[..., dict[str, Any]], off: float
 ) -> None:
@@ -78,7 +78,7 @@ EMA.update = killed
 """
 
 
-@pytest.mark.parametrize("off", [-YEAR, pytest.param(YEAR, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("off", [-YEAR, pytest.param(YEAR, marks=pytest.mark.long)])
 def test_a_run_goes_on_in_another_year(
     workdir: Path, undisturbed: Callable[..., dict[str, Any]], off: float
 ) -> None:
@@ -95,7 +95,7 @@ def test_a_run_goes_on_in_another_year(
     assert seconds_are_positive()
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 @pytest.mark.parametrize("off", [-YEAR, YEAR])
 def test_a_sweep_goes_on_in_another_year(
     workdir: Path, undisturbed: Callable[..., dict[str, Any]], off: float
@@ -110,7 +110,7 @@ def test_a_sweep_goes_on_in_another_year(
     assert seconds_are_positive()
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_runs_of_one_second_have_folders_of_their_own(workdir: Path) -> None:
     at = "datetime.datetime.fromtimestamp(1e9)"
     for number in range(3):

@@ -50,7 +50,7 @@ FILES = [
 ]
 MORE_FILES = [
     ("the model's record", r"\.model\.json\.tmp", 9, "model.json", 14),
-    ("the training curves", r"models/.*/metrics\.jsonl", 5, "metrics.jsonl", 14),
+    ("the training curves", r"models/.*/metrics\.jsonl", 5, "metrics.jsonl", 21),
     ("the first checkpoint", r"\.last\.ckpt\.tmp", 1, "last.ckpt", 0),
     ("its synchronisation", r"\.last\.ckpt\.tmp", 6, "model.json", 21),
     ("the first record", r"\.run\.json\.tmp", 1, "run.json", None),
@@ -61,7 +61,6 @@ MORE_FILES = [
     ("the run's curves", r"runs/.*\.metrics\.jsonl\.tmp", 1, "metrics.jsonl", 40),
     ("metrics", r"\.metrics\.json\.tmp", 1, "metrics.json", 40),
     ("evaluations", r"\.evaluations\.csv\.tmp", 1, "evaluations.csv", 40),
-    ("the table of the curves", r"\.metrics\.csv\.tmp", 1, "metrics.csv", 40),
     ("the last record", r"\.run\.json\.tmp", 9, "run.json", 40),
 ]
 
@@ -93,7 +92,7 @@ def test_a_run_goes_on_when_there_is_space_again(
     assert is_same(run_state(), undisturbed(*JOB))
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 @pytest.mark.parametrize("disk_is", ["as it can be", "limited"])
 @pytest.mark.parametrize(("what", "pattern", "number", "name", "saved"), MORE_FILES)
 def test_so_it_does_at_every_file(
@@ -104,7 +103,19 @@ def test_so_it_does_at_every_file(
     assert is_same(run_state(), undisturbed(*JOB))
 
 
-@pytest.mark.thorough
+@pytest.mark.long
+def test_a_table_of_the_curves_that_cannot_be_written_is_all_that_is_not_there(disk: str) -> None:
+    """It comes last, when the record is whole, and so says what the curves in it say."""
+    said = full(disk, r"\.metrics\.csv\.tmp", 1, *JOB)
+    assert refused(said, f"/metrics.csv cannot be written: {REMEDY[disk]}")
+    assert litter() == []
+    (run,) = Path("outputs/runs").iterdir()
+    assert status(run) == "completed"
+    assert model().is_complete
+    assert (run / "metrics.jsonl").read_text() == model().curves.read_text()
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("number", [1, 6])
 def test_a_figure_that_cannot_be_written_ends_the_run(disk: str, number: int) -> None:
     typed = (*TINY, *JOB)
@@ -115,7 +126,7 @@ def test_a_figure_that_cannot_be_written_ends_the_run(disk: str, number: int) ->
     assert ended(child(*typed)).code == 0
 
 
-@pytest.mark.parametrize("number", [pytest.param("ENOSPC", marks=pytest.mark.thorough), "EDQUOT"])
+@pytest.mark.parametrize("number", [pytest.param("ENOSPC", marks=pytest.mark.long), "EDQUOT"])
 def test_a_quota_is_a_full_disk(workdir: Path, undisturbed: Undisturbed, number: str) -> None:
     """Where no disk has one, the system's answer is planted."""
     plant = f"""
@@ -140,12 +151,9 @@ Path.replace = full
 
 SWEEPS = [
     ("a checkpoint in a search", SEARCH, r"\.last\.ckpt\.tmp", 3, "last.ckpt"),
-]
-MORE_SWEEPS = [
     ("results", SWEEP, r"\.results\.csv\.tmp", 1, "results.csv"),
     ("jobs", SWEEP, r"\.jobs\.json\.tmp", 1, "jobs.json"),
     ("a checkpoint", SWEEP, r"\.last\.ckpt\.tmp", 3, "last.ckpt"),
-    ("what a job says", SWEEP, r"output\.txt", 2, "output.txt"),
     ("the count", SWEEP, r"\.sweep\.json\.tmp", 1, "sweep.json"),
     ("a trial", SEARCH, r"\.trial\.json\.tmp", 3, "trial.json"),
     ("the best", SEARCH, r"\.best\.yaml\.tmp", 1, "best.yaml"),
@@ -155,7 +163,7 @@ MORE_SWEEPS = [
 
 
 def sweep_goes_on(disk: str, typed: tuple[str, ...], pattern: str, number: int, name: str) -> bool:
-    if pattern == r"output\.txt":
+    if pattern == r"search\.log$":
         disk = "limited"  # As above.
     said = full(disk, pattern, number, *typed)
     # What a job of its own says stands there too.
@@ -167,6 +175,7 @@ def sweep_goes_on(disk: str, typed: tuple[str, ...], pattern: str, number: int, 
     return True
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("what", "typed", "pattern", "number", "name"), SWEEPS)
 def test_a_sweep_goes_on_when_there_is_space_again(
     disk: str, undisturbed: Undisturbed, what: str, typed: tuple[str, ...], pattern: str,
@@ -176,17 +185,8 @@ def test_a_sweep_goes_on_when_there_is_space_again(
     assert is_same(sweep_state(), undisturbed(*typed, state=sweep_state))
 
 
-@pytest.mark.thorough
-@pytest.mark.parametrize(("what", "typed", "pattern", "number", "name"), MORE_SWEEPS)
-def test_so_it_does_at_every_file_of_a_sweep(
-    disk: str, undisturbed: Undisturbed, what: str, typed: tuple[str, ...], pattern: str,
-    number: int, name: str,
-) -> None:  # fmt: skip
-    assert sweep_goes_on(disk, typed, pattern, number, name)
-    assert is_same(sweep_state(), undisturbed(*typed, state=sweep_state))
-
-
-@pytest.mark.parametrize("call", [pytest.param("_ask", marks=pytest.mark.thorough), "_tell"])
+@pytest.mark.long
+@pytest.mark.parametrize("call", ["_ask", "_tell"])
 def test_a_database_that_cannot_grow_ends_a_search_and_not_its_trials(
     disk: str, undisturbed: Undisturbed, call: str
 ) -> None:

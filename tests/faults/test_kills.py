@@ -89,7 +89,7 @@ def moments(per_command: dict[str, int], seed: str) -> list[tuple[str, float]]:
 # 25, 21 and, while it starts, 4.
 AT_EVENTS = dict(zip(COMMANDS, (8, 3, 4, 6, 4)))
 AT_TIMES = dict(zip(COMMANDS, (6, 3, 3, 5, 4)))
-FEW = {"a run": 2, "a training again": 1, "a sweep": 2, "a search": 1}
+FEW = {"a run": 2, "a training again": 1, "a sweep": 1, "a search": 1}
 
 
 def killed_at_an_event(
@@ -116,7 +116,7 @@ def test_a_kill_at_a_file_loses_nothing(
     assert killed_at_an_event(workdir, what, share, undisturbed)
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 @pytest.mark.parametrize(("what", "share"), moments(AT_EVENTS, "events"))
 def test_a_kill_at_any_file_loses_nothing(
     workdir: Path, undisturbed: Callable[..., dict[str, Any]], what: str, share: float
@@ -124,7 +124,7 @@ def test_a_kill_at_any_file_loses_nothing(
     assert killed_at_an_event(workdir, what, share, undisturbed)
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 @pytest.mark.parametrize(("what", "share"), moments(AT_TIMES, "times"))
 def test_a_kill_at_any_time_loses_nothing(
     workdir: Path, undisturbed: Callable[..., dict[str, Any]], what: str, share: float
@@ -148,7 +148,7 @@ def test_a_kill_at_any_time_loses_nothing(
     assert comes_to_the_same(what, undisturbed)
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 @pytest.mark.parametrize("seconds", [1.0, 3.0, 5.0, 7.0])
 def test_a_kill_while_it_starts_loses_nothing(
     workdir: Path, undisturbed: Callable[..., dict[str, Any]], seconds: float

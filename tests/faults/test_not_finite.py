@@ -127,7 +127,7 @@ def diverged(said: Said, saved: int, *parts: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("data", ["broken", pytest.param("endless", marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("data", ["broken", pytest.param("endless", marks=pytest.mark.long)])
 def test_data_that_are_not_finite_are_the_reason_that_is_given(data: str) -> None:
     said = command(*TYPED, f"data={data}")
     assert diverged(said, 7, "the data are not finite at step 9 (1 of 256 samples)", "mend what")
@@ -146,7 +146,7 @@ def test_a_network_that_gives_nan_ends_as_diverged(net: str, what: str) -> None:
     assert diverged(with_net(net), 7, what, "try a smaller optimizer.lr or another weighting")
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_a_learning_rate_that_is_far_too_large_ends_as_diverged() -> None:
     said = command(*JOB, "optimizer.lr=1e30", "optimizer.warmup_steps=10")
     assert refused(said, "is not finite at step", "the last good checkpoint is kept; try a smaller")
@@ -167,7 +167,7 @@ def test_samples_that_are_not_finite_leave_the_model_as_it_is() -> None:
     assert all_finite(flat(before))
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_a_sweep_goes_on_after_what_has_diverged() -> None:
     said = command(*JOB, "-m", "optimizer.lr=1e30,0.001")
     assert said.code == 1

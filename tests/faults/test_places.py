@@ -53,8 +53,8 @@ fokker.experiment.fit._begin = worked
     [
         ("outputs", ()),
         ("outputs/models", ()),
-        pytest.param("outputs", SWEEP, marks=pytest.mark.thorough),
-        pytest.param("outputs/models", SWEEP, marks=pytest.mark.thorough),
+        pytest.param("outputs", SWEEP, marks=pytest.mark.long),
+        pytest.param("outputs/models", SWEEP, marks=pytest.mark.long),
     ],
 )
 def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
@@ -76,7 +76,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
     "place",
     [
         "outputs",
-        *(pytest.param(f"outputs/{n}", marks=pytest.mark.thorough) for n in ("models", "runs")),
+        *(pytest.param(f"outputs/{n}", marks=pytest.mark.long) for n in ("models", "runs")),
     ],
 )
 def test_a_file_where_a_folder_has_to_be_is_refused_and_left(workdir: Path, place: str) -> None:
@@ -87,14 +87,14 @@ def test_a_file_where_a_folder_has_to_be_is_refused_and_left(workdir: Path, plac
     assert Path(place).read_text() == "mine"
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_a_link_to_nothing_is_refused(workdir: Path) -> None:
     Path("outputs").symlink_to("nowhere")
     assert refused(command(*JOB), "fokker: outputs cannot be written: Not a directory; move away")
 
 
 @pytest.mark.parametrize(
-    "name", ["a b/öütputs 数", pytest.param("linked", marks=pytest.mark.thorough)]
+    "name", ["a b/öütputs 数", pytest.param("linked", marks=pytest.mark.long)]
 )
 def test_any_folder_does(workdir: Path, undisturbed: Undisturbed, name: str) -> None:
     Path("real").mkdir()
@@ -105,7 +105,7 @@ def test_any_folder_does(workdir: Path, undisturbed: Undisturbed, name: str) -> 
     assert is_same(run_state(name), undisturbed(*JOB))
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_another_disk_does(disk: str, undisturbed: Undisturbed) -> None:
     """The run's folder on one, the models on another."""
     assert command(*JOB, "hydra.run.dir=elsewhere/mine").code == 0
@@ -159,7 +159,7 @@ def test_a_closed_terminal_lets_the_training_save(workdir: Path, undisturbed: Un
     assert is_same(run_state(), undisturbed(*JOB))
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_a_closed_terminal_ends_a_sweep_with_its_table(
     workdir: Path, undisturbed: Undisturbed
 ) -> None:
@@ -171,7 +171,7 @@ def test_a_closed_terminal_ends_a_sweep_with_its_table(
     assert is_same(sweep_state(), undisturbed(*JOB, *typed, state=sweep_state))
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_nohup_means_it(workdir: Path, undisturbed: Undisturbed) -> None:
     said = command(*JOB, before=HANG_UP.format(handler="SIG_IGN"))
     assert (said.code, said.err) == (0, "")
@@ -179,7 +179,7 @@ def test_nohup_means_it(workdir: Path, undisturbed: Undisturbed) -> None:
 
 
 @pytest.mark.parametrize(
-    "streams", [pytest.param(("stdout",), marks=pytest.mark.thorough), ("stdout", "stderr")]
+    "streams", [pytest.param(("stdout",), marks=pytest.mark.long), ("stdout", "stderr")]
 )
 def test_nobody_has_to_listen(
     workdir: Path, undisturbed: Undisturbed, streams: tuple[str, ...]
@@ -192,7 +192,7 @@ def test_nobody_has_to_listen(
     assert is_same(run_state(), undisturbed(*JOB))
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 @pytest.mark.parametrize("full", [1, 2])
 def test_what_is_said_may_go_to_a_full_disk(
     workdir: Path, undisturbed: Undisturbed, full: int
@@ -205,7 +205,7 @@ def test_what_is_said_may_go_to_a_full_disk(
 # ---- surroundings ----------------------------------------------------------------------------
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 @pytest.mark.parametrize(
     "env",
     [
@@ -230,7 +230,7 @@ def test_a_poor_environment_is_enough(
     assert is_same(run_state("öütputs"), undisturbed(*JOB))
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_no_shared_memory_is_needed(workdir: Path, undisturbed: Undisturbed) -> None:
     """An own view of the files, in which /dev/shm cannot be written; else, none is opened."""
     program = str(Path(sys.executable).with_name("fokker"))
@@ -262,7 +262,7 @@ sys.stdout = io.TextIOWrapper(out, encoding="ascii", write_through=True)
     assert model("öütputs").is_complete
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_files_of_the_users_alone_stay_so(workdir: Path, undisturbed: Undisturbed) -> None:
     assert command(*JOB, before="import os; os.umask(0o077)").code == 0
     modes = {p.stat().st_mode & 0o777 for p in Path("outputs").rglob("*") if p.is_file()}
@@ -271,7 +271,7 @@ def test_files_of_the_users_alone_stay_so(workdir: Path, undisturbed: Undisturbe
     assert litter() == []
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_a_command_from_another_folder_finds_its_model(
     workdir: Path, undisturbed: Undisturbed
 ) -> None:

@@ -72,7 +72,7 @@ def test_a_model_that_two_want_is_trained_once(workdir: Path, undisturbed: Undis
     assert {status(run) for run in Path("outputs/runs").iterdir()} == {"completed"}
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_the_same_command_twice_is_two_runs_of_one_model(
     workdir: Path, undisturbed: Undisturbed
 ) -> None:
@@ -98,7 +98,7 @@ def test_one_folder_has_one_run(workdir: Path, undisturbed: Undisturbed) -> None
     assert command(*JOB, place).err.startswith("fokker: hydra.run.dir=")
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_a_run_and_a_training_again_do_not_mix(workdir: Path, undisturbed: Undisturbed) -> None:
     assert command(*JOB).code == 0
     said = at_once(JOB, (*JOB, "retrain=true"), (*JOB, "retrain=true", "sampler=ddim"))
@@ -107,7 +107,7 @@ def test_a_run_and_a_training_again_do_not_mix(workdir: Path, undisturbed: Undis
     assert same_model(undisturbed)
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_a_sweep_that_two_run_is_one(workdir: Path, undisturbed: Undisturbed) -> None:
     said = at_once(SWEEP, SWEEP)
     assert [(one.code, one.err) for one in said] == [(0, "")] * 2

@@ -1,13 +1,15 @@
 """How figures look and how they are written."""
 
 import os
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
 
-from fokker.disk import make_folder, writing
+from fokker.disk import make_folder, write_atomically
 
 WIDTH_INCHES = 6.5
 """The text width of a page, so that figures are printed unscaled and 8 pt stays 8 pt."""
@@ -62,22 +64,20 @@ def save(figure: Figure, path_without_suffix: str | os.PathLike[str]) -> Path:
     make_folder(base.parent)
     # Not with_suffix, which would cut "sigma_0.5" at its dot.
     targets = [base.parent / f"{base.name}.{kind}" for kind in ("png", "pdf")]
-    # In the same folder, since a rename is atomic within a file system only.
-    drafts = [target.with_name(f".{target.name}.tmp") for target in targets]
     # Without a date, the same figure is the same file.
     metadata: list[dict[str, Any]] = [{}, {"CreationDate": None}]
-    try:
-        with matplotlib.rc_context(STYLE), writing(base):
-            # savefig does the layout once and keeps it, but panels of a fixed aspect need a second
-            # time: without it texts were cut off by up to 0.05 inch.
-            figure.draw_without_rendering()
-            for target, draft, entries in zip(targets, drafts, metadata):
-                kind = target.suffix[1:]
-                figure.savefig(draft, format=kind, dpi=200, metadata=entries)
-        with writing(base):
-            for target, draft in zip(targets, drafts):
-                os.replace(draft, target)
-    finally:
-        for draft in drafts:
-            draft.unlink(missing_ok=True)
+    with matplotlib.rc_context(STYLE):
+        # savefig does the layout once and keeps it, but panels of a fixed aspect need a second
+        # time: without it texts were cut off by up to 0.05 inch.
+        figure.draw_without_rendering()
+        # In memory, for matplotlib hides what a disk refuses behind errors of its own.
+        drawn = [BytesIO() for _ in targets]
+        for target, content, entries in zip(targets, drawn, metadata):
+            figure.savefig(content, format=target.suffix[1:], dpi=200, metadata=entries)
+    for target, content in zip(targets, drawn):
+        write_atomically(target, partial(_copy, content))
     return targets[0]
+
+
+def _copy(content: BytesIO, path: Path) -> None:
+    path.write_bytes(content.getbuffer())
