@@ -189,7 +189,7 @@ def test_how_the_samples_are_cut_into_batches_does_not_matter(
     whole = tiny_runs.run(*job)
     few = tiny_runs.run(*job, "evaluation.num_samples=77")
     for rows in (1024, 211):
-        monkeypatch.setattr(sample, "batch_rows", lambda shape, rows=rows: rows)
+        monkeypatch.setattr(sample, "batch_rows", lambda *_, rows=rows: rows)
         cut = tiny_runs.run(*job)
         torch.testing.assert_close(cut.samples, whole.samples, atol=7e-4, rtol=0)
         assert cut.metrics["nfe"] == whole.metrics["nfe"]
@@ -202,7 +202,7 @@ def test_samples_that_do_not_fit_into_memory_are_drawn_in_halves(
     monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     made = tiny_runs.compose_experiment(*FAR, "sampler=ancestral")
-    whole = sample.draw_samples(made.model, made.samplings[0], 1500, 0)
+    whole = sample.draw_samples(made.model, made.samplings[0], 1500, 0, batch_size=1500)
     original = Diffusion.sample
 
     def narrow(
@@ -221,7 +221,7 @@ def test_samples_that_do_not_fit_into_memory_are_drawn_in_halves(
     monkeypatch.setattr(Diffusion, "sample", narrow)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        cut = sample.draw_samples(made.model, made.samplings[0], 1500, 0)
+        cut = sample.draw_samples(made.model, made.samplings[0], 1500, 0, batch_size=1500)
     assert [str(w.message).partition("; set")[0] for w in said] == [
         f"{rows} samples at once do not fit into memory; going on with {rows // 2}"
         for rows in (1500, 750, 375)

@@ -77,14 +77,16 @@ def whole_rows(shape: tuple[int, ...]) -> int:
     return max(1024, unit_rows(shape))
 
 
-def batch_rows(shape: tuple[int, ...]) -> int:
-    """Samples in a batch: at most four million numbers, in whole units of the random numbers.
+def batch_rows(shape: tuple[int, ...], device: torch.device) -> int:
+    """Samples in a batch: one unit of the random numbers, on a GPU several.
 
-    And 2,048 rows, so that the layers of a small network stay in a processor's own cache: of 128
-    numbers a row they are 1 MB.
+    So the layers of a small network stay in a processor's own cache: 1,024 rows of 128 numbers
+    are half a megabyte.
     """
     unit = whole_rows(shape)
-    return min(2 * unit, max(1, 2**22 // (math.prod(shape) * unit)) * unit)
+    if device.type == "cpu":
+        return unit
+    return min(4 * unit, max(1, 2**22 // (math.prod(shape) * unit)) * unit)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -126,7 +128,8 @@ def draw_samples(
     evaluations, started = model.denoiser.evaluations, perf_counter()
     shown = shown_nodes(nodes, model.data.sigma_data)
     states: list[Tensor] = []
-    rows, unit = batch_size or batch_rows(model.data.shape), whole_rows(model.data.shape)
+    shape = model.data.shape
+    rows, unit = batch_size or batch_rows(shape, model.device), whole_rows(shape)
     share = ranks.share(count, unit)
     parts = [torch.empty(0, *model.data.shape)]
     quantiles = count if sampling.at_quantiles else None
