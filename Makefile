@@ -31,10 +31,18 @@ test: setup
 	.venv/bin/mypy --strict src
 	.venv/bin/pytest -n 2 --dist worksteal
 
-# What takes minutes: options in 500 combinations, launchers, long studies, the default run.
+# What takes minutes: options in 500 combinations, launchers, long studies, the default run, and
+# targets and composition with the next hydra.
 test-thorough: export OMP_NUM_THREADS = 1
-test-thorough: setup
+test-thorough: setup .venv/hydra-next
 	.venv/bin/pytest -n 2 --dist worksteal -m thorough
+	PYTHONPATH=.venv/hydra-next .venv/bin/pytest -n 2 tests/cli/test_instantiate.py \
+	  tests/config/test_composition.py
+
+# The next hydra, whose own list of what may be built has to go with ours.
+.venv/hydra-next: .venv/.locked
+	.venv/bin/python -m pip install --quiet --no-deps --target $@ \
+	  hydra-core==1.4.0rc3 omegaconf==2.4.1rc1
 
 # What need not be asked of every change: kills at 56 moments, a full disk at every file, properties
 # with twenty times as many examples.
