@@ -196,3 +196,18 @@ def test_bad_values_are_refused() -> None:
     for key, value in (("P_std", 4.0), ("P_std", math.inf), ("P_mean", 1e3), ("P_mean", math.nan)):
         with pytest.raises(ValueError, match=rf"noise_levels\.{key} .* got .*{key}={value:g}"):
             LogNormal(**{key: value})
+
+
+@pytest.mark.parametrize("stratified", [True, False])
+def test_a_step_has_its_levels_in_whatever_order_steps_are_asked(stratified: bool) -> None:
+    """Several steps are drawn at once; the first of them, alone, by hand."""
+    law, seeds = LogNormal(stratified=stratified), {seed: Randomness(seed) for seed in (1, 2)}
+    asked = [(1, 0, 5), (1, 17, 5), (2, 17, 5), (1, 17, 7), (1, 3, 5), (1, 40, 5), (1, 17, 5)]
+    for seed, step, batch_size in asked:
+        found = law.draw(seeds[seed], step, batch_size)
+        if stratified:
+            places = torch.arange(batch_size, dtype=torch.float64) / batch_size
+            u = seeds[seed].uniform("sigma", step, step + 1) + places
+        else:
+            u = seeds[seed].uniform("sigma", step * batch_size, (step + 1) * batch_size)
+        torch.testing.assert_close(found, law.sigma(u % 1), rtol=1e-14, atol=0)
