@@ -44,7 +44,7 @@ def test_a_sweep_of_which_all_is_done_says_so_at_once(
     main()
 
     def compose() -> None:
-        with composed(job):
+        with composed(job, is_sweep=True):
             pass
 
     # Half a second on a machine that composes a configuration in 70 ms.

@@ -68,12 +68,12 @@ class Empirical(Distribution):
         for rows in row_blocks(count, dim):
             mean += self.points[rows].to(torch.float64).sum(dim=0) / count
         variance = torch.zeros(dim, dtype=torch.float64)
-        norms = []
+        # One vector for all: small ones in between would keep large blocks from being used again.
+        self._half_norms = torch.empty(count, dtype=torch.float64)
         for rows in row_blocks(count, dim):
             squares = (self.points[rows].to(torch.float64) - mean) ** 2
             variance += squares.sum(dim=0) / count
-            norms.append(squares.sum(dim=1))
-        self._half_norms = torch.cat(norms) / 2
+            self._half_norms[rows] = squares.sum(dim=1) / 2
         super().__init__(mean, variance)
 
     @cached_property
