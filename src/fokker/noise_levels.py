@@ -17,7 +17,7 @@ from fokker.sde.base import HIGHEST_NOISE, LOWEST_NOISE
 
 #: What lies so many standard deviations from the mean of ln sigma is hardly ever drawn.
 USUAL_STDS = 5
-
+#: Drawn in one call, of which a training then takes one after the other.
 STEPS_AT_ONCE = 16
 
 
@@ -31,10 +31,10 @@ class NoiseLevels(ABC):
 
     #: The levels of a chain, (L,), ascending, where the law is uniform over these.
     levels: Tensor | None = None
+    _last: tuple[tuple[int, int, int], Tensor] | None = None
 
     def __init__(self, stratified: bool = True) -> None:
         self.stratified = stratified
-        self._last: tuple[tuple[int, int, int], Tensor] | None = None
 
     @property
     @abstractmethod
@@ -60,7 +60,7 @@ class NoiseLevels(ABC):
 
     def draw(self, randomness: Randomness, step: int, batch_size: int) -> Tensor:
         """The noise levels of the whole batch of a step, (batch_size,), float64."""
-        # A training walks through the steps, and a few at once take hardly longer than one.
+        # A few steps at once take hardly longer than one.
         first = step - step % STEPS_AT_ONCE
         key = (randomness.seed, first, batch_size)
         if self._last is None or self._last[0] != key:
