@@ -11,6 +11,7 @@ from torch import Tensor
 
 import tiny_runs
 from fokker.data.ahead import Ahead
+from fokker.experiment.signals import HEARD
 
 
 def numbered(start: int, stop: int) -> Tensor:
@@ -36,6 +37,18 @@ def test_batches_are_made_by_so_many_other_processes() -> None:
     ahead.close()
     assert len(pids) == 2
     assert os.getpid() not in pids
+
+
+def test_what_is_said_to_all_processes_of_a_job_leaves_the_workers_at_work() -> None:
+    ahead = Ahead(numbered, stride=1, workers=1)
+    ahead(0, 1)
+    (worker,) = multiprocessing.active_children()
+    for number in HEARD:
+        os.kill(worker.pid, number)
+    for i in range(1, 20):
+        assert torch.equal(ahead(i, i + 1), numbered(i, i + 1))
+    ahead.close()
+    assert not multiprocessing.active_children()
 
 
 def broken(start: int, stop: int) -> Tensor:

@@ -14,6 +14,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 Batch = Callable[[int, int], Tensor]
+#: From a keyboard, a scheduler or the system, or of a terminal that is closed.
+HEEDED_BY_TRAINING = (
+    signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP,
+)  # fmt: skip
 
 
 class LostWorker(RuntimeError):
@@ -131,5 +135,5 @@ def _heed_no_signals(worker: int) -> None:
 
     Without it they end by themselves.
     """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+    for number in HEEDED_BY_TRAINING:
         signal.signal(number, signal.SIG_IGN)
