@@ -1,7 +1,8 @@
 """Formulations: the LightningModules."""
 
 from fokker.formulations.ddpm import DDPM
-from fokker.formulations.diffusion import Diffusion, DivergedError
+from fokker.formulations.diffusion import Diffusion
+from fokker.formulations.divergence import DivergedError
 from fokker.formulations.edm import EDM
 from fokker.formulations.smld import SMLD
 from fokker.formulations.vp_sde import VPSDE

@@ -17,6 +17,7 @@ from fokker.data import DataModule
 from fokker.denoiser import Denoiser, ExactDenoiser
 from fokker.ema import EMA
 from fokker.formulations.descent import Descent
+from fokker.formulations.divergence import diverged
 from fokker.formulations.sharding import one_by_one, shard
 from fokker.grids import Grid
 from fokker.grids import Levels as LevelsGrid
@@ -27,10 +28,6 @@ from fokker.preconditioning import Preconditioning
 from fokker.randomness import Randomness, SamplingNoise
 from fokker.samplers import GivenStart, Noise, Sampler, sampled_std, spread_quantiles
 from fokker.weighting import Weighting
-
-
-class DivergedError(RuntimeError):
-    """A loss that is not a number."""
 
 
 class Diffusion(L.LightningModule, ABC):
@@ -204,19 +201,9 @@ class Diffusion(L.LightningModule, ABC):
             bad[-1], what = True, "gradient"
         offset, batch = int(bad.any(1).nonzero()[0]), self.data.batch_size
         step = first + offset
-        points = self.data.batch(step * batch, (step + 1) * batch).flatten(1)
-        if not torch.isfinite(points).all():
-            count = int((~torch.isfinite(points)).any(1).sum())
-            raise DivergedError(
-                f"the data are not finite at step {step} ({count} of {batch} samples); the last "
-                "good checkpoint is kept; mend what the data's class gives there"
-            )
+        points = self.data.batch(step * batch, (step + 1) * batch)
         sigma = self.noise_levels.draw(self.randomness, step, batch)[bad[offset].cpu()]
-        raise DivergedError(
-            f"the {what} is not finite at step {step}, at sigma {float(sigma.min()):.4g} "
-            f"to {float(sigma.max()):.4g} ({len(sigma)} of {batch} samples); the last "
-            "good checkpoint is kept; try a smaller optimizer.lr or another weighting"
-        )
+        raise diverged(what, step, points, sigma)
 
     def _count_steps(self, steps: int) -> None:
         # Manual optimisation counts optimiser calls, which lightning does not see in a block.
