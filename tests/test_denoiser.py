@@ -71,6 +71,37 @@ def test_evaluations_count_rows() -> None:
     assert denoiser.evaluations == 7
 
 
+class Weighted(nn.Module):
+    """A layer of x and of the condition, times c_noise; keeps how many rows it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.rows = nn.Linear(2, 2), list[int]()
+
+    def forward(self, x: Tensor, c_noise: Tensor, condition: Tensor | None = None) -> Tensor:
+        self.rows.append(len(x))
+        total = self.layer(x) + (0 if condition is None else condition[:, None])
+        return c_noise[:, None] * total  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("is_one_level", [True, False])
+@pytest.mark.parametrize("has_condition", [True, False])
+def test_many_rows_go_through_a_network_in_parts(is_one_level: bool, has_condition: bool) -> None:
+    """Where nothing is differentiated; the values are those of all rows at once."""
+    network = Weighted()
+    denoiser, generator = Denoiser(network, EDM(0.35)), torch.Generator().manual_seed(0)
+    x = 0.7 + 3 * torch.randn(2500, 2, generator=generator)
+    sigma = torch.rand(2500, generator=generator, dtype=torch.float64) + 0.1
+    condition = torch.arange(2500.0) if has_condition else None
+    sigma = sigma[3] if is_one_level else sigma
+    whole = denoiser(x, sigma, condition)
+    with torch.no_grad():
+        parts = denoiser(x, sigma, condition)
+    assert network.rows == [2500, 1024, 1024, 452]
+    assert denoiser.evaluations == 5000
+    torch.testing.assert_close(parts, whole.detach(), rtol=1e-6, atol=1e-4)
+
+
 def test_small_noise_keeps_float32_data() -> None:
     """c_skip and c_out come from double precision: at sigma = 1e-4 D is x to float32 rounding."""
     denoiser = Denoiser(Recorder(), EDM())

@@ -2,12 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import repeat
 from typing import Protocol, final
 
 import torch
 from torch import Tensor, nn
 
 from fokker.preconditioning import Preconditioning
+
+# Rows that a CPU takes through a network at once where nothing is differentiated: the layers of a
+# small one stay in a core's cache (1,024 rows of 128 numbers are half a megabyte), and their memory
+# is not asked for anew each time.
+ROWS_AT_ONCE = 1024
 
 
 class DenoiserFunction(Protocol):
@@ -88,6 +94,17 @@ class Denoiser(nn.Module):
         output: Tensor = self.network(x, c_noise, condition)
         return output
 
+    def _by_rows(self, x: Tensor, c_noise: Tensor, condition: Tensor | None) -> Tensor:
+        """F, which is the same but for rounding however many rows it is given at once."""
+        if torch.is_grad_enabled() or x.device.type != "cpu" or len(x) <= ROWS_AT_ONCE:
+            return self._run(x, c_noise, condition)
+        parts = zip(
+            x.split(ROWS_AT_ONCE),
+            c_noise.split(ROWS_AT_ONCE),
+            repeat(None) if condition is None else condition.split(ROWS_AT_ONCE),
+        )
+        return torch.cat([self._run(*part) for part in parts])
+
     def forward(self, x: Tensor, sigma: Tensor, condition: Tensor | None = None) -> Tensor:
         """The estimate of x0, (n, *shape).
 
@@ -104,10 +121,10 @@ class Denoiser(nn.Module):
             scaled = scaled.to(next(self.network.parameters(), x))  # and perhaps another device.
         c_noise = c.c_noise.to(scaled).expand(len(x))
         if self._dtype is None:
-            output = self._run(scaled, c_noise, condition)
+            output = self._by_rows(scaled, c_noise, condition)
         else:
             with torch.autocast(x.device.type, self._dtype):
-                output = self._run(scaled, c_noise, condition)
+                output = self._by_rows(scaled, c_noise, condition)
         return per_sample(c.c_skip, x) * x + per_sample(c.c_out, x) * output.to(x)
 
 

@@ -77,16 +77,10 @@ def whole_rows(shape: tuple[int, ...]) -> int:
     return max(1024, unit_rows(shape))
 
 
-def batch_rows(shape: tuple[int, ...], device: torch.device) -> int:
-    """Samples in a batch: one unit of the random numbers, on a GPU several.
-
-    So the layers of a small network stay in a processor's own cache: 1,024 rows of 128 numbers
-    are half a megabyte.
-    """
+def batch_rows(shape: tuple[int, ...]) -> int:
+    """Samples in a batch: up to 16 units of the random numbers, and some 4 million numbers."""
     unit = whole_rows(shape)
-    if device.type == "cpu":
-        return unit
-    return min(4 * unit, max(1, 2**22 // (math.prod(shape) * unit)) * unit)
+    return min(16, max(1, 2**22 // (math.prod(shape) * unit))) * unit
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -129,7 +123,7 @@ def draw_samples(
     shown = shown_nodes(nodes, model.data.sigma_data)
     states: list[Tensor] = []
     shape = model.data.shape
-    rows, unit = batch_size or batch_rows(shape, model.device), whole_rows(shape)
+    rows, unit = batch_size or batch_rows(shape), whole_rows(shape)
     share = ranks.share(count, unit)
     parts = [torch.empty(0, *model.data.shape)]
     quantiles = count if sampling.at_quantiles else None
