@@ -1,11 +1,13 @@
 """What the platform costs beside what one would write by hand: `make bench`, or bench.py WORD ...
 
 Both sides take turns, in one process or in pairs of processes, on one torch thread; the ratio is
-the median over rounds. A second table has errors beside those of diffusers' schedulers, which take
-minutes. It reports, and fails on nothing. With words: rows and tables that hold one of them.
+the median over rounds. Each row has a process of its own, as memory that a row has freed makes the
+next one's large tensors cheaper. A second table has errors beside those of diffusers' schedulers,
+which take minutes. It reports, and fails on nothing. With words: rows and tables that hold one.
 """
 
 import itertools
+import multiprocessing
 import os
 import sys
 import tempfile
@@ -50,29 +52,52 @@ ERRORS, ERROR_LIMIT = "error against evaluations, ideal denoiser", 0.9
 
 
 def main() -> None:
-    """Print a row as soon as it is measured."""
-    warnings.simplefilter("ignore")
-    torch.set_num_threads(1)
+    """Print each row as soon as it is measured."""
     asked = sys.argv[1:]
     print("| what, in ms | baseline | fokker | baseline | ratio | at most |")
     print("|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        for what, baseline, limit, rounds in ROWS:
-            if asked and not any(word in what for word in asked):
-                continue
-            pairs = list(itertools.islice(rounds(), 1 if "GB" in what else ROUNDS))
-            unit = 1 if "GB" in what else 1e3
-            ours, theirs = (unit * median(side) for side in zip(*pairs))
-            ratio = median(one / other for one, other in pairs)
-            print(f"| {what} | {baseline} | {ours:.4g} | {theirs:.4g} | {ratio:.2f} | {limit} |",
-                  flush=True)  # fmt: skip
+        for number, (what, *_) in enumerate(ROWS):
+            if not asked or any(word in what for word in asked):
+                _in_new_process(print_row, number)
         if not asked or any(word in ERRORS for word in asked):
-            from errors import print_errors  # Here, as it imports diffusers.
-
-            print(f"\n{ERRORS}")
-            print_errors(ERROR_LIMIT)
+            print(f"\n{ERRORS}", flush=True)
+            _in_new_process(print_error_table)
         os.chdir("/")
+
+
+def print_row(number: int) -> None:
+    """Measure a row of `ROWS`."""
+    what, baseline, limit, rounds = ROWS[number]
+    pairs = list(itertools.islice(rounds(), ROUNDS))
+    unit = 1 if "GB" in what else 1e3
+    ours, theirs = (unit * median(side) for side in zip(*pairs))
+    ratio = median(one / other for one, other in pairs)
+    print(f"| {what} | {baseline} | {ours:.4g} | {theirs:.4g} | {ratio:.2f} | {limit} |")
+
+
+def print_error_table() -> None:
+    """The second table."""
+    from errors import print_errors  # Here, as it imports diffusers.
+
+    print_errors(ERROR_LIMIT)
+
+
+def _in_new_process(measure: Callable[..., None], *arguments: int) -> None:
+    process = multiprocessing.get_context("spawn").Process(
+        target=_quietly, args=(measure, *arguments)
+    )
+    process.start()
+    process.join()
+    if process.exitcode:
+        sys.exit(process.exitcode)
+
+
+def _quietly(measure: Callable[..., None], *arguments: int) -> None:
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    measure(*arguments)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ class ArrayRows:
         return torch.from_numpy(rows).flatten(1)
 
     def blocks(self) -> Iterator[Tensor]:
-        """All of them, about a million numbers at a time."""
+        """All of them, some 250,000 numbers at a time."""
         return (self[rows] for rows in row_blocks(*self.shape))
 
 

@@ -83,7 +83,7 @@ def as_sigma(sigma: float | Tensor, count: int, allow_zero: bool = False) -> Ten
     return levels.expand(count)
 
 
-def row_blocks(rows: int, row_size: int, block_size: int = 1 << 20) -> Iterator[slice]:
+def row_blocks(rows: int, row_size: int, block_size: int = 1 << 18) -> Iterator[slice]:
     """Cut `rows` so that a block of intermediate values holds about `block_size` numbers."""
     step = max(1, block_size // max(1, row_size))
     for start in range(0, max(rows, 1), step):
