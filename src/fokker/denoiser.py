@@ -99,9 +99,9 @@ class Denoiser(nn.Module):
         if torch.is_grad_enabled() or x.device.type != "cpu" or len(x) <= ROWS_AT_ONCE:
             return self._run(x, c_noise, condition)
         parts = zip(
-            x.split(ROWS_AT_ONCE),
-            c_noise.split(ROWS_AT_ONCE),
-            repeat(None) if condition is None else condition.split(ROWS_AT_ONCE),
+            torch.split(x, ROWS_AT_ONCE),
+            torch.split(c_noise, ROWS_AT_ONCE),
+            repeat(None) if condition is None else torch.split(condition, ROWS_AT_ONCE),
         )
         return torch.cat([self._run(*part) for part in parts])
 
