@@ -130,7 +130,20 @@ def test_not_to_zero_leaves_out_the_last_evaluation() -> None:
     assert not torch.equal(whole[-1], whole[-2])
 
 
-@pytest.mark.parametrize("stds", [[], [0.5, 0.0], [-1.0], [math.nan]])
+@pytest.mark.parametrize("stds", [[1e12], [0.5, 1e12], [1e12, 1e12], [1e5, 0.1]])
+def test_functions_that_are_nearly_constant_leave_a_constant_denoiser_exact(
+    stds: list[float],
+) -> None:
+    """On D = 0.7 each step is y - 0.7 times the ratio of the noise levels."""
+    sigmas, start = EDMRho()(9, EDM()), torch.tensor([[-57.0], [3.0]], dtype=torch.float64)
+    noise = NoNoise()
+    walk = states(Adams(EDM(), 9, stds=stds), sigmas, lambda y, _: 0 * y + 0.7, start, noise)
+    for sigma in sigmas[1:].tolist():
+        expected = 0.7 + sigma / float(sigmas[0]) * (start - 0.7)
+        torch.testing.assert_close(next(walk), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("stds", [[], [0.5, 0.0], [-1.0], [math.nan], [0.5, math.inf]])
 def test_stds_are_positive(stds: list[float]) -> None:
     with pytest.raises(ValueError, match=r"sampler\.stds must be positive"):
         Adams(EDM(), 10, stds=stds)

@@ -1,7 +1,7 @@
 """Exponential Adams methods that know the scale of the data."""
 
 from collections.abc import Iterator, Sequence
-from math import log
+from math import inf, log
 from typing import Any, Literal, final
 
 import numpy as np
@@ -36,7 +36,7 @@ class Adams(Sampler):
             evaluation, and the samples keep that noise.
         sde, num_steps, prior: see `Sampler`.
     Raises:
-        ValueError: if stds is empty or not positive.
+        ValueError: if stds is empty, or one is not positive or infinite.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Adams(Sampler):
         prior: Literal["published", "matched"] = "published",
     ) -> None:
         super().__init__(sde, num_steps, prior)
-        if not (stds and all(std > 0 for std in stds)):
+        if not (stds and all(0 < std < inf for std in stds)):
             raise ValueError(
                 f"sampler.stds must be positive numbers, at least one, got {list(stds)}; the "
                 "data's own is 0.5 when standardised"
@@ -89,7 +89,10 @@ class Adams(Sampler):
             ratios = np.exp(half * (1 - PLACES))
             moments = self._functions(lower * ratios, len(levels)) @ (half * WEIGHTS / ratios)
         values = self._functions(np.array(levels), len(levels))
-        return [float(weight) for weight in np.linalg.solve(values, moments)]
+        try:
+            return [float(weight) for weight in np.linalg.solve(values, moments)]
+        except np.linalg.LinAlgError:  # Two of the functions are the same number at these levels.
+            return [*self._weights(levels[:-1], sigma, lower), 0.0]
 
     def _functions(self, sigma: NDArray[Any], count: int) -> NDArray[Any]:
         """1, c_1, c_1 c_2, ... at each sigma, (count, len(sigma))."""
