@@ -21,7 +21,7 @@ from exact_cases import (
 from test_orders import HIGH, LOW, geometric
 from torch import Tensor
 
-from fokker.grids import EDMRho
+from fokker.grids import IDDPM, EDMRho, Geometric, QuadraticTime, UniformTime
 from fokker.samplers import Adams, DPMpp2M
 from fokker.sde import EDM
 
@@ -70,9 +70,9 @@ def test_exact_where_the_denoiser_is_in_the_span() -> None:
     assert float(path[-1]) == pytest.approx(0.8, abs=1e-11)
 
 
-def test_five_steps_are_enough_for_a_gaussian_of_its_std() -> None:
-    """Where a polynomial in ln sigma is off by a tenth."""
-    sigmas, gaussian = EDMRho()(5, EDM()), Gaussian()
+def test_ten_steps_are_exact_for_a_gaussian_of_its_std() -> None:
+    """Where a polynomial in ln sigma is off by a fifth of it."""
+    sigmas, gaussian = EDMRho()(10, EDM()), Gaussian()
     start = MEAN + 80 * torch.tensor([[-1.5], [0.3], [1.0]], dtype=torch.float64)
     exact = MEAN + (start - MEAN) * STD / math.hypot(STD, 80)
 
@@ -80,8 +80,8 @@ def test_five_steps_are_enough_for_a_gaussian_of_its_std() -> None:
         *_, end = states(sampler, sigmas, gaussian, start, NoNoise())
         return float((end - exact).abs().max())
 
-    assert error(Adams(EDM(), 5, stds=[STD])) < 2e-3
-    assert error(DPMpp2M(EDM(), 5)) > 0.05
+    assert error(Adams(EDM(), 10, stds=[STD])) < 1e-8
+    assert error(DPMpp2M(EDM(), 10)) > STD / 5
 
 
 def test_std_of_a_gaussian_at_the_end() -> None:
@@ -94,7 +94,8 @@ def test_std_of_a_gaussian_at_the_end() -> None:
 
 def test_each_step_by_hand() -> None:
     """With one std, where `int c/r^2 dr = -sqrt(1/v^2 + 1/r^2)` and c, D lie on a line."""
-    v, sigmas, mixture = 0.4, EDMRho(sigma_min=0.05, sigma_max=30.0)(6, EDM()), Mixture()
+    n, v, mixture = 12, 0.4, Mixture()
+    sigmas = EDMRho(sigma_min=0.05, sigma_max=30.0)(n, EDM())
     nodes = sigmas.tolist()
     c = [1 / math.hypot(1, sigma / v) for sigma in nodes]
 
@@ -105,16 +106,16 @@ def test_each_step_by_hand() -> None:
         return low / high * y + (1 - low / high) * (one - slope * c_one) + share * slope
 
     start = 0.73 + 30 * GeneratorNoise((40, 2), seed=1).prior()
-    walk = states(Adams(EDM(), 6, stds=[v]), sigmas, mixture, start, NoNoise())
+    walk = states(Adams(EDM(), n, stds=[v]), sigmas, mixture, start, NoNoise())
     before, data = start, [mixture(start, nodes[0])]
     y = data[0] + nodes[1] / nodes[0] * (start - data[0])
-    for i in range(1, 6):
+    for i in range(1, n):
         torch.testing.assert_close(next(walk), y, rtol=1e-10, atol=1e-10)
         data.append(mixture(y, nodes[i]))
         before = step(before, i - 1, data[i], c[i], data[i - 1], c[i - 1])
-        if i < 5:
+        if i < n - 1:
             y = step(before, i, data[i], c[i], data[i - 1], c[i - 1])
-    last = data[5] + (data[5] - data[4]) / (c[5] - c[4]) * (1 - c[5])
+    last = data[-1] + (data[-1] - data[-2]) / (c[n - 1] - c[n - 2]) * (1 - c[n - 1])
     torch.testing.assert_close(next(walk), last, rtol=1e-10, atol=1e-10)
 
 
@@ -141,6 +142,39 @@ def test_functions_that_are_nearly_constant_leave_a_constant_denoiser_exact(
     for sigma in sigmas[1:].tolist():
         expected = 0.7 + sigma / float(sigmas[0]) * (start - 0.7)
         torch.testing.assert_close(next(walk), expected, rtol=1e-9, atol=1e-9)
+
+
+GRIDS = {
+    "edm_rho": EDMRho(), "geometric": Geometric(), "iddpm": IDDPM(1000, sigma_max=80.0),
+    "quadratic_time": QuadraticTime(), "uniform_time": UniformTime(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("stds", [[0.5], [0.5, 0.1], [1e-9, 1e9], [0.5, 0.2, 0.1]])
+@pytest.mark.parametrize("num_steps", range(3, 9))
+@pytest.mark.parametrize("grid", GRIDS)
+def test_few_steps_do_not_carry_samples_away(grid: str, num_steps: int, stds: list[float]) -> None:
+    """With a D that is off by a tenth here and there, as a network's may be, on any grid."""
+    mixture = Mixture()
+
+    def wrong(y: Tensor, sigma: float | Tensor) -> Tensor:
+        return mixture(y, sigma) + 0.1 * torch.sin(7 * y + 3 * torch.tensor(float(sigma)).log())
+
+    start = 0.73 + 80 * GeneratorNoise((200, 1), seed=3).prior()
+    sigmas = GRIDS[grid](num_steps, EDM())
+    *_, end = states(Adams(EDM(), num_steps, stds=stds), sigmas, wrong, start, NoNoise())
+    law = mixture.quantile(PROBABILITIES, 0.0)
+    assert float((end - law.mean()).square().mean().sqrt()) < 2.5 * float(law.std())
+
+
+def test_a_long_step_fits_fewer_values() -> None:
+    """From 80 over 40 to 0.1 two values would have large weights, so the last D alone counts."""
+    sigmas = torch.tensor([80.0, 40.0, 0.1, 0.0], dtype=torch.float64)
+    start, noise = torch.zeros(1, 1, dtype=torch.float64), NoNoise()
+    walk = states(Adams(EDM(), 3), sigmas, lambda y, sigma: 0 * y + float(sigma), start, noise)
+    next(walk)
+    # 0.1/40 of what was there, between 20 and 40, and the rest of D = 40; with both it is -500.
+    assert 39.95 < float(next(walk)) < 40
 
 
 @pytest.mark.parametrize("stds", [[], [0.5, 0.0], [-1.0], [math.nan], [0.5, math.inf]])

@@ -13,6 +13,10 @@ from fokker.sde import SDE
 
 # Of a quadrature in ln sigma; for a step of a factor of 40,000 it is good to 1e-6.
 PLACES, WEIGHTS = np.polynomial.legendre.leggauss(24)
+# The absolute weights of a step with k values may add up to LARGEST^k times their sum. Those of
+# equal small steps add up to half of that, 1, 2, 11/3, 20/3, as in any Adams-Bashforth method; far
+# above it what D has of errors, and of what the functions do not fit, grows from step to step.
+LARGEST = 2
 
 
 @final
@@ -27,11 +31,12 @@ class Adams(Sampler):
     Order k, the number of functions: the predictor (Adams-Bashforth) fits the last k values of D.
     Its end is where D is evaluated next, and that value then corrects the step behind
     (Adams-Moulton with k values), at no further evaluation (as in Zhao 2023, UniPC, algorithm 1).
-    The first steps fit as many values as there are. The step to sigma = 0 is the fit's D there.
-    One evaluation a step.
+    The first steps fit as many values as there are, and a step so long that its weights would be
+    large (`LARGEST`) fits fewer. The step to sigma = 0 is the fit's D there. One evaluation a step.
 
     Args:
-        stds: v_1, v_2, ...; of the data, then of their details; one is best below 10 steps.
+        stds: v_1, v_2, ... in the model's units; of the data, then of their details, each of which
+            adds an order. Of a network one is best; more are for many steps of an exact denoiser.
         to_zero: whether the last step, from the lowest noise above 0, is taken; if not, it costs no
             evaluation, and the samples keep that noise.
         sde, num_steps, prior: see `Sampler`.
@@ -43,7 +48,7 @@ class Adams(Sampler):
         self,
         sde: SDE,
         num_steps: int = 100,
-        stds: Sequence[float] = (0.5, 0.1),
+        stds: Sequence[float] = (0.5,),
         to_zero: bool = True,
         prior: Literal["published", "matched"] = "published",
     ) -> None:
@@ -90,9 +95,17 @@ class Adams(Sampler):
             moments = self._functions(lower * ratios, len(levels)) @ (half * WEIGHTS / ratios)
         values = self._functions(np.array(levels), len(levels))
         try:
-            return [float(weight) for weight in np.linalg.solve(values, moments)]
+            weights = [float(weight) for weight in np.linalg.solve(values, moments)]
         except np.linalg.LinAlgError:  # Two of the functions are the same number at these levels.
-            return [*self._weights(levels[:-1], sigma, lower), 0.0]
+            weights = [inf]
+        if len(levels) == 1:
+            return weights
+        # A step to 0 behind many small ones has larger ones by its length, and is the last.
+        reach = max(1.0, (sigma - lower) / (levels[1] - levels[0]))
+        largest = (LARGEST * reach) ** (len(levels) - 1) * LARGEST * (1 - lower / sigma)
+        if sum(map(abs, weights)) <= largest:
+            return weights
+        return [*self._weights(levels[:-1], sigma, lower), 0.0]
 
     def _functions(self, sigma: NDArray[Any], count: int) -> NDArray[Any]:
         """1, c_1, c_1 c_2, ... at each sigma, (count, len(sigma))."""
