@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 from fokker.figures import loss_per_sigma, samples_beside_data, save
 
@@ -73,3 +74,17 @@ def test_many_points_make_a_small_pdf_with_text_as_text(tmp_path: Path, d: int) 
     # Points are an image in it, bars are not; letters are a font.
     assert (b"/Subtype /Image" in content) == (d > 1)
     assert b"/FontDescriptor" in content
+
+
+def test_a_heading_stands_in_a_strip_above_the_figure(tmp_path: Path) -> None:
+    points = np.random.default_rng(0).normal(size=(50, 1))
+    bare = save(samples_beside_data(points, points, (1,)), tmp_path / "bare")
+    headed = save(samples_beside_data(points, points, (1,)), tmp_path / "headed", "heun, N = 18")
+    with Image.open(bare) as one, Image.open(headed) as other:
+        strip = other.height - one.height
+        assert other.width == one.width
+        assert strip == 44
+        below = other.crop((0, strip, other.width, other.height))
+        apart = np.abs(np.asarray(below, dtype=float) - np.asarray(one, dtype=float))
+        assert apart.mean() < 1  # Of 255: lines may fall between pixels.
+        assert np.asarray(other.convert("L").crop((0, 0, other.width, strip))).min() < 50

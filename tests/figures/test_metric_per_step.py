@@ -171,3 +171,14 @@ def test_names_are_shown_as_they_are() -> None:
 def test_refusals(rows: list[dict[str, Any]], against: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         metric_against_nfe(rows, "w1", against)
+
+
+def test_what_has_diverged_does_not_choose_the_axis() -> None:
+    rows = [row("heun", "edm_rho", n, n, 1 / n) for n in (2, 5, 10, 20, 50)]
+    rows.append(row("adams", "edm_rho", 5, 5, 2519.0))
+    figure = metric_against_nfe(rows, "w1")
+    assert figure.axes[0].get_ylim()[1] < 1
+    assert "above the axis: 1 of 6, up to 2.52e+03" in figure.get_supxlabel()
+    near = metric_against_nfe([*rows[:-1], row("adams", "edm_rho", 5, 5, 9.0)], "w1")
+    assert near.axes[0].get_ylim()[1] > 9
+    assert "above the axis" not in near.get_supxlabel()

@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from fokker.data import DataModule
 from fokker.experiment.evaluate import SIGMAS
 from fokker.experiment.reports import Report
@@ -18,6 +21,7 @@ def draw_figures(
     model: Diffusion,
     losses: Mapping[str, Mapping[str, Any]],
     own: Samples,
+    heading: str,
     rows: Sequence[Mapping[str, Any]],
     reports: Sequence[Report],
     folder: Path,
@@ -28,6 +32,7 @@ def draw_figures(
         model: evaluated.
         losses: from `Validation`, by name; the model's own first, and others of the same data.
         own: samples of the run's own sampling.
+        heading: what made them.
         rows: of evaluations.csv.
         reports: of the evaluations.
         folder: made if need be.
@@ -42,21 +47,33 @@ def draw_figures(
     )
 
     data = model.data
-    shape, reference = data.shape, data.held_out(len(own.points))
     save(loss_per_sigma(*_curves(data, losses)), folder / "loss_per_sigma")
-    save(samples_beside_data(own.points.numpy(), reference.numpy(), shape), folder / "samples")
-    save(
-        trajectory(own.states.numpy(), own.sigmas.numpy(), shape, "data units"),
-        folder / "trajectory",
-    )
+    reference, name = _reference(data, len(own.points))
+    both = (own.points.numpy(), reference.numpy())
+    samples = samples_beside_data(*both, data.shape, ("samples", name))
+    save(samples, folder / "samples", heading)
+    path = trajectory(own.states.numpy(), own.sigmas.numpy(), data.shape, "data units")
+    save(path, folder / "trajectory", heading)
     if len(rows) > 1:
         metric = "w1" if "w1" in rows[0] else "sliced_w2"
-        save(metric_against_nfe(rows, metric), folder / f"{metric}_against_nfe")
+        figure = metric_against_nfe(rows, metric, label=f"{metric} (data units)")
+        save(figure, folder / f"{metric}_against_nfe")
         if any("w2" in row for row in rows):
             save(gaussian_errors(*_errors_by_steps(rows), "data units"), folder / "gaussian_errors")
     for report in reports:
         if report.figure is not None:
-            save(report.figure(), folder / report.name)
+            save(report.figure(), folder / report.name, heading)
+
+
+def _reference(data: DataModule, count: int) -> tuple[Tensor, str]:
+    """What samples should look like, in the data's units, and what it is.
+
+    In one dimension quantiles of the law, which have no chance in them.
+    """
+    if data.law is not None and data.fresh and data.shape == (1,):
+        u = (torch.arange(count, dtype=torch.float64) + 0.5) / count
+        return data.law.quantile(u)[:, None], "exact law"
+    return data.held_out(count), "fresh data" if data.fresh else "held-out data"
 
 
 def _errors_by_steps(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[int]]:

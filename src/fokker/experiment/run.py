@@ -13,7 +13,14 @@ from torch import Tensor
 
 from fokker.disk import DiskError, held, short
 from fokker.experiment.draw import draw_figures
-from fokker.experiment.evaluate import SampleMetrics, Validation, flat, losses_of, where_trained
+from fokker.experiment.evaluate import (
+    SampleMetrics,
+    Validation,
+    flat,
+    losses_of,
+    relative_spread,
+    where_trained,
+)
 from fokker.experiment.experiment import Experiment
 from fokker.experiment.files import read_json_lines
 from fokker.experiment.fit import obtain
@@ -32,6 +39,9 @@ from fokker.experiment.signals import Interrupted, InterruptedTraining, Signals
 from fokker.experiment.watching import Pruned
 from fokker.formulations import Diffusion, DivergedError
 from fokker.randomness import Randomness
+
+#: Times the data's spread, from which on samples are said to be far off.
+FAR_OFF = 3
 
 
 @final
@@ -160,7 +170,7 @@ def _carry_out(
     validation = Validation(model.data, experiment.ranks)
     _make_ready(experiment, validation, record, log, say, signals)
     losses = validation(model)
-    rows, samples = _evaluate(experiment)
+    rows, samples = _evaluate(experiment, say)
     experiment.ranks.leave()  # What is left takes one process.
     if len(rows) > 1:
         say(rows_table(rows))
@@ -181,7 +191,8 @@ def _carry_out(
     if experiment.figures:
         everyone = {_name(experiment): where_trained(losses, model.usual_range)}
         everyone |= {name: losses_of(run) for name, run in experiment.beside.items()}
-        draw_figures(model, everyone, samples, rows, reports, record.path / "figures")
+        heading = f"{_name(experiment)}, {_how(experiment.samplings[0])}"
+        draw_figures(model, everyone, samples, heading, rows, reports, record.path / "figures")
     return metrics, samples.points
 
 
@@ -189,6 +200,12 @@ def _name(experiment: Experiment) -> str:
     """What the model is called in figures."""
     given = str(experiment.facts.get("formulation", "denoiser"))
     return "ideal denoiser" if experiment.model.is_exact else given
+
+
+def _how(sampling: Sampling) -> str:
+    """A way to sample, in a heading."""
+    steps = "" if sampling.num_steps is None else f", N = {sampling.num_steps}"
+    return f"{sampling.name}{steps}, {sampling.grid_name}"
 
 
 def _report(experiment: Experiment, say: Callable[[str], None]) -> list[Report]:
@@ -275,7 +292,9 @@ def _draw(experiment: Experiment, sampling: Sampling) -> Samples:
     )  # fmt: skip
 
 
-def _evaluate(experiment: Experiment) -> tuple[list[dict[str, Any]], Samples]:
+def _evaluate(
+    experiment: Experiment, say: Callable[[str], None]
+) -> tuple[list[dict[str, Any]], Samples]:
     """A row for each way to sample, and the samples of the first, the run's own."""
     measure = SampleMetrics.of(experiment.model.data, experiment.num_samples)
     rows: list[dict[str, Any]] = []
@@ -283,6 +302,13 @@ def _evaluate(experiment: Experiment) -> tuple[list[dict[str, Any]], Samples]:
     for sampling in experiment.samplings:
         samples = _draw(experiment, sampling)
         kept = kept or [samples]
+        spread = relative_spread(experiment.model.data, samples.points)
+        if spread > FAR_OFF:
+            say(
+                f"far off  {sampling.name} in {samples.nfe:.4g} evaluations on grid "
+                f"{sampling.grid_name}: samples lie {spread:.3g} times as far from the mean as "
+                "the data; take more steps, another grid or sampler, or mend the training"
+            )
         rows.append(
             {
                 "sampler": sampling.name,

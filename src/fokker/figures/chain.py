@@ -12,7 +12,7 @@ from fokker.figures.arrays import Floats, thin, to_array
 from fokker.figures.panels import end_ticks, number, plain_ticks, point_style, round_numbers
 from fokker.figures.style import BLACK, SKY, STYLE, WIDTH_INCHES, plain
 
-_COLUMNS = 4
+_MAX_COLUMNS = 4
 # Above a pair of rows, in inches.
 _HEADING = 0.42
 _ELEVATION, _AZIMUTH = 38.0, -60.0
@@ -51,7 +51,7 @@ def chain_histograms(
             f"edges, sampled and beside must be (k, n + 1), (k, n), (k, n) with k={len(numbers)} "
             f"as steps and sigmas, got {x.shape}, {bars.shape}, {line.shape}, {levels.shape}"
         )
-    columns = min(_COLUMNS, len(numbers))
+    columns = _columns(len(numbers))
     rows = -(-len(numbers) // columns)
     alike = bool(np.all(x == x[0]))
     with matplotlib.rc_context(STYLE):
@@ -112,7 +112,7 @@ def chain_points(
             f"states and beside must be (k, n, d) with k={len(numbers)} as steps and sigmas and "
             f"d 2 or 3, got {both[0].shape}, {both[1].shape}, {levels.shape}"
         )
-    columns = min(_COLUMNS, len(numbers))
+    columns = _columns(len(numbers))
     blocks = -(-len(numbers) // columns)
     # Room for the names of the rows on the left, for the colour bar on the right.
     panel = min((WIDTH_INCHES - 0.8) / columns, 2.4)
@@ -201,3 +201,9 @@ def _panel(
     if d == 2:
         axes.set_aspect("equal")
         axes.set_position((place[0] + 0.005, place[1] + 0.005, place[2] - 0.01, place[3] - 0.01))
+
+
+def _columns(count: int) -> int:
+    """Of panels, so that rows are full or nearly."""
+    rows = -(-count // _MAX_COLUMNS)
+    return -(-count // rows)

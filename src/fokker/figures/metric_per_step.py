@@ -15,6 +15,8 @@ from fokker.figures.style import STYLE, WIDTH_INCHES, plain
 
 _KEYS = ("sampler", "grid", "num_steps", "nfe")
 _MAX_COLUMNS = 3
+# Times the third quartile: what lies above does not choose the axis.
+FAR = 100.0
 _AXES = {
     "nfe": "NFE (denoiser evaluations a sample)",
     "num_steps": "number of steps $N$",
@@ -40,7 +42,8 @@ def metric_against_nfe(
     holds `<metric>_standard_error`, which ends at the axis where it reaches below 0. A row with
     num_steps None (an adaptive sampler) is a marker of its own against NFE and left out against N;
     one with grid None is drawn in every panel. Rows without a positive, finite metric are left out
-    and counted below; a sampler that has no other is named so in the legend.
+    and counted below, and so are points far above the others; a sampler that has no other is named
+    so in the legend.
 
     Args:
         rows: mappings with the keys sampler, grid, num_steps, nfe, and the metric where known.
@@ -139,9 +142,12 @@ def _draw(
         if grid is not None:
             axes.set_title(plain(str(grid)))
     whole[0].set_xlim(x.min() / 1.3, x.max() * 1.3)
-    # A bar that reaches towards 0 may leave the axis, lest it flatten the lines.
+    # A bar that reaches towards 0, or what has diverged, may leave the axis, lest it flatten lines.
     reach = np.nan_to_num(error)
-    whole[0].set_ylim(np.maximum(y - reach, y / 2).min() / 1.4, (y + reach).max() * 1.4)
+    far = y > FAR * np.quantile(y, 0.75)
+    whole[0].set_ylim(np.maximum(y - reach, y / 2).min() / 1.4, (y + reach)[~far].max() * 1.4)
+    if far.any():
+        below += f"\nabove the axis: {far.sum()} of {len(y)}, up to {y.max():.3g}"
     for i, axes in enumerate(whole):
         round_log_ticks(axes.xaxis, axes.get_xlim(), WIDTH_INCHES / columns - 0.35)
         if i >= len(panels):

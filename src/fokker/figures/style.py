@@ -8,11 +8,14 @@ from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from fokker.disk import make_folder, write_atomically
 
 WIDTH_INCHES = 6.5
 """The text width of a page, so that figures are printed unscaled and 8 pt stays 8 pt."""
+
+_STRIP_INCHES = 0.22
 
 # Any, since the keys are plain strings to some versions of matplotlib and literals to others.
 STYLE: Any = {
@@ -50,12 +53,15 @@ def plain(text: str) -> str:
     return f" {text}" if text.startswith("_") else text
 
 
-def save(figure: Figure, path_without_suffix: str | os.PathLike[str]) -> Path:
+def save(
+    figure: Figure, path_without_suffix: str | os.PathLike[str], heading: str = ""
+) -> Path:
     """Write a figure as PNG (200 dpi) and as PDF beside it, each whole or not at all.
 
     Args:
         figure: what to write.
         path_without_suffix: `.png` and `.pdf` are appended; missing folders are made.
+        heading: stands in a strip above all that the figure holds.
 
     Returns:
         The path of the PNG.
@@ -71,12 +77,30 @@ def save(figure: Figure, path_without_suffix: str | os.PathLike[str]) -> Path:
         # time: without it texts were cut off by up to 0.05 inch.
         figure.draw_without_rendering()
         # In memory, for matplotlib hides what a disk refuses behind errors of its own.
+        width, height = figure.get_size_inches()
+        if heading:
+            _write_above(figure, plain(heading))
+            height += _STRIP_INCHES
+        box = Bbox.from_extents(0, 0, width, height)
         drawn = [BytesIO() for _ in targets]
         for target, content, entries in zip(targets, drawn, metadata):
-            figure.savefig(content, format=target.suffix[1:], dpi=200, metadata=entries)
+            kind = target.suffix[1:]
+            figure.savefig(content, format=kind, dpi=200, metadata=entries, bbox_inches=box)
     for target, content in zip(targets, drawn):
         write_atomically(target, partial(_copy, content))
     return targets[0]
+
+
+def _write_above(figure: Figure, heading: str) -> None:
+    """Write above the upper edge of a figure that has been laid out, and stays as it is."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for legend in figure.legends:  # One outside would move up to the new edge.
+        place = legend.get_window_extent().transformed(figure.transFigure.inverted())
+        legend.set_bbox_to_anchor(place, figure.transFigure)
+        legend.set_loc("center")
+    above = 1 + _STRIP_INCHES / 4 / figure.get_figheight()
+    figure.text(0.5, above, heading, ha="center", fontsize=9)
 
 
 def _copy(content: BytesIO, path: Path) -> None:
