@@ -238,6 +238,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("name", "says"),
     [
         ("null", ["data.path must name a .npy or .npz file", "got null"]),
+        ("", ["data.path must be a file of points, and", "points0 is a folder"]),
         ("missing.npy", ["data.path must be a file of points", "missing.npy is not there"]),
         ("nothing.npy", ["nothing.npy must be a .npy or .npz file"]),
         ("text.npy", ["text.npy must be a .npy or .npz file of numbers"]),
@@ -289,18 +290,24 @@ def test_a_checkpoint_that_is_none_is_refused_before_anything_is_written(files: 
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("sde=foo", ["sde/foo", "edm", "rectified", "vp_ou"]),
-        ("+sde@sampler.sde=foo", ["sde/foo", "edm", "rectified", "vp_ou"]),
-        ("experiment=foo", ["experiment/foo", "crossed"]),
+        ("sde=foo", ["sde=foo is not an option; choose one of edm, rectified,", "vp_ou"]),
+        ("sampler=addams", ["addams is not an option; did you mean adams? There are adams"]),
+        ("+sde@sampler.sde=foo", ["sde=foo is not an option; choose one of edm, rectified"]),
+        ("experiment=foo", ["experiment=foo is not an option", "crossed"]),
         ("network.wdith=3", ["network.wdith"]),
         ("evaluation.typo=1", ["evaluation.typo"]),
-        ("evaluation=nope", ["evaluation/nope", "likelihood", "pde"]),
+        ("evaluation=nope", ["evaluation=nope is not an option", "likelihood", "pde"]),
         ("logger=null", ["logger=null", "must be a string"]),
-        ("foo", ["'foo'", "missing EQUAL"]),
-        ("seed=[1", ["[1"]),
+        ("foo", ["foo cannot be read", "missing EQUAL"]),
+        ("seed=[1", ["seed=[1 cannot be read"]),
+        ("output_dir=größe", ["double quotes inside single ones: 'output_dir=\"größe\"'"]),
+        ("data.path=~/x.npy", ["cannot be read", "'data.path=\"~/x.npy\"'"]),
+        ("data.path=a(1).npy", ["cannot be read", "'data.path=\"a(1).npy\"'"]),
     ],
 )
-def test_what_cannot_be_composed_is_hydras_own_message(override: str, says: list[str]) -> None:
+def test_what_cannot_be_composed_is_said_with_the_way_to_all_keys(
+    override: str, says: list[str]
+) -> None:
     with pytest.raises(ValueError) as error:
         fokker.run([override])
     for part in (*says, "fokker --help lists the groups, options and keys"):
@@ -311,10 +318,28 @@ def test_what_cannot_be_composed_is_hydras_own_message(override: str, says: list
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("sde=foo", ["'sde/foo'", "Available options in 'sde':", "vp_linear", "fokker --help"]),
+        ("sde=foo", ["sde=foo is not an option", "vp_linear", "fokker --help"]),
         ("network.wdith=3", ["Could not override 'network.wdith'", "fokker --help"]),
         ("logger=null", ["logger=null", "fokker --help"]),
         ("hydra.run.dir=${nope}", ["'nope' not found", "hydra.run.dir"]),
+        ("output_dir=", ["output_dir must be the path of a folder", "got nothing", "./outputs"]),
+        ("output_dir=null", ["output_dir must be the path of a folder, as text, got null"]),
+        ("output_dir=[a,b]", ["output_dir must be the path of a folder", "got ['a', 'b']"]),
+        ("output_dir=7", ["output_dir must be the path of a folder, as text, got 7"]),
+        ("output_dir=/proc/x", ["/proc/x", "cannot be written: Permission denied; let it be"]),
+        ("hydra.run.dir=", ["hydra.run.dir must be the path of a folder", "got nothing"]),
+        ("hydra.sweep.dir=", ["hydra.sweep.dir must be the path of a folder", "got nothing"]),
+        ("hydra.sweep.dir=null", ["hydra.sweep.dir=null", "is not Optional"]),
+        ("hydra.sweeper._target_=os.system", ["sweeper._target_", "os.system", "fokker_grid"]),
+        ("hydra.launcher._target_=os.system", ["hydra.launcher._target_", "os.system", "basic"]),
+        (
+            "+hydra.callbacks.x._target_=http.server.test",
+            ["hydra.callbacks.x._target_ must name a class in", "got http.server.test"],
+        ),
+        (
+            "+hydra.callbacks.x={_target_: torch.nn.Linear, of: {_target_: os.system}}",
+            ["hydra.callbacks.x.of._target_ must name a class in", "got os.system"],
+        ),
         ("network.width=abc", ["network.width must be a whole number or null, got abc"]),
         ("checkpoint=nowhere", ["no checkpoint at nowhere"]),
         ("data=points", ["data.path must name a .npy or .npz file of points, got null"]),

@@ -653,7 +653,7 @@ def test_a_search_that_cannot_be_is_refused(tiny: Any, typed: list[str], says: l
     [
         ([*SPACE, "objective=w1,nfe"], ["objective must be the same", "objective=[w1,nfe]"]),
         (["data=uniform,ring8", W1], ["got w1; choose one of ", "sliced_w2"]),
-        (["formulation=edm,edn", W1], ["Could not find 'formulation/edn'"]),
+        (["formulation=edm,edn", W1], ["formulation=edn is not an option; did you mean edm?"]),
         (["network.depth=0,-1", W1], ["network.depth must be at least 1, got 0"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,

@@ -229,15 +229,19 @@ def fokker_figure() -> Any:
 
 # ---- failures ------------------------------------------------------------------------------
 
+EDN = "formulation=edn is not an option; did you mean edm? There are ddpm, edm, smld, vp_sde"
+
 
 def test_a_failed_job_has_a_row_and_the_others_go_on(sweep: Any) -> None:
     said = sweep("sampler.num_steps=2,0,3", "formulation=edm,edn")
     assert said.code == 1
     assert said.err.splitlines() == [
-        f"warning: num_steps={n} formulation=edn will fail: "
-        "In 'config': Could not find 'formulation/edn'"
-        for n in (2, 0, 3)
-    ]
+        f"warning: num_steps={n} formulation={name} will fail: {why}"
+        for n, name, why in (
+            (2, "edn", EDN), (0, "edm", "sampler.num_steps must be at least 1, got 0"),
+            (0, "edn", EDN), (3, "edn", EDN),
+        )
+    ]  # fmt: skip
     assert column("status") == ["completed", "failed", "failed", "failed", "completed", "failed"]
     rows = results()
     assert rows[2]["error"] == "ValueError: sampler.num_steps must be at least 1, got 0"
@@ -313,8 +317,8 @@ def test_fail_fast_stops_at_the_first_failure(sweep: Any) -> None:
         (["seed=1,2", "objective=3"], ["objective must be the name of a metric or null, got 3"]),
         (["seed=1,2", "nonsense=3"], ["Could not override 'nonsense'"]),
         (["sampler.nonsense=1,2"], ["Could not override 'sampler.nonsense'"]),
-        (["seed=1,2", "data=unifrom"], ["Could not find 'data/unifrom'"]),
-        (["formulation=dpm,edn"], ["Could not find 'formulation/dpm'"]),
+        (["seed=1,2", "data=unifrom"], ["data=unifrom is not an option; did you mean uniform?"]),
+        (["formulation=dpm,edn"], ["formulation=dpm is not an option; did you mean ddpm?"]),
         (["seed=1,2", "objective=w2"], ["objective must be a metric", "got w2", ", w1", "sliced"]),
         (["data=uniform,ring8", "objective=w1"], ["got w1; choose one of ", "sliced_w2"]),
     ],

@@ -17,7 +17,10 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from fokker.cli.hydra_node import check_hydra
+from fokker.cli.mistakes import sentence
 from fokker.cli.start import Start
 
 # What a run of a checkpoint does not take over from the run that trained it.
@@ -68,7 +71,7 @@ def composed(
         name: of the run's folder; null: a new one.
 
     Raises:
-        ValueError: if it cannot be composed, with hydra's message.
+        ValueError: if it cannot be composed, or hydra must not have it.
     """
     register_resolvers(name)
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
@@ -83,9 +86,13 @@ def composed(
         except HydraException as error:
             is_new = is_sweep and str(error).startswith("Could not override")
             way = "\na key of an option that is swept takes two: ++KEY=VALUE" if is_new else ""
-            raise ValueError(f"{error}{way}\n{HELP}") from error
+            raise ValueError(f"{sentence(error, overrides)}{way}\n{HELP}") from error
         except ValueError as error:  # Of a group that is set to null, which does not say where.
             raise ValueError(f"{error}, in {' '.join(overrides)}\n{HELP}") from error
+        try:
+            check_hydra(config)
+        except OmegaConfBaseException as error:  # A value that refers to none.
+            raise ValueError(f"{error}\n{HELP}") from error
         yield config
 
 
