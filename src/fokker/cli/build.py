@@ -14,7 +14,7 @@ from fokker.cli.choices import Choices
 from fokker.cli.evaluations import build_evaluations, build_samplings
 from fokker.cli.instantiate import Builder
 from fokker.cli.keys import check_keys
-from fokker.cli.start import asked_ranks
+from fokker.cli.start import asked_ranks, cores
 from fokker.data import DataModule, gaussianized
 from fokker.experiment import Engine, Experiment, ModelFolder, find_checkpoint
 from fokker.experiment.files import read_json
@@ -37,6 +37,11 @@ def build_data(config: DictConfig, build: Builder) -> DataModule:
         data = gaussianized(data)
     if workers is not None:
         data.workers = workers
+        if workers > cores():
+            warnings.warn(
+                f"data.workers={workers} is more than the {cores()} cores that this process has",
+                stacklevel=2,
+            )
     if given is None:
         config.data.sigma_data = data.sigma_data
     elif not config.data.standardize:
@@ -103,7 +108,8 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
         model.ema.follow(model.denoiser)
         init = weights_digest(dict(model.denoiser.named_parameters()))
     plain: Any = OmegaConf.to_container(config, resolve=True)
-    key = model_key(training_config(plain), data.content, source, init)
+    made_of = {"content": data.content, "source": source, "init": init}
+    key = model_key(training_config(plain), **made_of)
     name = f"{choices.options['formulation']}-{choices.options['data']}-{key}"
     folder = ModelFolder(Path(config.output_dir) / "models" / name)
     checkpoint = None
@@ -111,7 +117,7 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
         folder.check(model)
     elif config.checkpoint is not None:
         checkpoint = find_checkpoint(Path(config.checkpoint))
-        _check_same(checkpoint, name, plain)
+        _check_same(checkpoint, name, plain, made_of)
         load_checkpoint(checkpoint, model)
     return Experiment(
         model=model,
@@ -137,6 +143,7 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
             "overrides": list(choices.overrides),
             "formulation": choices.options["formulation"],
             "data": choices.options["data"],
+            "made_of": made_of,
         },
         ranks=ranks,
     )
@@ -201,11 +208,20 @@ def find_device(accelerator: str, ranks: Ranks = ALONE) -> torch.device:
     return torch.device("cpu")
 
 
-def _check_same(checkpoint: Path, name: str, config: Mapping[str, Any]) -> None:
+def _check_same(
+    checkpoint: Path, name: str, config: Mapping[str, Any], made_of: Mapping[str, str]
+) -> None:
     """That a checkpoint was trained with this configuration, as far as its folder says."""
-    stored = read_json(checkpoint.parent / "model.json").get("key", name)
-    if stored == name:
+    record = read_json(checkpoint.parent / "model.json")
+    if record.get("key", name) == name:
         return
+    before, data = record.get("made_of", made_of), config["data"].get("path")
+    if data and before["content"] not in ("", made_of["content"]):
+        raise ValueError(
+            f"checkpoint={checkpoint} was trained on other points than data.path={data} holds now; "
+            "bring those back, for samples are made and judged by the data of the training, or "
+            "train another model without checkpoint="
+        )
     path = checkpoint.parent / "config.yaml"
     other: Any = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
     there = _flat(training_config(other)) if other else {}
@@ -215,11 +231,13 @@ def _check_same(checkpoint: Path, name: str, config: Mapping[str, Any]) -> None:
         for key in sorted(there.keys() | here.keys())
         if there.get(key) != here.get(key)
     ]
+    if before["source"] != made_of["source"]:
+        differing.append("the source of your own classes")
     raise ValueError(
         f"checkpoint={checkpoint} was trained with another configuration: "
-        f"{', '.join(differing) or 'other data, classes or initial weights'}; take these overrides "
-        "away, or train a model of its own without checkpoint= (to sample along another SDE, "
-        "use +sde@sampler.sde=edm)"
+        f"{', '.join(differing) or 'other initial weights'}; take these overrides away, or train a "
+        "model of its own without checkpoint= (to sample along another SDE, use "
+        "+sde@sampler.sde=edm)"
     )
 
 

@@ -27,7 +27,7 @@ TRAINED_FROM = (
     "ema",
 )
 # Where data lie and who reads them says nothing about what they are: their content is hashed.
-PLACES = {"data": ("path", "in_memory", "workers")}
+PLACES = {"data": ("path", "key", "in_memory", "workers")}
 
 
 def training_config(config: Mapping[str, Any]) -> dict[str, Any]:
