@@ -4,7 +4,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _ELSEWHERE = "let it be written, or give another folder by output_dir or hydra.run.dir"
@@ -68,7 +68,21 @@ def writing(path: Path) -> Iterator[None]:
 def make_folder(path: Path) -> None:
     """A folder, with those above it."""
     with writing(path):
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError as error:  # As in /proc, where nobody can make one.
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from error
+
+
+def remove_empty(path: Path, output_dir: Path) -> None:
+    """Take away a run's folder that was made for nothing, and those above it up to output_dir."""
+    path, top = path.resolve(), output_dir.resolve()
+    above = [folder for folder in path.parents if folder == top or top in folder.parents]
+    with suppress(OSError):
+        for folder in (path, *above):
+            if folder == Path.cwd():
+                return
+            folder.rmdir()
 
 
 @contextmanager

@@ -345,6 +345,45 @@ def test_a_training_can_start_from_other_weights() -> None:
     assert compose_experiment("seed=1", f"init_from={other.path}").folder.path != made.folder.path
 
 
+def test_a_checkpoint_whose_file_of_points_has_changed_since() -> None:
+    rng = np.random.default_rng(0)
+    np.save("points.npy", rng.normal(size=(40, 2)))
+    result = fokker.run([*TINY, "data=points", "data.path=points.npy"])
+    again = [f"checkpoint={result.path}", "evaluation.num_samples=100"]
+    assert fokker.run(again).metrics["sliced_w2"] == result.metrics["sliced_w2"]
+    np.save("points.npy", rng.normal(size=(40, 2)))
+    with pytest.raises(ValueError, match=r"trained on other points than data\.path=points\.npy"):
+        fokker.run(again)
+
+
+def test_an_array_is_the_same_data_in_any_file() -> None:
+    points = np.random.default_rng(0).normal(size=(40, 2))
+    np.save("points.npy", points)
+    np.savez("points.npz", mine=points, other=points[:5])
+    by_file = compose_experiment("data=points", "data.path=points.npy")
+    by_key = compose_experiment("data=points", "data.path=points.npz", "data.key=mine")
+    assert by_key.folder.path == by_file.folder.path
+    other = compose_experiment("data=points", "data.path=points.npz", "data.key=other")
+    assert other.folder.path != by_file.folder.path
+
+
+def test_more_workers_than_cores_are_warned_of_once() -> None:
+    with pytest.warns(UserWarning, match="workers=999 is more than the") as warned:
+        compose_experiment("data.workers=999")
+    assert len(warned) == 1
+
+
+def test_samples_that_are_far_off_are_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["evaluation.num_steps=[3]", "evaluation.samplers=[heun,ddim]"]
+    run("network=exact", *few)
+    assert "far off" not in capsys.readouterr().out
+    run("optimizer.lr=10", *few)
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("far off")]
+    assert len(said) == 3
+    assert said[2].startswith("far off  ddim in 3 evaluations on grid edm_rho: samples lie ")
+    assert said[2].endswith("take more steps, another grid or sampler, or mend the training")
+
+
 def test_a_run_of_python_gives_what_the_record_holds() -> None:
     result = run("sampler.num_steps=3")
     assert json.loads((result.path / "metrics.json").read_text()) == result.metrics

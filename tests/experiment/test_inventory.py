@@ -26,7 +26,8 @@ def model(name: str, status: str = "complete", step: int = 20, size: int = 1000)
     """A model's folder of `size` bytes of weights."""
     path = OUT / "models" / name
     path.mkdir(parents=True)
-    (path / "last.ckpt").write_bytes(bytes(size))
+    end_of_zip = b"PK\x05\x06" + bytes(18)
+    (path / "last.ckpt").write_bytes(bytes(size - len(end_of_zip)) + end_of_zip)
     (path / "config.yaml").write_text("seed: 0\ntrainer:\n  max_steps: 50\nx:\n  steps: 3\n")
     record = {"status": status, "step": step, "versions": {"fokker": fokker.__version__}}
     write_json(path / "model.json", record)
@@ -117,6 +118,8 @@ def test_what_is_not_a_finished_model_of_this_version() -> None:
     old = {"status": "complete", "step": 20, "versions": {"fokker": "0.0.1"}}
     write_json(OUT / "models" / C / "model.json", old)
     (model(D) / "last.ckpt").unlink()
+    cut = model("edm-uniform-cut") / "last.ckpt"
+    cut.write_bytes(cut.read_bytes()[:-1])
     (OUT / "models/mine").mkdir()
     (OUT / "models/file.txt").write_text("no folder")
     for name, text in (("text", "hello"), ("list", "[1]"), ("empty", "{}"), ("other", '{"a": 1}')):
@@ -129,6 +132,7 @@ def test_what_is_not_a_finished_model_of_this_version() -> None:
         B: ("diverged at step 8 of 50", 8, True),
         C: ("complete, of fokker 0.0.1", 20, False),
         D: ("unfinished at step 0 of 50", 0, True),
+        "edm-uniform-cut": ("damaged: its last.ckpt cannot be read", 20, True),
         **dict.fromkeys(("mine", "text", "list", "empty", "other"), foreign),
     }
 

@@ -114,6 +114,32 @@ def test_a_process_that_is_stopped_in_its_sampling_says_so(
     assert tiny_runs.only_model().is_complete
 
 
+SIGNAL_AT_THE_START = """
+import os, signal
+from fokker.cli import job
+job.run_job = lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)
+"""
+SIGNAL_AT_THE_END = """
+import atexit, os, signal
+atexit.register(os.kill, os.getpid(), signal.SIGINT)
+"""
+
+
+def test_ctrl_c_before_anything_is_written_leaves_nothing(workdir: Path) -> None:
+    child = tiny_runs.process(workdir, *JOB, before=SIGNAL_AT_THE_START)
+    _, errors = child.communicate()
+    said = "fokker: stopped; the same command makes the run anew\n"
+    assert (child.returncode, errors) == (130, said)
+    assert list(Path().iterdir()) == []
+
+
+def test_ctrl_c_when_all_is_done_changes_nothing(workdir: Path) -> None:
+    child = tiny_runs.process(workdir, *JOB, before=SIGNAL_AT_THE_END)
+    _, errors = child.communicate()
+    assert (child.returncode, errors) == (0, "")
+    assert status(Path("outputs/runs")) == ["completed"]
+
+
 # In this process: an interrupt at any place ---------------------------------------------------
 
 

@@ -1,5 +1,6 @@
 """How a process ends: Ctrl-C has a sentence, and a rank goes at once."""
 
+import atexit
 import os
 import signal
 import sys
@@ -20,6 +21,8 @@ def ending() -> Iterator[None]:
     Raises:
         SystemExit: with 130 in place of KeyboardInterrupt.
     """
+    # Ctrl-C would stop nothing by then, and end a finished run with an error.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     except KeyboardInterrupt as stop:

@@ -114,15 +114,27 @@ class Builder:
             raise ValueError(f"{key} must be a node with a _target_, got {node}")
         plain: Any = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
         nodes = list(_nodes(plain, OmegaConf.to_container(node), key))
-        found = {n.target: self._check(f"{n.key}._target_", n.target) for n in nodes}
-        for n in nodes:
-            parts = [found[part] for part in n.parts]
-            check_arguments(found[n.target], n.arguments, n.keys, parts)
+        self._check_all(nodes)
         try:
             return instantiate({**plain, **changes}, _convert_="all", **self._told_to_hydra())
         except InstantiationException as error:
             cause = error.__cause__ or error
             raise ValueError(_sentence(cause, key, nodes[0].keys)) from cause
+
+    def check(self, node: DictConfig, key: str) -> None:
+        """Check all targets in a node, which others build.
+
+        Raises:
+            ValueError: as for one that is built here.
+        """
+        plain: Any = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+        self._check_all(list(_nodes(plain, OmegaConf.to_container(node), key)))
+
+    def _check_all(self, nodes: Sequence[_Node]) -> None:
+        found = {n.target: self._check(f"{n.key}._target_", n.target) for n in nodes}
+        for n in nodes:
+            parts = [found[part] for part in n.parts]
+            check_arguments(found[n.target], n.arguments, n.keys, parts)
 
     def _told_to_hydra(self) -> dict[str, list[str]]:
         is_known = HYDRAS_LIST in inspect.signature(instantiate).parameters
@@ -131,12 +143,11 @@ class Builder:
     def _check(self, key: str, target: str) -> Callable[..., Any]:
         """The class or function that a target leads to, if it is allowed."""
         allowed = self._allowed
-        rule = (
-            f"{key} must name a class in {', '.join(allowed)}, got {target}; to use a package of "
-            "your own, add its name: allow_targets=[my_package]"
-        )
+        rule = f"{key} must name a class in {', '.join(allowed)}, got {target}"
         if not any(_begins_with(target, prefix) for prefix in allowed):
-            raise ValueError(rule)
+            raise ValueError(
+                f"{rule}; to use a package of your own, add its name: allow_targets=[my_package]"
+            )
         try:
             found = _get_quietly(target)
         except Exception as error:  # Import errors of all kinds, a user's own among them.
@@ -147,7 +158,9 @@ class Builder:
         module = getattr(found, "__module__", None) or ""
         is_fit = inspect.isclass(found) or is_function
         if not is_fit or not any(_begins_with(module, prefix) for prefix in allowed):
-            raise ValueError(f"{rule} ({target} is {module}.{getattr(found, '__name__', '')})")
+            what = "a class" if inspect.isclass(found) else "no class"
+            name = f"{module}.{getattr(found, '__name__', type(found).__name__)}".strip(".")
+            raise ValueError(f"{rule}, which is {name}, {what}; name a class where it is defined")
         if own:
             self.own_classes.append(found)
         fit: Callable[..., Any] = found

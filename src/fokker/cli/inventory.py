@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import time
 from typing import Any, final
+from zipfile import is_zipfile
 
 from filelock import FileLock, Timeout
 
@@ -184,6 +185,8 @@ def _model(path: Path, used: dict[str, list[float]]) -> Model:
     is_known = status != "" and isinstance(steps, int)
     if not is_known:
         words = "not a model of fokker's: no model.json that can be read"
+    elif has_weights and not is_zipfile(path / "last.ckpt"):
+        words = "damaged: its last.ckpt cannot be read"
     elif status == "complete" and has_weights:
         words = "complete"
     else:

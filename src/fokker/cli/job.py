@@ -23,7 +23,7 @@ from fokker.cli.joining import build_alike
 from fokker.cli.start import asked_ranks, cores_of_rank
 from fokker.cli.sweep_jobs import job_lock, record_failure
 from fokker.cli.trials import watcher
-from fokker.disk import DiskError, check_writable, writing
+from fokker.disk import DiskError, check_writable, remove_empty, writing
 from fokker.experiment import Experiment, Interrupted, Result
 from fokker.experiment import run as run_experiment
 from fokker.experiment.files import read_json
@@ -237,14 +237,3 @@ def threads(experiment: Experiment) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def remove_empty(path: Path, output_dir: Path) -> None:
-    """Take away a run's folder that was made for nothing, and those above it up to output_dir."""
-    path, top = path.resolve(), output_dir.resolve()
-    above = [folder for folder in path.parents if folder == top or top in folder.parents]
-    with suppress(OSError):
-        for folder in (path, *above):
-            if folder == Path.cwd():
-                return
-            folder.rmdir()

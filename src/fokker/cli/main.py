@@ -32,7 +32,7 @@ from fokker.cli.output import patient_output
 from fokker.cli.slurm import earlier_run, ignore_while_starting
 from fokker.cli.start import Start, asked_ranks, check_alone
 from fokker.cli.tasks import carry_out, task_of
-from fokker.disk import DiskError, check_writable, make_folder
+from fokker.disk import DiskError, check_writable, make_folder, remove_empty
 
 
 def main() -> None:
@@ -64,7 +64,7 @@ def _main() -> None:
         if not doctor.doctor(arguments, is_sweep):
             raise SystemExit(1)
         return
-    name = run_name()
+    name, made = run_name(), []
     try:
         check_agents_parameters()
         # A checkpoint brings the overrides that it was trained with.
@@ -85,12 +85,19 @@ def _main() -> None:
                     name = earlier
                 elif config.task == "run" and not is_sweep:
                     make_folder(place)  # Hydra has no words for a full disk.
+                    made = [place, Path(config.output_dir)]
     except (ValueError, DiskError) as error:
         refuse(error, start)
     # Hydra reads sys.argv itself, and finds no override behind a flag that stands behind one.
     sys.argv[1:] = [*overrides, *flags]
     register_resolvers(name)
-    hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")(_task)()
+    command = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")
+    try:
+        command(_task)()
+    except KeyboardInterrupt:
+        if made:  # And nothing written yet.
+            remove_empty(*made)
+        raise
 
 
 def _agreed_name(start: Start, config: DictConfig, is_sweep: bool, name: str) -> str:
@@ -134,8 +141,6 @@ def _task(config: DictConfig) -> bool | None:
     except ValueError as error:
         if is_sweep or "HYDRA_FULL_ERROR" in os.environ:
             raise
-        from fokker.cli.job import remove_empty
-
         remove_empty(path, Path(str(config.output_dir)))
         refuse(error)
     # Whether it was run here is what a sweep is told.

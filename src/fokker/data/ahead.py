@@ -3,6 +3,7 @@
 import signal
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing.context import ForkContext, ForkProcess
@@ -108,15 +109,17 @@ class Ahead:
 
     def _begin(self, start: int, stop: int) -> None:
         self.close()
-        loader: DataLoader[Tensor | _Failure] = DataLoader(
-            _Batches(self._batch),
-            batch_size=None,  # An item is a batch.
-            sampler=_Places(start, stop, self._stride),
-            num_workers=self._workers,
-            pin_memory=torch.cuda.is_available(),
-            multiprocessing_context=_Workers(),
-            worker_init_fn=_heed_no_signals,
-        )
+        with warnings.catch_warnings():  # Of more workers than cores it is said once, before.
+            warnings.filterwarnings("ignore", "This DataLoader will create")
+            loader: DataLoader[Tensor | _Failure] = DataLoader(
+                _Batches(self._batch),
+                batch_size=None,  # An item is a batch.
+                sampler=_Places(start, stop, self._stride),
+                num_workers=self._workers,
+                pin_memory=torch.cuda.is_available(),
+                multiprocessing_context=_Workers(),
+                worker_init_fn=_heed_no_signals,
+            )
         heard = signal.getsignal(signal.SIGCHLD)
         self._made = iter(loader)
         if threading.current_thread() is threading.main_thread():

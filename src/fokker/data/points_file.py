@@ -77,11 +77,11 @@ class PointsFile(FiniteData):
             )
         if array.size == 0:
             raise ValueError(f"{where} must hold at least 2 points, got the shape {array.shape}")
-        bad = sum(int((~np.isfinite(part)).any(1).sum()) for part in _parts(array))
-        if bad:
+        bad = np.concatenate([~np.isfinite(part).all(1) for part in _parts(array)])
+        if bad.any():
             raise ValueError(
-                f"{where} must hold finite numbers, got {bad} points with NaN or infinity; "
-                "remove these points"
+                f"{where} must hold finite numbers, got {bad.sum()} points with NaN or infinity, "
+                f"the first at index {bad.argmax()}; remove these points"
             )
         low, high = float(array.min()), float(array.max())
         if low == high:
@@ -116,7 +116,8 @@ class PointsFile(FiniteData):
 
     def _array(self) -> NDArray[Any]:
         if not self._path.is_file():
-            raise ValueError(f"data.path must be a file of points, and {self._path} is not there")
+            what = "a folder" if self._path.is_dir() else "not there"
+            raise ValueError(f"data.path must be a file of points, and {self._path} is {what}")
         key = self._key
         self._loaded = self._stamp()
         is_small = self._loaded[0] <= MAX_IN_MEMORY
