@@ -4,11 +4,13 @@ import math
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+import fokker
 from fokker.analysis.gaussian_errors import gaussian_errors
 from fokker.denoiser import ExactDenoiser
 from fokker.distributions import Distribution, Gaussian, GaussianMixture, Uniform
@@ -245,3 +247,16 @@ def test_the_standard_deviation_of_ancestral_samples() -> None:
     vector = torch.tensor([variance], dtype=torch.float64)
     got = sampled_std(sampler, torch.tensor(sigmas, dtype=torch.float64), vector)
     assert float(got) == pytest.approx(math.sqrt(total), rel=1e-12)
+
+
+def test_five_evaluations_of_adams_on_uniform(workdir: Path) -> None:
+    """The first number of the README's table of errors, by its command."""
+    result = fokker.run(
+        [
+            "data=uniform", "network=exact", "sampler=adams", "sampler.num_steps=6",
+            "sampler.to_zero=false", "grid=spectral", "evaluation.noise=quantiles",
+            "evaluation.num_samples=256", "evaluation.figures=false",
+        ]
+    )  # fmt: skip
+    assert result.metrics["nfe"] == 5
+    assert result.metrics["w1"] == pytest.approx(0.00131, abs=5e-6)
