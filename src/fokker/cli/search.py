@@ -16,7 +16,8 @@ from fokker.cli.search_method import read_method, with_steps
 from fokker.cli.search_results import Results
 from fokker.cli.search_space import read_search
 from fokker.cli.stopping import exit_code, said, stoppable
-from fokker.cli.sweep import REFUSALS, GridSweeper
+from fokker.cli.sweep import GridSweeper
+from fokker.cli.sweep_check import REFUSALS
 from fokker.cli.sweep_jobs import FAILED, alone
 from fokker.cli.trials import Trials, listed_trials
 from fokker.disk import DiskError

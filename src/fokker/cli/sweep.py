@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import perf_counter, sleep
-from typing import Any
 
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.core.plugins import Plugins
@@ -15,7 +14,6 @@ from hydra.errors import HydraException
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, flag_override
-from omegaconf.errors import OmegaConfBaseException
 
 from fokker.cli.collection import (
     SEED,
@@ -28,14 +26,14 @@ from fokker.cli.collection import (
     seeds_table,
     write_results,
 )
-from fokker.cli.compose import HELP, refuse
+from fokker.cli.compose import refuse
 from fokker.cli.launchers import check_launcher
 from fokker.cli.mistakes import sentence
 from fokker.cli.stopping import exit_code, said, stoppable
+from fokker.cli.sweep_check import REFUSALS, check_jobs
 from fokker.cli.sweep_figures import draw_results, study_comment
 from fokker.cli.sweep_jobs import (
     FAILED,
-    FIXED,
     Job,
     Row,
     alone,
@@ -46,11 +44,6 @@ from fokker.cli.sweep_jobs import (
 )
 from fokker.cli.wandb_sweep import log_sweep
 from fokker.disk import DiskError
-
-# What can be wrong with a job's overrides.
-REFUSALS = (ValueError, HydraException, OmegaConfBaseException)
-# Jobs that are built before the sweep begins, which takes some 50 ms each.
-MOST_BUILT = 50
 
 
 # Not a BasicSweeper: hydra runs the files of its own plugins anew when it looks for plugins, and a
@@ -116,7 +109,7 @@ class GridSweeper(Sweeper):
         settings, started = self._settings, perf_counter()
         rows = {job: job.row() for job in jobs}
         todo = [job for job in jobs if rows[job]["status"] != "completed"]
-        self._check_jobs(todo, rows)
+        check_jobs(self._compose, todo, rows, settings.objective)
         listed = [{"key": j.key, "swept": j.swept, "overrides": j.overrides} for j in jobs]
         with alone(jobs[0].sweep):
             write_json(jobs[0].sweep / "jobs.json", {"jobs": listed})
@@ -221,54 +214,6 @@ class GridSweeper(Sweeper):
         ):
             if not isinstance(self._settings[key], kinds):
                 raise ValueError(f"{key} must be {rule}, got {self._settings[key]}")
-
-    def _check_jobs(self, todo: Sequence[Job], rows: Mapping[Job, Row]) -> None:
-        """Refuse a sweep of which no job can be, and an unknown objective; warn of single jobs.
-
-        Every job is composed, and the first with each value is built too.
-        """
-        errors: dict[Job, Exception] = {}
-        first_with = {item: job for job in reversed(todo) for item in job.swept.items()}
-        built = list(first_with.values())[:MOST_BUILT]
-        for job in todo:
-            try:
-                config = self._compose(job)
-                if job in built:
-                    self._build(config)
-            except REFUSALS as error:
-                errors[job] = error
-        if errors and len(errors) == len(rows):
-            first = next(iter(errors.values()))
-            is_ours = isinstance(first, ValueError)
-            raise ValueError(str(first) if is_ours else f"{first}\n{HELP}")
-        for job, why in errors.items():
-            print(f"warning: {job.label} will fail: {str(why).splitlines()[0]}", file=sys.stderr)
-        objective = self._settings.objective
-        if objective is None:
-            return
-        none = (*FIXED, *next(iter(rows)).swept)
-        known = [set(r).difference(none) for r in rows.values() if r["status"] == "completed"]
-        for job in todo:
-            with suppress(*REFUSALS):  # It fails in its turn.
-                known += self._metric_names(job)
-        names = set.intersection(*known) if known else {objective}
-        if objective not in names:
-            raise ValueError(
-                "objective must be a metric that all jobs of the sweep will have, got "
-                f"{objective}; choose one of {', '.join(sorted(names))}"
-            )
-
-    def _build(self, config: DictConfig) -> Any:
-        from fokker.cli.job import built
-
-        return built(config)
-
-    def _metric_names(self, job: Job) -> list[set[str]]:
-        """The metrics that a job will have; nothing if they cannot be known."""
-        from fokker.experiment.metric_names import metric_names
-
-        names = metric_names(self._build(self._compose(job)))
-        return [] if names is None else [set(names)]
 
     def _put_into(self, folder: Path) -> None:
         """Name the sweep's folder, which hydra would choose before the sweep is known."""

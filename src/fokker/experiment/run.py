@@ -13,14 +13,7 @@ from torch import Tensor
 
 from fokker.disk import DiskError, held, short
 from fokker.experiment.draw import draw_figures
-from fokker.experiment.evaluate import (
-    SampleMetrics,
-    Validation,
-    flat,
-    losses_of,
-    relative_spread,
-    where_trained,
-)
+from fokker.experiment.evaluate import Validation, flat, losses_of, where_trained
 from fokker.experiment.experiment import Experiment
 from fokker.experiment.files import read_json_lines
 from fokker.experiment.fit import obtain
@@ -28,20 +21,13 @@ from fokker.experiment.identity import versions
 from fokker.experiment.loggers import Log
 from fokker.experiment.models import load_checkpoint
 from fokker.experiment.record import Record, report_text, rows_table, table
-from fokker.experiment.reports import (
-    Report,
-    budget_report,
-    exact_distances,
-    no_budget,
-)
-from fokker.experiment.sample import Samples, Sampling, draw_samples
+from fokker.experiment.reports import Report, budget_report, no_budget
+from fokker.experiment.sample import Samples
+from fokker.experiment.samplings import draw, evaluate, words
 from fokker.experiment.signals import Interrupted, InterruptedTraining, Signals
 from fokker.experiment.watching import Pruned
 from fokker.formulations import Diffusion, DivergedError
 from fokker.randomness import Randomness
-
-#: Times the data's spread, from which on samples are said to be far off.
-FAR_OFF = 3
 
 
 @final
@@ -91,7 +77,7 @@ def _take_part(experiment: Experiment, signals: Signals) -> Samples:
         raise
     _use(experiment)
     validation(model)
-    samples = [_draw(experiment, sampling) for sampling in experiment.samplings]
+    samples = [draw(experiment, sampling) for sampling in experiment.samplings]
     ranks.leave()
     return samples[0]
 
@@ -170,7 +156,7 @@ def _carry_out(
     validation = Validation(model.data, experiment.ranks)
     _make_ready(experiment, validation, record, log, say, signals)
     losses = validation(model)
-    rows, samples = _evaluate(experiment, say)
+    rows, samples = evaluate(experiment, say)
     experiment.ranks.leave()  # What is left takes one process.
     if len(rows) > 1:
         say(rows_table(rows))
@@ -191,7 +177,7 @@ def _carry_out(
     if experiment.figures:
         everyone = {_name(experiment): where_trained(losses, model.usual_range)}
         everyone |= {name: losses_of(run) for name, run in experiment.beside.items()}
-        heading = f"{_name(experiment)}, {_how(experiment.samplings[0])}"
+        heading = f"{_name(experiment)}, {words(experiment.samplings[0])}"
         draw_figures(model, everyone, samples, heading, rows, reports, record.path / "figures")
     return metrics, samples.points
 
@@ -200,12 +186,6 @@ def _name(experiment: Experiment) -> str:
     """What the model is called in figures."""
     given = str(experiment.facts.get("formulation", "denoiser"))
     return "ideal denoiser" if experiment.model.is_exact else given
-
-
-def _how(sampling: Sampling) -> str:
-    """A way to sample, in a heading."""
-    steps = "" if sampling.num_steps is None else f", N = {sampling.num_steps}"
-    return f"{sampling.name}{steps}, {sampling.grid_name}"
 
 
 def _report(experiment: Experiment, say: Callable[[str], None]) -> list[Report]:
@@ -282,46 +262,6 @@ def _use(experiment: Experiment) -> None:
     experiment.model.to(experiment.device)
     experiment.model.use(experiment.weights)
     experiment.model.eval()
-
-
-def _draw(experiment: Experiment, sampling: Sampling) -> Samples:
-    """This rank's part of a sampling; in the first rank all of it."""
-    return draw_samples(
-        experiment.model, sampling, experiment.num_samples, experiment.seed,
-        experiment.batch_size, experiment.ranks,
-    )  # fmt: skip
-
-
-def _evaluate(
-    experiment: Experiment, say: Callable[[str], None]
-) -> tuple[list[dict[str, Any]], Samples]:
-    """A row for each way to sample, and the samples of the first, the run's own."""
-    measure = SampleMetrics.of(experiment.model.data, experiment.num_samples)
-    rows: list[dict[str, Any]] = []
-    kept: list[Samples] = []
-    for sampling in experiment.samplings:
-        samples = _draw(experiment, sampling)
-        kept = kept or [samples]
-        spread = relative_spread(experiment.model.data, samples.points)
-        if spread > FAR_OFF:
-            say(
-                f"far off  {sampling.name} in {samples.nfe:.4g} evaluations on grid "
-                f"{sampling.grid_name}: samples lie {spread:.3g} times as far from the mean as "
-                "the data; take more steps, another grid or sampler, or mend the training"
-            )
-        rows.append(
-            {
-                "sampler": sampling.name,
-                "grid": sampling.grid_name,
-                "num_steps": sampling.num_steps,
-                "nfe": samples.nfe,
-                "weights": experiment.weights,
-                **measure(samples.points, by_chance=not sampling.at_quantiles),
-                **exact_distances(experiment.model, sampling),
-                "seconds": samples.seconds,
-            }
-        )
-    return rows, kept[0]
 
 
 def load_model(model: Diffusion, checkpoint: Path, weights: str = "ema") -> Diffusion:

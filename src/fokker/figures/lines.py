@@ -52,6 +52,7 @@ def legend_above(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) 
     # About 0.065 inch a letter at 8 pt, and 0.7 for the line before it and the gap.
     columns = max(1, min(len(labels), int(WIDTH_INCHES / (0.065 * widest + 0.7))))
     rows = -(-len(labels) // columns)
+    columns = -(-len(labels) // rows)  # No row of a single name below a full one.
     figure.set_figheight(figure.get_figheight() + 0.17 * max(0, rows - 2))
     figure.legend(
         handles,
