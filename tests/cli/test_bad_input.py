@@ -151,7 +151,7 @@ CASES: list[tuple[str, list[str]]] = [
     ("seed=null", ["seed must be a whole number, got null"]),
     ("task=foo", ["task must be run or plan, or in a shell doctor, models or compare, got foo"]),
     ("retrain=abc", ["retrain must be true or false, got abc"]),
-    ("output_dir=null", ["output_dir must be a path, got null"]),
+    ("output_dir=null", ["output_dir must be the path of a folder, as text, got null"]),
     ("evaluation.num_samples=abc", ["evaluation.num_samples must be a whole number, got abc"]),
     ("evaluation.num_steps=5", ["evaluation.num_steps must be a list", "[5,10]", "got 5"]),
     (

@@ -9,6 +9,8 @@ QUOTES = (
     "a value with other characters than letters from a to z, digits, blanks and _/-+.$%*@?| wants "
     "double quotes inside single ones"
 )
+# Lines of hydra's that repeat what was typed, point below it, or lead to its manual.
+NO_REASONS = ("Error parsing override", "LexerNoViableAlt", " ", "See https://")
 
 
 def sentence(error: HydraException, overrides: Sequence[str]) -> str:
@@ -17,7 +19,8 @@ def sentence(error: HydraException, overrides: Sequence[str]) -> str:
         return _unknown_option(error, overrides)
     if isinstance(error, OverrideParseException):
         key, equals, value = error.override.partition("=")
-        why = f"{error.override} cannot be read ({_first_line(error)})"
+        said = [line for line in str(error).splitlines() if not line.startswith(NO_REASONS)]
+        why = f"{error.override} cannot be read{f' ({said[0]})' if said else ''}"
         is_plain = equals and value[:1] not in ("[", "{", "'", '"')
         return f"{why}; {QUOTES}: '{key}=\"{value}\"'" if is_plain else why
     # Its cause says which value the key cannot have.
