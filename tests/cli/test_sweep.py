@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 import pytest
+import torch
 
 from fokker.cli.main import main
 from fokker.experiment.files import read_json
@@ -512,3 +513,13 @@ def test_a_plan_of_a_sweep_trains_and_writes_nothing(sweep: Any) -> None:
     assert said.out.count("new: would be trained for 6 steps") == 2
     assert "sampler.num_steps must be at least 1, got 0" in said.err
     assert list(Path().iterdir()) == []
+
+
+def test_jobs_for_other_machines_are_checked_without_their_gpus(sweep: Any) -> None:
+    """They are built here, before they are sent away."""
+    with mock.patch.object(torch.cuda, "is_available", return_value=False):
+        said = sweep("trainer=gpu", "sampler.num_steps=2,0")
+    assert said.err.splitlines()[0] == (
+        "warning: num_steps=0 will fail: sampler.num_steps must be at least 1, got 0"
+    )
+    assert "needs a GPU" in results()[0]["error"]

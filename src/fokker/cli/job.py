@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -204,14 +205,21 @@ def facts_of_sweep(path: Path) -> dict[str, Any]:
 
 
 def built(config: DictConfig) -> Experiment:
-    """The checked experiment of a composed configuration with hydra's own node."""
+    """The checked experiment of a composed configuration with hydra's own node.
+
+    It is not to be run: the job may run on another machine, which has the GPU and the cores.
+    """
     hydra = config.hydra
     choices = Choices(
         dict(hydra.runtime.choices), hydra.runtime.config_sources, hydra.overrides.task
     )
     plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    if plain.trainer.get("accelerator") == "gpu":
+        plain.trainer.accelerator = "auto"
     find_own(plain.allow_targets)
-    return build_experiment(plain, choices)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return build_experiment(plain, choices)
 
 
 def keep_freed_memory() -> None:
