@@ -94,6 +94,7 @@ def test_a_stopped_process_is_continued_to_the_bit(
 
 SIGNAL_IN_SAMPLING = """
 import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job has it ignored
 from fokker.formulations import Diffusion
 Diffusion.sample = lambda *_: os.kill(os.getpid(), {number})
 """
@@ -116,11 +117,13 @@ def test_a_process_that_is_stopped_in_its_sampling_says_so(
 
 SIGNAL_AT_THE_START = """
 import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from fokker.cli import job
 job.run_job = lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)
 """
 SIGNAL_AT_THE_END = """
 import atexit, os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 atexit.register(os.kill, os.getpid(), signal.SIGINT)
 """
 

@@ -15,7 +15,7 @@ from fokker.disk import make_folder, write_atomically
 WIDTH_INCHES = 6.5
 """The text width of a page, so that figures are printed unscaled and 8 pt stays 8 pt."""
 
-_STRIP_INCHES = 0.22
+_STRIP_INCHES, _DPI = 0.22, 200
 
 # Any, since the keys are plain strings to some versions of matplotlib and literals to others.
 STYLE: Any = {
@@ -85,7 +85,7 @@ def save(
         drawn = [BytesIO() for _ in targets]
         for target, content, entries in zip(targets, drawn, metadata):
             kind = target.suffix[1:]
-            figure.savefig(content, format=kind, dpi=200, metadata=entries, bbox_inches=box)
+            figure.savefig(content, format=kind, dpi=_DPI, metadata=entries, bbox_inches=box)
     for target, content in zip(targets, drawn):
         write_atomically(target, partial(_copy, content))
     return targets[0]
@@ -93,6 +93,7 @@ def save(
 
 def _write_above(figure: Figure, heading: str) -> None:
     """Write above the upper edge of a figure that has been laid out, and stays as it is."""
+    figure.set_dpi(_DPI)  # Widths of texts differ a little with it.
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for legend in figure.legends:  # One outside would move up to the new edge.
