@@ -13,6 +13,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from hydra.errors import HydraException
 
 import fokker
 from fokker.cli.compose import with_inherited
@@ -313,6 +314,7 @@ def test_a_checkpoint_of_another_configuration_is_refused_by_the_key_that_differ
     for typed, says in (
         (["network.width=32"], "network.width (16 there, 32 here)"),
         (["seed=1"], "seed (0 there, 1 here)"),
+        (["data=gaussian"], ": data (uniform there, gaussian here); take"),
         (["weighting=x0"], "weighting._target_"),
     ):
         with pytest.raises(ValueError, match="was trained with another configuration") as error:
@@ -365,6 +367,32 @@ def test_an_array_is_the_same_data_in_any_file() -> None:
     assert by_key.folder.path == by_file.folder.path
     other = compose_experiment("data=points", "data.path=points.npz", "data.key=other")
     assert other.folder.path != by_file.folder.path
+
+
+IMPORT_STOPS = """
+import builtins
+real = builtins.__import__
+def stopped(name, *arguments, **others):
+    if name == "hydra":
+        raise KeyboardInterrupt
+    return real(name, *arguments, **others)
+builtins.__import__ = stopped
+from fokker.__main__ import main
+main()
+"""
+
+
+def test_ctrl_c_has_a_sentence_from_the_first_import_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = [sys.executable, "-c", IMPORT_STOPS]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    said = "fokker: stopped before anything was begun\n"
+    assert (ended.returncode, ended.stderr) == (130, said)
+    # A library may make an error of its own of it.
+    error = HydraException()
+    error.__context__ = KeyboardInterrupt()
+    monkeypatch.setattr("fokker.cli.compose._load", mock.Mock(side_effect=error))
+    with pytest.raises(KeyboardInterrupt):
+        fokker.run([])
 
 
 def test_more_workers_than_cores_are_warned_of_once() -> None:

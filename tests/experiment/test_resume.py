@@ -92,6 +92,7 @@ def test_a_stopped_process_is_continued_to_the_bit(
     assert (result.path / "metrics.jsonl").read_text() == whole.curves.read_text()
 
 
+ANEW = "stopped; the same command makes the run anew, and keeps a model that is trained"
 SIGNAL_IN_SAMPLING = """
 import os, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job has it ignored
@@ -107,10 +108,9 @@ def test_a_process_that_is_stopped_in_its_sampling_says_so(
     plant = SIGNAL_IN_SAMPLING.format(number=int(number))
     child = tiny_runs.process(workdir, *JOB, before=plant)
     _, errors = child.communicate()
-    said = "stopped; the same command makes the run anew"
-    assert (child.returncode, errors) == (code, f"fokker: {said}\n")
+    assert (child.returncode, errors) == (code, f"fokker: {ANEW}\n")
     (run,) = Path("outputs/runs").iterdir()
-    assert read_json(run / "run.json")["error"].endswith(f": {said}")
+    assert read_json(run / "run.json")["error"].endswith(f": {ANEW}")
     assert status(Path("outputs/runs")) == ["interrupted"]
     assert tiny_runs.only_model().is_complete
 
@@ -131,8 +131,7 @@ atexit.register(os.kill, os.getpid(), signal.SIGINT)
 def test_ctrl_c_before_anything_is_written_leaves_nothing(workdir: Path) -> None:
     child = tiny_runs.process(workdir, *JOB, before=SIGNAL_AT_THE_START)
     _, errors = child.communicate()
-    said = "fokker: stopped; the same command makes the run anew\n"
-    assert (child.returncode, errors) == (130, said)
+    assert (child.returncode, errors) == (130, f"fokker: {ANEW}\n")
     assert list(Path().iterdir()) == []
 
 

@@ -18,16 +18,6 @@ ALONG = re.compile(r"(sampler\.)?(num_steps|rtol|atol)")
 #: Lines beyond this number cannot be told apart in a panel.
 MAX_LINES = 15
 _MAX_PANELS = 9
-_LABELS = {
-    "w1": "W1 (data units)",
-    "sliced_w2": "sliced W2 (data units)",
-    "w2": "W2 (data units)",
-    "energy_distance": "energy distance (root of data units)",
-    "nearest_neighbour_ratio": "nearest-neighbour ratio (1 is best)",
-    "excess": "excess over the floor (the formulation's own loss)",
-    "relative_excess": "excess over the floor, as a share of it",
-    "denoising_error": "denoising error (standardised units²)",
-}
 #: What error bars are.
 BLOCKS = "1 standard error, from blocks of samples"
 SEEDS = "1 standard deviation between seeds"
@@ -41,11 +31,6 @@ class Sketch:
     name: str
     figure: "Figure"
     caption: str
-
-
-def label_of(metric: str) -> str:
-    """A metric on an axis."""
-    return _LABELS.get(metric, metric)
 
 
 def _named(line: Mapping[str, str]) -> str:
@@ -157,7 +142,7 @@ def against_nfe(
     if key == "" or TRIAL in swept:
         yield Sketch(name, _front(shown, metric), _front_caption(shown, len(lines), metric))
         return
-    from fokker.figures import metric_against_nfe
+    from fokker.figures import metric_against_nfe, metric_label
 
     table = [
         {
@@ -170,7 +155,7 @@ def against_nfe(
         }
         for p in points
     ]
-    figure = metric_against_nfe(table, metric, label=label_of(metric), bars=bars)
+    figure = metric_against_nfe(table, metric, label=metric_label(metric), bars=bars)
     panels = f", a panel for each {key}" if key else ""
     caption = f"{metric} against the denoiser evaluations of a sample, a line a setting{panels}."
     yield Sketch(name, figure, f"{caption} Bars: {bars}.")
@@ -178,14 +163,14 @@ def against_nfe(
 
 def _front(points: Sequence[Point], metric: str) -> "Figure":
     """Dots, told apart by the first key with few values."""
-    from fokker.figures import front_per_nfe
+    from fokker.figures import front_per_nfe, metric_label
 
     key = next((k for k in points[0].line if 2 <= len({p.line[k] for p in points}) <= 6), None)
     groups: dict[str, list[tuple[float, float]]] = {}
     for p in points:
         name = "settings" if key is None else _named({key: p.line[key]})
         groups.setdefault(name, []).append((p.nfe, p.value))
-    return front_per_nfe(groups, label_of(metric))
+    return front_per_nfe(groups, metric_label(metric))
 
 
 def _front_caption(points: Sequence[Point], count: int, metric: str) -> str:

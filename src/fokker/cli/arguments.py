@@ -64,7 +64,9 @@ def _names(kind: Any) -> list[str]:
 
 def shown(value: Any) -> str:
     """A value as it is written in a configuration."""
-    return "null" if value is None else str(value).lower() if value in (True, False) else str(value)
+    if value is None or value == "":
+        return "null" if value is None else "nothing"
+    return str(value).lower() if value in (True, False) else str(value)
 
 
 def check_arguments(

@@ -117,7 +117,7 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
         folder.check(model)
     elif config.checkpoint is not None:
         checkpoint = find_checkpoint(Path(config.checkpoint))
-        _check_same(checkpoint, name, plain, made_of)
+        _check_same(checkpoint, name, plain, choices.options, made_of)
         load_checkpoint(checkpoint, model)
     return Experiment(
         model=model,
@@ -209,7 +209,11 @@ def find_device(accelerator: str, ranks: Ranks = ALONE) -> torch.device:
 
 
 def _check_same(
-    checkpoint: Path, name: str, config: Mapping[str, Any], made_of: Mapping[str, str]
+    checkpoint: Path,
+    name: str,
+    config: Mapping[str, Any],
+    options: Mapping[str, str],
+    made_of: Mapping[str, str],
 ) -> None:
     """That a checkpoint was trained with this configuration, as far as its folder says."""
     record = read_json(checkpoint.parent / "model.json")
@@ -227,10 +231,15 @@ def _check_same(
     there = _flat(training_config(other)) if other else {}
     here = _flat(training_config(config))
     differing = [
-        f"{key} ({there.get(key)} there, {here.get(key)} here)"
+        f"{key} ({shown(there.get(key))} there, {shown(here.get(key))} here)"
         for key in sorted(there.keys() | here.keys())
         if there.get(key) != here.get(key)
     ]
+    # Of another option all keys differ, so its name is enough.
+    for group in ("data", "formulation"):
+        if record.get(group, options[group]) != options[group]:
+            differing = [key for key in differing if not key.startswith(f"{group}.")]
+            differing.insert(0, f"{group} ({record[group]} there, {options[group]} here)")
     if before["source"] != made_of["source"]:
         differing.append("the source of your own classes")
     raise ValueError(

@@ -5,7 +5,7 @@ import re
 import secrets
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fokker.cli.hydra_node import check_hydra
-from fokker.cli.mistakes import sentence
+from fokker.cli.mistakes import no_key, one_of, sentence, unknown_key, was_interrupted
 from fokker.cli.start import Start
 
 # What a run of a checkpoint does not take over from the run that trained it.
@@ -76,17 +76,11 @@ def composed(
     register_resolvers(name)
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
         try:
-            # As hydra.compose does, which knows no sweeps.
-            config = GlobalHydra.instance().config_loader().load_configuration(
-                "config",
-                list(overrides),
-                RunMode.MULTIRUN if is_sweep else RunMode.RUN,
-                from_shell=False,
-            )
+            config = _load(overrides, is_sweep)
         except HydraException as error:
-            is_new = is_sweep and str(error).startswith("Could not override")
-            way = "\na key of an option that is swept takes two: ++KEY=VALUE" if is_new else ""
-            raise ValueError(f"{sentence(error, overrides)}{way}\n{HELP}") from error
+            if was_interrupted(error):
+                raise KeyboardInterrupt from error
+            raise ValueError(f"{why_not(error, overrides, is_sweep)}\n{HELP}") from error
         except ValueError as error:  # Of a group that is set to null, which does not say where.
             raise ValueError(f"{error}, in {' '.join(overrides)}\n{HELP}") from error
         try:
@@ -94,6 +88,33 @@ def composed(
         except OmegaConfBaseException as error:  # A value that refers to none.
             raise ValueError(f"{error}\n{HELP}") from error
         yield config
+
+
+def _load(overrides: Sequence[str], is_sweep: bool) -> DictConfig:
+    """As hydra.compose does, which knows no sweeps."""
+    mode = RunMode.MULTIRUN if is_sweep else RunMode.RUN
+    loader = GlobalHydra.instance().config_loader()
+    return loader.load_configuration("config", list(overrides), mode, from_shell=False)
+
+
+def why_not(error: HydraException, overrides: Sequence[str], is_sweep: bool = False) -> str:
+    """Why hydra cannot compose overrides, in a sentence."""
+    key = unknown_key(error)
+    if not key:
+        return sentence(error, overrides)
+    way = "\na key of an option that is swept takes two: ++KEY=VALUE" if is_sweep else ""
+    return f"{no_key(key, _beside(key, overrides, is_sweep))}{way}"
+
+
+def _beside(key: str, overrides: Sequence[str], is_sweep: bool) -> list[str]:
+    """The keys that are where a key was looked for."""
+    config, parent = None, key.rpartition(".")[0]
+    with suppress(HydraException):
+        config = _load([o for o in overrides if override_key(o) != key], is_sweep)
+    while config is not None and parent and not OmegaConf.is_dict(OmegaConf.select(config, parent)):
+        parent = parent.rpartition(".")[0]
+    node = OmegaConf.select(config, parent) if config is not None and parent else config
+    return sorted(str(name) for name in node or () if not str(name).startswith("_"))
 
 
 def refuse(error: Exception, start: Start | None = None) -> NoReturn:
@@ -196,4 +217,4 @@ def option(sources: Sequence[Any], group: str, name: str) -> DictConfig:
             loaded = OmegaConf.load(folder / f"{name}.yaml")
             if isinstance(loaded, DictConfig):
                 return loaded
-    raise ValueError(f"{group}={name} is not an option; choose one of {', '.join(sorted(known))}")
+    raise ValueError(f"{group}={name} is not an option; {one_of(name, sorted(known))}")

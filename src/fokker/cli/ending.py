@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from fokker.cli.start import Start
 
-STOPPED = "stopped; the same command makes the run anew"
+STOPPED = "stopped; the same command makes the run anew, and keeps a model that is trained"
 
 
 @contextmanager

@@ -5,8 +5,12 @@ from typing import Any
 from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
 
-#: Where a run and a sweep are written.
-PLACES = ("output_dir", "hydra.run.dir", "hydra.sweep.dir")
+#: Where runs and sweeps are written, and for instance where.
+PLACES = {
+    "output_dir": "./outputs",
+    "hydra.run.dir": "./outputs/runs/first",
+    "hydra.sweep.dir": "./outputs/sweeps/first",
+}
 #: Hydra's own parts that a target names, and how one is chosen.
 PLUGINS = {
     "hydra.sweeper": "hydra/sweeper=fokker_grid or fokker_search",
@@ -22,12 +26,12 @@ def check_hydra(config: DictConfig) -> None:
     Raises:
         ValueError: says the key, its value and a remedy.
     """
-    for key in PLACES:
+    for key, example in PLACES.items():
         place = OmegaConf.select(config, key)
         if not isinstance(place, str) or not place.strip():
             raise ValueError(
                 f"{key} must be the path of a folder, as text, got {_shown(place)}; for "
-                f"instance {key}=./outputs"
+                f"instance {key}={example}"
             )
     known = Plugins.instance().class_name_to_class
     for key, options in PLUGINS.items():

@@ -61,6 +61,9 @@ def check_keys(config: DictConfig) -> None:
         plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
         if not fits(plain, kind):
             raise ValueError(f"{key} must be {rule}, got {shown(plain)}")
+    for key in ("checkpoint", "init_from"):
+        if config[key] == "":
+            raise ValueError(f"{key} must be a path or null, got nothing")
     points = config.evaluation.budget_points
     if points is not None and points < 0:
         raise ValueError(

@@ -26,9 +26,8 @@ from fokker.cli.collection import (
     seeds_table,
     write_results,
 )
-from fokker.cli.compose import refuse
+from fokker.cli.compose import refuse, why_not
 from fokker.cli.launchers import check_launcher
-from fokker.cli.mistakes import sentence
 from fokker.cli.stopping import exit_code, said, stoppable
 from fokker.cli.sweep_check import REFUSALS, check_jobs
 from fokker.cli.sweep_figures import draw_results, study_comment
@@ -186,7 +185,7 @@ class GridSweeper(Sweeper):
         try:
             config = self._loader.load_sweep_config(self._settings, overrides)
         except HydraException as error:
-            raise ValueError(sentence(error, job.overrides)) from error
+            raise ValueError(why_not(error, job.overrides)) from error
         launcher = self._settings.hydra.launcher
         check_launcher(type(self._launcher).__name__, launcher, config.trainer)
         return config

@@ -21,7 +21,6 @@ from fokker.cli.against_nfe import (
     TRIAL,
     Sketch,
     against_nfe,
-    label_of,
 )
 from fokker.cli.collection import (
     ERROR,
@@ -161,7 +160,7 @@ def single_changes(
     keys = beside(swept)
     if TRIAL in swept or all(ALONG.fullmatch(key) for key in keys):
         return
-    from fokker.figures import Bar, factor_bars
+    from fokker.figures import Bar, factor_bars, metric_label
 
     baseline = {key: str(rows[0][key]) for key in keys}
     bars, seeded = [], SEED in swept
@@ -192,7 +191,7 @@ def single_changes(
     what = " ".join(f"{key}={value}" for key, value in baseline.items())
     title = f"baseline: {what}"
     figure = factor_bars(
-        bars, {m: label_of(m) for m in known[:4]}, SEEDS if seeded else BLOCKS, title
+        bars, {m: metric_label(m) for m in known[:4]}, SEEDS if seeded else BLOCKS, title
     )
     caption = f"Single changes: {what}, and every setting that differs from it in one key."
     if keys == ["setting"]:

@@ -116,7 +116,7 @@ class PointsFile(FiniteData):
 
     def _array(self) -> NDArray[Any]:
         if not self._path.is_file():
-            what = "a folder" if self._path.is_dir() else "not there"
+            what = "a folder" if self._path.is_dir() else f"not there, seen from {Path.cwd()}"
             raise ValueError(f"data.path must be a file of points, and {self._path} is {what}")
         key = self._key
         self._loaded = self._stamp()

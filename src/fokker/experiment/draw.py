@@ -41,6 +41,7 @@ def draw_figures(
         gaussian_errors,
         loss_per_sigma,
         metric_against_nfe,
+        metric_label,
         samples_beside_data,
         save,
         trajectory,
@@ -48,15 +49,16 @@ def draw_figures(
 
     data = model.data
     save(loss_per_sigma(*_curves(data, losses)), folder / "loss_per_sigma")
-    reference, name = _reference(data, len(own.points))
+    reference, known = data.held_out(len(own.points)), _density(data)
+    name = "exact density" if known else "fresh data" if data.fresh else "held-out data"
     both = (own.points.numpy(), reference.numpy())
-    samples = samples_beside_data(*both, data.shape, ("samples", name))
+    samples = samples_beside_data(*both, data.shape, ("samples", name), density=known)
     save(samples, folder / "samples", heading)
     path = trajectory(own.states.numpy(), own.sigmas.numpy(), data.shape, "data units")
     save(path, folder / "trajectory", heading)
     if len(rows) > 1:
         metric = "w1" if "w1" in rows[0] else "sliced_w2"
-        figure = metric_against_nfe(rows, metric, label=f"{metric} (data units)")
+        figure = metric_against_nfe(rows, metric, label=metric_label(metric))
         save(figure, folder / f"{metric}_against_nfe")
         if any("w2" in row for row in rows):
             save(gaussian_errors(*_errors_by_steps(rows), "data units"), folder / "gaussian_errors")
@@ -65,15 +67,15 @@ def draw_figures(
             save(report.figure(), folder / report.name, heading)
 
 
-def _reference(data: DataModule, count: int) -> tuple[Tensor, str]:
-    """What samples should look like, in the data's units, and what it is.
-
-    In one dimension quantiles of the law, which have no chance in them.
-    """
-    if data.law is not None and data.fresh and data.shape == (1,):
-        u = (torch.arange(count, dtype=torch.float64) + 0.5) / count
-        return data.law.quantile(u)[:, None], "exact law"
-    return data.held_out(count), "fresh data" if data.fresh else "held-out data"
+def _density(data: DataModule) -> tuple[Tensor, Tensor] | None:
+    """Of a known law in one dimension, as (x, p), over three times its width."""
+    law = data.law
+    if law is None or not data.fresh or data.shape != (1,):
+        return None
+    low, high = law.quantile(torch.tensor([1e-5, 1 - 1e-5], dtype=torch.float64)).tolist()
+    x = torch.linspace(2 * low - high, 2 * high - low, 6001, dtype=torch.float64)
+    # With as little noise as is not seen: not every law has a density without.
+    return x, law.log_prob(x[:, None], 1e-4 * (high - low)).exp()
 
 
 def _errors_by_steps(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[int]]:

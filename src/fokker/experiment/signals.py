@@ -14,7 +14,7 @@ from fokker.ranks import ALONE, Ranks
 
 #: Ctrl-C; the end of a process' time, from the system or a scheduler; of its terminal.
 HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
-ANEW = "stopped; the same command makes the run anew"
+ANEW = "stopped; the same command makes the run anew, and keeps a model that is trained"
 
 
 class Stop(BaseException):

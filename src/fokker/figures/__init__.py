@@ -9,7 +9,7 @@ from fokker.figures.gaussian_errors import gaussian_errors
 from fokker.figures.loss_per_sigma import loss_per_sigma
 from fokker.figures.marginal_maps import marginal_maps
 from fokker.figures.marginals import marginals
-from fokker.figures.metric_per_step import metric_against_nfe
+from fokker.figures.metric_per_step import metric_against_nfe, metric_label
 from fokker.figures.samples_beside_data import samples_beside_data
 from fokker.figures.search import trials_and_parameters
 from fokker.figures.steps_maps import steps_maps
@@ -29,6 +29,7 @@ __all__ = [
     "marginal_maps",
     "marginals",
     "metric_against_nfe",
+    "metric_label",
     "samples_beside_data",
     "save",
     "steps_maps",

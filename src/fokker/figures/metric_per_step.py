@@ -17,6 +17,16 @@ _KEYS = ("sampler", "grid", "num_steps", "nfe")
 _MAX_COLUMNS = 3
 # Times the third quartile: what lies above does not choose the axis.
 FAR = 100.0
+_LABELS = {
+    "w1": "W1 (data units)",
+    "sliced_w2": "sliced W2 (data units)",
+    "w2": "W2 (data units)",
+    "energy_distance": "energy distance (root of data units)",
+    "nearest_neighbour_ratio": "nearest-neighbour ratio (1 is best)",
+    "excess": "excess over the floor (the formulation's own loss)",
+    "relative_excess": "excess over the floor, as a share of it",
+    "denoising_error": "denoising error (standardised units²)",
+}
 _AXES = {
     "nfe": "NFE (denoiser evaluations a sample)",
     "num_steps": "number of steps $N$",
@@ -168,3 +178,8 @@ def _error_bars(axes: Axes, points: Floats, colour: Any) -> None:
         x, y, error = points.T
         ends = (np.minimum(error, 0.999 * y), error)
         axes.errorbar(x, y, ends, fmt="none", ecolor=colour, elinewidth=0.9, capsize=0)
+
+
+def metric_label(metric: str) -> str:
+    """What a metric is called on an axis, with its unit."""
+    return _LABELS.get(metric, metric)

@@ -5,10 +5,11 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from fokker.figures.arrays import Floats, as_rows, kind_of, outside, span
+from fokker.figures.arrays import Floats, as_rows, kind_of, outside, span, to_array
 from fokker.figures.components import principal_plane
 from fokker.figures.panels import (
     Space,
@@ -33,6 +34,7 @@ def samples_beside_data(
     shape: tuple[int, ...],
     names: Names = ("samples", "data"),
     units: str = "data units",
+    density: tuple[Any, Any] | None = None,
 ) -> Figure:
     """Samples and data, drawn as their shape asks for, always with the same limits.
 
@@ -48,6 +50,7 @@ def samples_beside_data(
         shape: of one sample.
         names: what the two are called.
         units: of the coordinates, for the labels.
+        density: of a known law in one dimension, as (x, p), drawn in place of the data's histogram.
 
     Raises:
         ValueError: another shape, no points, or NaN or infinite values.
@@ -55,7 +58,10 @@ def samples_beside_data(
     draw = _DRAW[kind_of(shape)]
     x, y = as_rows("samples", samples, shape), as_rows("data", data, shape)
     with matplotlib.rc_context(STYLE):
-        return draw(x, y, tuple(shape), (plain(names[0]), plain(names[1])), units)
+        figure = draw(x, y, tuple(shape), (plain(names[0]), plain(names[1])), units)
+        if density is not None:
+            _draw_density(figure.axes[0], *map(to_array, density))
+    return figure
 
 
 def _line(x: Floats, y: Floats, shape: tuple[int, ...], names: Names, units: str) -> Figure:
@@ -88,6 +94,14 @@ def _line(x: Floats, y: Floats, shape: tuple[int, ...], names: Names, units: str
     axes.set_ylabel(f"density (1 / {units})")
     figure.legend(loc="outside upper center", ncols=2, frameon=False)
     return figure
+
+
+def _draw_density(axes: Axes, x: Floats, density: Floats) -> None:
+    outline = axes.patches[-1]
+    outline.set_visible(False)
+    axes.plot(x, density, color=BLACK, linewidth=1.2)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, max(high, 1.05 * float(density.max())))
 
 
 def _plane(x: Floats, y: Floats, shape: tuple[int, ...], names: Names, units: str) -> Figure:
