@@ -509,3 +509,12 @@ def test_how_many_points_a_budget_has(workdir: Path, capsys: pytest.CaptureFixtu
     assert "error budget of heun, 2 steps, 1 starts, in data units" in said
     assert size(*line, "evaluation.budget_points=0") is None
     assert "error budget" not in capsys.readouterr().out
+
+
+def test_few_steps_that_lead_a_network_astray_are_said_to(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    note = "learning is far above its limit: these steps lead the network where it was not trained"
+    for steps, is_said in ((2, True), (30, False)):
+        tiny_runs.run("trainer.max_steps=300", f"sampler.num_steps={steps}")
+        assert (note in capsys.readouterr().out) is is_said

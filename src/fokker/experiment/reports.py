@@ -1,5 +1,6 @@
 """What an evaluation besides the samples gives, and the reports of every run on known data."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, final
@@ -82,6 +83,11 @@ def budget_report(
     notes = ["signed displacements add exactly to the measured one; their norms do not add"]
     if one_dimensional and not sampling.sampler.is_deterministic:
         notes.append(f"the sampler is stochastic: chance in {count} samples is in discretisation")
+    part = {str(row["term"]): float(row["rms"]) for row in rows}
+    if part["learning"] > 3 * part.get("learning, N to infinity", math.inf):
+        notes.append(
+            "learning is far above its limit: these steps lead the network where it was not trained"
+        )
     return Report(
         name="error_budget",
         title=f"error budget of {sampling.name}, {steps}, {count} {starts}, in data units",
