@@ -401,6 +401,12 @@ def test_more_workers_than_cores_are_warned_of_once() -> None:
     assert len(warned) == 1
 
 
+def test_a_job_keeps_the_memory_of_a_step_for_the_next_one() -> None:
+    with mock.patch("fokker.cli.job.keep_freed_memory") as keep:
+        run()
+    keep.assert_called_once_with()
+
+
 def test_samples_that_are_far_off_are_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
     few = ["evaluation.num_steps=[3]", "evaluation.samplers=[heun,ddim]"]
     run("network=exact", *few)
