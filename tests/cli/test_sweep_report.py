@@ -374,6 +374,15 @@ def test_named_settings_are_bars_in_their_order(sweep: Sweep) -> None:
     assert [text.get_text() for text in axes.texts] == ["1.00", "2.00", "3.00"]
 
 
+def test_bars_of_unlike_cost_are_said_to_be(sweep: Sweep) -> None:
+    for name, nfe in (("ddpm", 5.0), ("edm", 9.0), ("smld", 26.0)):
+        sweep.add({"formulation": name}, metrics(1.0, nfe=nfe))
+    _, figures = sweep.draw()
+    title = figures["single_changes"].get_suptitle()
+    assert title == "baseline: formulation=ddpm (NFE from 5 to 26)"
+    assert "Not at equal cost: NFE from 5 to 26." in (sweep.folder / "report.html").read_text()
+
+
 def test_too_many_bars_are_said(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
     for k in range(31):
         sweep.add({"width": str(k)}, metrics(1.0))

@@ -163,7 +163,7 @@ def single_changes(
     from fokker.figures import Bar, factor_bars, metric_label
 
     baseline = {key: str(rows[0][key]) for key in keys}
-    bars, seeded = [], SEED in swept
+    bars, seeded, costs = [], SEED in swept, set[float]()
     for row, metrics in over_seeds(rows, swept):
         changed = [key for key in keys if str(row[key]) != baseline[key]]
         if len(changed) > 1:
@@ -177,6 +177,7 @@ def single_changes(
         if not seeded:
             errors = {m: row[m + ERROR] for m in metrics if row.get(m + ERROR) is not None}
         bars.append(Bar(group, name, values, errors, str(row["status"])))
+        costs |= {values["nfe"]} if "nfe" in values else set()
     # Keys in their order, however the rows come.
     bars.sort(key=lambda bar: ["", *keys].index(bar.group))
     if len(bars) < 2:
@@ -189,13 +190,16 @@ def single_changes(
     if not known:
         raise ValueError("no result has a finite metric")
     what = " ".join(f"{key}={value}" for key, value in baseline.items())
-    title = f"baseline: {what}"
+    unlike = f"NFE from {min(costs):g} to {max(costs):g}" if len(costs) > 1 else ""
+    title = f"baseline: {what}{f' ({unlike})' if unlike else ''}"
     figure = factor_bars(
         bars, {m: metric_label(m) for m in known[:4]}, SEEDS if seeded else BLOCKS, title
     )
     caption = f"Single changes: {what}, and every setting that differs from it in one key."
     if keys == ["setting"]:
         caption = "The settings; the first is the baseline."
+    if unlike:
+        caption += f" Not at equal cost: {unlike}."
     if "excess" in known[:4]:
         caption += " An excess is of a formulation's own loss and compares within it alone."
     yield Sketch("single_changes", figure, caption)
