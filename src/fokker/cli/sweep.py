@@ -108,7 +108,7 @@ class GridSweeper(Sweeper):
         settings, started = self._settings, perf_counter()
         rows = {job: job.row() for job in jobs}
         todo = [job for job in jobs if rows[job]["status"] != "completed"]
-        check_jobs(self._compose, todo, rows, settings.objective)
+        check_jobs(self._compose, todo, rows, settings.objective, self._is_serial)
         listed = [{"key": j.key, "swept": j.swept, "overrides": j.overrides} for j in jobs]
         with alone(jobs[0].sweep):
             write_json(jobs[0].sweep / "jobs.json", {"jobs": listed})
@@ -141,10 +141,14 @@ class GridSweeper(Sweeper):
         )
         return code or int(counts["completed"] + counts["running"] < len(jobs))
 
+    @property
+    def _is_serial(self) -> bool:
+        """Whether the jobs run in this process, one after the other."""
+        return type(self._launcher).__name__ == "BasicLauncher"
+
     def _batches(self, jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
         """One job after the other where the launcher does so too, else all at once."""
-        is_serial = type(self._launcher).__name__ == "BasicLauncher"
-        size = self._batch_size or (1 if is_serial else len(jobs))
+        size = self._batch_size or (1 if self._is_serial else len(jobs))
         for start in range(0, len(jobs), max(size, 1)):
             yield jobs[start : start + size]
 

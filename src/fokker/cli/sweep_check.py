@@ -21,23 +21,29 @@ Compose = Callable[[Job], DictConfig]
 
 
 def check_jobs(
-    compose: Compose, todo: Sequence[Job], rows: Mapping[Job, Row], objective: Any
+    compose: Compose,
+    todo: Sequence[Job],
+    rows: Mapping[Job, Row],
+    objective: Any,
+    with_objects: bool,
 ) -> None:
     """Refuse a sweep of which no job can be, and an unknown objective; warn of single jobs.
 
-    Every job is composed, and the first with each value is built too.
+    Every job is composed, and the first with each value may be built too.
 
     Args:
         compose: a job's configuration, with hydra's own node.
         todo: the jobs that are to be run.
         rows: what all jobs have come to so far.
         objective: a metric, or null.
+        with_objects: whether to build; not where jobs run in processes of their own, which may
+            have the memory that their data need, and may be killed without ending the sweep.
     Raises:
         ValueError: says what is wrong with the first job, or which metrics there are.
     """
     errors: dict[Job, Exception] = {}
     first_with = {item: job for job in reversed(todo) for item in job.swept.items()}
-    built = list(first_with.values())[:MOST_BUILT]
+    built = list(first_with.values())[: MOST_BUILT * with_objects]
     for job in todo:
         try:
             config = compose(job)
