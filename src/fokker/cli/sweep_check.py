@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from fokker.cli.compose import HELP
+from fokker.cli.start import asked_ranks
 from fokker.cli.sweep_jobs import FIXED, Job, Row
 
 # What can be wrong with a job's overrides.
@@ -36,8 +37,8 @@ def check_jobs(
         todo: the jobs that are to be run.
         rows: what all jobs have come to so far.
         objective: a metric, or null.
-        with_objects: whether to build; not where jobs run in processes of their own, which may
-            have the memory that their data need, and may be killed without ending the sweep.
+        with_objects: whether to build. What runs in processes of its own, as several ranks do, may
+            have the memory that its data need, and be killed without ending the sweep.
     Raises:
         ValueError: says what is wrong with the first job, or which metrics there are.
     """
@@ -47,7 +48,7 @@ def check_jobs(
     for job in todo:
         try:
             config = compose(job)
-            if job in built:
+            if job in built and asked_ranks(config.trainer) == 1:
                 _build(config)
         except REFUSALS as error:
             errors[job] = error
