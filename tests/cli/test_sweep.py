@@ -516,7 +516,7 @@ def test_a_plan_of_a_sweep_trains_and_writes_nothing(sweep: Any) -> None:
 
 
 def test_jobs_for_other_machines_are_checked_without_their_gpus(sweep: Any) -> None:
-    """They are built here, before they are sent away."""
+    """What is built beforehand, as for the names of its metrics, may run where there is one."""
     with mock.patch.object(torch.cuda, "is_available", return_value=False):
         said = sweep("trainer=gpu", "sampler.num_steps=2,0")
     assert said.err.splitlines()[0] == (

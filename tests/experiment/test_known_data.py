@@ -20,6 +20,7 @@ import tiny_runs
 from fokker.data import FiniteData
 from fokker.denoiser import ExactDenoiser
 from fokker.experiment import sample
+from fokker.experiment.draw import density_beside_samples
 from fokker.experiment.files import read_json
 from fokker.networks import Exact
 
@@ -525,3 +526,13 @@ def test_the_experiment_of_gaussian_errors(workdir: Path) -> None:
     w2 = {(row["sampler"], row["num_steps"]): float(row["w2_discretisation"]) for row in rows}
     for sampler in ("euler", "heun", "dpmpp_2m", "ancestral"):
         assert w2[sampler, "20"] < w2[sampler, "5"]
+
+
+def test_the_density_beside_samples_is_that_of_the_law_in_the_data_s_units() -> None:
+    data = tiny_runs.compose_experiment("data=gaussian", "data.mean=3", "data.std=7").model.data
+    known = density_beside_samples(data)
+    assert known is not None
+    x, p = known
+    exact = torch.exp(-((x - 3) ** 2) / 98) / (7 * math.sqrt(2 * math.pi))
+    torch.testing.assert_close(p, exact, rtol=1e-4, atol=1e-9)
+    assert density_beside_samples(tiny_runs.compose_experiment("data=ring8").model.data) is None

@@ -210,3 +210,15 @@ def test_wrong_arrays_are_refused() -> None:
         x[3, 1] = bad
         with pytest.raises(ValueError, match=r"samples must be finite, got 1 .* of 40"):
             samples_beside_data(x, y, (2,))
+
+
+def test_a_known_density_stands_in_the_place_of_the_data() -> None:
+    x, y = points(1, 300, 1), points(2, 300, 1)
+    places = np.linspace(-9, 9, 101)
+    density = 7 * np.exp(-(places**2))
+    figure = samples_beside_data(x, y, (1,), ("samples", "law"), density=(places, density))
+    (axes,) = figure.axes
+    (line,) = axes.lines
+    np.testing.assert_array_equal(line.get_xydata(), np.column_stack([places, density]))
+    assert not axes.patches[-1].get_visible()
+    assert axes.get_ylim()[1] > 7

@@ -25,7 +25,7 @@ def sentence(error: HydraException, overrides: Sequence[str]) -> str:
         is_plain = equals and value[:1] not in ("[", "{", "'", '"')
         return f"{why}; {QUOTES}: '{key}=\"{value}\"'" if is_plain else why
     if text.startswith("Ambiguous value for argument"):
-        typed = text.partition("'")[2].partition("'")[0]
+        typed = _quoted(text)
         key, _, value = typed.partition("=")
         return (
             f"{typed} has several values, which need -m: fokker -m {typed}; one that is a list has "
@@ -40,14 +40,14 @@ def _unknown_option(error: MissingConfigException, overrides: Sequence[str]) -> 
     group, _, name = str(error.missing_cfg_file).rpartition("/")
     known = sorted(error.options or ())
     # `In 'experiment/mine': Could not find ...`, for what was not typed.
-    place = "" if any(name in typed for typed in overrides) else f", in {_place(error)}"
+    place = "" if any(name in typed for typed in overrides) else f", in {_quoted(str(error))}"
     return f"{group}={name}{place} is not an option; {one_of(name, known)}"
 
 
 def unknown_key(error: HydraException) -> str:
     """The key that hydra does not know; nothing if it is another error."""
     text = str(error)
-    return text.partition("'")[2].partition("'")[0] if text.startswith("Could not override") else ""
+    return _quoted(text) if text.startswith("Could not override") else ""
 
 
 def no_key(key: str, known: Sequence[str]) -> str:
@@ -72,8 +72,9 @@ def was_interrupted(error: BaseException | None) -> bool:
     return False
 
 
-def _place(error: MissingConfigException) -> str:
-    return str(error).partition("'")[2].partition("'")[0]
+def _quoted(text: str) -> str:
+    """What stands between the first quotes."""
+    return text.partition("'")[2].partition("'")[0]
 
 
 def _first_line(error: BaseException | None) -> str:

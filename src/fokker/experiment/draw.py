@@ -49,7 +49,7 @@ def draw_figures(
 
     data = model.data
     save(loss_per_sigma(*_curves(data, losses)), folder / "loss_per_sigma")
-    reference, known = data.held_out(len(own.points)), _density(data)
+    reference, known = data.held_out(len(own.points)), density_beside_samples(data)
     name = "exact density" if known else "fresh data" if data.fresh else "held-out data"
     both = (own.points.numpy(), reference.numpy())
     samples = samples_beside_data(*both, data.shape, ("samples", name), density=known)
@@ -67,7 +67,7 @@ def draw_figures(
             save(report.figure(), folder / report.name, heading)
 
 
-def _density(data: DataModule) -> tuple[Tensor, Tensor] | None:
+def density_beside_samples(data: DataModule) -> tuple[Tensor, Tensor] | None:
     """Of a known law in one dimension, as (x, p), over three times its width."""
     law = data.law
     if law is None or not data.fresh or data.shape != (1,):
