@@ -8,7 +8,8 @@ from typing import Protocol, final
 import torch
 from torch import Tensor, nn
 
-from fokker.preconditioning import Preconditioning
+from fokker.device import moved
+from fokker.preconditioning import Coefficients, Preconditioning
 
 # Rows that a CPU takes through a network at once where nothing is differentiated: the layers of a
 # small one stay in a core's cache (1,024 rows of 128 numbers are half a megabyte), and their memory
@@ -26,6 +27,13 @@ def per_sample(value: Tensor, like: Tensor) -> Tensor:
     """A scalar or (n,) in the dtype of `like` (n, *shape), shaped to multiply it."""
     value = value.to(like.dtype)
     return value if value.dim() == 0 else value.reshape(-1, *[1] * (like.dim() - 1))
+
+
+def _one_per_row(value: Tensor, like: Tensor) -> Tensor:
+    """A scalar or (n,) as (n,) in the dtype and on the device of `like` (n, *shape)."""
+    if value.dim() == 0 and value.device.type == "cpu":
+        return like.new_full((1,), float(value)).expand(len(like))
+    return value.to(like).expand(len(like))
 
 
 def eps_from_denoised(x: Tensor, denoised: Tensor, sigma: Tensor) -> Tensor:
@@ -110,16 +118,18 @@ class Denoiser(nn.Module):
 
         Args:
             x: x0 + sigma n, (n, *shape), in standardised units.
-            sigma: noise level, (n,) or scalar, in the same units.
+            sigma: noise level, (n,) or scalar, in the same units; on the CPU, where the
+                coefficients are then computed and no device is waited for, or beside x.
             condition: labels or the like, handed on to the network.
         """
         self.evaluations += len(x)
-        sigma = torch.as_tensor(sigma, dtype=torch.float64, device=x.device)
-        c = self.preconditioning.coefficients(sigma)
+        c = self.preconditioning.coefficients(torch.as_tensor(sigma, dtype=torch.float64))
+        if c.c_in.dim() > 0 and c.c_in.device != x.device:
+            c = Coefficients(*moved(torch.stack(c), x.device))
         scaled = per_sample(c.c_in, x) * x
         if x.dtype == torch.float64:  # An exact computation: the network has its own precision,
             scaled = scaled.to(next(self.network.parameters(), x))  # and perhaps another device.
-        c_noise = c.c_noise.to(scaled).expand(len(x))
+        c_noise = _one_per_row(c.c_noise, scaled)
         if self._dtype is None:
             output = self._by_rows(scaled, c_noise, condition)
         else:

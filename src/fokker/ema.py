@@ -36,6 +36,7 @@ class EMA:
             raise ValueError(f"ema.rampup must be positive or null, got {rampup:g}")
         self.half_lives = tuple(half_lives)
         self._rampup = rampup
+        self._module: nn.Module = nn.Module()
         self._live: list[Tensor] = []
         self._averages: list[list[Tensor]] = []
         self._names: list[str] = []
@@ -48,15 +49,17 @@ class EMA:
 
     def follow(self, module: nn.Module) -> None:
         """Start at the module's present weights, and average these from now on."""
-        named = list(module.named_parameters())
-        self._names = [name for name, _ in named]
-        self._live = [weight for _, weight in named]
+        self._module = module
+        self._names = [name for name, _ in module.named_parameters()]
+        self._live = list(module.parameters())
         self._averages = [[p.detach().clone() for p in self._live] for _ in self.half_lives]
         self._is_spread = any(hasattr(weight, "to_local") for weight in self._live)
 
     def update(self, images: int, batch_size: int) -> None:
         """Take in the present weights after `images` in all and a batch of `batch_size`."""
-        # The parameters may have been moved to another device since `follow`.
+        # On some devices a module that is moved there has other parameters than before.
+        if next(self._module.parameters()) is not self._live[0]:
+            self._live = list(self._module.parameters())
         device = self._live[0].device
         if self._averages[0][0].device != device:
             self._averages = [[w.to(device) for w in avg] for avg in self._averages]

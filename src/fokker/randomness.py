@@ -15,6 +15,8 @@ from typing import Literal, Protocol, final
 import torch
 from torch import Tensor
 
+from fokker.device import Carrier
+
 Stream = Literal[
     "data", "flip", "held_out", "sigma", "noise", "validation", "prior", "path", "sampler", "init",
     "probe",
@@ -188,20 +190,21 @@ class SamplingNoise:
         device: torch.device | str = "cpu",
     ) -> None:
         self._randomness, self._rows, self._shape = randomness, (start, stop), shape
-        self._device = device
+        self._carry = Carrier(device)
         self._increments = BrownianPath(randomness, start, stop, shape).increments(num_steps)
         self._asked = 0
 
     def prior(self) -> Tensor:
         """The start noise, the same for every sampler, grid and N."""
-        return self._randomness.normal("prior", *self._rows, self._shape).to(self._device)
+        return self._carry(self._randomness.normal("prior", *self._rows, self._shape))
 
     def next_increment(self) -> Tensor:
         """The step's noise, N(0, I): the next increment of the path, to be asked once a step."""
-        return next(self._increments).to(self._device)
+        return self._carry(next(self._increments))
 
     def fresh(self) -> Tensor:
         """N(0, I) of its own, for churn, Langevin steps and correctors; not coupled between N."""
         self._asked += 1
-        numbers = self._randomness.normal("sampler", *self._rows, self._shape, step=self._asked)
-        return numbers.to(self._device)
+        return self._carry(
+            self._randomness.normal("sampler", *self._rows, self._shape, step=self._asked)
+        )

@@ -10,6 +10,7 @@ from typing import Protocol, final
 import torch
 from torch import Tensor, nn
 
+from fokker.device import moved
 from fokker.sde import SDE
 from fokker.sde.base import HIGHEST_NOISE, LOWEST_NOISE
 
@@ -258,6 +259,6 @@ class Learned(nn.Module, Weighting):
 
     def objective(self, loss: Tensor, sigma: Tensor) -> Tensor:
         # ln(sigma)/4 lies in -2 to 2 for every noise level in use.
-        place = (torch.log(sigma).to(loss.dtype) / 4 + 2) / 4
+        place = moved((torch.log(sigma).to(loss.dtype) / 4 + 2) / 4, loss.device)
         u: Tensor = self._u(torch.cos(place[:, None] * self._frequencies)).squeeze(1)
         return loss * torch.exp(-u) + u

@@ -145,7 +145,7 @@ class Floors:
         share = self._ranks.share(len(x))
         mine = slice(share.start, share.stop)
         shaped = x[mine].reshape(-1, *model.data.shape).to(model.device)
-        denoised: Tensor = model.denoiser(shaped, sigma[mine].to(model.device))
+        denoised: Tensor = model.denoiser(shaped, sigma[mine])
         squares = torch.zeros(len(x), dtype=torch.float64)
         squares[mine] = (denoised.cpu().flatten(1) - best[mine]).double().square().mean(1)
         return self._ranks.total(squares)

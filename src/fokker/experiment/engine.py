@@ -8,7 +8,12 @@ from typing import Any, Literal, final
 import lightning as L
 import torch
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
+from lightning.pytorch.strategies import (
+    DDPStrategy,
+    ModelParallelStrategy,
+    SingleDeviceStrategy,
+    Strategy,
+)
 from torch.amp import GradScaler
 
 from fokker.formulations.descent import Descent, Precision
@@ -113,7 +118,7 @@ class Engine:
         self, device: torch.device, ranks: Ranks, callbacks: Sequence[L.Callback], folder: Path
     ) -> L.Trainer:
         """Lightning's trainer, without what fokker does itself: loggers, checkpoints, the bar."""
-        strategy: str | Strategy = "auto"
+        strategy: Strategy = SingleDeviceStrategy(device=device)
         if self.is_sharded(ranks):
             strategy = ModelParallelStrategy(
                 data_parallel_size=ranks.size, tensor_parallel_size=1,

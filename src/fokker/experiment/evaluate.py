@@ -12,6 +12,7 @@ from torchmetrics import Metric
 
 from fokker.analysis.floors import Floors
 from fokker.data import DataModule
+from fokker.device import moved
 from fokker.experiment.files import read_json
 from fokker.formulations import Diffusion
 from fokker.metrics import (
@@ -59,7 +60,8 @@ def denoising_errors(model: Diffusion, ranks: Ranks = ALONE) -> Tensor:
     for index, sigma in enumerate(SIGMAS):
         start = index * VALIDATION_POINTS + share.start
         noise = VALIDATION.normal("validation", start, start + len(points), model.data.shape)
-        errors = model.denoising_error(points, sigma.expand(len(points)), noise.to(points))
+        noise = moved(noise, model.device)
+        errors = model.denoising_error(points, sigma.expand(len(points)), noise)
         metric.update(errors.cpu(), torch.full((len(points),), index))
     metric.error_sum, metric.count = ranks.total(metric.error_sum), ranks.total(metric.count)
     return metric.compute()
@@ -84,9 +86,9 @@ def held_out_loss(model: Diffusion, ranks: Ranks = ALONE) -> float:
     whole = model.data.to_model(model.data.held_out(LOSS_POINTS))
     points = whole[rows % len(whole)].to(model.device)
     order = VALIDATION.permutation("sigma", LOSS_POINTS)[rows]
-    sigma = model.noise_levels.sigma((order.double() + 0.5) / LOSS_POINTS).to(model.device)
+    sigma = model.noise_levels.sigma((order.double() + 0.5) / LOSS_POINTS)
     noise = VALIDATION.normal("validation", share.start, share.stop, model.data.shape, step=1)
-    losses = model.loss(points, sigma, noise.to(points))
+    losses = model.loss(points, sigma, moved(noise, model.device))
     return float(ranks.total(losses.double().sum())) / LOSS_POINTS
 
 

@@ -117,7 +117,7 @@ class ModelFolder:
         from safetensors.torch import save  # save_file hides the file from other users.
 
         for name in ("raw", *model.ema.names):
-            weights = {key: w.detach().contiguous() for key, w in model.weights(name).items()}
+            weights = {k: w.detach().cpu().contiguous() for k, w in model.weights(name).items()}
             write_atomically(
                 self.path / f"{name}.safetensors",
                 lambda temporary, weights=weights: temporary.write_bytes(save(weights)),  # type: ignore[misc]

@@ -137,7 +137,7 @@ def draw_samples(
         def watch(i: int, y: Tensor, first: bool = start == share.start) -> None:
             bar.update(int(i > 0))
             if first and i in shown:
-                states.append(y[:PATH_POINTS].cpu())
+                states.append(y[:PATH_POINTS].clone())  # A copy to the CPU would wait for it.
 
         stop, before = min(start + rows, share.stop), model.denoiser.evaluations
         try:
@@ -169,6 +169,6 @@ def draw_samples(
         points,
         evaluated / count,
         perf_counter() - started,
-        model.data.to_data(torch.stack(states) if states else parts[0]),
+        model.data.to_data(torch.stack(states).cpu() if states else parts[0]),
         nodes[shown],
     )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 
-from fokker.formulations.sharding import average_whole, total_norm
+from fokker.formulations.sharding import average_whole, norm_of, total_norm
 from fokker.ranks import ALONE, Ranks, local
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -56,11 +56,11 @@ class Descent:
         """What is differentiated."""
         return objective if self.scaler is None else self.scaler.scale(objective)
 
-    def norm(self, tensors: list[Tensor]) -> float:
-        """Of all together, whatever part of them this rank holds."""
+    def norm(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Return the norm of all together, whatever part of them this rank holds, float64."""
         if self.is_sharded:
             return total_norm(tensors, self.ranks)
-        return math.hypot(*map(float, torch._foreach_norm(tensors)))
+        return norm_of(tensors)
 
     def finish(
         self, parameters: Sequence[nn.Parameter], optimizer: Optimizer, limit: float | None
@@ -73,10 +73,11 @@ class Descent:
         if limit is not None:
             gradients = [p.grad for p in parameters if p.grad is not None]
             norm = self.norm(gradients)
-            if not norm <= limit:
+            # To ask a device whether they are longer would mean to wait for it.
+            if norm.device.type != "cpu" or not norm <= limit:
                 # limit/inf is 0 and would end the learning without a word.
-                factor = limit / norm if math.isfinite(norm) else math.nan
-                torch._foreach_mul_([local(g) for g in gradients], factor)
+                factor = torch.where(norm.isfinite(), (limit / norm).clamp(max=1.0), math.nan)
+                torch._foreach_mul_([local(g) for g in gradients], factor.to(gradients[0].dtype))
 
     def step(self, optimizer: Optimizer) -> None:
         """Let the optimiser step; not where a scaled gradient has overflowed."""

@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from fokker.data import DataModule
 from fokker.denoiser import Denoiser, ExactDenoiser
+from fokker.device import moved
 from fokker.ema import EMA
 from fokker.formulations.descent import Descent
 from fokker.formulations.divergence import diverged
+from fokker.formulations.draws import Draws, DrawsAhead
 from fokker.formulations.sharding import one_by_one, shard
 from fokker.grids import Grid
 from fokker.grids import Levels as LevelsGrid
@@ -45,6 +47,8 @@ class Diffusion(L.LightningModule, ABC):
     Raises:
         ValueError: if two parts do not fit together.
     """
+
+    _draws: DrawsAhead
 
     def __init__(
         self,
@@ -106,10 +110,10 @@ class Diffusion(L.LightningModule, ABC):
 
         Args:
             x0: data in the model's units, (n, *shape).
-            sigma: noise levels, (n,), float64.
+            sigma: noise levels, (n,), float64, on the CPU.
             noise: n ~ N(0, I), (n, *shape).
         """
-        level = sigma.to(x0.dtype).reshape(-1, *[1] * (x0.dim() - 1))
+        level = moved(sigma.to(x0.dtype), x0.device).reshape(-1, *[1] * (x0.dim() - 1))
         denoised = self.denoiser(torch.addcmul(x0, level, noise), sigma)
         error: Tensor = (denoised - x0).square().flatten(1).mean(1)
         return error
@@ -117,23 +121,24 @@ class Diffusion(L.LightningModule, ABC):
     def loss(self, x0: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
         """`lambda(sigma)` times the denoising error, of each sample, (n,)."""
         weight = self.weighting(sigma, self.noise_levels).to(x0.dtype)
-        return weight * self.denoising_error(x0, sigma, noise)
+        return moved(weight, x0.device) * self.denoising_error(x0, sigma, noise)
 
     # ---- training ------------------------------------------------------------------------
 
-    def training_draws(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+    def training_draws(self, step: int) -> Draws:
         """x0, sigma and noise of an optimiser step, functions of (seed, step) and the rows alone.
 
         The rows are this rank's share of the batch; noise levels are spread over the whole batch.
+        They stay on the CPU, where coefficients and weights are computed from them in float64.
         """
         batch = self.data.batch_size
         share = self.descent.ranks.share(batch)
         start, stop = step * batch + share.start, step * batch + share.stop
         levels = self.noise_levels.draw(self.randomness, step, batch)[share.start : share.stop]
         return (
-            self.data.training_batch(start, stop).to(self.device),
-            levels.to(self.device),
-            self.randomness.normal("noise", start, stop, self.data.shape).to(self.device),
+            moved(self.data.training_batch(start, stop), self.device),
+            levels,
+            moved(self.randomness.normal("noise", start, stop, self.data.shape), self.device),
         )
 
     def training_step(self, block: tuple[int, int], batch_idx: int) -> dict[str, list[float]]:
@@ -146,13 +151,15 @@ class Diffusion(L.LightningModule, ABC):
         optimizer = cast(torch.optim.Optimizer, self.optimizers(use_pl_optimizer=False))
         parameters, losses, max_steps = list(self.parameters()), [], self.trainer.max_steps
         for step in range(first, last):
-            losses.append(self._differentiate(*self.training_draws(step)))
+            losses.append(self._differentiate(*self._draws(step)))
             self.descent.finish(parameters, optimizer, self.schedule.max_grad_norm)
             optimizer.param_groups[0]["lr"] = self.schedule.rate(step, max_steps)
             self.descent.step(optimizer)
             for parameter in parameters:  # In a third of the time of zero_grad.
                 parameter.grad = None
             self.ema.update((step + 1) * self.data.batch_size, self.data.batch_size)
+        if self.device.type != "cpu":  # Before the losses are waited for.
+            self._draws.prepare(range(last, min(2 * last - first, max_steps)))
         means = self._checked_means(torch.stack(losses), first)
         self._count_steps(last - first)
         return {"losses": means.tolist()}
@@ -193,7 +200,7 @@ class Diffusion(L.LightningModule, ABC):
         ranks = self.descent.ranks
         # The last step's gradient may not be finite although its loss is.
         norm = self.descent.norm([p.detach() for p in self.parameters()])
-        sums = ranks.total(torch.cat([losses.mean(1), losses.new_tensor([norm])]))
+        sums = ranks.total(torch.cat([losses.mean(1), norm.to(losses)[None]])).cpu()
         if torch.isfinite(sums).all():
             return sums[:-1] / ranks.size
         bad, what = ~torch.isfinite(torch.cat(ranks.collected(losses), dim=1)), "loss"
@@ -229,6 +236,7 @@ class Diffusion(L.LightningModule, ABC):
 
     def on_train_start(self) -> None:
         """After a checkpoint was read, which may be of one process."""
+        self._draws = DrawsAhead(self.training_draws)
         if self.descent.is_sharded:
             one_by_one(cast(torch.optim.Optimizer, self.optimizers(use_pl_optimizer=False)))
 
@@ -329,6 +337,7 @@ class Diffusion(L.LightningModule, ABC):
         if quantiles is None:
             noise = SamplingNoise(randomness, start, stop, shape, len(nodes) - 1, self.device)
         else:
-            u = spread_quantiles(start, stop, quantiles).to(self.device)
-            noise = GivenStart(torch.special.ndtri(u).reshape(-1, *shape))
+            u = spread_quantiles(start, stop, quantiles)
+            normal = torch.special.ndtri(u).reshape(-1, *shape)
+            noise = GivenStart(moved(normal, self.device))
         return sampler(self.denoiser, nodes, self.data.start_law, noise, watch)

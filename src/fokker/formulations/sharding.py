@@ -1,6 +1,5 @@
 """Weights that are spread over ranks: each holds a part of every one (FSDP2's `fully_shard`)."""
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -23,13 +22,24 @@ def shard(module: nn.Module, mesh: DeviceMesh) -> None:
     fully_shard(module, mesh=mesh, reshard_after_forward=True)
 
 
-def total_norm(gradients: Sequence[Tensor], ranks: Ranks) -> float:
-    """The norm of all gradients together, some of which may be spread over the ranks."""
-    norms = list(map(float, torch._foreach_norm([local(g) for g in gradients])))
-    spread = [hasattr(g, "to_local") for g in gradients]
-    here = sum(n**2 for n, is_spread in zip(norms, spread) if is_spread)
-    everywhere = float(ranks.total(torch.tensor(here, dtype=torch.float64)))
-    return math.sqrt(everywhere + sum(n**2 for n, is_spread in zip(norms, spread) if not is_spread))
+def norm_of(tensors: Sequence[Tensor]) -> Tensor:
+    """Return the norm of all tensors together, a float64 scalar on their device."""
+    norms = torch.stack(torch._foreach_norm(list(tensors)))
+    whole: Tensor = torch.linalg.vector_norm(norms, dtype=torch.float64)
+    return whole
+
+
+def total_norm(tensors: Sequence[Tensor], ranks: Ranks) -> Tensor:
+    """Return the norm of all together, some of which may be spread over the ranks, float64."""
+    spread = [local(t) for t in tensors if hasattr(t, "to_local")]
+    kept = [t for t in tensors if not hasattr(t, "to_local")]
+    square = torch.zeros((), dtype=torch.float64, device=local(tensors[0]).device)
+    if spread:
+        square = square + norm_of(spread) ** 2
+    square = ranks.total_there(square)
+    if kept:
+        square = square + norm_of(kept) ** 2
+    return square.sqrt()
 
 
 def one_by_one(optimizer: Optimizer) -> None:
@@ -47,4 +57,4 @@ def average_whole(parameters: Sequence[nn.Parameter], ranks: Ranks) -> None:
     """Average the gradients of what is not spread, such as a weighting's, over the ranks."""
     for parameter in parameters:
         if parameter.grad is not None and not hasattr(parameter.grad, "to_local"):
-            parameter.grad.copy_(ranks.total(parameter.grad) / ranks.size)
+            parameter.grad.copy_(ranks.total_there(parameter.grad) / ranks.size)

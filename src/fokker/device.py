@@ -1,0 +1,61 @@
+"""Copies to a device that the host does not wait for, and how much memory a run has taken."""
+
+import resource
+import sys
+from collections import deque
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+# Copies on the way to a device at once. A host that runs further ahead fills its memory.
+ON_THE_WAY = 16
+
+
+def moved(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """Return the tensor on a device, to which it is copied without the host waiting for it.
+
+    What is on the device already is returned as it is. A copy to a GPU starts from pinned memory:
+    from other memory the host waits until the device has done all that was asked of it before.
+    """
+    device = torch.device(device)
+    if tensor.device.type == device.type and device.index in (None, tensor.device.index):
+        return tensor
+    if tensor.device.type == "cpu" and device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
+@final
+class Carrier:
+    """Copies tensors to a device as `moved` does, with a bound on how many are on the way.
+
+    Args:
+        device: where the tensors are wanted.
+    """
+
+    def __init__(self, device: torch.device | str) -> None:
+        self._device = torch.device(device)
+        self._on_the_way: deque[Any] = deque()
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        if self._device.type != "cuda":
+            return moved(tensor, self._device)
+        if len(self._on_the_way) == ON_THE_WAY:
+            self._on_the_way.popleft().synchronize()
+        copy = moved(tensor, self._device)
+        self._on_the_way.append(torch.cuda.current_stream(self._device).record_event())
+        return copy
+
+
+def peak_memory(device: torch.device) -> dict[str, int]:
+    """Return the most memory that this process has held so far, in bytes.
+
+    `host_peak_bytes` is the resident memory of the process, `device_peak_bytes` what torch had
+    allocated on a GPU; a CPU has no entry of its own.
+    """
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = {"host_peak_bytes": unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
+    if device.type == "cuda":
+        peak["device_peak_bytes"] = torch.cuda.max_memory_allocated(device)
+    return peak

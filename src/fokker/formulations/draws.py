@@ -1,0 +1,44 @@
+"""What a training step draws, ahead of the device that computes with it."""
+
+from collections.abc import Callable
+from typing import TypeAlias, final
+
+from torch import Tensor
+
+#: x0 and noise, (n, *shape), on the model's device, and sigma, (n,) float64, on the CPU.
+Draws: TypeAlias = tuple[Tensor, Tensor, Tensor]
+# Draws that are ahead hold at most so many bytes of the device, but one step is always ahead.
+MAX_BYTES = 2**28
+
+
+@final
+class DrawsAhead:
+    """The draws of the steps of a training, of which some are made before they are asked for.
+
+    Random numbers are drawn on the CPU. While a device computes what it was asked for, the host
+    draws the next steps' and sends them off, so that the device need not wait for them. The numbers
+    are the same in whatever order they are drawn.
+
+    Args:
+        draw: gives x0, sigma and noise of a step.
+    """
+
+    def __init__(self, draw: Callable[[int], Draws]) -> None:
+        self._draw = draw
+        self._made: dict[int, Draws] = {}
+
+    def __call__(self, step: int) -> Draws:
+        """Give the draws of a step."""
+        return self._made.pop(step) if step in self._made else self._draw(step)
+
+    def prepare(self, steps: range) -> None:
+        """Make the draws of these steps, as far as there is room for them."""
+        held = 0
+        for step in steps:
+            try:
+                self._made[step] = self._draw(step)
+            except Exception:  # It is raised anew where the step is asked for, after the last save.
+                return
+            held += sum(part.nbytes for part in self._made[step])
+            if held >= MAX_BYTES:
+                return
