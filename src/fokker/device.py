@@ -3,6 +3,7 @@
 import resource
 import sys
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, final
 
 import torch
@@ -59,3 +60,31 @@ def peak_memory(device: torch.device) -> dict[str, int]:
     if device.type == "cuda":
         peak["device_peak_bytes"] = torch.cuda.max_memory_allocated(device)
     return peak
+
+
+def forget_peak(device: torch.device) -> None:
+    """Let `peak_memory` begin anew on a GPU; that of the host's process only grows."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def wait_for(device: torch.device) -> None:
+    """Wait until a GPU has done all that was asked of it, for a time that is measured."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def described(device: torch.device) -> str:
+    """Name a device for a user, for instance `cpu, 1 thread`."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    if device.type == "cpu":
+        threads = torch.get_num_threads()
+        return f"cpu, {threads} thread{'' if threads == 1 else 's'}"
+    return str(device)
+
+
+def memory_text(peak: Mapping[str, int]) -> str:
+    """Say what `peak_memory` has found, for instance `host 0.61 GB`."""
+    names = {"host_peak_bytes": "host", "device_peak_bytes": "device"}
+    return ", ".join(f"{names[key]} {number / 1e9:.2f} GB" for key, number in peak.items())

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import on_device
 import torch
 
 import fokker.data.base
-import on_device
 import tiny_runs
 from fokker.experiment import InterruptedTraining
 from fokker.experiment.evaluate import Validation

@@ -54,13 +54,13 @@ def device() -> Iterator[torch.device]:
     if IS_GPU:
         torch.backends.cudnn.allow_tf32 = False
         found = torch.device("cuda", 0)
-        with mock.patch.object(fokker.cli.build, "find_device", lambda *_: found):
+        with mock.patch.object(fokker.cli.build, "find_device", return_value=found):
             yield found
         return
     from second_device import DEVICE, SecondDevice
 
     AcceleratorRegistry.register(DEVICE.type, _Accelerator, override=True)
-    with mock.patch.object(fokker.cli.build, "find_device", lambda *_: DEVICE), SecondDevice():
+    with mock.patch.object(fokker.cli.build, "find_device", return_value=DEVICE), SecondDevice():
         yield DEVICE
 
 

@@ -6,14 +6,15 @@ Nothing here needs torch, so that a sweep which is done says so at once.
 import csv
 import io
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 from time import perf_counter
 from typing import Any, final
 
 from fokker.cli.sweep_jobs import FAILED, FIXED, Job, Row, write_text
+from fokker.progress import duration, expected_end
 
 SEED = "seed"
 #: Behind a metric's name.
@@ -50,23 +51,27 @@ class Progress:
         if left > after:
             done = self.ended + after
             expected = (perf_counter() - self._started) / done * (self._todo - done)
-            end = datetime.now() + timedelta(seconds=expected)
-            words += [f"about {duration(expected)}", f"until {end:%H:%M}"]
+            words.append(expected_end(expected))
         place = f"[{self._jobs - left}/{self._jobs}]"
         note = f" ({why})" if why else ""
         print(f"{place} {job.label}: {status}{took}{note}; {', '.join(words)}", flush=True)
 
 
+def at_work(folders: Mapping[Job, Path]) -> str:
+    """Say how far jobs are that run: what a single one said last, or how many are done."""
+    if len(folders) > 1:
+        found = Counter(job.row()["status"] for job in folders)
+        done = len(folders) - found["running"] - found["not run"]
+        return f"         {done} of {len(folders)} jobs done, {found['running']} at work"
+    ((job, path),) = folders.items()
+    said = path / "output.txt"
+    lines = said.read_text(encoding="utf-8").splitlines() if said.is_file() else []
+    return f"         {job.label}: {lines[-1] if lines else 'begun'}"
+
+
 def count(number: int, what: str) -> str:
     """A number with its word."""
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds, minutes or hours."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def in_order(rows: Sequence[Row], objective: str | None) -> list[Row]:
@@ -131,9 +136,7 @@ def results_table(rows: Sequence[Row], swept: Sequence[str], *objectives: str | 
 
 def _aligned(cells: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*cells)]
-    return "\n".join(
-        "  " + "  ".join(c.rjust(w) for c, w in zip(line, widths)) for line in cells
-    )
+    return "\n".join("  " + "  ".join(c.rjust(w) for c, w in zip(line, widths)) for line in cells)
 
 
 def _cell(value: Any) -> str:

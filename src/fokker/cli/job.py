@@ -24,12 +24,16 @@ from fokker.cli.joining import build_alike
 from fokker.cli.start import asked_ranks, cores_of_rank
 from fokker.cli.sweep_jobs import job_lock, record_failure
 from fokker.cli.trials import watcher
+from fokker.device import described
 from fokker.disk import DiskError, check_writable, remove_empty, writing
 from fokker.experiment import Experiment, Interrupted, Result
 from fokker.experiment import run as run_experiment
+from fokker.experiment.estimate import estimate
 from fokker.experiment.files import read_json
 from fokker.experiment.run import division
+from fokker.experiment.sample import is_out_of_memory
 from fokker.experiment.watching import Pruned, Watch
+from fokker.progress import print_now
 from fokker.ranks import ALONE, LostRank, Ranks
 
 # Below this many multiplications a step, a second thread costs more than it gives.
@@ -42,7 +46,7 @@ def run_job(
     config: DictConfig,
     choices: Choices,
     path: Path,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = print_now,
     watch: Watch | None = None,
     ranks: Ranks = ALONE,
 ) -> Result | None:
@@ -100,6 +104,7 @@ def plan(experiment: Experiment) -> str:
         state = f"unfinished: would go on at step {folder.steps_done} of {max_steps}"
     else:
         state = f"new: would be trained for {max_steps} steps of {model.data.batch_size} images"
+    is_trained = model.is_exact or experiment.checkpoint is not None or state.startswith("found")
     parameters = sum(p.numel() for p in model.denoiser.parameters())
     size = asked_ranks(OmegaConf.create(experiment.config["trainer"]))
     ranks = [f"         by {division(model.data.batch_size, size)}"] if size > 1 else []
@@ -109,6 +114,8 @@ def plan(experiment: Experiment) -> str:
         *ranks,
         f"         {parameters:,} parameters, data of shape {model.data.shape}",
     ]
+    if not is_trained:
+        lines.append(f"estimate {_estimated(experiment, size)}")
     for sampling in experiment.samplings:
         nodes = sampling.nodes.tolist()
         steps = "its own steps" if sampling.num_steps is None else f"{sampling.num_steps} steps"
@@ -117,6 +124,21 @@ def plan(experiment: Experiment) -> str:
             f"sigma {nodes[0]:.4g} to {nodes[-2]:.4g}, grid {sampling.grid_name}"
         )
     return "\n".join(lines)
+
+
+def _estimated(experiment: Experiment, size: int) -> str:
+    """How long what is left of the training would take here, measured in a few steps."""
+    left = experiment.engine.max_steps - experiment.folder.steps_done
+    with threads(experiment):
+        where = described(experiment.device)
+        try:
+            text = estimate(experiment, size).text(left * experiment.model.data.batch_size, size)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            text = "a step does not fit into memory; set a smaller trainer.device_batch_size"
+    ranks = f"{size} ranks, each " if size > 1 else ""
+    return f"on {ranks}{where}: {text}"
 
 
 def run_in_sweep(

@@ -18,13 +18,13 @@ from fokker import __version__
 from fokker.cli.collection import (
     ERROR,
     Spread,
-    duration,
     in_order,
     main_columns,
     metrics_of,
     seeds_cells,
 )
 from fokker.cli.sweep_jobs import FAILED, Row, read_json, write_text
+from fokker.progress import duration
 
 #: Jobs whose own figures are shown, and how wide in pixels.
 MAX_JOBS = 24

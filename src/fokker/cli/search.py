@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from fokker.cli.collection import Progress, count, duration
+from fokker.cli.collection import Progress, count
 from fokker.cli.compose import HELP, refuse
 from fokker.cli.objectives import ENDED, read_objectives, shown
 from fokker.cli.search_method import read_method, with_steps
@@ -21,6 +21,7 @@ from fokker.cli.sweep_check import REFUSALS
 from fokker.cli.sweep_jobs import FAILED, alone
 from fokker.cli.trials import Trials, listed_trials
 from fokker.disk import DiskError
+from fokker.progress import duration
 
 
 class SearchSweeper(GridSweeper):

@@ -18,8 +18,8 @@ from omegaconf import DictConfig, flag_override
 from fokker.cli.collection import (
     SEED,
     Progress,
+    at_work,
     count,
-    duration,
     evaluation_rows,
     in_order,
     results_table,
@@ -43,6 +43,7 @@ from fokker.cli.sweep_jobs import (
 )
 from fokker.cli.wandb_sweep import log_sweep
 from fokker.disk import DiskError
+from fokker.progress import duration, minute_lines
 
 
 # Not a BasicSweeper: hydra runs the files of its own plugins anew when it looks for plugins, and a
@@ -165,7 +166,8 @@ class GridSweeper(Sweeper):
         try:
             if begun:
                 overrides = [self._overrides(job, path) for job, path in begun.items()]
-                ends = self._launcher.launch(overrides, initial_job_idx=progress.ended)
+                with minute_lines(lambda: at_work(begun)):
+                    ends = self._launcher.launch(overrides, initial_job_idx=progress.ended)
                 mine -= {job for job, end in zip(begun, ends) if not end.return_value}
         except Exception as error:
             if alone:

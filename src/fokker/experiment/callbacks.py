@@ -1,14 +1,13 @@
-"""What happens between blocks of steps: curves, checkpoints and a progress bar."""
+"""What happens between blocks of steps: curves, checkpoints, progress and speed."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Any, final
 
 import lightning as L
 import torch
-from tqdm import tqdm
 
 from fokker.disk import DiskError
 from fokker.experiment.files import append_json_line, read_json_lines, write_json_lines
@@ -16,6 +15,7 @@ from fokker.experiment.models import ModelFolder
 from fokker.experiment.signals import Stop
 from fokker.experiment.watching import Pruned
 from fokker.formulations import Diffusion
+from fokker.progress import Steps
 from fokker.ranks import Ranks
 
 
@@ -164,21 +164,59 @@ class Saving(L.Callback):
 
 @final
 class Progress(L.Callback):
-    """A bar with steps a second and the loss; nothing where the output is not a terminal."""
+    """Shows how far a training is, and its loss.
+
+    Args:
+        say: tells a line to the user.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._bar = tqdm(
-            total=trainer.max_steps, initial=trainer.global_step, desc="training", unit="step",
-            disable=None if trainer.is_global_zero else True, dynamic_ncols=True,
-        )  # fmt: skip
+        self._steps = Steps(
+            "training", trainer.max_steps, self._say, trainer.global_step, trainer.is_global_zero
+        )
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any,
         batch_idx: int,
     ) -> None:  # fmt: skip
         losses = outputs["losses"]
-        self._bar.set_postfix(loss=f"{losses[-1]:.4f}", refresh=False)
-        self._bar.update(len(losses))
+        self._steps.advance(len(losses), f"loss {losses[-1]:.4g}")
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._bar.close()
+        self._steps.close()
+
+
+@final
+class Speed(L.Callback):
+    """Measures the steps of a training alone, without what happens between their blocks.
+
+    It stands before all other callbacks. The first block, which warms up, does not count where
+    there are more.
+    """
+
+    def __init__(self) -> None:
+        self._blocks = self._steps = 0
+        self._seconds = 0.0
+
+    @property
+    def steps_per_second(self) -> float | None:
+        """Optimiser steps a second; none where there were no steps."""
+        return self._steps / self._seconds if self._steps else None
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._started = perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any,
+        batch_idx: int,
+    ) -> None:  # fmt: skip
+        if self._blocks == 1:
+            self._steps, self._seconds = 0, 0.0
+        self._blocks += 1
+        self._steps += len(outputs["losses"])
+        self._seconds += perf_counter() - self._started

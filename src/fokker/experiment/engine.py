@@ -80,7 +80,8 @@ class Engine:
                     f"{', '.join(known)}"
                 )
         self.max_steps = max_steps
-        self._strategy, self._precision = strategy, precision
+        self.precision = precision
+        self._strategy = strategy
         self._device_batch_size, self._compile, self._options = device_batch_size, compile, options
 
     def parts(self, batch_size: int, size: int) -> int:
@@ -104,9 +105,9 @@ class Engine:
 
     def descent(self, device: torch.device, ranks: Ranks, batch_size: int) -> Descent:
         """How gradients are made here."""
-        scaler = GradScaler(device.type) if self._precision == "16-mixed" else None
+        scaler = GradScaler(device.type) if self.precision == "16-mixed" else None
         return Descent(
-            ranks, self.parts(batch_size, ranks.size), self._precision, self._compile,
+            ranks, self.parts(batch_size, ranks.size), self.precision, self._compile,
             self.is_sharded(ranks), scaler,
         )  # fmt: skip
 

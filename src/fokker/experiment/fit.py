@@ -14,8 +14,9 @@ import lightning as L
 from filelock import Timeout
 from lightning.pytorch.callbacks import LambdaCallback
 
+from fokker.device import described, peak_memory
 from fokker.disk import DiskError, make_folder, write_text, writing
-from fokker.experiment.callbacks import Curves, Progress, Saving
+from fokker.experiment.callbacks import Curves, Progress, Saving, Speed
 from fokker.experiment.evaluate import Validation
 from fokker.experiment.experiment import Experiment
 from fokker.experiment.files import read_json_lines
@@ -104,7 +105,8 @@ def obtain(
         work = ModelFolder(folder.path.with_name(f"{folder.path.name}.retrain"))
         work = work if ranks.first_says(lambda: folder.is_complete) else folder
         done = ranks.first_says(lambda: _begin(work, experiment))
-        _train(experiment, work, validation, listener, signals, done)
+        say(_announcement(experiment, done))
+        _train(experiment, work, validation, listener, say, signals, done)
         if work is not folder and ranks.is_first:
             folder.take_over(work)
         if done == experiment.engine.max_steps:  # Only its last files were not there.
@@ -122,11 +124,25 @@ def _begin(work: ModelFolder, experiment: Experiment) -> int:
     return done
 
 
+def _announcement(experiment: Experiment, done: int) -> str:
+    """What is trained, and where, in words."""
+    model, engine, size = experiment.model, experiment.engine, experiment.ranks.size
+    parameters = sum(p.numel() for p in model.denoiser.parameters())
+    steps = f"{engine.max_steps:,} steps of {model.data.batch_size:,}"
+    words = [f"{parameters:,} parameters", f"from step {done:,} of {steps}" if done else steps]
+    where = described(experiment.device)
+    words[-1] += f" on {where}" if size == 1 else f" on {size} ranks, each {where}"
+    if engine.precision != "32-true":
+        words.append(engine.precision)
+    return f"training {experiment.folder.path.name}: {', '.join(words)}"
+
+
 def _train(
     experiment: Experiment,
     folder: ModelFolder,
     validation: Validation,
     listener: Callable[[dict[str, Any], int], None],
+    say: Callable[[str], None],
     signals: Signals,
     done: int,
 ) -> None:
@@ -163,7 +179,9 @@ def _train(
         signals.in_training(ranks),
         model.data.made_ahead(),
     ):
-        trainer = engine.trainer(device, ranks, [*callbacks, Progress()], folder.path)
+        speed = Speed()
+        watched = [speed, *callbacks, Progress(say)]
+        trainer = engine.trainer(device, ranks, watched, folder.path)
         resume = folder.checkpoint if ranks.first_says(folder.checkpoint.is_file) else None
         number = 0
         try:
@@ -193,10 +211,13 @@ def _train(
         folder.load_into(model)
     if ranks.is_first:
         folder.export(model)
+    per_second = speed.steps_per_second
     note(
         status="complete",
         seconds=seconds,
         images=max_steps * model.data.batch_size,
+        images_per_second=per_second and round(per_second * model.data.batch_size, 1),
+        **peak_memory(device),
         parameters=sum(p.numel() for p in model.denoiser.parameters()),
     )
     text = "stopped when the model was complete; the same command goes on from there"

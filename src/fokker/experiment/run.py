@@ -11,6 +11,7 @@ from typing import Any, final
 
 from torch import Tensor
 
+from fokker.device import forget_peak, peak_memory
 from fokker.disk import DiskError, held, short
 from fokker.experiment.draw import draw_figures
 from fokker.experiment.evaluate import Validation, flat, losses_of, where_trained
@@ -27,6 +28,7 @@ from fokker.experiment.samplings import draw, evaluate, words
 from fokker.experiment.signals import Interrupted, InterruptedTraining, Signals
 from fokker.experiment.watching import Pruned
 from fokker.formulations import Diffusion, DivergedError
+from fokker.progress import print_now
 from fokker.randomness import Randomness
 
 
@@ -48,7 +50,7 @@ class Result:
     path: Path
 
 
-def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print) -> Result:
+def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print_now) -> Result:
     """Carry out an experiment in the run's folder `path`.
 
     Raises:
@@ -86,6 +88,7 @@ def _run(
     experiment: Experiment, path: Path, say: Callable[[str], None], signals: Signals
 ) -> Result:
     started = perf_counter()
+    forget_peak(experiment.device)
     model_path = str((experiment.checkpoint or experiment.folder.path).resolve())
     record = Record(
         path,
@@ -123,7 +126,8 @@ def _run(
         record.failed("interrupted" if isinstance(error, DiskError) else "failed", error)
         raise
     else:
-        record.note(status="completed", seconds=perf_counter() - started)
+        memory = peak_memory(experiment.device)
+        record.note(status="completed", seconds=perf_counter() - started, **memory)
         try:
             finish_log()
         except DiskError as error:
@@ -223,7 +227,8 @@ def _make_ready(
         record.curves(experiment.checkpoint.with_name("metrics.jsonl"))
     else:
         record.curves(folder.curves)
-        record.note(images=folder.record["images"])
+        known = folder.record
+        record.note(images=known["images"], images_per_second=known.get("images_per_second"))
     if how in ("found", "loaded"):
         for row in read_json_lines(record.path / "metrics.jsonl"):
             log.log(row, row["step"])

@@ -2,16 +2,17 @@
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import final
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from fokker.formulations import Diffusion
 from fokker.grids import Grid
+from fokker.progress import Steps, nobody
 from fokker.randomness import Randomness, unit_rows
 from fokker.ranks import ALONE, Ranks
 from fokker.samplers import Sampler
@@ -83,7 +84,7 @@ def batch_rows(shape: tuple[int, ...]) -> int:
     return min(16, max(1, 2**22 // (math.prod(shape) * unit))) * unit
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """Whether a device, or the machine, has no more; torch has no class of its own for the CPU."""
     kinds = (MemoryError, torch.OutOfMemoryError)
     return isinstance(error, kinds) or "can't allocate memory" in str(error)
@@ -103,6 +104,7 @@ def draw_samples(
     seed: int,
     batch_size: int | None = None,
     ranks: Ranks = ALONE,
+    say: Callable[[str], None] = nobody,
 ) -> Samples:
     """Samples 0 to count of a run's seed, each rank drawing its share; the first one gets all.
 
@@ -113,6 +115,7 @@ def draw_samples(
         seed: of the run.
         batch_size: samples at once; null: what is quick. It changes them by rounding alone.
         ranks: the processes that sample together.
+        say: tells the user how far it is.
     Returns:
         all samples, in ranks other than the first their own.
     Raises:
@@ -127,15 +130,13 @@ def draw_samples(
     share = ranks.share(count, unit)
     parts = [torch.empty(0, *model.data.shape)]
     quantiles = count if sampling.at_quantiles else None
-    bar = tqdm(
-        total=math.ceil(len(share) / rows) * (len(nodes) - 1), desc=f"sampling {sampling.name}",
-        unit="step", disable=None if ranks.is_first else True, dynamic_ncols=True, leave=False,
-    )  # fmt: skip
+    total = math.ceil(len(share) / rows) * (len(nodes) - 1)
+    steps = Steps(f"sampling {sampling.name}", total, say, is_shown=ranks.is_first)
     start = share.start
     while start < share.stop:
 
         def watch(i: int, y: Tensor, first: bool = start == share.start) -> None:
-            bar.update(int(i > 0))
+            steps.advance(int(i > 0))
             if first and i in shown:
                 states.append(y[:PATH_POINTS].clone())  # A copy to the CPU would wait for it.
 
@@ -143,7 +144,7 @@ def draw_samples(
         try:
             drawn = model.sample(sampling.sampler, nodes, randomness, start, stop, watch, quantiles)
         except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error) or stop - start == 1:
+            if not is_out_of_memory(error) or stop - start == 1:
                 raise
             rows, model.denoiser.evaluations = (stop - start) // 2, before
             if start == share.start:
@@ -156,7 +157,7 @@ def draw_samples(
         else:
             parts.append(drawn.cpu())
             start = stop
-    bar.close()
+    steps.close()
     evaluated = float(ranks.total(torch.tensor(float(model.denoiser.evaluations - evaluations))))
     points = model.data.to_data(ranks.joined(torch.cat(parts), count, unit))
     if not torch.isfinite(points).all():

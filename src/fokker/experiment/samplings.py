@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+from fokker.device import described
 from fokker.experiment.evaluate import SampleMetrics, relative_spread
 from fokker.experiment.experiment import Experiment
 from fokker.experiment.reports import exact_distances
 from fokker.experiment.sample import Samples, Sampling, draw_samples
+from fokker.progress import nobody
 
 #: Times the data's spread, from which on samples are said to be far off.
 FAR_OFF = 3
@@ -18,11 +20,13 @@ def words(sampling: Sampling) -> str:
     return f"{sampling.name}{steps}, {sampling.grid_name}"
 
 
-def draw(experiment: Experiment, sampling: Sampling) -> Samples:
+def draw(
+    experiment: Experiment, sampling: Sampling, say: Callable[[str], None] = nobody
+) -> Samples:
     """This rank's part of a sampling; in the first rank all of it."""
     return draw_samples(
         experiment.model, sampling, experiment.num_samples, experiment.seed,
-        experiment.batch_size, experiment.ranks,
+        experiment.batch_size, experiment.ranks, say,
     )  # fmt: skip
 
 
@@ -34,7 +38,11 @@ def evaluate(
     rows: list[dict[str, Any]] = []
     kept: list[Samples] = []
     for sampling in experiment.samplings:
-        samples = draw(experiment, sampling)
+        say(
+            f"sampling {experiment.num_samples:,} by {words(sampling)}, on "
+            f"{described(experiment.device)}"
+        )
+        samples = draw(experiment, sampling, say)
         kept = kept or [samples]
         spread = relative_spread(experiment.model.data, samples.points)
         if spread > FAR_OFF:

@@ -1,0 +1,94 @@
+"""How fast a training would be here, and how much memory it would take, measured in a second."""
+
+import statistics
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import final
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from fokker.device import memory_text, peak_memory, wait_for
+from fokker.experiment.experiment import Experiment
+from fokker.formulations import Diffusion
+from fokker.progress import duration
+
+#: Rows are added until a step takes so long; a whole batch is then measured for as long again.
+SECONDS = 0.7
+GROWTH = 4
+
+
+@final
+@dataclass(frozen=True)
+class Estimate:
+    """What some steps of a training have shown.
+
+    Attributes:
+        images_per_second: of one rank.
+        peak: as `peak_memory` gives it.
+        is_whole: whether the steps held as many images at once as the training will.
+    """
+
+    images_per_second: float
+    peak: dict[str, int]
+    is_whole: bool
+
+    def text(self, images: int, ranks: int) -> str:
+        """Say it for a training of so many images by so many ranks."""
+        speed = ranks * self.images_per_second
+        memory = memory_text(self.peak) + ("" if self.is_whole else " and more")
+        return f"{speed:,.0f} images/s, {duration(images / speed)}; memory: {memory}"
+
+
+def estimate(experiment: Experiment, ranks: int) -> Estimate:
+    """Train a few steps, whose weights are of no use afterwards, without `torch.compile`.
+
+    Args:
+        experiment: whose model is untrained.
+        ranks: among which a batch would be divided.
+    """
+    model, engine, device = experiment.model, experiment.engine, experiment.device
+    batch = model.data.batch_size
+    parts = engine.parts(batch, ranks)
+    rows = batch // ranks // parts
+    model.to(device).train()
+    model.descent = replace(engine.descent(device, experiment.ranks, batch), compile=False)
+    optimizer = model.configure_optimizers()
+    with model.prepared():
+        _gradients(model, 1, device)  # Warms up.
+        _update(model, optimizer, device)
+        fixed = _update(model, optimizer, device)
+        held, before, seconds = 1, (0, 0.0), _gradients(model, 1, device)
+        while held < rows and (seconds < SECONDS or held == 1):  # Two sizes at least.
+            before, held = (held, seconds), min(GROWTH * held, rows)
+            seconds = _gradients(model, held, device)
+        if held == rows:
+            found, started = [seconds], perf_counter()
+            while perf_counter() - started < SECONDS:
+                found.append(_gradients(model, rows, device))
+            seconds = statistics.median(found)
+        else:
+            seconds += (rows - held) * max(0.0, seconds - before[1]) / (held - before[0])
+    return Estimate(rows / (seconds + fixed / parts), peak_memory(device), held == rows)
+
+
+def _gradients(model: Diffusion, rows: int, device: torch.device) -> float:
+    """Time the gradients of the first rows of a batch, in seconds."""
+    wait_for(device)
+    started = perf_counter()
+    x0, sigma, noise = (part[:rows] for part in model.training_draws(0))
+    loss: Tensor = model.weighting.objective(model.loss(x0, sigma, noise), sigma)
+    torch.autograd.backward(loss.mean())
+    wait_for(device)
+    return perf_counter() - started
+
+
+def _update(model: Diffusion, optimizer: Optimizer, device: torch.device) -> float:
+    """Time a step of the optimiser and of the averages, in seconds."""
+    wait_for(device)
+    started = perf_counter()
+    optimizer.step()
+    model.ema.update(1, 1)
+    wait_for(device)
+    return perf_counter() - started
