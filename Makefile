@@ -2,7 +2,7 @@
 PYTHON ?= python3
 SHELL := /bin/bash
 
-.PHONY: setup run test test-thorough test-long test-cluster mutations bench lock
+.PHONY: setup run test test-thorough test-long test-cluster test-gpu mutations bench lock
 
 setup: .venv/.installed
 
@@ -56,6 +56,13 @@ test-cluster: export OMP_NUM_THREADS = 1
 test-cluster: setup
 	.venv/bin/pytest -m cluster -n 2 --dist worksteal tests/cluster; \
 	  status=$$?; tests/cluster/slurm_down.sh; exit $$status
+
+# The tests of a second device on a real GPU, where torch sees one.
+test-gpu: export OMP_NUM_THREADS = 1
+test-gpu: setup
+	@if .venv/bin/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then \
+	  FOKKER_TEST_DEVICE=cuda .venv/bin/pytest tests/devices; \
+	else echo "test-gpu: not run, torch sees no GPU here"; fi
 
 # Typical mistakes, one after the other in a copy of the source: which test sees each of them?
 mutations: setup

@@ -22,9 +22,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
 import torch
 from memory import memory_rounds
-from sampling import dpmpp_2m_rounds, heun_rounds
+from sampling import dpmpp_2m_rounds, gpu_rounds, heun_rounds
 from starting import found_again_rounds, start_rounds
-from training import TRAININGS
+from training import ON_A_GPU, TRAININGS
 
 ROUNDS = 7
 #: What is compared, the baseline, the largest ratio that is good enough, and (ours, theirs).
@@ -47,6 +47,8 @@ ROWS: list[tuple[str, str, float, Callable[[], Iterator[tuple[float, float]]]]] 
         "memory, GB: 50,000 images 3x32x32, float32", "the array's bytes", 1.2,
         partial(memory_rounds, np.float32),
     ),
+    *((t.title, "a torch loop by hand", t.limit, t.rounds_by_image) for t in ON_A_GPU),
+    ("GPU, images/s: samples, Heun N = 18, MLP 128", "the loop of EDM's authors", 1.02, gpu_rounds),
 ]  # fmt: skip
 ERRORS, ERROR_LIMIT = "error against evaluations, ideal denoiser", 0.9
 
@@ -56,7 +58,9 @@ def main() -> None:
     asked = sys.argv[1:]
     rows = [n for n, (what, *_) in enumerate(ROWS) if not asked or any(w in what for w in asked)]
     if rows:
-        print("| what, in ms | baseline | fokker | baseline | ratio | at most |")
+        if torch.cuda.is_available():
+            print(f"GPU: {torch.cuda.get_device_name()}\n")
+        print("| what, in ms | baseline | fokker | baseline | ratio of times | at most |")
         print("|---|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
@@ -71,9 +75,14 @@ def main() -> None:
 def print_row(number: int) -> None:
     """Measure a row of `ROWS`."""
     what, baseline, limit, rounds = ROWS[number]
+    if "GPU" in what and not torch.cuda.is_available():
+        print(f"| {what} | {baseline} | not run: torch sees no GPU here | | | {limit} |")
+        return
     pairs = list(itertools.islice(rounds(), ROUNDS))
     unit = 1 if "GB" in what else 1e3
     ours, theirs = (unit * median(side) for side in zip(*pairs))
+    if "images/s" in what:  # Measured are seconds an image.
+        ours, theirs = 1e3 / ours, 1e3 / theirs
     ratio = median(one / other for one, other in pairs)
     print(f"| {what} | {baseline} | {ours:.4g} | {theirs:.4g} | {ratio:.2f} | {limit} |")
 

@@ -13,13 +13,13 @@ from fokker.experiment.sample import draw_samples
 SAMPLES = 10_000
 
 
-def heun_rounds() -> Iterator[tuple[float, float]]:
+def heun_rounds(device: str = "cpu") -> Iterator[tuple[float, float]]:
     """Seconds of 10,000 samples at N = 18 by `sampler=heun`, and by the plain loop."""
     made = tiny_runs.compose_experiment(
         "data=ring8", "network.width=128", "network.depth=3", "sampler=heun",
         "sampler.num_steps=18", "grid=edm_rho",
     )  # fmt: skip
-    model, sampling = made.model.eval(), made.samplings[0]
+    model, sampling = made.model.eval().to(device), made.samplings[0]
     # As a trained one: at first the output layer is 0, which costs as much.
     network, sigma_data = model.denoiser.network, model.data.sigma_data
 
@@ -34,8 +34,13 @@ def heun_rounds() -> Iterator[tuple[float, float]]:
         draw_samples(model, sampling, SAMPLES, 0)
         ours = perf_counter() - begun
         begun = perf_counter()
-        _edm_loop(denoise, 18, (SAMPLES, 2))
+        _edm_loop(denoise, 18, (SAMPLES, 2), device).cpu()
         yield ours, perf_counter() - begun
+
+
+def gpu_rounds() -> Iterator[tuple[float, float]]:
+    """Seconds a sample on a GPU, of as many samples."""
+    return ((ours / SAMPLES, theirs / SAMPLES) for ours, theirs in heun_rounds("cuda"))
 
 
 def dpmpp_2m_rounds() -> Iterator[tuple[float, float]]:
@@ -71,13 +76,16 @@ def dpmpp_2m_rounds() -> Iterator[tuple[float, float]]:
 
 @torch.no_grad()
 def _edm_loop(
-    denoise: Callable[[Tensor, Tensor], Tensor], n: int, shape: tuple[int, int]
+    denoise: Callable[[Tensor, Tensor], Tensor],
+    n: int,
+    shape: tuple[int, int],
+    device: str,
 ) -> Tensor:
     """Algorithm 1 of Karras 2022 with states in float64, as in its authors' code."""
     low, high = 0.002 ** (1 / 7), 80 ** (1 / 7)
     steps = (high + torch.arange(n, dtype=torch.float64) / (n - 1) * (low - high)) ** 7
-    nodes = torch.cat([steps, torch.zeros(1, dtype=torch.float64)])
-    x_next = torch.randn(shape).double() * nodes[0]
+    nodes = torch.cat([steps, torch.zeros(1, dtype=torch.float64)]).to(device)
+    x_next = torch.randn(shape, device=device).double() * nodes[0]
     for i in range(n):
         t, t_next, x = nodes[i], nodes[i + 1], x_next
         slope = (x - denoise(x, t)) / t

@@ -14,13 +14,16 @@ import torch
 
 import fokker.data.base
 import tiny_runs
+from fokker.device import moved
 from fokker.experiment import InterruptedTraining
 from fokker.experiment.evaluate import Validation
 from fokker.experiment.files import read_json, read_json_lines
 from fokker.experiment.fit import obtain
 from fokker.experiment.sample import draw_samples
 from fokker.experiment.signals import Signals
+from fokker.formulations.sharding import average_whole, total_norm
 from fokker.randomness import Randomness
+from fokker.ranks import Ranks
 
 #: Steps of three and of four blocks, of 1, 2, 4 and 8 steps.
 THREE_BLOCKS, FOUR_BLOCKS = 7, 15
@@ -100,6 +103,37 @@ def averages_follow(*_: str) -> None:
         (averages,) = ema.state_dict().values()
         for average, weight in zip(averages.values(), before, strict=True):
             on_device.assert_same(average, torch.lerp(weight, weight + 1.0, 0.5))
+
+
+def two_ranks(*overrides: str) -> None:
+    """Two ranks on the device validate, sample and add up as one process does on the CPU.
+
+    Lightning's own way to add gradients up, DDP, is refused by the second device.
+    """
+    ranks = Ranks.join("cuda" if on_device.IS_GPU else "cpu")
+    made = tiny_runs.compose_experiment(*overrides)
+    model, sampling = made.model, made.samplings[0]
+    _be_no_beginner(model.denoiser)
+    samples = draw_samples(model, sampling, 3000, seed=3)
+    losses = tiny_runs.flat(Validation(model.data)(model))
+    part = torch.arange(1.0, 6.0)
+    with on_device.device() as device:
+        model.to(device)
+        shared = draw_samples(model, sampling, 3000, seed=3, ranks=ranks)
+        shared_losses = tiny_runs.flat(Validation(model.data, ranks)(model))
+        mine = moved(part * (1 + 2 * ranks.rank), device)
+        weight = torch.nn.Parameter(torch.zeros_like(mine))
+        weight.grad = mine.clone()
+        average_whole([weight], ranks)
+        for total in (ranks.total(mine), ranks.total_there(mine), 2 * weight.grad):
+            assert total.device == device
+            on_device.assert_same(total, 4 * part)
+        norm = float(mine.cpu().double().norm())
+        assert math.isclose(float(total_norm([mine], ranks)), norm, rel_tol=1e-6)
+    if ranks.is_first:
+        on_device.assert_same(shared.points, samples.points)
+    for name, value in losses.items():
+        assert math.isclose(shared_losses[name], value, rel_tol=1e-4), name
 
 
 # What they share -------------------------------------------------------------------------------

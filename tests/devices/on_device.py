@@ -5,9 +5,11 @@ to the bit, a GPU to a relative 1e-4 (TF32 is off).
 """
 
 import os
+import socket
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,9 +27,35 @@ IS_GPU = NAME == "cuda"
 
 def in_own_process(work: Callable[..., None], folder: Path, *arguments: str) -> None:
     """Call `work(*arguments)` in a process of its own, which fails as it does."""
-    child = Child(_begin, work, *arguments, folder=folder, env=dict(os.environ))
-    _, errors = child.communicate(timeout=900)
-    assert child.returncode == 0, errors
+    _in_processes(work, folder, arguments, [{}])
+
+
+def in_two_ranks(work: Callable[..., None], folder: Path, *arguments: str) -> None:
+    """Call `work(*arguments)` in two processes, as the ranks of one run."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    common = {
+        "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0", "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+    }  # fmt: skip
+    ranks = [{**common, "RANK": rank, "LOCAL_RANK": rank} for rank in "01"]
+    _in_processes(work, folder, arguments, ranks)
+
+
+def _in_processes(
+    work: Callable[..., None],
+    folder: Path,
+    arguments: tuple[str, ...],
+    environments: list[dict[str, str]],
+) -> None:
+    children = [
+        Child(_begin, work, *arguments, folder=folder, env={**os.environ, **own})
+        for own in environments
+    ]
+    with ThreadPoolExecutor(len(children)) as threads:
+        ends = list(threads.map(lambda child: child.communicate(timeout=900)[1], children))
+    assert [child.returncode for child in children] == [0] * len(children), "\n\n".join(ends)
 
 
 def _begin(work: Callable[..., None], *arguments: str) -> None:
@@ -38,6 +66,12 @@ def _begin(work: Callable[..., None], *arguments: str) -> None:
 
 class _Accelerator(CPUAccelerator):
     """Lightning's CPU accelerator, for a device that is no CPU."""
+
+    @staticmethod
+    def get_parallel_devices(devices: int) -> list[torch.device]:
+        from second_device import DEVICE
+
+        return [DEVICE] * devices
 
     def setup_device(self, device: torch.device) -> None:
         pass

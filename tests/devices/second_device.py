@@ -169,7 +169,7 @@ def _placed_again(placed: list[Placed]) -> Callable[[Any], Any]:
     def place(value: Any) -> Any:
         if not isinstance(value, Tensor) or isinstance(value, Placed):
             return value
-        return known.get(id(value)) or Placed(value)
+        return known[id(value)] if id(value) in known else Placed(value)
 
     return place
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import device_work
 import pytest
-from on_device import in_own_process
+from on_device import in_own_process, in_two_ranks
 
 SHORT_LIKELIHOOD = (
     "evaluation.likelihood.num_points=4", "evaluation.likelihood.draws=4",
@@ -76,3 +76,7 @@ def test_a_step_of_sampling_is_not_waited_for(sampler: str, apart: Callable[...,
 
 def test_averages_are_of_the_weights_that_train(apart: Callable[..., None]) -> None:
     apart(device_work.averages_follow)
+
+
+def test_two_ranks_are_one_process(tmp_path: Path) -> None:
+    in_two_ranks(device_work.two_ranks, tmp_path, "data=ring8", "sampler.num_steps=4")

@@ -190,17 +190,16 @@ def _check_untrained(config: DictConfig) -> None:
 
 
 def find_device(accelerator: str, ranks: Ranks = ALONE) -> torch.device:
-    """Where a rank computes.
+    """Choose where a rank computes: on a GPU with CUDA or ROCm, or on the CPU.
+
+    Apple's GPUs are left out, as torch has no float64 there, in which exact numbers are computed.
 
     Raises:
         ValueError: if a GPU is asked for and there is none.
     """
-    if accelerator != "cpu":
-        if torch.cuda.is_available():
-            # A scheduler may let each rank see its own GPU alone.
-            return torch.device("cuda", ranks.local_rank % torch.cuda.device_count())
-        if torch.mps.is_available() and ranks.size == 1:
-            return torch.device("mps")
+    if accelerator != "cpu" and torch.cuda.is_available():
+        # A scheduler may let each rank see its own GPU alone.
+        return torch.device("cuda", ranks.local_rank % torch.cuda.device_count())
     if accelerator == "gpu":
         raise ValueError(
             "trainer=gpu needs a GPU that torch sees, and there is none; use trainer=cpu or auto"
