@@ -167,6 +167,9 @@ def test_a_run_prints_its_metrics_and_paths_and_nothing_else() -> None:
         assert Path(path).is_relative_to(record)
     (model,) = kinds.pop("model")
     assert model == f"trained: {only_model().path}"
+    (training,), (sampling,) = kinds.pop("training"), kinds.pop("sampling")
+    assert training.startswith(f"{only_model().path.name}: ")
+    assert sampling == "100 by heun, N = 18, edm_rho, on cpu, 1 thread"
     metrics = read_json(Path(record) / "metrics.json")
     assert {"w1", "sliced_w2", "energy_distance", "nfe", "denoising_error"} <= kinds.keys()
     for name, (value,) in kinds.items():

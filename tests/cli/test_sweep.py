@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -148,6 +149,15 @@ def test_what_is_done_is_neither_run_nor_written_nor_composed_again(sweep: Any) 
     assert "4 completed (4 of them before)" in said.out
     assert job_files() == files
     assert column("num_steps") == ["3", "3", "2", "2"]
+
+
+def test_a_sweep_says_each_minute_how_far_its_job_is(
+    sweep: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fokker.progress.LINE_SECONDS", 0.02)
+    said = sweep("sampler.num_steps=2,3")
+    for job, last in (("num_steps=2", "training edm-uniform-"), ("num_steps=3", "")):
+        assert re.search(rf"^ +{job}: .*{last}", said.out, re.MULTILINE)
 
 
 def test_a_longer_sweep_runs_the_new_jobs_alone(sweep: Any) -> None:

@@ -19,7 +19,9 @@ SMALL_MAPS = (
 )  # fmt: skip
 CHAIN = ("formulation=ddpm", "formulation.num_levels=40", "sampler.num_steps=10")
 RUNS: dict[str, tuple[str, ...]] = {
-    "images": ("data=digits", "evaluation=likelihood", *SHORT_LIKELIHOOD),
+    "images": (
+        "data=digits", "data.held_out_share=0.95", "evaluation=likelihood", *SHORT_LIKELIHOOD
+    ),
     "maps": (
         "data=mixture", "evaluation=[likelihood,pde,flow_field,marginal_map,steps_map]",
         "evaluation.samplers=[heun,ancestral,ode_adaptive]", "evaluation.num_steps=[3,6]",
@@ -33,7 +35,9 @@ RUNS: dict[str, tuple[str, ...]] = {
     ),
     "numbers of levels": (*CHAIN, "weighting=elbo", "preconditioning=iddpm"),
     "elbo": (*CHAIN, "weighting=elbo", "noise_levels=log_uniform"),
-    "exact": ("data=ring8", "network=exact", "sampler.num_steps=4"),
+    "exact": (
+        "data=ring8", "network=exact", "sampler.num_steps=4", "evaluation.budget_points=5"
+    ),
     "quantiles": ("evaluation.noise=quantiles", "weighting=likelihood", "noise_levels=log_uniform"),
     "parts": ("trainer.device_batch_size=64", "optimizer.max_grad_norm=0.01"),
 }  # fmt: skip
