@@ -43,7 +43,8 @@ def test_cdf_and_quantile(name: str, sigma: float) -> None:
     assert (x.diff() >= 0).all()
     if name.startswith("empirical") and sigma == 0:
         assert (law.cdf(x[:, None], sigma) >= u).all()
-        assert set(x.tolist()) <= set(data_set(dim=1)[:, 0].tolist())
+        points = data_set(count=400 if name.endswith("many") else 40, dim=1)
+        assert set(x.tolist()) <= set(points[:, 0].tolist())
         return
     assert (x.diff() > 0).all()
     back = law.cdf(x[:, None], sigma)

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from fokker.distributions.arguments import as_points, as_positive, as_sigma, row_blocks
 from fokker.distributions.base import Distribution, Estimate
-from fokker.distributions.interval import normal_cdf
 from fokker.distributions.inversion import as_probabilities, invert
-from fokker.distributions.quadrature import integrate, lattice_bells
+from fokker.distributions.line_sums import LineSums
 
 QUERIES = 512
 BLOCK = 512
@@ -35,7 +34,8 @@ class Empirical(Distribution):
 
     `D = sum_i r_i x_i`, `r = softmax(-|x - x_i|^2 / 2 sigma^2)`. |x|^2 is common to all points and
     falls out; the rest is computed from the mean of the data, so that it does not cancel. Memory is
-    that of the points and of one block of 512 queries by `block_size` points.
+    that of the points and of one block of 512 queries by `block_size` points. In one dimension a
+    query does not go through all points: see `LineSums`.
 
     Args:
         points: (N, d), or (N,) in one dimension: a tensor, which is copied and kept in its own
@@ -77,6 +77,11 @@ class Empirical(Distribution):
         super().__init__(mean, variance)
 
     @cached_property
+    def _line(self) -> LineSums:
+        """The points in one dimension."""
+        return LineSums(self.points[:][:, 0].to(torch.float64))
+
+    @cached_property
     def covariance(self) -> Tensor:
         """`1/N sum_i (x_i - mean)(x_i - mean)^T`, (d, d), computed when first asked for."""
         total = torch.zeros(self.dim, self.dim, dtype=torch.float64)
@@ -95,6 +100,8 @@ class Empirical(Distribution):
         sigma = as_sigma(sigma, len(x), allow_zero=True)
         if bool((sigma == 0).any()):
             raise ValueError("a finite set of points has no density: sigma must be positive, got 0")
+        if self.dim == 1:
+            return self._line.moments(x[:, 0], sigma).log_density
         y = x - self.mean
         sums = [self._softmax(y[q], sigma[q])[:2] for q in _queries(len(x))]
         norm = torch.cat([(top + total.log())[:, 0] for top, total in sums])
@@ -109,12 +116,16 @@ class Empirical(Distribution):
     def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         x = as_points(x, self.dim)
         sigma = as_sigma(sigma, len(x))
+        if self.dim == 1:
+            return self._line.moments(x[:, 0], sigma).mean[:, None]
         y = x - self.mean
         return self.mean + torch.cat([self._softmax(y[q], sigma[q])[2] for q in _queries(len(x))])
 
     def posterior_variance(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         x = as_points(x, self.dim)
         sigma = as_sigma(sigma, len(x))
+        if self.dim == 1:
+            return self._line.moments(x[:, 0], sigma).variance
         y = x - self.mean
         return torch.cat([self._spread(y[q], sigma[q]) for q in _queries(len(x))])
 
@@ -126,22 +137,17 @@ class Empirical(Distribution):
         sigma = as_positive("sigma", sigma)
         if self.dim > 1:
             return super().mmse(sigma, generator, num_samples)
-        return Estimate(
-            integrate(
-                lambda x: self.log_prob(x, sigma).exp() * self.posterior_variance(x, sigma),
-                lattice_bells(self.points[:][:, 0].to(torch.float64), sigma),
-            )
-        )
+        return Estimate(self._line.mmse(sigma))
 
     def cdf(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
         if self.dim > 1:
             return super().cdf(x, sigma)
         x = as_points(x, 1)[:, 0]
         sigma = as_sigma(sigma, len(x), allow_zero=True)
-        ordered = self.points[:][:, 0].to(torch.float64).sort().values
-        sharp = torch.searchsorted(ordered, x.contiguous(), right=True) / len(ordered)
-        smooth = self._tails(x, torch.where(sigma == 0, 1.0, sigma))[0]
-        return torch.where(sigma == 0, sharp.to(torch.float64), smooth)
+        below = torch.searchsorted(self._line.values, x.contiguous(), right=True)
+        sharp = torch.cat((x.new_zeros(1), self._line.shares))[below]
+        smooth = self._line.tails(x, torch.where(sigma == 0, 1.0, sigma))[0]
+        return torch.where(sigma == 0, sharp, smooth)
 
     def quantile(self, u: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
         """The smallest x with `cdf(x, sigma) >= u`."""
@@ -149,9 +155,9 @@ class Empirical(Distribution):
             return super().quantile(u, sigma)
         u = as_probabilities(u)
         sigma = as_sigma(sigma, len(u), allow_zero=True)
-        ordered = self.points[:][:, 0].to(torch.float64).sort().values
-        shares = torch.arange(1, len(ordered) + 1, dtype=torch.float64) / len(ordered)
-        sharp = ordered[torch.searchsorted(shares, u.contiguous()).clamp(max=len(ordered) - 1)]
+        values, shares = self._line.values, self._line.shares
+        place = torch.searchsorted(shares, u.contiguous()).clamp(max=len(values) - 1)
+        sharp: Tensor = values[place]
         if not bool((sigma > 0).any()):
             return sharp
         level = torch.where(sigma == 0, 1.0, sigma)
@@ -159,10 +165,10 @@ class Empirical(Distribution):
         smooth = invert(
             u,
             level,
-            self._tails,
+            self._line.tails,
             lambda x, level: self.log_prob(x, level).exp(),
-            float(ordered[0]) - margin,
-            float(ordered[-1]) + margin,
+            float(values[0]) - margin,
+            float(values[-1]) + margin,
         )
         return torch.where(sigma == 0, sharp, smooth)
 
@@ -203,16 +209,6 @@ class Empirical(Distribution):
             distance = 2 * (half_norms + half_square - mean @ points.T)
             spread = spread + (mass * distance.clamp(min=0.0)).sum(dim=1)
         return spread / total[:, 0]
-
-    def _tails(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """`P(x0 + sigma n <= x)` and `P(x0 + sigma n > x)` in one dimension."""
-        below, above = [], []
-        points = self.points[:][:, 0].to(torch.float64)
-        for rows in row_blocks(len(x), len(points)):
-            z = (x[rows, None] - points) / sigma[rows, None]
-            below.append(normal_cdf(z).mean(dim=1))
-            above.append(normal_cdf(-z).mean(dim=1))
-        return torch.cat(below), torch.cat(above)
 
 
 def _queries(count: int) -> Iterator[slice]:
