@@ -53,6 +53,14 @@ def test_of_a_finite_set_they_are_its_points() -> None:
     assert Tilted(standardize=False).eigenvalues[0] == pytest.approx(0, abs=1e-12)
 
 
+def test_of_equal_points_they_are_0_and_not_rounding() -> None:
+    class Equal(FiniteData):
+        def load(self) -> np.ndarray:
+            return np.array([[0.1, 0.7, 1e5 / 3]]).repeat(90, axis=0)
+
+    assert Equal().eigenvalues.tolist() == [0, 0, 0]
+
+
 def test_without_a_law_and_in_many_dimensions_they_are_variances(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,13 +1,14 @@
 """Memorisation against scikit-learn's neighbours."""
 
 import math
+from time import process_time
 
 import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from fokker.metrics import NearestNeighbourRatio
+from fokker.metrics import NearestNeighbourRatio, RepeatedPointsError
 
 
 def points(seed: int, n: int, d: int, mean: float = 3.0, std: float = 2.5) -> Tensor:
@@ -89,8 +90,34 @@ def test_refusals(d: int) -> None:
         NearestNeighbourRatio(training, points(15, 5, d + 1))
     with pytest.raises(ValueError, match="held_out must hold at least one point"):
         NearestNeighbourRatio(training, held_out[:0])
-    with pytest.raises(ValueError, match="must not lie in the training set"):
+    with pytest.raises(RepeatedPointsError, match=r"^10 of 10 held-out points are training points"):
         NearestNeighbourRatio(training, training[:10])
+
+
+@pytest.mark.parametrize("d", [1, 3, 12])
+def test_one_held_out_point_of_a_hundred_may_be_a_training_point(d: int) -> None:
+    training, held_out, samples = points(18, 300, d), points(19, 200, d), points(20, 50, d)
+    held_out[[3, 150]] = training[[7, 200]]
+    metric = NearestNeighbourRatio(training, held_out)
+    metric.update(samples)
+    expected = expected_ratio(training, held_out, samples)
+    assert float(metric.compute()) == pytest.approx(expected, rel=1e-10)
+    held_out[77] = training[0]
+    with pytest.raises(RepeatedPointsError, match=r"^3 of 200 held-out points .* at most 1% are$"):
+        NearestNeighbourRatio(training, held_out)
+
+
+def test_training_points_that_come_often_do_not_slow_the_search() -> None:
+    """A tree cannot divide equal points; with 8 different rows it would ask a leaf of thousands."""
+    training = torch.eye(8, dtype=torch.float64)[torch.arange(20_000) % 8]
+    samples = points(21, 5_000, 8)
+    started = process_time()
+    metric = NearestNeighbourRatio(training, samples + 0.1)
+    metric.update(samples)
+    assert process_time() - started < 0.5
+    assert float(metric.compute()) == pytest.approx(
+        expected_ratio(training[:8], samples + 0.1, samples), rel=1e-10
+    )
 
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")

@@ -123,7 +123,8 @@ class Floors:
         # Three quarters of the points where the training noise is, one where the floor comes from:
         # under a weighting such as likelihood that is at noise levels that are seldom drawn.
         part = weight * self._curve(np.array([e.value for e in estimates]), sigma)
-        drawn = 0.75 * share + 0.25 * part / part.sum()
+        # Where all points are equal there is no floor.
+        drawn = 0.75 * share + 0.25 * part / part.sum() if part.sum() > 0 else share
         count = 4 * self._points_per_level
         spread = (POINTS.permutation("sigma", count) + 0.5) / count
         chosen = torch.searchsorted(drawn.cumsum(0), spread).clamp(max=len(sigma) - 1)
@@ -136,6 +137,8 @@ class Floors:
     def _curve(self, values: NDArray[Any], sigma: Tensor) -> Tensor:
         """mmse/d at sigma, from its values at the levels of `_mmse`."""
         dense, _ = self._mmse
+        if values[-1] <= 0:  # Of points that are all equal.
+            return torch.zeros_like(sigma)
         growing = np.maximum.accumulate(np.maximum(values, NOTHING * values[-1]))
         spline = self._spline(np.log(dense.numpy()), np.log(growing))
         return torch.from_numpy(np.exp(_extended(spline, np.log(sigma.numpy()))))

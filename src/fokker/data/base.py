@@ -21,6 +21,8 @@ from fokker.sde.base import HIGHEST_NOISE, LOWEST_NOISE
 MAX_BLOCK_STEPS = 128
 BLOCK_SECONDS = 0.2
 MAX_COVARIANCE_DIM = 4096
+# Of sigma_data: a standard deviation below is rounding, and that of equal points.
+NOTHING = 1e-12
 
 
 @final
@@ -193,7 +195,7 @@ class DataModule(L.LightningDataModule, ABC):
         if law is None or law.dim > MAX_COVARIANCE_DIM:
             return self.start_law.variance.double().flatten().sort().values
         eigenvalues: Tensor = torch.linalg.eigvalsh(law.covariance)
-        return eigenvalues.clamp(min=0)
+        return torch.where(eigenvalues > (NOTHING * self.sigma_data) ** 2, eigenvalues, 0.0)
 
     def to_model(self, x: Tensor) -> Tensor:
         """From the data's units to the model's, float32."""

@@ -48,7 +48,9 @@ def draw_figures(
     )
 
     data = model.data
-    save(loss_per_sigma(*_curves(data, losses)), folder / "loss_per_sigma")
+    curves = _curves(data, losses)
+    if curves[0]:
+        save(loss_per_sigma(*curves), folder / "loss_per_sigma")
     reference, known = data.held_out(len(own.points)), density_beside_samples(data)
     name = "exact density" if known else "fresh data" if data.fresh else "held-out data"
     both = (own.points.numpy(), reference.numpy())
@@ -99,7 +101,10 @@ def _errors_by_steps(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any],
 
 
 def _curves(data: DataModule, losses: Mapping[str, Mapping[str, Any]]) -> tuple[Any, ...]:
-    """The arguments of the figure of losses: curves, sigmas, and floor and excess if known."""
+    """The arguments of the figure of losses: curves, sigmas, and floor and excess if known.
+
+    Without curves that are 0 everywhere, as of the ideal denoiser of equal points.
+    """
     curves, excesses, floors = {}, {}, None
     for name, found in losses.items():
         if "losses" not in found:
@@ -111,4 +116,6 @@ def _curves(data: DataModule, losses: Mapping[str, Mapping[str, Any]]) -> tuple[
             known = f"{name}, training set"
         curves[known], excesses[known] = found["losses"], found["excesses"]
         floors = floors or found["floors"]
+    curves = {name: curve for name, curve in curves.items() if any(v > 0 for v in curve)}
+    excesses = {name: excess for name, excess in excesses.items() if name in curves}
     return curves, SIGMAS.numpy(), floors, excesses or None

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, final
 
@@ -19,6 +19,7 @@ from fokker.metrics import (
     DenoisingError,
     EnergyDistance,
     NearestNeighbourRatio,
+    RepeatedPointsError,
     SlicedWasserstein2,
     Wasserstein1,
 )
@@ -215,13 +216,22 @@ Distance = Wasserstein1 | SlicedWasserstein2 | EnergyDistance | NearestNeighbour
 @final
 @dataclass(frozen=True)
 class SampleMetrics:
-    """The metrics of samples, with all that depends on the data alone computed once."""
+    """The metrics of samples, with all that depends on the data alone computed once.
+
+    Attributes:
+        distances: by name.
+        left_out: why there is no such metric of these data, by name.
+    """
 
     distances: dict[str, Distance]
+    left_out: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, data: DataModule, num_samples: int) -> "SampleMetrics":
-        """Those that fit the data: w1 in one dimension, memorisation for finite sets."""
+        """Those that fit the data: w1 in one dimension, memorisation for finite sets.
+
+        The latter is left out where more than 1% of the held-out points are training points too.
+        """
         reference = data.reference(num_samples).flatten(1)
         distances: dict[str, Distance] = {
             "sliced_w2": SlicedWasserstein2(reference),
@@ -229,13 +239,16 @@ class SampleMetrics:
         }
         if reference.shape[1] == 1:
             distances = {"w1": Wasserstein1(reference), **distances}
+        left_out: dict[str, str] = {}
         training = data.training_points()
         if training is not None:
             held_out = data.held_out(num_samples).flatten(1)
-            distances["nearest_neighbour_ratio"] = NearestNeighbourRatio(
-                training.flatten(1), held_out
-            )
-        return cls({name: alone(metric) for name, metric in distances.items()})
+            try:
+                ratio = NearestNeighbourRatio(training.flatten(1), held_out)
+                distances["nearest_neighbour_ratio"] = ratio
+            except RepeatedPointsError as error:
+                left_out["nearest_neighbour_ratio"] = str(error)
+        return cls({name: alone(metric) for name, metric in distances.items()}, left_out)
 
     def __call__(self, samples: Tensor, by_chance: bool = True) -> dict[str, float]:
         """Every metric of samples, and behind them each one's `<name>_standard_error`.

@@ -83,12 +83,17 @@ class Likelihood:
             )
 
     def check(self, model: Diffusion, sampling: Sampling) -> None:
-        """Refuse a stochastic sampler, bits without levels, and an empty range."""
+        """Refuse a stochastic sampler, equal points, bits without levels, and an empty range."""
         if not sampling.sampler.is_deterministic:
             raise ValueError(
                 "evaluation=likelihood needs a deterministic sampler, for it follows the "
                 f"probability-flow ODE, got sampler={sampling.name}, whose samples have another "
                 "law; choose one such as sampler=heun or ode_adaptive"
+            )
+        if not bool((model.data.start_law.variance > 0).any()):
+            raise ValueError(
+                "evaluation=likelihood needs data that vary, for equal points have no density, got "
+                "training points that are all the same; give others, or leave the evaluation away"
             )
         if self.bits and model.data.levels is None:
             raise ValueError(

@@ -35,6 +35,8 @@ def evaluate(
 ) -> tuple[list[dict[str, Any]], Samples]:
     """A row for each way to sample, and the samples of the first, the run's own."""
     measure = SampleMetrics.of(experiment.model.data, experiment.num_samples)
+    for name, why in measure.left_out.items():
+        say(f"no {name}: {why}")
     rows: list[dict[str, Any]] = []
     kept: list[Samples] = []
     for sampling in experiment.samplings:

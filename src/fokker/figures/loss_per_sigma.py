@@ -35,7 +35,8 @@ def loss_per_sigma(
     Args:
         curves: name to denoising error, (b,) each, squared standardised units; NaN leaves a gap.
         sigmas: noise levels, (b,), standardised units, in any order.
-        floor: the least possible error, mmse(sigma)/d, (b,), drawn dashed.
+        floor: the least possible error, mmse(sigma)/d, (b,), drawn dashed. One that is 0
+            everywhere, as of equal points, is said in the legend.
         excess: name of a curve to its excess over the floor, (b,), in the unit of the curves.
 
     Raises:
@@ -81,7 +82,7 @@ def loss_per_sigma(
             labels.append(plain(name))
         if least is not None:
             handles += axes.plot(levels[order], least, color=BLACK, linestyle=(0, (4, 2)), zorder=3)
-            labels.append("floor (exact)")
+            labels.append("floor (exact)" if np.isfinite(least).any() else "floor (exact): 0")
         axes.set_xscale("log")
         axes.set_yscale("log")
         shown = np.concatenate(list(lines.values()))

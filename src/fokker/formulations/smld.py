@@ -1,5 +1,6 @@
 """SMLD."""
 
+import math
 from typing import Any, final
 
 import torch
@@ -24,7 +25,8 @@ class SMLD(Diffusion):
         num_levels: L.
         sigma_min: the smallest level; null: 0.02, which is 0.01 for data of std 0.25.
         sigma_max: the largest level; null: the largest distance of two data points (Song & Ermon
-            2020, technique 1).
+            2020, technique 1). Where all points are equal, `sigma_data sqrt(2 d)`, which is that
+            of two points of independent elements.
         parts: see `Diffusion`.
     Raises:
         ValueError: if L is below 2 or the range is reversed or not positive.
@@ -41,10 +43,16 @@ class SMLD(Diffusion):
         if num_levels < 2:
             raise ValueError(f"formulation.num_levels must be at least 2, got {num_levels}")
         low = 0.02 if sigma_min is None else sigma_min
-        high = data.max_distance if sigma_max is None else sigma_max
+        high = _largest_level(data) if sigma_max is None else sigma_max
         if not 0 < low < high:
             raise ValueError(
                 f"formulation.sigma_min must be positive and below sigma_max={high:g}, got {low:g}"
             )
         ratio = torch.linspace(0, 1, num_levels, dtype=torch.float64)
         super().__init__(data=data, levels=low * (high / low) ** ratio, **parts)
+
+
+def _largest_level(data: DataModule) -> float:
+    apart = data.sigma_data * math.sqrt(2 * math.prod(data.shape))
+    # The distance of equal points is computed as up to 1e-7 of their norm.
+    return data.max_distance if data.max_distance > 1e-6 * apart else apart

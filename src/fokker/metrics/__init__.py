@@ -2,7 +2,7 @@
 
 from fokker.metrics.denoising_error import DenoisingError
 from fokker.metrics.energy_distance import EnergyDistance
-from fokker.metrics.nearest_neighbour_ratio import NearestNeighbourRatio
+from fokker.metrics.nearest_neighbour_ratio import NearestNeighbourRatio, RepeatedPointsError
 from fokker.metrics.sliced_wasserstein import SlicedWasserstein2
 from fokker.metrics.wasserstein import Wasserstein1
 
@@ -10,6 +10,7 @@ __all__ = [
     "DenoisingError",
     "EnergyDistance",
     "NearestNeighbourRatio",
+    "RepeatedPointsError",
     "SlicedWasserstein2",
     "Wasserstein1",
 ]

@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar, final
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -12,6 +13,12 @@ from fokker.metrics.points import check_points, check_some
 
 _TREE_DIMENSIONS = 8
 _BLOCK_ENTRIES = 2**18
+_MAX_REPEATED = 0.01
+
+
+@final
+class RepeatedPointsError(ValueError):
+    """Held-out points that are training points too, of which a ratio cannot be made."""
 
 
 @final
@@ -21,6 +28,10 @@ class NearestNeighbourRatio(Metric):
     About 1 for samples of the data's law, 0 for copies of the training set (memorisation), above 1
     for samples off the data. Neither low nor high is best. Exact neighbours; by a k-d tree up to
     d = 8, above in blocks of queries against the whole training set.
+
+    Of data whose points come more than once, such as counts or rows of zeros and ones, a held-out
+    point may be a training point too, at distance 0 like a copy. Up to 1% of them may be: more of
+    them, and the ratio would say nothing of memorisation.
     """
 
     name: ClassVar[str] = "nearest_neighbour_ratio"
@@ -37,8 +48,8 @@ class NearestNeighbourRatio(Metric):
             held_out: points of the data it was not trained on, (k, d).
 
         Raises:
-            ValueError: a set is empty, not finite or not of shape (n, d), their d differ, or every
-                held-out point is in the training set.
+            ValueError: a set is empty, not finite or not of shape (n, d), or their d differ.
+            RepeatedPointsError: more than 1% of the held-out points are training points too.
         """
         super().__init__()
         points = check_points("training", training)
@@ -52,13 +63,16 @@ class NearestNeighbourRatio(Metric):
             # Here, because most runs never ask and the import takes a while.
             from scipy.spatial import KDTree
 
-            self._tree = KDTree(self._training.cpu().numpy())
-        self._held_out_distance = self._distances(held).mean()
-        if self._held_out_distance == 0:
-            raise ValueError(
-                "held_out must not lie in the training set, got a mean distance of 0: "
-                "keep points aside before training"
+            # Without copies, which a tree cannot divide, and would go through at every query.
+            self._tree = KDTree(np.unique(self._training.cpu().numpy(), axis=0))
+        distances = self._distances(held)
+        repeated, count = int((distances == 0).sum()), len(distances)
+        if repeated > _MAX_REPEATED * count:
+            raise RepeatedPointsError(
+                f"{repeated} of {count} held-out points are training points too; "
+                f"memorisation is measured where at most {_MAX_REPEATED:.0%} are"
             )
+        self._held_out_distance = distances.mean()
         # torchmetrics gives a rank without samples an empty vector of the metric's dtype.
         self.set_dtype(torch.float64)
         self.add_state("distances", default=[], dist_reduce_fx="cat")
