@@ -22,8 +22,8 @@ from torch import Tensor
 import fokker.ranks
 import tiny_runs
 from fokker.ema import EMA
-from fokker.experiment import Experiment, InterruptedTraining
-from fokker.experiment.evaluate import Validation
+from fokker.experiment import Experiment, InterruptedTraining, run
+from fokker.experiment.evaluate import SampleMetrics, Validation
 from fokker.experiment.files import read_json_lines
 from fokker.experiment.fit import obtain
 from fokker.experiment.sample import draw_samples
@@ -310,6 +310,47 @@ def lost_in_training(ranks: Ranks) -> str:
     except LostRank as lost:
         return str(lost)
     return "nothing was noticed"
+
+
+def ended(ranks: Ranks, name: str, patch: Any) -> str:
+    """What is raised by a run, in which both ranks draw samples, with a fault in it."""
+    made = tiny_runs.compose_experiment(
+        "network=exact", "evaluation.num_samples=2000", "evaluation.num_steps=[2,4]",
+        "sampler.num_steps=3", "evaluation.figures=false",
+    )  # fmt: skip
+    try:
+        with patch:
+            run(replace(made, ranks=ranks), Path(name), lambda text: None)
+    except (RuntimeError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    return "nothing was raised"
+
+
+@check
+def failed_metric(ranks: Ranks) -> str:
+    """A metric of the second sampling fails, in the first rank, which alone measures."""
+    of = SampleMetrics.__call__
+    calls: list[int] = []
+
+    def fails(self: SampleMetrics, *arguments: Any, **options: Any) -> dict[str, float]:
+        calls.append(1)
+        if len(calls) == 2:
+            raise RuntimeError("planted")
+        return of(self, *arguments, **options)
+
+    return ended(ranks, "failed_metric", mock.patch.object(SampleMetrics, "__call__", fails))
+
+
+@check
+def not_finite(ranks: Ranks) -> str:
+    """Samples of the last rank alone are not finite."""
+    sample = Diffusion.sample
+
+    def broken(self: Diffusion, *arguments: Any) -> Tensor:
+        points = sample(self, *arguments)
+        return points * torch.nan if ranks.rank == ranks.size - 1 else points
+
+    return ended(ranks, "not_finite", mock.patch.object(Diffusion, "sample", broken))
 
 
 def main(*checks: str) -> None:

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import rank_work
 import torch
@@ -19,6 +20,7 @@ from filelock import FileLock
 
 import tiny_runs
 from children import Child
+from fokker.experiment.files import read_json
 from fokker.experiment.models import ModelFolder
 from fokker.ranks import ALONE
 
@@ -26,7 +28,7 @@ BY_TWO = [
     "words", "fresh-ddp", "fresh-found", "digits-ddp", "learned-ddp", "independent-ddp",
     "bf16-ddp", "fresh-parts", "learned-parts", "fresh-fsdp", "learned-fsdp",
     "fresh-ended_ddp", "fresh-ended_fsdp", *rank_work.BEGUN, "mistake-data", "mistake-levels",
-    "mistake-noise", "mistake-gradients", "lost_in_training",
+    "mistake-noise", "mistake-gradients", "failed_metric", "not_finite", "lost_in_training",
 ]  # fmt: skip
 BY_FOUR = ["words", "fresh-ddp", "validated", "sampled", "lost_in_words"]
 
@@ -337,6 +339,29 @@ def test_samples_do_not_depend_on_who_draws_them(four: Pool, name: str) -> None:
 def test_many_samples_do_not_depend_on_who_draws_them(four: Pool) -> None:
     ways = {"3 ranks": four.found("sampled")[0]["many"]}
     compare(rank_work.drawn(rank_work.MANY, 10_000, ALONE), ways, rank_work.MANY)
+
+
+@pytest.mark.parametrize(
+    ("check", "error", "rows"),
+    [
+        ("failed_metric", "RuntimeError: planted", 1),
+        ("not_finite", "ValueError: 976 of 2000 samples are not finite with sampler=heun", 0),
+    ],
+)
+def test_what_fails_in_the_first_rank_ends_all_and_leaves_the_samples(
+    two: Pool, check: str, error: str, rows: int
+) -> None:
+    for said in two.found(check):
+        assert said.startswith(error)
+    path = two.folder / check
+    with np.load(path / "samples.npz") as content:
+        assert content["samples"].shape == (2000, 1)
+    facts = read_json(path / "run.json")
+    assert (facts["status"], facts["samples"]) == ("failed", "samples.npz")
+    table = path / "evaluations.csv"
+    assert table.is_file() is (rows > 0)
+    if rows:
+        assert len(table.read_text().splitlines()) == 1 + rows
 
 
 def compare(whole: dict[str, Any], ways: dict[str, dict[str, Any]], name: str) -> None:

@@ -82,8 +82,15 @@ class Record:
         write_text(self.path / "metrics.jsonl", source.read_text() if source.is_file() else "")
 
     def samples(self, points: np.ndarray) -> None:
-        """samples.npz: `samples` in the data's units."""
+        """samples.npz: `samples` in the data's units; run.json says that they are there."""
         self._arrays("samples", {"samples": points})
+        self.note(samples="samples.npz")
+
+    @property
+    def samples_path(self) -> Path | None:
+        """Of samples.npz, once it is written."""
+        name = self._facts.get("samples")
+        return None if name is None else self.path / name
 
     def _arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         def write(temporary: Path) -> None:

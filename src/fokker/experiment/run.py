@@ -1,8 +1,8 @@
 """One run: make sure the model exists, sample, evaluate, record."""
 
 import signal
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,12 +23,12 @@ from fokker.experiment.loggers import Log
 from fokker.experiment.models import load_checkpoint
 from fokker.experiment.record import Record, report_text, rows_table, table
 from fokker.experiment.reports import Report, budget_report, no_budget
-from fokker.experiment.sample import Samples
+from fokker.experiment.sample import Samples, check_finite
 from fokker.experiment.samplings import draw, evaluate, words
 from fokker.experiment.signals import Interrupted, InterruptedTraining, Signals
 from fokker.experiment.watching import Pruned
 from fokker.formulations import Diffusion, DivergedError
-from fokker.progress import print_now
+from fokker.progress import nobody, print_now
 from fokker.randomness import Randomness
 
 
@@ -54,7 +54,8 @@ def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print_n
     """Carry out an experiment in the run's folder `path`.
 
     Raises:
-        ValueError: if the folder holds a finished run or another's, or a sample is not finite.
+        ValueError: if the folder holds a finished run or another's, or a sample is not finite,
+            which is kept nevertheless.
         DivergedError: at a loss that is not finite.
         Interrupted: after a signal; of a training `InterruptedTraining`.
         Pruned: if the experiment's watch ends the training.
@@ -78,10 +79,30 @@ def _take_part(experiment: Experiment, signals: Signals) -> Samples:
         ranks.first_says(lambda: None)  # A scheduler may end all when one goes.
         raise
     _use(experiment)
+    samples = _draw_own(experiment, lambda _: None, nobody)
     validation(model)
-    samples = [draw(experiment, sampling) for sampling in experiment.samplings]
+    evaluate(experiment, samples, lambda _: None, lambda _: None)
     ranks.leave()
-    return samples[0]
+    return samples
+
+
+def _draw_own(
+    experiment: Experiment, keep: Callable[[Samples], None], say: Callable[[str], None]
+) -> Samples:
+    """The samples of the run's own sampling, kept before anything is measured.
+
+    Raises:
+        ValueError: in all ranks, if one of them is not finite.
+    """
+    own = experiment.samplings[0]
+    samples = draw(experiment, own, say)
+
+    def keep_and_check() -> None:
+        keep(samples)
+        check_finite(samples, own)
+
+    experiment.ranks.first_says(keep_and_check)
+    return samples
 
 
 def _run(
@@ -106,7 +127,8 @@ def _run(
         batch_size = experiment.model.data.batch_size
         say(f"by       {division(batch_size, experiment.ranks.size)}")
     try:
-        metrics, samples = _carry_out(experiment, record, log, say, signals)
+        with _samples_named(record, say):
+            metrics, samples = _carry_out(experiment, record, log, say, signals)
     except Interrupted as stop:
         record.failed("interrupted", stop)
         # A mirror may take more time than is left after SIGTERM.
@@ -144,6 +166,17 @@ def _run(
     return Result(metrics, samples, experiment.model, path.resolve())
 
 
+@contextmanager
+def _samples_named(record: Record, say: Callable[[str], None]) -> Iterator[None]:
+    """Say where the samples are, if what comes after them fails."""
+    try:
+        yield
+    except BaseException:
+        if record.samples_path is not None:
+            say(f"samples  {short(record.samples_path)}")
+        raise
+
+
 def division(batch_size: int, size: int) -> str:
     """How a batch is divided, in words."""
     return f"{size} ranks, each {batch_size // size} of the {batch_size} images of a step"
@@ -159,23 +192,23 @@ def _carry_out(
     model = experiment.model
     validation = Validation(model.data, experiment.ranks)
     _make_ready(experiment, validation, record, log, say, signals)
+    samples = _draw_own(experiment, lambda drawn: record.samples(drawn.points.numpy()), say)
     losses = validation(model)
-    rows, samples = evaluate(experiment, say)
+    rows = evaluate(experiment, samples, record.evaluations, say)
     experiment.ranks.leave()  # What is left takes one process.
     if len(rows) > 1:
         say(rows_table(rows))
-    reports = _report(experiment, say)
     own = {k: v for k, v in rows[0].items() if k not in ("sampler", "grid", "weights", "seconds")}
     metrics = {**own, **flat(losses)}
     # Of fresh data `loss` is the same without the noise of single points.
     hidden = {"held_out_loss"} if model.data.fresh else set()
     say(table({name: value for name, value in metrics.items() if name not in hidden}))
-    for report in reports:
-        metrics.update(report.metrics)
+    reports = []
+    for report in _reports(experiment, say):
         record.report(report)
+        metrics.update(report.metrics)
         say(report_text(report))
-    record.samples(samples.points.numpy())
-    record.evaluations(rows)
+        reports.append(report)
     record.metrics(metrics)
     record.note(nfe=samples.nfe, sampling_seconds=sum(row["seconds"] for row in rows))
     if experiment.figures:
@@ -192,22 +225,20 @@ def _name(experiment: Experiment) -> str:
     return "ideal denoiser" if experiment.model.is_exact else given
 
 
-def _report(experiment: Experiment, say: Callable[[str], None]) -> list[Report]:
+def _reports(experiment: Experiment, say: Callable[[str], None]) -> Iterator[Report]:
     """The error budget where there can be one, and what the evaluations give."""
     model, own = experiment.model, experiment.samplings[0]
-    reports = []
     if experiment.budget_points != 0:
         why_not = no_budget(model, own)
         if not why_not:
-            reports.append(
-                budget_report(
-                    model, own, experiment.budget_points, experiment.num_samples, experiment.seed
-                )
+            yield budget_report(
+                model, own, experiment.budget_points, experiment.num_samples, experiment.seed
             )
         elif model.data.fresh:
             say(f"no error budget: {why_not}")
     randomness = Randomness(experiment.seed)
-    return reports + [e(model, own, randomness) for e in experiment.evaluations.values()]
+    for evaluation in experiment.evaluations.values():
+        yield evaluation(model, own, randomness)
 
 
 def _make_ready(

@@ -118,8 +118,6 @@ def draw_samples(
         say: tells the user how far it is.
     Returns:
         all samples, in ranks other than the first their own.
-    Raises:
-        ValueError: if a sample is not finite.
     """
     nodes, randomness = sampling.nodes, Randomness(seed)
     evaluations, started = model.denoiser.evaluations, perf_counter()
@@ -160,12 +158,6 @@ def draw_samples(
     steps.close()
     evaluated = float(ranks.total(torch.tensor(float(model.denoiser.evaluations - evaluations))))
     points = model.data.to_data(ranks.joined(torch.cat(parts), count, unit))
-    if not torch.isfinite(points).all():
-        bad = int((~torch.isfinite(points.flatten(1))).any(1).sum())
-        raise ValueError(
-            f"{bad} of {count} samples are not finite with sampler={sampling.name}, "
-            f"num_steps={sampling.num_steps}; use more steps or another sampler"
-        )
     return Samples(
         points,
         evaluated / count,
@@ -173,3 +165,17 @@ def draw_samples(
         model.data.to_data(torch.stack(states).cpu() if states else parts[0]),
         nodes[shown],
     )
+
+
+def check_finite(samples: Samples, sampling: Sampling) -> None:
+    """Refuse samples that cannot be measured.
+
+    Raises:
+        ValueError: if one of them is not finite.
+    """
+    bad = int((~torch.isfinite(samples.points.flatten(1))).any(1).sum())
+    if bad:
+        raise ValueError(
+            f"{bad} of {len(samples.points)} samples are not finite with sampler={sampling.name}, "
+            f"num_steps={sampling.num_steps}; use more steps or another sampler"
+        )

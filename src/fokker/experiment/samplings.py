@@ -1,13 +1,14 @@
 """The samples of every way to sample that a run asks for, and a row for each."""
 
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 from fokker.device import described
 from fokker.experiment.evaluate import SampleMetrics, relative_spread
 from fokker.experiment.experiment import Experiment
 from fokker.experiment.reports import exact_distances
-from fokker.experiment.sample import Samples, Sampling, draw_samples
+from fokker.experiment.sample import Samples, Sampling, check_finite, draw_samples
 from fokker.progress import nobody
 
 #: Times the data's spread, from which on samples are said to be far off.
@@ -24,6 +25,10 @@ def draw(
     experiment: Experiment, sampling: Sampling, say: Callable[[str], None] = nobody
 ) -> Samples:
     """This rank's part of a sampling; in the first rank all of it."""
+    say(
+        f"sampling {experiment.num_samples:,} by {words(sampling)}, on "
+        f"{described(experiment.device)}"
+    )
     return draw_samples(
         experiment.model, sampling, experiment.num_samples, experiment.seed,
         experiment.batch_size, experiment.ranks, say,
@@ -31,21 +36,27 @@ def draw(
 
 
 def evaluate(
-    experiment: Experiment, say: Callable[[str], None]
-) -> tuple[list[dict[str, Any]], Samples]:
-    """A row for each way to sample, and the samples of the first, the run's own."""
-    measure = SampleMetrics.of(experiment.model.data, experiment.num_samples)
-    for name, why in measure.left_out.items():
-        say(f"no {name}: {why}")
+    experiment: Experiment,
+    own: Samples,
+    keep: Callable[[list[dict[str, Any]]], None],
+    say: Callable[[str], None],
+) -> list[dict[str, Any]]:
+    """A row for each way to sample, measured by the first rank; none in the others.
+
+    Args:
+        experiment: whose samplings are asked for.
+        own: the samples of the first sampling.
+        keep: is given the rows so far after each of them, so that a failure leaves them.
+        say: tells the user what is left out, and which samples are far off.
+    Raises:
+        ValueError: if a sample is not finite. An error of the first rank is raised in all.
+    """
+    # Built when it is first asked for, by the first rank alone.
+    metrics = cache(partial(_metrics, experiment, say))
     rows: list[dict[str, Any]] = []
-    kept: list[Samples] = []
-    for sampling in experiment.samplings:
-        say(
-            f"sampling {experiment.num_samples:,} by {words(sampling)}, on "
-            f"{described(experiment.device)}"
-        )
-        samples = draw(experiment, sampling, say)
-        kept = kept or [samples]
+
+    def add(sampling: Sampling, samples: Samples) -> None:
+        check_finite(samples, sampling)
         spread = relative_spread(experiment.model.data, samples.points)
         if spread > FAR_OFF:
             say(
@@ -60,9 +71,21 @@ def evaluate(
                 "num_steps": sampling.num_steps,
                 "nfe": samples.nfe,
                 "weights": experiment.weights,
-                **measure(samples.points, by_chance=not sampling.at_quantiles),
+                **metrics()(samples.points, by_chance=not sampling.at_quantiles),
                 **exact_distances(experiment.model, sampling),
                 "seconds": samples.seconds,
             }
         )
-    return rows, kept[0]
+        keep(rows)
+
+    for place, sampling in enumerate(experiment.samplings):
+        samples = draw(experiment, sampling, say) if place > 0 else own
+        experiment.ranks.first_says(partial(add, sampling, samples))
+    return rows
+
+
+def _metrics(experiment: Experiment, say: Callable[[str], None]) -> SampleMetrics:
+    made = SampleMetrics.of(experiment.model.data, experiment.num_samples)
+    for name, why in made.left_out.items():
+        say(f"no {name}: {why}")
+    return made

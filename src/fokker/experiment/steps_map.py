@@ -12,7 +12,7 @@ from torch import Tensor
 from fokker.analysis.marginal_errors import chance
 from fokker.experiment.noised import histogram, need_at_least
 from fokker.experiment.reports import Report
-from fokker.experiment.sample import Sampling, draw_samples
+from fokker.experiment.sample import Sampling, check_finite, draw_samples
 from fokker.formulations import Diffusion
 from fokker.metrics import Wasserstein1
 from fokker.randomness import Randomness
@@ -92,6 +92,7 @@ class StepsMap:
         densities = []
         for each in self._samplings(model, sampling):
             samples = draw_samples(model, each, self.num_points, randomness.seed)
+            check_finite(samples, each)
             metric.reset()
             metric.update(samples.points.flatten(1))
             density, outside = histogram(samples.points.flatten(), edges)

@@ -1,0 +1,150 @@
+"""Samples are written before anything is measured, so that no failure loses them."""
+
+import csv
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import fokker
+import tiny_runs
+from fokker.experiment import Result, evaluate
+from fokker.experiment.files import read_json
+from fokker.formulations import Diffusion
+from fokker.samplers import Sampler
+
+JOB = ("sampler.num_steps=3", "evaluation.num_steps=[2,4,5]", "data.low=5", "data.high=9")
+RUN = sys.modules["fokker.experiment.run"]
+
+
+def raise_planted(*_: Any, **__: Any) -> None:
+    raise RuntimeError("planted")
+
+
+def failing(owner: Any, name: str, call: int = 1) -> AbstractContextManager[Any]:
+    """A function that fails from its n-th call on."""
+    original: Callable[..., Any] = getattr(owner, name)
+    calls: list[int] = []
+
+    def sooner_or_later(*arguments: Any, **options: Any) -> Any:
+        calls.append(1)
+        return (raise_planted if len(calls) >= call else original)(*arguments, **options)
+
+    return mock.patch.object(owner, name, sooner_or_later)
+
+
+def stored_samples(path: Path) -> np.ndarray:
+    with np.load(path / "samples.npz") as content:
+        samples: np.ndarray = content["samples"]
+        return samples
+
+
+def steps_of_rows(path: Path) -> list[int]:
+    if not (path / "evaluations.csv").is_file():
+        return []
+    with (path / "evaluations.csv").open(newline="") as handle:
+        return [int(row["num_steps"]) for row in csv.DictReader(handle)]
+
+
+@pytest.fixture
+def undisturbed(workdir: Path) -> Result:
+    return tiny_runs.run(*JOB, "hydra.run.dir=undisturbed")
+
+
+PLANTED: dict[str, tuple[Callable[[], AbstractContextManager[Any]], list[int]]] = {
+    "validation": (lambda: failing(RUN.Validation, "__call__"), []),
+    "reference": (lambda: failing(evaluate.SampleMetrics, "of"), []),
+    "metric": (lambda: failing(evaluate.SampleMetrics, "__call__"), []),
+    "metric of the third": (lambda: failing(evaluate.SampleMetrics, "__call__", 3), [3, 2]),
+    "report": (lambda: failing(RUN, "budget_report"), [3, 2, 4, 5]),
+    "figure": (lambda: failing(RUN, "draw_figures"), [3, 2, 4, 5]),
+}
+
+
+@pytest.mark.parametrize("what", PLANTED)
+def test_what_fails_leaves_the_samples_and_the_rows_so_far(
+    undisturbed: Result, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    plant, rows = PLANTED[what]
+    job = tiny_runs.tiny(*JOB, "hydra.run.dir=disturbed")
+    capsys.readouterr()
+    with plant(), pytest.raises(RuntimeError, match="planted"):
+        fokker.run(job)
+    path = Path("disturbed")
+    assert np.array_equal(stored_samples(path), undisturbed.samples)
+    assert steps_of_rows(path) == rows
+    facts = read_json(path / "run.json")
+    assert (facts["status"], facts["error"]) == ("failed", "RuntimeError: planted")
+    assert facts["samples"] == "samples.npz"
+    assert "samples  disturbed/samples.npz\n" in capsys.readouterr().out
+    assert (path / "metrics.json").is_file() is (what == "figure")
+
+
+def test_a_report_that_is_made_outlives_the_next_one(workdir: Path) -> None:
+    """The error budget is there when the evaluation that was asked for fails."""
+    chain = sys.modules["fokker.experiment.chain"].Chain
+    with failing(chain, "__call__"), pytest.raises(RuntimeError, match="planted"):
+        tiny_runs.run(*JOB, "evaluation=chain", "hydra.run.dir=mine")
+    assert Path("mine/error_budget.csv").is_file()
+    assert Path("mine/error_budget.npz").is_file()
+
+
+def not_finite(steps: int, rows: int) -> AbstractContextManager[Any]:
+    """Some of the samples that are drawn in so many steps are not finite."""
+    original = Diffusion.sample
+
+    def broken(self: Diffusion, sampler: Sampler, nodes: Tensor, *rest: Any) -> Tensor:
+        points = original(self, sampler, nodes, *rest)
+        if len(nodes) == steps + 1:
+            points[:rows] = torch.tensor([torch.nan, torch.inf, -torch.inf])[:rows, None]
+        return points
+
+    return mock.patch.object(Diffusion, "sample", broken)
+
+
+def test_samples_that_are_not_finite_are_kept_and_then_refused(
+    undisturbed: Result, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sentence = "3 of 100 samples are not finite with sampler=heun, num_steps=3; use more steps"
+    with not_finite(3, rows=3), pytest.raises(ValueError, match=sentence):
+        tiny_runs.run(*JOB, "hydra.run.dir=mine")
+    samples = stored_samples(Path("mine"))
+    assert np.isfinite(samples[:, 0]).tolist() == [False] * 3 + [True] * 97
+    assert np.array_equal(samples[3:], undisturbed.samples[3:])
+    assert read_json(Path("mine/run.json"))["samples"] == "samples.npz"
+    assert "samples  mine/samples.npz\n" in capsys.readouterr().out
+
+
+def test_samples_of_another_sampling_that_are_not_finite_leave_the_rows_before(
+    undisturbed: Result,
+) -> None:
+    sentence = "2 of 100 samples are not finite with sampler=heun, num_steps=4"
+    with not_finite(4, rows=2), pytest.raises(ValueError, match=sentence):
+        tiny_runs.run(*JOB, "hydra.run.dir=mine")
+    assert np.array_equal(stored_samples(Path("mine")), undisturbed.samples)
+    assert steps_of_rows(Path("mine")) == [3, 2]
+
+
+def test_samples_of_a_steps_map_that_are_not_finite_are_refused(workdir: Path) -> None:
+    sentence = "1 of 10000 samples are not finite with sampler=heun, num_steps=20"
+    job = ("evaluation=steps_map", "sampler.num_steps=3", "hydra.run.dir=mine")
+    with not_finite(20, rows=1), pytest.raises(ValueError, match=sentence):
+        tiny_runs.run(*job)
+    assert steps_of_rows(Path("mine")) == [3]
+
+
+def test_a_failure_before_the_samples_names_none(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with failing(RUN, "draw"), pytest.raises(RuntimeError, match="planted"):
+        tiny_runs.run("hydra.run.dir=mine")
+    assert "samples" not in read_json(Path("mine/run.json"))
+    assert "samples  " not in capsys.readouterr().out
+    assert not Path("mine/samples.npz").exists()
