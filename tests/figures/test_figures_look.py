@@ -16,6 +16,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from fokker.figures import loss_per_sigma, samples_beside_data, save, trajectory
+from fokker.figures.layouts import Layout
 
 LEVELS = [80, 20, 5, 2, 0.7, 0.2, 0.05, 0.0023]
 SHAPES: list[tuple[int, ...]] = [(1,), (2,), (3,), (8, 8), (1, 9, 5), (3, 4, 12), (7,), (30,)]
@@ -67,6 +68,40 @@ for shape, k in [
     FIGURES[f"trajectory {shape} {k}"] = (
         lambda shape=shape, k=k: trajectory(  # type: ignore[misc]
             noisy(400, shape, LEVELS[8 - k :]), LEVELS[8 - k :], shape
+        )
+    )
+LAYOUTS: list[tuple[Layout, tuple[int, ...]]] = [
+    ("image", (16, 8, 8)),
+    ("image", (1, 70, 1)),
+    ("volume", (4, 30, 8, 6)),
+    ("series", (50, 7)),
+    ("series", (1, 2)),
+]
+for layout, shape in LAYOUTS:
+    FIGURES[f"samples {layout} {shape}"] = (
+        lambda layout=layout, shape=shape: samples_beside_data(  # type: ignore[misc]
+            points(2, 90, shape), points(3, 80, shape), shape, layout=layout
+        )
+    )
+    FIGURES[f"trajectory {layout} {shape}"] = (
+        lambda layout=layout, shape=shape: trajectory(  # type: ignore[misc]
+            noisy(40, shape, LEVELS), LEVELS, shape, layout=layout
+        )
+    )
+# Columns of very different size, one of them constant, far from 0.
+for shape in [(2,), (3,), (6,)]:
+
+    def columns(n: int, shape: tuple[int, ...]) -> np.ndarray:
+        size = np.array([0.01, 20000, 0, 10, 1, 1])[: shape[0]]
+        return points(n, 300, shape) * size - 1e6
+
+    FIGURES[f"samples columns {shape}"] = (
+        lambda shape=shape: samples_beside_data(columns(0, shape), columns(1, shape), shape)  # type: ignore[misc]
+    )
+    FIGURES[f"trajectory columns {shape}"] = (
+        lambda shape=shape: trajectory(  # type: ignore[misc]
+            np.stack([columns(0, shape) + 1e4 * s * points(5, 300, shape) for s in LEVELS]),
+            LEVELS, shape,
         )
     )
 

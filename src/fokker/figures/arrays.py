@@ -1,74 +1,84 @@
 """What figures ask of the arrays they are given."""
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.float64]
-Kind: TypeAlias = Literal["line", "plane", "space", "image", "other"]
 
 MAX_DRAWN = 4000
+MINUS = "\u2212"
+# Beyond this ratio of widths one scale for all coordinates would show the narrow ones as a line.
+MAX_RATIO = 10.0
+# Times its width: a coordinate further from 0 than this has long numbers.
+_FAR = 100.0
+# Of a value: what is narrower is rounding.
+_ROUNDING = 1e-9
 
 
 def to_array(values: Any) -> Floats:
-    """Numbers of any kind, tensors among them, as a float64 array."""
+    """Return numbers of any kind, tensors among them, as a float64 array."""
     if hasattr(values, "detach"):
         # A tensor may be on a device, need a gradient, or be bfloat16, which numpy does not know.
         values = values.detach().cpu().double()
     return np.asarray(values, dtype=np.float64)
 
 
-def kind_of(shape: tuple[int, ...]) -> Kind:
-    """How samples of a shape are drawn.
-
-    Args:
-        shape: of one sample: (1,), (2,), (3,), an image (h, w) or (c, h, w) with c 1 or 3, or (d,).
-
-    Raises:
-        ValueError: anything else.
-    """
-    shape = tuple(shape)
-    if not 1 <= len(shape) <= 3 or min(shape) < 1:
-        raise ValueError(f"shape must be (d,), (h, w) or (c, h, w), all >= 1, got {shape}")
-    if len(shape) == 3 and shape[0] not in (1, 3):
-        raise ValueError(f"shape (c, h, w) must have 1 or 3 channels, got {shape}: reshape to (d,)")
-    if len(shape) > 1:
-        return "image"
-    kinds: dict[int, Kind] = {1: "line", 2: "plane", 3: "space"}
-    return kinds.get(shape[0], "other")
-
-
 def as_rows(name: str, values: Any, shape: tuple[int, ...]) -> Floats:
-    """Finite samples, (n, d) or (n, *shape), as (n, d).
+    """Return finite samples, (n, d) or (n, *shape), as (n, d).
 
     Raises:
         ValueError: no samples, d is not the product of `shape`, or NaN or infinite values.
     """
+    rows = _rows(name, values, shape)
+    _refuse_not_finite(name, rows)
+    return rows
+
+
+def finite_rows(name: str, values: Any, shape: tuple[int, ...]) -> tuple[Floats, str]:
+    """Return the samples that are finite as (n, d), and `" (3 not finite)"` of others, or nothing.
+
+    Raises:
+        ValueError: no samples, d is not the product of `shape`, or none is finite.
+    """
+    rows = _rows(name, values, shape)
+    finite = np.isfinite(rows).all(axis=1)
+    if finite.all():
+        return rows, ""
+    if not finite.any():
+        _refuse_not_finite(name, rows)
+    return rows[finite], f" ({int((~finite).sum()):,} not finite)"
+
+
+def _rows(name: str, values: Any, shape: tuple[int, ...]) -> Floats:
     array = to_array(values)
     d = int(np.prod(shape))
     if array.ndim < 2 or array.shape[0] == 0 or array.shape[1:] not in ((d,), tuple(shape)):
         raise ValueError(
             f"{name} must have shape (n, {d}) or (n, *{tuple(shape)}), n >= 1, got {array.shape}"
         )
-    bad = int(array.size - np.isfinite(array).sum())
-    if bad:
-        raise ValueError(
-            f"{name} must be finite, got {bad} NaN or infinite values of {array.size}: "
-            "the sampler diverged, or the data are broken"
-        )
     return array.reshape(array.shape[0], d)
 
 
-def thin(rows: Floats) -> Floats:
-    """At most 4,000 rows at equal steps, the same ones at every call."""
-    if len(rows) <= MAX_DRAWN:
+def _refuse_not_finite(name: str, rows: Floats) -> None:
+    bad = int(rows.size - np.isfinite(rows).sum())
+    if bad:
+        raise ValueError(
+            f"{name} must be finite, got {bad} NaN or infinite values of {rows.size}: "
+            "the sampler diverged, or the data are broken"
+        )
+
+
+def thin(rows: Floats, count: int = MAX_DRAWN) -> Floats:
+    """Return at most `count` rows at equal steps, the same ones at every call."""
+    if len(rows) <= count:
         return rows
-    return rows[np.linspace(0, len(rows) - 1, MAX_DRAWN).round().astype(np.int64)]
+    return rows[np.linspace(0, len(rows) - 1, count).round().astype(np.int64)]
 
 
 def span(samples: Floats, data: Floats | None = None) -> tuple[Floats, Floats]:
-    """Lower and upper limits a coordinate, (d,) each.
+    """Return lower and upper limits a coordinate, (d,) each; the upper is above the lower.
 
     Without data 99.8% of the samples. With data all of the data, and 99% of the samples as far as
     these are at most the data's own width away from the data: a few that diverged must not shrink
@@ -78,16 +88,54 @@ def span(samples: Floats, data: Floats | None = None) -> tuple[Floats, Floats]:
     low, high = np.quantile(samples, tail, axis=0), np.quantile(samples, 1 - tail, axis=0)
     if data is not None:
         least, greatest = data.min(axis=0), data.max(axis=0)
-        width = greatest - least
+        # Data that do not vary set no limits to samples that do.
+        width = np.where(greatest > least, greatest - least, np.inf)
         low = np.minimum(np.maximum(low, least - width), least)
         high = np.maximum(np.minimum(high, greatest + width), greatest)
-    margin = 0.04 * (high - low)
-    # A single point still needs a width.
-    margin = np.where(margin > 0, margin, np.maximum(0.5, 1e-6 * np.abs(low)))
+    return widened(low, high, 0.04)
+
+
+def widened(low: Floats, high: Floats, share: float) -> tuple[Floats, Floats]:
+    """Return limits with a share of the width added on both sides, and a width where there is none.
+
+    A value that does not vary, but for rounding, gets 0.5 or a millionth of itself to each side.
+    """
+    size = np.maximum(np.abs(low), np.abs(high))
+    varies = high - low > _ROUNDING * size
+    margin = np.where(varies, share * (high - low), np.maximum(0.5, 1e-6 * size))
     return low - margin, high + margin
 
 
+def on_one_scale(low: Floats, high: Floats) -> bool:
+    """Return whether one scale for all coordinates shows each of them."""
+    size = high - low
+    return bool(size.max() <= MAX_RATIO * size.min())
+
+
+def offsets(low: Floats, high: Floats) -> Floats:
+    """Return round numbers to subtract from coordinates that are far from 0 for their width, (d,).
+
+    The numbers on an axis would be long, and as good as the same; 0 where they are short.
+    """
+    centre, width = (low + high) / 2, high - low
+    unit = 10.0 ** np.ceil(np.log10(width))
+    return np.where(np.abs(centre) > _FAR * width, np.round(centre / unit) * unit, 0.0)
+
+
+def minus(name: str, offset: float) -> str:
+    """Return what is drawn of a coordinate: its name, or `$x_1$ − 1,000`."""
+    if not offset:
+        return name
+    return f"{name} {'+' if offset < 0 else MINUS} {abs(offset):,.12g}"
+
+
+def coordinates(away: Floats) -> list[str]:
+    """Return what is drawn of all coordinates, without their offsets (d,)."""
+    names = [f"$x_{j + 1}$" if len(away) > 1 else "$x$" for j in range(len(away))]
+    return [minus(name, offset) for name, offset in zip(names, away.tolist())]
+
+
 def outside(rows: Floats, low: Floats, high: Floats) -> str:
-    """`" (12 outside)"`, or nothing."""
+    """Return `" (12 outside)"`, or nothing."""
     count = int(((rows < low) | (rows > high)).any(axis=1).sum())
     return f" ({count:,} outside)" if count else ""

@@ -1,7 +1,9 @@
-"""Panels that several figures share: points in the plane and in space, images in a mosaic."""
+"""Panels that several figures share: points in the plane and in space, and their ticks."""
 
 import itertools
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from fokker.figures.arrays import Floats, thin
+from fokker.figures.arrays import Floats, on_one_scale, thin
 from fokker.figures.style import WIDTH_INCHES
 
 _ELEVATION, _AZIMUTH = 25.0, -60.0
@@ -26,15 +28,20 @@ def point_style(count: int, panel_inches: float) -> dict[str, Any]:
 def scatter_plane(
     axes: Axes, rows: Floats, low: Floats, high: Floats, colour: str, panel_inches: float
 ) -> None:
-    """Points (n, 2) between limits, one unit as long in both directions."""
+    """Draw points (n, 2) between limits, one unit as long in both directions.
+
+    Where one direction is far wider than the other, each has a scale of its own.
+    """
     drawn = thin(rows)
     axes.scatter(drawn[:, 0], drawn[:, 1], color=colour, **point_style(len(drawn), panel_inches))
     axes.set_xlim(low[0], high[0])
     axes.set_ylim(low[1], high[1])
-    axes.set_aspect("equal", adjustable="box")
+    is_one = on_one_scale(low, high)
+    if is_one:
+        axes.set_aspect("equal", adjustable="box")
     size = high - low
     for j, axis in enumerate((axes.xaxis, axes.yaxis)):
-        if size[j] < 0.6 * size.max():
+        if is_one and size[j] < 0.6 * size.max():
             end_ticks(axis, low[j], high[j])
         else:
             axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
@@ -42,25 +49,33 @@ def scatter_plane(
 
 
 def end_ticks(axis: Any, low: float, high: float) -> None:
-    """Two round numbers near the ends: all that a narrow panel has room for."""
+    """Set two round numbers near the ends: all that a narrow panel has room for."""
     values = round_numbers(low, high, 4)
     ends = [values[0], values[-1]]
     axis.set_ticks(ends, [tick_label(v) for v in ends])
 
 
+def ticks_have_room(low: float, high: float, inches: float) -> bool:
+    """Return whether the numbers of `end_ticks` at 8 pt, 0.071 inch a digit, stay apart."""
+    values = round_numbers(low, high, 4)
+    letters = len(tick_label(values[0])) + len(tick_label(values[-1]))
+    return 0.071 * letters / 2 + 0.08 < inches * (values[-1] - values[0]) / (high - low)
+
+
 def round_numbers(low: float, high: float, count: int) -> list[float]:
-    """About `count` round numbers between the limits, at least two."""
+    """Return about `count` round numbers between the limits, at least two, or the limits."""
     values = MaxNLocator(count, steps=[1, 2, 5, 10]).tick_values(low, high)
-    return [float(v) for v in values if low <= v <= high]
+    inside = [float(v) for v in values if low <= v <= high]
+    return inside if len(inside) > 1 else [low, high]
 
 
 def plain_ticks(axis: Any) -> None:
-    """Whole numbers at the ticks: a power of ten set apart would stand in a label's way."""
+    """Set whole numbers at the ticks: a power of ten set apart would stand in a label's way."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: tick_label(value)))
 
 
 def tick_label(value: float) -> str:
-    """Six digits without trailing zeros, which a round number needs, with a true minus."""
+    """Return six digits without trailing zeros, which a round number needs, with a true minus."""
     return f"{value:.6g}".replace("-", "\u2212")
 
 
@@ -69,6 +84,11 @@ def number(value: float) -> str:
     if 1000 <= value < 1e5:
         return f"{value:,.0f}"
     return f"{value:.{3 if value >= 1 else 2}g}".replace("-", "\u2212")
+
+
+def side_length(value: float) -> str:
+    """Return a number for a heading that is narrow: `2.75e8`."""
+    return re.sub(r"e\+?(\u2212?)0*", r"e\1", number(value))
 
 
 @dataclass(frozen=True)
@@ -82,22 +102,30 @@ class Space:
     title: str
 
 
-def space_figure(panels: list[Space], with_ticks: bool, label: str, units: str) -> Figure:
-    """Panels side by side, one unit as long in all directions, all from the same point of view.
+def space_figure(
+    panels: list[Space], with_ticks: bool, names: Sequence[str], units: str
+) -> Figure:
+    """Draw panels side by side, one unit as long in all directions, from the same point of view.
+
+    Where one direction is far wider than another, all are as long.
 
     Laid out by where the corners of the box are seen, since the layout engines of matplotlib take
     the square around a 3-D axes for its content: they leave half the page white or cut labels off.
+
+    Args:
+        panels: with limits of their own; their ratios of widths are those of the boxes.
+        with_ticks: on the axes.
+        names: of the three coordinates, or of all together, for the label below.
+        units: of the coordinates.
     """
     panel_inches = min(WIDTH_INCHES / 2, WIDTH_INCHES / len(panels))
     start = (WIDTH_INCHES - panel_inches * len(panels)) / 2
     left, right, below = (0.3, 0.6, 0.32) if with_ticks else (0.08, 0.08, 0.05)
-    greatest = max(float(np.abs([panel.low, panel.high]).max()) for panel in panels)
-    # Labels of more than about four signs would cross the axes.
-    exponent = 0 if 0.1 <= greatest < 1000 else math.floor(math.log10(greatest))
-    unit, power = 10.0**exponent, f"$10^{{{exponent}}}$ " if exponent and with_ticks else ""
-    above = 0.12 + 0.15 * (1 + panels[0].title.count("\n"))
+    exponents = _exponents(panels) if with_ticks else [0, 0, 0]
+    above = 0.12 + 0.15 * (1 + max(panel.title.count("\n") for panel in panels))
     figure = Figure(figsize=(WIDTH_INCHES, WIDTH_INCHES))
-    drawn = [_draw_space(figure, panel, panel_inches) for panel in panels]
+    is_one = all(on_one_scale(panel.low, panel.high) for panel in panels)
+    drawn = [_draw_space(figure, panel, panel_inches, is_one) for panel in panels]
     corners = [_seen_corners(axes, panel) for axes, panel in zip(drawn, panels)]
     least = np.min([c.min(axis=0) for c in corners], axis=0)
     size = np.max([c.max(axis=0) for c in corners], axis=0) - least
@@ -123,19 +151,40 @@ def space_figure(panels: list[Space], with_ticks: bool, label: str, units: str) 
                 # Not at the corners, where the labels of two axes would meet.
                 gap = 0.08 * edges[j]
                 values = round_numbers(panel.low[j] + gap, panel.high[j] - gap, 4)
-                if edges[j] < 0.5 * edges.max():
+                if is_one and edges[j] < 0.5 * edges.max():
                     values = [values[0], values[-1]]
-                axis.set_ticks(values, [tick_label(v / unit) for v in values])
+                labels = [tick_label(v / 10.0 ** exponents[j]) for v in values]
+                axis.set_ticks(values, labels)
                 axis.set_label_text(f"$x_{j + 1}$")
                 axis.set_tick_params(pad=0 if j == 2 else -2)
-                axis.labelpad = (-5, -2, -2)[j]
+                axis.labelpad = (-5, -2, -2)[j] + 2 * max(0, max(map(len, labels)) - 4)
             else:
                 axis.set_ticks(np.linspace(panel.low[j], panel.high[j], 5), [])
-    figure.text(0.5, 0.06 / height, f"{label} ({power}{units})", ha="center", va="bottom")
+    label = _space_label(names, exponents, units)
+    figure.text(0.5, 0.06 / height, label, ha="center", va="bottom")
     return figure
 
 
-def _draw_space(figure: Figure, panel: Space, panel_inches: float) -> Any:
+def _space_label(names: Sequence[str], exponents: Sequence[int], units: str) -> str:
+    """Return what the three axes are; they are too short to say more than their names."""
+    powers = [f"$10^{{{exponent}}}$ " if exponent else "" for exponent in exponents]
+    if len(set(powers)) == 1:
+        return f"{', '.join(names)} ({powers[0]}{units})"
+    return "; ".join(f"{name} ({power}{units})" for name, power in zip(names, powers))
+
+
+def _exponents(panels: Sequence[Space]) -> list[int]:
+    """Return the powers of ten that the numbers on the three axes count in.
+
+    Labels of more than about four signs would cross the axes.
+    """
+    limits = np.abs([[panel.low, panel.high] for panel in panels]).max(axis=(0, 1))
+    if all(on_one_scale(panel.low, panel.high) for panel in panels):
+        limits = np.full(3, limits.max())
+    return [0 if 0.1 <= x < 1000 else math.floor(math.log10(x)) for x in limits.tolist()]
+
+
+def _draw_space(figure: Figure, panel: Space, panel_inches: float, is_one: bool) -> Any:
     axes: Any = figure.add_axes((0.0, 0.0, 1.0, 1.0), projection="3d")
     # The squares around the boxes overlap.
     axes.patch.set_visible(False)
@@ -150,7 +199,8 @@ def _draw_space(figure: Figure, panel: Space, panel_inches: float) -> Any:
     axes.set_zlim(panel.low[2], panel.high[2])
     size = panel.high - panel.low
     # A flat side would leave no room for its ticks.
-    axes.set_box_aspect(np.maximum(size, 0.25 * size.max()))
+    sides = np.maximum(size, 0.25 * size.max())
+    axes.set_box_aspect(sides if is_one else np.ones(3))
     axes.view_init(_ELEVATION, _AZIMUTH)
     return axes
 
@@ -163,33 +213,3 @@ def _seen_corners(axes: Any, panel: Space) -> Floats:
     points = axes.transData.transform(seen[:, :2] / seen[:, 3:])
     fractions: Floats = axes.transAxes.inverted().transform(points)
     return fractions
-
-
-def images_of(rows: Floats, shape: tuple[int, ...]) -> Floats:
-    """Samples (n, d) as images (n, h, w), or (n, h, w, 3) if they have three channels."""
-    images = rows.reshape(-1, *shape)
-    if len(shape) == 2:
-        return images
-    return images[:, 0] if shape[0] == 1 else np.moveaxis(images, 1, -1)
-
-
-def mosaic(images: Floats, num_rows: int, num_columns: int) -> Floats:
-    """Images (n, h, w[, 3]) row by row in one array, a pixel of NaN between them and for none."""
-    height, width = images.shape[1:3]
-    whole = np.full(
-        (num_rows * (height + 1) - 1, num_columns * (width + 1) - 1, *images.shape[3:]), np.nan
-    )
-    for i, image in enumerate(images[: num_rows * num_columns]):
-        top, left = (i // num_columns) * (height + 1), (i % num_columns) * (width + 1)
-        whole[top : top + height, left : left + width] = image
-    return whole
-
-
-def show_images(axes: Axes, whole: Floats, low: float, high: float) -> None:
-    """A mosaic, black at `low` and white at `high`, without axes."""
-    high = high if high > low else low + 1.0
-    if whole.ndim == 3:
-        # Colours take no limits, and NaN would be black.
-        whole = np.nan_to_num(np.clip((whole - low) / (high - low), 0, 1), nan=1.0)
-    axes.imshow(whole, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
-    axes.set_axis_off()

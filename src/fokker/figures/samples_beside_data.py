@@ -1,6 +1,7 @@
 """Do the samples look like the data?"""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import matplotlib
@@ -8,22 +9,28 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
 
-from fokker.figures.arrays import Floats, as_rows, kind_of, outside, span, to_array
-from fokker.figures.components import principal_plane
-from fokker.figures.panels import (
-    Space,
-    images_of,
-    mosaic,
-    plain_ticks,
-    scatter_plane,
-    show_images,
-    space_figure,
+from fokker.figures.arrays import (
+    Floats,
+    as_rows,
+    coordinates,
+    finite_rows,
+    offsets,
+    on_one_scale,
+    outside,
+    span,
+    to_array,
 )
+from fokker.figures.components import element_scales, principal_plane
+from fokker.figures.images import arrangement, as_images, channel_limits, mosaic, show_images, tiles
+from fokker.figures.layouts import Kind, Layout, kind_of
+from fokker.figures.panels import Space, plain_ticks, scatter_plane, space_figure
+from fokker.figures.series import as_series, draw_series, extremes, series_note
 from fokker.figures.style import BLACK, BLUE, SKY, STYLE, VERMILION, WIDTH_INCHES, plain
 
 _NUM_BINS = 60
-_IMAGES_A_SIDE = 8
+_MAX_FEATURES = 4
 
 Names = tuple[str, str]
 
@@ -35,14 +42,20 @@ def samples_beside_data(
     names: Names = ("samples", "data"),
     units: str = "data units",
     density: tuple[Any, Any] | None = None,
+    layout: Layout | None = None,
 ) -> Figure:
-    """Samples and data, drawn as their shape asks for, always with the same limits.
+    """Draw samples and data as their shape and layout ask for, always with the same limits.
 
-    (1,): both histograms on one axis. (2,) and (3,): two scatter panels, at most 4,000 points
-    each. (h, w) and (c, h, w): the first 64 of each as images, from the data's least value (black)
-    to its greatest (white). Other (d,): scatter of the first two principal components of the data.
+    Points: (1,): both histograms on one axis. (2,) and (3,): two scatter panels, at most 4,000
+    points each. More: scatter of the first two principal components of the data; where the sizes
+    of the elements differ widely, of the data with each element divided by its standard deviation.
     The limits hold all data, and 99% of the samples as far as these are within the data's width of
-    the data; how many are outside is said.
+    the data; how many are outside, or not finite, is said.
+
+    Images: the first 64 of each, from the data's least value (black) to its greatest (white), fewer
+    of large ones. One channel is grey, three are colours; of any other number each of the first
+    eight is grey, with limits of its own. Volumes: their middle slices, as images. Series: five of
+    each and the band of 90% at each time, a row for each of the first four features.
 
     Args:
         samples: (n, d) or (n, *shape).
@@ -51,20 +64,31 @@ def samples_beside_data(
         names: what the two are called.
         units: of the coordinates, for the labels.
         density: of a known law in one dimension, as (x, p), drawn in place of the data's histogram.
+        layout: see `kind_of`, in `layouts`.
 
     Raises:
-        ValueError: another shape, no points, or NaN or infinite values.
+        ValueError: a shape that is not the layout's, no points, no finite samples, or data that are
+            NaN or infinite.
     """
-    draw = _DRAW[kind_of(shape)]
-    x, y = as_rows("samples", samples, shape), as_rows("data", data, shape)
+    draw = _DRAW[kind_of(shape, layout)]
+    (x, left_out), y = finite_rows("samples", samples, shape), as_rows("data", data, shape)
+    called = (plain(names[0]) + left_out, plain(names[1]))
     with matplotlib.rc_context(STYLE):
-        figure = draw(x, y, tuple(shape), (plain(names[0]), plain(names[1])), units)
+        figure = draw(x, y, tuple(shape), called, units)
         if density is not None:
-            _draw_density(figure.axes[0], *map(to_array, density))
+            place, p = map(to_array, density)
+            _draw_density(figure.axes[0], place - offsets(*span(x, y))[0], p)
     return figure
 
 
+def _near_zero(x: Floats, y: Floats) -> tuple[Floats, Floats, list[str]]:
+    """Return samples and data with coordinates whose numbers are short, and the names of these."""
+    away = offsets(*span(x, y))
+    return x - away, y - away, coordinates(away)
+
+
 def _line(x: Floats, y: Floats, shape: tuple[int, ...], names: Names, units: str) -> Figure:
+    x, y, (place,) = _near_zero(x, y)
     figure = Figure(figsize=(WIDTH_INCHES, 3.0), layout="constrained")
     axes = figure.add_subplot()
     low, high = span(x, y)
@@ -90,7 +114,7 @@ def _line(x: Floats, y: Floats, shape: tuple[int, ...], names: Names, units: str
     axes.set_xlim(low[0], high[0])
     plain_ticks(axes.xaxis)
     plain_ticks(axes.yaxis)
-    axes.set_xlabel(f"$x$ ({units})")
+    axes.set_xlabel(f"{place} ({units})")
     axes.set_ylabel(f"density (1 / {units})")
     figure.legend(loc="outside upper center", ncols=2, frameon=False)
     return figure
@@ -105,18 +129,24 @@ def _draw_density(axes: Axes, x: Floats, density: Floats) -> None:
 
 
 def _plane(x: Floats, y: Floats, shape: tuple[int, ...], names: Names, units: str) -> Figure:
-    labels = (f"$x_1$ ({units})", f"$x_2$ ({units})")
-    return _two_planes(x, y, names, labels)
+    x, y, places = _near_zero(x, y)
+    return _two_planes(x, y, names, (f"{places[0]} ({units})", f"{places[1]} ({units})"))
 
 
 def _other(x: Floats, y: Floats, shape: tuple[int, ...], names: Names, units: str) -> Figure:
+    scales = element_scales(y)
+    if scales is not None:
+        x, y, units = x / scales, y / scales, "standard deviations"
     plane = principal_plane(y)
     labels = (
         f"component 1, {plane.percent[0]:.0f}% of variance\n({units})",
         f"component 2, {plane.percent[1]:.0f}% of variance\n({units})",
     )
     figure = _two_planes(plane.project(x), plane.project(y), names, labels)
-    figure.suptitle(f"first two principal components of the data, d = {shape[0]}", fontsize=9)
+    title = f"first two principal components of the data, d = {x.shape[1]}"
+    if scales is not None:
+        title += "\n(each element divided by its standard deviation)"
+    figure.suptitle(title, fontsize=9)
     return figure
 
 
@@ -124,7 +154,8 @@ def _two_planes(x: Floats, y: Floats, names: Names, labels: tuple[str, str]) -> 
     low, high = span(x, y)
     size = high - low
     # As high as the panels need at their width, within what fits a page.
-    height = float(np.clip(2.75 * size[1] / size[0], 1.5, 5.0)) + 0.75
+    ratio = size[1] / size[0] if on_one_scale(low, high) else 1.0
+    height = float(np.clip(2.75 * ratio, 1.5, 5.0)) + 0.75
     figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
     scatter_plane(left, x, low, high, BLUE, WIDTH_INCHES / 2)
@@ -138,33 +169,72 @@ def _two_planes(x: Floats, y: Floats, names: Names, labels: tuple[str, str]) -> 
 
 
 def _space(x: Floats, y: Floats, shape: tuple[int, ...], names: Names, units: str) -> Figure:
+    x, y, places = _near_zero(x, y)
     low, high = span(x, y)
     panels = [
         Space(x, low, high, BLUE, names[0] + outside(x, low, high)),
         Space(y, low, high, VERMILION, names[1]),
     ]
-    return space_figure(panels, with_ticks=True, label="$x_1, x_2, x_3$", units=units)
+    return space_figure(panels, with_ticks=True, names=places, units=units)
 
 
-def _image(x: Floats, y: Floats, shape: tuple[int, ...], names: Names, units: str) -> Figure:
-    shown = min(_IMAGES_A_SIDE**2, max(len(x), len(y)))
-    num_rows = -(-shown // _IMAGES_A_SIDE)
-    ratio = shape[-2] / shape[-1] * num_rows / _IMAGES_A_SIDE
-    height = float(np.clip(3.1 * ratio, 0.4, 7.0)) + 0.35
+def _image(
+    kind: Kind, x: Floats, y: Floats, shape: tuple[int, ...], names: Names, units: str
+) -> Figure:
+    both = [as_images(rows, shape, kind) for rows in (x, y)]
+    low, high = channel_limits(both[1])
+    channels = both[0].channels
+    places = arrangement(both[0], max(len(x), len(y)))
+    pictures = [tiles(images, (low, high), places.count) for images in both]
+    gap = max(2, pictures[0].shape[1] // 16) if channels else 1  # Channels have a gap of 1.
+    wholes = [mosaic(drawn, places.down, places.across, gap) for drawn in pictures]
+    ratio = wholes[0].shape[0] / wholes[0].shape[1]
+    note = both[0].note
+    if channels:
+        note += ", black to white over the data's range of each"
+    height = float(np.clip(3.1 * ratio, 0.4, 7.0)) + 0.35 + 0.2 * bool(note)
     # Wider than between the images, so that it is seen where the samples end.
     layout = ConstrainedLayoutEngine(wspace=0.06)
     figure = Figure(figsize=(WIDTH_INCHES, height), layout=layout)
-    for axes, rows, name in zip(figure.subplots(1, 2), (x, y), names):
-        whole = mosaic(images_of(rows, shape), num_rows, _IMAGES_A_SIDE)
-        show_images(axes, whole, float(y.min()), float(y.max()))
+    black, white = (0.0, 1.0) if channels else (float(low.min()), float(high.max()))
+    for axes, whole, name in zip(figure.subplots(1, 2), wholes, names):
+        show_images(axes, whole, black, white, both[0].is_tiny)
         axes.set_title(name)
+    if note:
+        figure.suptitle(note, fontsize=9)
     return figure
 
 
-_DRAW: dict[str, Callable[[Floats, Floats, tuple[int, ...], Names, str], Figure]] = {
+def _series(x: Floats, y: Floats, shape: tuple[int, ...], names: Names, units: str) -> Figure:
+    both = [as_series(rows, shape) for rows in (x, y)]
+    features = both[0].shape[2]
+    shown = min(features, _MAX_FEATURES)
+    low, high = span(*(extremes(a[:, :, :shown]) for a in both))
+    every = both[0][:, :, :shown].reshape(len(x), -1)
+    beyond = outside(every, *(np.tile(end, shape[0]) for end in (low, high)))
+    height = 0.75 + (2.4 if shown == 1 else 1.25 * shown)
+    figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
+    grid = figure.subplots(shown, 2, squeeze=False, sharex=True, sharey="row")
+    for j, row in enumerate(grid):
+        for axes, values in zip(row, both):
+            draw_series(axes, values[:, :, j], (float(low[j]), float(high[j])))
+        row[0].yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        plain_ticks(row[0].yaxis)
+        row[0].set_ylabel("$x$" if features == 1 else f"$x_{{{j + 1}}}$")
+    grid[0, 0].set_title(names[0] + beyond)
+    grid[0, 1].set_title(names[1])
+    figure.supylabel(units, fontsize=9)
+    figure.supxlabel("time (steps of the series)", fontsize=9)
+    figure.suptitle(series_note(max(len(x), len(y)), features, shown), fontsize=9)
+    return figure
+
+
+_DRAW: dict[Kind, Callable[[Floats, Floats, tuple[int, ...], Names, str], Figure]] = {
     "line": _line,
     "plane": _plane,
     "space": _space,
-    "image": _image,
     "other": _other,
+    "image": partial(_image, "image"),
+    "volume": partial(_image, "volume"),
+    "series": _series,
 }
