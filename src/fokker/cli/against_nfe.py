@@ -124,7 +124,7 @@ def panel_key(lines: Sequence[Mapping[str, str]]) -> str | None:
 
 
 def against_nfe(
-    evaluations: Sequence[Mapping[str, str]], swept: Sequence[str], metric: str
+    evaluations: Sequence[Mapping[str, str]], swept: Sequence[str], metric: str, units: str
 ) -> Iterator[Sketch]:
     """The metric against NFE: a line a setting, or a dot each where they are too many."""
     points = points_of(evaluations, swept, metric)
@@ -140,7 +140,7 @@ def against_nfe(
     except ValueError:
         key = ""
     if key == "" or TRIAL in swept:
-        yield Sketch(name, _front(shown, metric), _front_caption(shown, len(lines), metric))
+        yield Sketch(name, _front(shown, metric, units), _front_caption(shown, len(lines), metric))
         return
     from fokker.figures import metric_against_nfe, metric_label
 
@@ -155,13 +155,13 @@ def against_nfe(
         }
         for p in points
     ]
-    figure = metric_against_nfe(table, metric, label=metric_label(metric), bars=bars)
+    figure = metric_against_nfe(table, metric, label=metric_label(metric, units), bars=bars)
     panels = f", a panel for each {key}" if key else ""
     caption = f"{metric} against the denoiser evaluations of a sample, a line a setting{panels}."
     yield Sketch(name, figure, f"{caption} Bars: {bars}.")
 
 
-def _front(points: Sequence[Point], metric: str) -> "Figure":
+def _front(points: Sequence[Point], metric: str, units: str) -> "Figure":
     """Dots, told apart by the first key with few values."""
     from fokker.figures import front_per_nfe, metric_label
 
@@ -170,7 +170,7 @@ def _front(points: Sequence[Point], metric: str) -> "Figure":
     for p in points:
         name = "settings" if key is None else _named({key: p.line[key]})
         groups.setdefault(name, []).append((p.nfe, p.value))
-    return front_per_nfe(groups, metric_label(metric))
+    return front_per_nfe(groups, metric_label(metric, units))
 
 
 def _front_caption(points: Sequence[Point], count: int, metric: str) -> str:

@@ -101,10 +101,14 @@ def draw_results(
             write_over_seeds(tables[1], rows, swept)
         sketches: dict[str, Callable[[], Iterator[Sketch]]] = {}
         if any(row["status"] == "completed" for row in rows):
+            from fokker.experiment.layouts import recorded_units
+
             metric = main_metric(rows)
+            done = (row["folder"] for row in rows if row["status"] == "completed")
+            units = recorded_units(folder / str(name) for name in done)
             sketches = {
-                f"{metric} against NFE": lambda: against_nfe(evaluations, swept, metric),
-                "single changes": lambda: single_changes(rows, swept, objectives),
+                f"{metric} against NFE": lambda: against_nfe(evaluations, swept, metric, units),
+                "single changes": lambda: single_changes(rows, swept, objectives, units),
                 "loss per sigma": lambda: losses(folder, rows, swept),
                 "runs side by side": lambda: joint(folder, rows, swept, objectives),
             }
@@ -154,7 +158,7 @@ def _sentence(error: Exception) -> str:
 
 
 def single_changes(
-    rows: Sequence[Row], swept: Sequence[str], objectives: Sequence[str]
+    rows: Sequence[Row], swept: Sequence[str], objectives: Sequence[str], units: str
 ) -> Iterator[Sketch]:
     """The first value of every key, and each setting that differs from it in one key."""
     keys = beside(swept)
@@ -193,7 +197,7 @@ def single_changes(
     unlike = f"NFE from {min(costs):g} to {max(costs):g}" if len(costs) > 1 else ""
     title = f"baseline: {what}{f' ({unlike})' if unlike else ''}"
     figure = factor_bars(
-        bars, {m: metric_label(m) for m in known[:4]}, SEEDS if seeded else BLOCKS, title
+        bars, {m: metric_label(m, units) for m in known[:4]}, SEEDS if seeded else BLOCKS, title
     )
     caption = f"Single changes: {what}, and every setting that differs from it in one key."
     if keys == ["setting"]:

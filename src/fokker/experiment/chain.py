@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from fokker.analysis.marginal_errors import relative_w1
+from fokker.experiment.layouts import units_of
 from fokker.experiment.noised import (
     NoisedLaw,
     histogram,
@@ -114,11 +115,11 @@ class Chain:
         name = "exact density" if law is not None else "data, noised"
         return Report(
             name="chain",
-            title=f"{self.num_points} samples of {sampling.name} on their way, in data units",
+            title=f"{self.num_points} samples of {sampling.name} on their way, in {units_of(data)}",
             rows=rows,
             notes=notes,
             arrays=arrays,
-            figure=lambda: _figure(arrays, name),
+            figure=lambda: _figure(arrays, name, units_of(data)),
         )
 
     def _forward(
@@ -166,12 +167,13 @@ def _std(x: Tensor) -> float:
     return float(x.var(dim=0, correction=0).mean().sqrt())
 
 
-def _figure(arrays: dict[str, Tensor], name: str) -> Figure:
+def _figure(arrays: dict[str, Tensor], name: str, units: str) -> Figure:
     from fokker.figures import chain_histograms, chain_points
 
     steps, sigma = arrays["step"], arrays["sigma"]
     if "edges" in arrays:
         return chain_histograms(
-            arrays["edges"], arrays["sampled"], arrays["beside"], steps, sigma, ("samples", name)
-        )
-    return chain_points(arrays["states"], arrays["forward"], steps, sigma)
+            arrays["edges"], arrays["sampled"], arrays["beside"], steps, sigma, ("samples", name),
+            units,
+        )  # fmt: skip
+    return chain_points(arrays["states"], arrays["forward"], steps, sigma, units=units)

@@ -1,15 +1,18 @@
 """The figures of a run."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from fokker.data import DataModule
+from fokker.disk import DiskError
 from fokker.experiment.evaluate import SIGMAS
+from fokker.experiment.layouts import layout_of, units_of
 from fokker.experiment.reports import Report
 from fokker.experiment.sample import Samples
 from fokker.formulations import Diffusion
@@ -25,8 +28,12 @@ def draw_figures(
     rows: Sequence[Mapping[str, Any]],
     reports: Sequence[Report],
     folder: Path,
+    say: Callable[[str], None],
 ) -> None:
     """Write the figures of a run, as PNG and PDF.
+
+    All that they show is in the record by then. So a figure that cannot be drawn ends nothing: it
+    is said in one line, and the others are drawn.
 
     Args:
         model: evaluated.
@@ -36,37 +43,67 @@ def draw_figures(
         rows: of evaluations.csv.
         reports: of the evaluations.
         folder: made if need be.
-    """
-    from fokker.figures import (
-        gaussian_errors,
-        loss_per_sigma,
-        metric_against_nfe,
-        metric_label,
-        samples_beside_data,
-        save,
-        trajectory,
-    )
+        say: prints a line.
 
-    data = model.data
-    curves = _curves(data, losses)
-    if curves[0]:
-        save(loss_per_sigma(*curves), folder / "loss_per_sigma")
+    Raises:
+        DiskError: if a file cannot be written.
+    """
+    from fokker.figures import loss_per_sigma, save
+
+    sketches: dict[str, tuple[Callable[[], Figure], str]] = {
+        "loss_per_sigma": (lambda: loss_per_sigma(*_curves(model.data, losses)), ""),
+        "samples": (lambda: _samples(model.data, own), heading),
+        "trajectory": (lambda: _trajectory(model.data, own), heading),
+        **_of_steps(rows, units_of(model.data)),
+        **{r.name: (r.figure, heading) for r in reports if r.figure is not None},
+    }
+    for name, (draw, above) in sketches.items():
+        try:
+            save(draw(), folder / name, above)
+        except DiskError:
+            raise
+        except Exception as error:
+            text = " ".join(str(error).split())
+            known = isinstance(error, ValueError)
+            say(f"no figure {name}: {text if known else f'{type(error).__name__}: {text}'}")
+
+
+def _samples(data: DataModule, own: Samples) -> Figure:
+    """Draw samples beside data that are not trained on, or the density where it is known."""
+    from fokker.figures import samples_beside_data
+
     reference, known = data.held_out(len(own.points)), density_beside_samples(data)
     name = "exact density" if known else "fresh data" if data.fresh else "held-out data"
-    both = (own.points.numpy(), reference.numpy())
-    samples = samples_beside_data(*both, data.shape, ("samples", name), density=known)
-    save(samples, folder / "samples", heading)
-    path = trajectory(own.states.numpy(), own.sigmas.numpy(), data.shape, "data units")
-    save(path, folder / "trajectory", heading)
-    if len(rows) > 1:
-        metric = "w1" if "w1" in rows[0] else "sliced_w2"
-        figure = metric_against_nfe(rows, metric, label=metric_label(metric))
-        save(figure, folder / f"{metric}_against_nfe")
-        if any("w2" in row for row in rows):
-            save(gaussian_errors(*_errors_by_steps(rows), "data units"), folder / "gaussian_errors")
-    for report in reports:
-        if report.figure is not None:
-            save(report.figure(), folder / report.name, heading)
+    return samples_beside_data(
+        own.points.numpy(), reference.numpy(), data.shape, ("samples", name), units_of(data), known,
+        layout_of(data),
+    )  # fmt: skip
+
+
+def _trajectory(data: DataModule, own: Samples) -> Figure:
+    """Draw samples on their way."""
+    from fokker.figures import trajectory
+
+    states, sigmas = own.states.numpy(), own.sigmas.numpy()
+    return trajectory(states, sigmas, data.shape, units_of(data), layout_of(data))
+
+
+def _of_steps(
+    rows: Sequence[Mapping[str, Any]], units: str
+) -> dict[str, tuple[Callable[[], Figure], str]]:
+    """The figures of several evaluations: how to draw them, and their headings."""
+    from fokker.figures import gaussian_errors, metric_against_nfe, metric_label
+
+    if len(rows) < 2:
+        return {}
+    metric = "w1" if "w1" in rows[0] else "sliced_w2"
+    label = metric_label(metric, units)
+    sketches: dict[str, tuple[Callable[[], Figure], str]] = {
+        f"{metric}_against_nfe": (lambda: metric_against_nfe(rows, metric, label=label), "")
+    }
+    if any("w2" in row for row in rows):
+        sketches["gaussian_errors"] = (lambda: gaussian_errors(*_errors_by_steps(rows), units), "")
+    return sketches
 
 
 def density_beside_samples(data: DataModule) -> tuple[Tensor, Tensor] | None:

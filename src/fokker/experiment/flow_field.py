@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from fokker.denoiser import DenoiserFunction, ExactDenoiser
+from fokker.experiment.layouts import units_of
 from fokker.experiment.noised import NoisedLaw, need_at_least, need_known_line
 from fokker.experiment.reports import Report
 from fokker.experiment.sample import Sampling
@@ -120,11 +121,11 @@ class FlowField:
         second = "ideal denoiser" if model.is_exact else "learned"
         return Report(
             name="flow_field",
-            title="flow field dx/dt, data units per unit of t",
+            title=f"flow field dx/dt, {units_of(data)} per unit of t",
             rows=rows,
             notes=notes,
             arrays=arrays,
-            figure=lambda: _figure(arrays, second),
+            figure=lambda: _figure(arrays, second, units_of(data)),
         )
 
     def _paths(
@@ -141,7 +142,7 @@ class FlowField:
         return torch.stack(states[:-1])
 
 
-def _figure(arrays: dict[str, Tensor], second: str) -> Figure:
+def _figure(arrays: dict[str, Tensor], second: str, units: str) -> Figure:
     from fokker.figures import flow_fields
 
-    return flow_fields({"": arrays}, ("exact", second))
+    return flow_fields({"": arrays}, ("exact", second), units)

@@ -1,11 +1,13 @@
 """Figures of several finished runs side by side, from the arrays that they recorded."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+
+from fokker.experiment.layouts import recorded_units
 
 MAX_RUNS = 6
 
@@ -22,21 +24,26 @@ def joint_figures(folders: Mapping[str, Path]) -> dict[str, Figure]:
     from fokker.figures import marginal_maps, steps_maps
 
     figures: dict[str, Figure] = {}
-    drawings = {"flow_field": _flows, "marginal_map": marginal_maps, "steps_map": steps_maps}
+    units = recorded_units(folders.values())
+    drawings: dict[str, Callable[..., Figure]] = {
+        "flow_field": _flows,
+        "marginal_map": marginal_maps,
+        "steps_map": steps_maps,
+    }
     for name, draw in drawings.items():
         files = {label: folder / f"{name}.npz" for label, folder in folders.items()}
         runs = {label: _arrays(file) for label, file in files.items() if file.is_file()}
         if 2 <= len(runs) <= MAX_RUNS:
-            figures[f"{name}s"] = draw(runs)
+            figures[f"{name}s"] = draw(runs, units=units)
     return figures
 
 
-def _flows(runs: Mapping[str, Mapping[str, Any]]) -> Figure:
+def _flows(runs: Mapping[str, Mapping[str, Any]], units: str) -> Figure:
     from fokker.figures import flow_fields
 
     # Of network=exact the two fields are one.
     ideal = all(np.array_equal(run["exact"], run["learned"]) for run in runs.values())
-    return flow_fields(runs, ("exact", "ideal denoiser" if ideal else "learned"))
+    return flow_fields(runs, ("exact", "ideal denoiser" if ideal else "learned"), units)
 
 
 def _arrays(file: Path) -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from fokker.analysis.marginal_errors import relative_w1
+from fokker.experiment.layouts import units_of
 from fokker.experiment.noised import (
     NoisedLaw,
     histogram,
@@ -103,7 +104,7 @@ class MarginalMap:
         return Report(
             name="marginal_map",
             title=f"p_t of {self.num_points} samples on their way, at the nodes of the grid, "
-            "in data units",
+            f"in {units_of(model.data)}",
             rows=rows,
             notes=[
                 "a deterministic sampler starts at quantiles and has no chance in it",
@@ -111,11 +112,11 @@ class MarginalMap:
                 *lag_note(sampling),
             ],
             arrays=arrays,
-            figure=lambda: _figure(arrays),
+            figure=lambda: _figure(arrays, units_of(model.data)),
         )
 
 
-def _figure(arrays: dict[str, Tensor]) -> Figure:
+def _figure(arrays: dict[str, Tensor], units: str) -> Figure:
     from fokker.figures import marginal_maps
 
-    return marginal_maps({"": arrays})
+    return marginal_maps({"": arrays}, units=units)

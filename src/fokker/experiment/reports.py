@@ -11,6 +11,7 @@ from torch import Tensor
 from fokker.analysis.error_budget import ErrorBudget, error_budget
 from fokker.analysis.gaussian_errors import gaussian_errors
 from fokker.distributions import Gaussian, GaussianCovariance
+from fokker.experiment.layouts import units_of
 from fokker.experiment.sample import Sampling
 from fokker.formulations import Diffusion
 from fokker.randomness import Randomness
@@ -80,6 +81,7 @@ def budget_report(
     rows = budget.rows()
     steps = "its own steps" if sampling.num_steps is None else f"{sampling.num_steps} steps"
     starts = "quantiles" if one_dimensional else "starts"
+    units = units_of(model.data)
     notes = ["signed displacements add exactly to the measured one; their norms do not add"]
     if one_dimensional and not sampling.sampler.is_deterministic:
         notes.append(f"the sampler is stochastic: chance in {count} samples is in discretisation")
@@ -90,12 +92,12 @@ def budget_report(
         )
     return Report(
         name="error_budget",
-        title=f"error budget of {sampling.name}, {steps}, {count} {starts}, in data units",
+        title=f"error budget of {sampling.name}, {steps}, {count} {starts}, in {units}",
         rows=rows,
         metrics={f"error_{_key(str(row['term']))}": float(row["rms"]) for row in rows},
         notes=notes,
         arrays=_arrays(budget),
-        figure=lambda: _figure(budget),
+        figure=lambda: _figure(budget, units),
     )
 
 
@@ -109,14 +111,14 @@ def _arrays(budget: ErrorBudget) -> dict[str, Tensor]:
     return {**quantiles, **budget.terms, **limit}
 
 
-def _figure(budget: ErrorBudget) -> Figure:
+def _figure(budget: ErrorBudget, units: str) -> Figure:
     from fokker.figures import error_budget as draw
 
     last = budget.rows()[-1]
     extra = {} if budget.learning_limit is None else {str(last["term"]): float(last["rms"])}
     terms = {name: term.numpy() for name, term in budget.terms.items()}
     u = None if budget.u is None else budget.u.numpy()
-    return draw(terms, budget.measured.numpy(), extra, u)
+    return draw(terms, budget.measured.numpy(), extra, u, units)
 
 
 def exact_distances(model: Diffusion, sampling: Sampling) -> dict[str, float]:

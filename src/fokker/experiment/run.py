@@ -19,6 +19,7 @@ from fokker.experiment.experiment import Experiment
 from fokker.experiment.files import read_json_lines
 from fokker.experiment.fit import obtain
 from fokker.experiment.identity import versions
+from fokker.experiment.layouts import units_of
 from fokker.experiment.loggers import Log
 from fokker.experiment.models import load_checkpoint
 from fokker.experiment.record import Record, report_text, rows_table, table
@@ -210,12 +211,14 @@ def _carry_out(
         say(report_text(report))
         reports.append(report)
     record.metrics(metrics)
-    record.note(nfe=samples.nfe, sampling_seconds=sum(row["seconds"] for row in rows))
+    seconds = sum(row["seconds"] for row in rows)
+    record.note(nfe=samples.nfe, sampling_seconds=seconds, units=units_of(model.data))
     if experiment.figures:
         everyone = {_name(experiment): where_trained(losses, model.usual_range)}
         everyone |= {name: losses_of(run) for name, run in experiment.beside.items()}
         heading = f"{_name(experiment)}, {words(experiment.samplings[0])}"
-        draw_figures(model, everyone, samples, heading, rows, reports, record.path / "figures")
+        folder = record.path / "figures"
+        draw_figures(model, everyone, samples, heading, rows, reports, folder, say)
     return metrics, samples.points
 
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from fokker.analysis.marginal_errors import chance
+from fokker.experiment.layouts import units_of
 from fokker.experiment.noised import histogram, need_at_least
 from fokker.experiment.reports import Report
 from fokker.experiment.sample import Sampling, check_finite, draw_samples
@@ -123,16 +124,16 @@ class StepsMap:
         return Report(
             name="steps_map",
             title=f"{self.num_points} samples of {sampling.name} at each number of steps, "
-            "in data units",
+            f"in {units_of(data)}",
             rows=rows,
             metrics={f"w1@{row['num_steps']}_steps": row["w1"] for row in rows},
             notes=notes,
             arrays=arrays,
-            figure=lambda: _figure(arrays),
+            figure=lambda: _figure(arrays, units_of(data)),
         )
 
 
-def _figure(arrays: dict[str, Tensor]) -> Figure:
+def _figure(arrays: dict[str, Tensor], units: str) -> Figure:
     from fokker.figures import steps_maps
 
-    return steps_maps({"": arrays})
+    return steps_maps({"": arrays}, units=units)

@@ -18,10 +18,10 @@ _MAX_COLUMNS = 3
 # Times the third quartile: what lies above does not choose the axis.
 FAR = 100.0
 _LABELS = {
-    "w1": "W1 (data units)",
-    "sliced_w2": "sliced W2 (data units)",
-    "w2": "W2 (data units)",
-    "energy_distance": "energy distance (root of data units)",
+    "w1": "W1 ({units})",
+    "sliced_w2": "sliced W2 ({units})",
+    "w2": "W2 ({units})",
+    "energy_distance": "energy distance (root of {units})",
     "nearest_neighbour_ratio": "nearest-neighbour ratio (1 is best)",
     "excess": "excess over the floor (the formulation's own loss)",
     "relative_excess": "excess over the floor, as a share of it",
@@ -180,6 +180,6 @@ def _error_bars(axes: Axes, points: Floats, colour: Any) -> None:
         axes.errorbar(x, y, ends, fmt="none", ecolor=colour, elinewidth=0.9, capsize=0)
 
 
-def metric_label(metric: str) -> str:
-    """What a metric is called on an axis, with its unit."""
-    return _LABELS.get(metric, metric)
+def metric_label(metric: str, units: str = "data units") -> str:
+    """Return what a metric is called on an axis, with its unit; distances count in `units`."""
+    return _LABELS.get(metric, metric).replace("{units}", units)
