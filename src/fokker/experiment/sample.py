@@ -18,6 +18,8 @@ from fokker.ranks import ALONE, Ranks
 from fokker.samplers import Sampler
 
 PATH_POINTS = 4000
+# Numbers of a state that are kept: of large images few samples are drawn.
+PATH_NUMBERS, FEWEST_PATHS = 2**22, 8
 PATH_PANELS = 6
 
 
@@ -122,6 +124,7 @@ def draw_samples(
     nodes, randomness = sampling.nodes, Randomness(seed)
     evaluations, started = model.denoiser.evaluations, perf_counter()
     shown = shown_nodes(nodes, model.data.sigma_data)
+    kept = min(PATH_POINTS, max(FEWEST_PATHS, PATH_NUMBERS // math.prod(model.data.shape)))
     states: list[Tensor] = []
     shape = model.data.shape
     rows, unit = batch_size or batch_rows(shape), whole_rows(shape)
@@ -136,7 +139,7 @@ def draw_samples(
         def watch(i: int, y: Tensor, first: bool = start == share.start) -> None:
             steps.advance(int(i > 0))
             if first and i in shown:
-                states.append(y[:PATH_POINTS].clone())  # A copy to the CPU would wait for it.
+                states.append(y[:kept].clone())  # A copy to the CPU would wait for it.
 
         stop, before = min(start + rows, share.stop), model.denoiser.evaluations
         try:
