@@ -73,8 +73,8 @@ def chain(count: int, alike: bool) -> Figure:
     )
 
 
-def points(d: int, count: int) -> Figure:
-    states = np.random.default_rng(d).normal(size=(count, 300, d))
+def points(d: int, count: int, sizes: tuple[float, ...] = (1,)) -> Figure:
+    states = np.random.default_rng(d).normal(size=(count, 300, d)) * sizes
     states *= np.geomspace(100, 1, count)[:, None, None]
     beside = states[:, ::-1].copy()
     states[-1, :100] += 50  # A third outside.
@@ -93,6 +93,8 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "steps 6": lambda: steps_maps({f"setting={i}": steps_of(0.1 + i) for i in range(6)}),
     "chain 8": lambda: chain(8, alike=True),
     "chain 5": lambda: chain(5, alike=False),
+    "columns 3": lambda: points(3, 5, (1e-3, 1, 3e4)),
+    "columns 2": lambda: points(2, 4, (1e6, 1)),
     "points 3": lambda: points(3, 5),
     "points 2": lambda: points(2, 3),
 }

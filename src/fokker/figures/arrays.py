@@ -14,7 +14,7 @@ MAX_RATIO = 10.0
 # Times its width: a coordinate further from 0 than this has long numbers.
 _FAR = 100.0
 # Of a value: what is narrower is rounding.
-_ROUNDING = 1e-9
+_ROUNDING = 1e-12
 
 
 def to_array(values: Any) -> Floats:

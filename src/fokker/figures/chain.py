@@ -1,5 +1,6 @@
 """What do samples look like on their way from noise to data, beside what they should be?"""
 
+import math
 from typing import Any
 
 import matplotlib
@@ -8,13 +9,21 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from fokker.figures.arrays import Floats, thin, to_array
-from fokker.figures.panels import end_ticks, number, plain_ticks, point_style, round_numbers
+from fokker.figures.arrays import Floats, minus, offsets, thin, to_array, widened
+from fokker.figures.panels import (
+    boxes,
+    end_ticks,
+    number,
+    plain_ticks,
+    point_style,
+    round_numbers,
+    tick_label,
+)
 from fokker.figures.style import BLACK, SKY, STYLE, WIDTH_INCHES, plain
 
 _MAX_COLUMNS = 4
 # Above a pair of rows, in inches.
-_HEADING = 0.42
+_HEADING, _LINE = 0.42, 0.13
 _ELEVATION, _AZIMUTH = 38.0, -60.0
 # Of the points, to either side.
 _TAIL = 0.002
@@ -53,6 +62,10 @@ def chain_histograms(
         )
     columns = _columns(len(numbers))
     rows = -(-len(numbers) // columns)
+    low, high = widened(x[:, 0], x[:, -1], 0.0)
+    # The last panel is the data: where they are far from 0 the numbers of all would be long.
+    away = float(offsets(low[-1:], high[-1:])[0])
+    x, low, high = x - away, low - away, high - away
     alike = bool(np.all(x == x[0]))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH_INCHES, 1.5 * rows + 0.7), layout="constrained")
@@ -63,17 +76,17 @@ def chain_histograms(
                 continue
             axes.stairs(bars[i], x[i], fill=True, color=SKY, label=plain(names[0]))
             axes.stairs(line[i], x[i], color=BLACK, linewidth=1.0, label=plain(names[1]))
-            axes.set_xlim(x[i, 0], x[i, -1])
+            axes.set_xlim(low[i], high[i])
             axes.set_title(_title(numbers[i], levels[i]))
             if alike:
                 plain_ticks(axes.xaxis)
                 axes.tick_params(labelbottom=i + columns >= len(numbers))
             else:
-                end_ticks(axes.xaxis, float(x[i, 0]), float(x[i, -1]))
+                end_ticks(axes.xaxis, float(low[i]), float(high[i]))
                 axes.set_yticks([])
         scale = f"density (1 / {units})" if alike else "density (own scale)"
         figure.supylabel(scale, fontsize=9)
-        figure.supxlabel(f"$x_t$ ({units})", fontsize=9)
+        figure.supxlabel(f"{minus('$x_t$', away)} ({units})", fontsize=9)
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
     return figure
@@ -89,8 +102,9 @@ def chain_points(
 ) -> Figure:
     """Points of x_t in two or three dimensions at k nodes, above what they should be there.
 
-    A panel has limits of its own, and the two above each other have the same. The colour of a point
-    is its last coordinate at the end, the data, so that it shows where noise goes.
+    A panel has limits of its own, and the two above each other have the same: a square or a cube,
+    or a box where directions differ widely in size. The colour of a point is its last coordinate at
+    the end, the data, so that it shows where noise goes.
 
     Args:
         states: (k, n, d), d 2 or 3, from noise to data.
@@ -116,38 +130,49 @@ def chain_points(
     blocks = -(-len(numbers) // columns)
     # Room for the names of the rows on the left, for the colour bar on the right.
     panel = min((WIDTH_INCHES - 0.8) / columns, 2.4)
-    block_height = 2 * panel + _HEADING
+    ends = [np.quantile(x, [_TAIL, 1 - _TAIL], axis=0) for x in both[1]]
+    held = [widened(low, high, 0.04) for low, high in ends]
+    limits, sides, box = boxes(held, "cube" if d == 3 else "square")
+    heading = _HEADING + _LINE * sides[0].count("\n")
+    block_height = 2 * panel + heading
     height = blocks * block_height + 0.35
     start = 0.22 + (WIDTH_INCHES - 0.8 - columns * panel) / 2
-    ends = np.concatenate([a[-1, :, -1] for a in both])
-    low, high = np.quantile(ends, [_TAIL, 1 - _TAIL]).tolist()
+    last = np.concatenate([a[-1, :, -1:] for a in both])
+    least, greatest = np.quantile(last, [_TAIL, 1 - _TAIL], axis=0)
+    least, greatest = widened(least, greatest, 0.0)
+    away = float(offsets(least, greatest)[0])
+    low, high = float(least[0]) - away, float(greatest[0]) - away
     norm = Normalize(low, high)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH_INCHES, height))
         for i in range(len(numbers)):
             block, column = divmod(i, columns)
-            centre, half = _cube(both[1][i])
             left = start + column * panel
             for row, a in enumerate(both):
-                top = height - block * block_height - _HEADING - row * panel
-                box = (left, top - panel, panel, panel)
-                _panel(figure, box, a[i], a[-1, :, -1], centre, half, norm)
-            title = f"{_title(numbers[i], levels[i])}\nside {number(2 * half)}"
+                top = height - block * block_height - heading - row * panel
+                place = (left, top - panel, panel, panel)
+                _panel(figure, place, a[i], a[-1, :, -1] - away, limits[i], norm)
+            title = f"{_title(numbers[i], levels[i])}\n{sides[i]}"
             x, y = left + panel / 2, height - block * block_height - 0.08
             figure.text(x / WIDTH_INCHES, y / height, title, ha="center", va="top", fontsize=8)
         for block in range(blocks):
             for row, name in enumerate(names):
-                y = height - block * block_height - _HEADING - (row + 0.5) * panel
+                y = height - block * block_height - heading - (row + 0.5) * panel
                 x = (start - 0.08) / WIDTH_INCHES
                 turned: dict[str, Any] = {"rotation": 90, "ha": "center", "va": "center"}
                 figure.text(x, y / height, plain(name), fontsize=9, **turned)
         axes = figure.add_axes((1 - 0.52 / WIDTH_INCHES, 0.25, 0.1 / WIDTH_INCHES, 0.5))
         bar = figure.colorbar(ScalarMappable(norm, "cividis"), cax=axes)
-        bar.set_ticks(round_numbers(low, high, 3))
+        # Of more than about four signs there is no room.
+        size = max(abs(low), abs(high))
+        exponent = 0 if 0.01 <= size < 1000 else math.floor(math.log10(size))
+        ticks = round_numbers(low, high, 3)
+        bar.set_ticks(ticks, labels=[tick_label(v / 10.0**exponent) for v in ticks])
+        power = f"$10^{{{exponent}}}$ " if exponent else ""
         figure.text(
             0.5, 0.06 / height,
-            f"$x_t$ in a {'cube' if d == 3 else 'square'} with the side given ({units}); colour: "
-            f"$x_{d}$ of the point in the last panel ({units})",
+            f"$x_t$ in a {box} ({units}); colour: {minus(f'$x_{d}$', away)} in the last panel "
+            f"({power}{units})",
             ha="center", va="bottom", fontsize=9,
         )  # fmt: skip
     return figure
@@ -157,26 +182,20 @@ def _title(step: float, sigma: float) -> str:
     return rf"step {step:.0f}: $\sigma$ = {number(float(sigma))}"
 
 
-def _cube(rows: Floats) -> tuple[Floats, float]:
-    """The centre and half the side of what holds nearly all points."""
-    low, high = np.quantile(rows, [_TAIL, 1 - _TAIL], axis=0)
-    return (low + high) / 2, 0.54 * float((high - low).max())
-
-
 def _panel(
     figure: Figure,
     box: tuple[float, float, float, float],
     rows: Floats,
     ends: Floats,
-    centre: Floats,
-    half: float,
+    limits: tuple[Floats, Floats],
     norm: Normalize,
 ) -> None:
     """Points in a square of the page, `box` in inches from its lower left corner."""
     width, height = figure.get_size_inches()
     place = (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
     d = rows.shape[1]
-    inside = (np.abs(rows - centre) <= half).all(axis=1)
+    low, high = limits
+    inside = ((rows >= low) & (rows <= high)).all(axis=1)
     drawn = thin(np.column_stack([rows, ends])[inside])
     missing = 1 - float(inside.mean())
     if missing > _WORTH_SAYING:
@@ -194,12 +213,11 @@ def _panel(
         style["depthshade"] = False
     axes.scatter(*drawn[:, :d].T, c=drawn[:, d], norm=norm, cmap="cividis", **style)
     for j, name in enumerate("xyz"[:d]):
-        low, high = float(centre[j] - half), float(centre[j] + half)
-        getattr(axes, f"set_{name}lim")(low, high)
+        getattr(axes, f"set_{name}lim")(low[j], high[j])
         axis = getattr(axes, f"{name}axis")
         axis.set_ticks([])
     if d == 2:
-        axes.set_aspect("equal")
+        axes.set_box_aspect(1)
         axes.set_position((place[0] + 0.005, place[1] + 0.005, place[2] - 0.01, place[3] - 0.01))
 
 

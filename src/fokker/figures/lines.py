@@ -122,17 +122,24 @@ def draw_lines(
     axes.yaxis.set_minor_formatter(_between_powers(low / 1.6, high * 1.6))
     axes.set_axisbelow(True)
     axes.grid(True, which="major")
-    unseen = "; ".join(_unseen(lines, low))
+    said = "; ".join(unseen(lines, low))
     if empty:
-        text = textwrap.fill(unseen, _LETTERS_A_LINE - 20)
+        text = textwrap.fill(said, _LETTERS_A_LINE - 20)
         axes.yaxis.set_major_locator(NullLocator())
         axes.yaxis.set_minor_locator(NullLocator())
+        axes.set_xlim(sigmas.min() / 1.5, sigmas.max() * 1.5)
         text = f"nothing that a logarithmic axis can show:\n{text}"
         axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=8)
-    elif unseen:
-        text = textwrap.fill(f"not shown: {unseen}", _LETTERS_A_LINE)
-        axes.set_title(text, loc="left", fontsize=8)
+    else:
+        say_above(axes, said)
     return handles
+
+
+def say_above(axes: Axes, said: str) -> None:
+    """Write above a panel what it does not show, if there is anything."""
+    if said:
+        text = textwrap.fill(f"not shown: {said}", _LETTERS_A_LINE)
+        axes.set_title(text, loc="left", fontsize=8)
 
 
 def _between_powers(low: float, high: float) -> Formatter:
@@ -157,8 +164,8 @@ def _alone(line: Floats) -> list[int]:
     return [int(i) for i in np.flatnonzero(known[1:-1] & ~known[:-2] & ~known[2:])]
 
 
-def _unseen(lines: Mapping[str, Floats], low: float) -> list[str]:
-    """What of each line is not to be seen, and why."""
+def unseen(lines: Mapping[str, Floats], low: float) -> list[str]:
+    """Return what of each line is not to be seen on an axis from `low`, and why."""
     found = []
     for name, line in lines.items():
         known = np.isfinite(line)

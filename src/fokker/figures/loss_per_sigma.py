@@ -14,6 +14,8 @@ from fokker.figures.lines import (
     line_style,
     noise_levels,
     positive,
+    say_above,
+    unseen,
 )
 from fokker.figures.style import BLACK, STYLE, WIDTH_INCHES, plain
 
@@ -30,33 +32,30 @@ def loss_per_sigma(
 
     With `excess` a second panel below, `E|D - x0|^2 / d - floor`, in the same lines. It is given
     and not subtracted here, since close to the floor the difference of two estimates is noise. An
-    excess of 0 or below, which a logarithmic axis cannot show, is said in words.
+    excess of 0 or below, which a logarithmic axis cannot show, is said in words, and so is an error
+    of 0 and a curve without any positive value.
 
     Args:
         curves: name to denoising error, (b,) each, squared standardised units; NaN leaves a gap.
         sigmas: noise levels, (b,), standardised units, in any order.
-        floor: the least possible error, mmse(sigma)/d, (b,), drawn dashed. One that is 0
-            everywhere, as of equal points, is said in the legend.
+        floor: the least possible error, mmse(sigma)/d, (b,), drawn dashed.
         excess: name of a curve to its excess over the floor, (b,), in the unit of the curves.
 
     Raises:
-        ValueError: no curve, lengths that differ, sigmas that are not positive and finite, a
-            curve without any positive value, or an excess of no curve.
+        ValueError: no curve, lengths that differ, sigmas that are not positive and finite, no
+            curve with a positive value, or an excess of no curve.
     """
     levels = noise_levels("sigmas", sigmas)
     if not curves:
         raise ValueError("curves must hold at least one curve, got none")
     order = np.argsort(levels)
-    lines = {}
-    named = {**{f"curves[{name!r}]": v for name, v in curves.items()}, "floor": floor}
-    for name, values in named.items():
-        if values is None:
-            continue
-        line = positive(as_line(name, values, "sigmas", levels))[order]
-        if name != "floor" and bool(np.isnan(line).all()):
-            raise ValueError(f"{name} must have a positive value, got none: nothing to draw")
-        lines[name] = line
-    least = lines.pop("floor", None)
+    given = {n: as_line(f"curves[{n!r}]", v, "sigmas", levels)[order] for n, v in curves.items()}
+    lines = {name: positive(line) for name, line in given.items()}
+    shown = np.concatenate(list(lines.values()))
+    if bool(np.isnan(shown).all()):
+        first = next(iter(curves))
+        raise ValueError(f"curves[{first!r}] must have a positive value, got none: nothing to draw")
+    least = None if floor is None else as_line("floor", floor, "sigmas", levels)[order]
     styles = {name: line_style(i, len(curves), levels.size) for i, name in enumerate(curves)}
     above = {}
     for name, values in (excess or {}).items():
@@ -70,9 +69,6 @@ def loss_per_sigma(
         if above:
             axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
             draw_lines(below, levels, above, [styles[name] for name in above])
-            # What is said above the panel takes its room beside it, not from it.
-            said = below.get_title(loc="left")
-            figure.set_figheight(height + 0.17 * (said.count("\n") + 1 if said else 0))
             below.set_ylabel("excess over the floor\n(standardised units²)")
         else:
             axes = below = figure.add_subplot()
@@ -80,21 +76,26 @@ def loss_per_sigma(
         for name, line in zip(curves, lines.values()):
             handles += axes.plot(levels[order], line, **styles[name])
             labels.append(plain(name))
-        if least is not None:
-            handles += axes.plot(levels[order], least, color=BLACK, linestyle=(0, (4, 2)), zorder=3)
-            labels.append("floor (exact)" if np.isfinite(least).any() else "floor (exact): 0")
         axes.set_xscale("log")
         axes.set_yscale("log")
-        shown = np.concatenate(list(lines.values()))
         low, high = float(np.nanmin(shown)), float(np.nanmax(shown))
-        if least is not None and not bool(np.isnan(least).all()):
+        if least is not None:
+            known = least[np.isfinite(least) & (least > 0)]
             # A finite data set's floor falls to 1e-300 at small sigma and would flatten the curves.
-            low = max(min(low, float(np.nanmin(least))), low / 100)
-            high = max(high, float(np.nanmax(least)))
+            low = max(min([low, *known]), low / 100)
+            high = max([high, *known])
+            # A 0 is below every axis, where the line is to be seen to go: a gap is no value.
+            drawn = np.where(least == 0, low / 1e6, positive(least))
+            handles += axes.plot(levels[order], drawn, color=BLACK, linestyle=(0, (4, 2)), zorder=3)
+            labels.append("floor (exact)" if known.size else "floor (exact), 0 at every level")
         axes.set_ylim(low / 1.6, high * 1.6)
+        say_above(axes, "; ".join(unseen(given, 0.0)))
         below.set_xlabel(r"noise level $\sigma$ (standardised units)")
         axes.set_ylabel(r"denoising error $\mathrm{E}|D - x_0|^2 / d$" "\n(standardised units²)")
         axes.grid(True, which="major")
         axes.set_axisbelow(True)
+        # What is said above a panel takes its room beside it, not from it.
+        said = [panel.get_title(loc="left") for panel in figure.axes]
+        figure.set_figheight(height + 0.17 * sum(s.count("\n") + 1 for s in said if s))
         legend_above(figure, handles, labels)
     return figure

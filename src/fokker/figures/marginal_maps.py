@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
@@ -49,6 +50,7 @@ def marginal_maps(
             time, place = TimeAxis(run["t"], run["sigma"]), PlaceAxis(run["edges"])
             mesh = corners(time, place, run["t"], run["edges"])
             greatest = run["exact"].max(axis=1, keepdims=True)
+            greatest = np.where(greatest > 0, greatest, 1.0)
             for axes, kind in zip(pair, ("exact", "sampled"), strict=True):
                 drawn = axes.pcolormesh(
                     *mesh, run[kind] / greatest, norm=norm, cmap="cividis", rasterized=True

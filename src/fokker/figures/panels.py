@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,10 +18,13 @@ from fokker.figures.style import WIDTH_INCHES
 _ELEVATION, _AZIMUTH = 25.0, -60.0
 _MAX_SPACE_INCHES = 3.0
 
+#: Lower and upper ends of all directions, (d,) each, of each panel.
+Limits: TypeAlias = list[tuple[Floats, Floats]]
+
 
 def point_style(count: int, panel_inches: float) -> dict[str, Any]:
     """Marks as large as their number and the panel's width allow; an image in the PDF."""
-    area = float(np.clip(10000 / count, 2.5, 8.0)) * min(1.0, panel_inches / 3) ** 2
+    area = float(np.clip(10000 / max(count, 1), 2.5, 8.0)) * min(1.0, panel_inches / 3) ** 2
     return {"s": max(area, 0.4), "alpha": 0.6, "linewidths": 0.0, "rasterized": True}
 
 
@@ -89,6 +92,35 @@ def number(value: float) -> str:
 def side_length(value: float) -> str:
     """Return a number for a heading that is narrow: `2.75e8`."""
     return re.sub(r"e\+?(\u2212?)0*", r"e\1", number(value))
+
+
+def widest(limits: tuple[Floats, Floats]) -> float:
+    """Return the largest width of all directions."""
+    return float((limits[1] - limits[0]).max())
+
+
+def boxes(limits: Limits, cube: str) -> tuple[Limits, list[str], str]:
+    """Return limits of panels without ticks, what is said of the sides of each, and the box's name.
+
+    All sides are as long, unless one scale would show a direction as a line in one of the panels.
+
+    Args:
+        limits: of each panel, as `span` gives them.
+        cube: what a box with sides of one length is called.
+    """
+    if not all(on_one_scale(*ends) for ends in limits):
+        sides = [
+            "\n".join(f"{j + 1}: {side_length(s)}" for j, s in enumerate((high - low).tolist()))
+            for low, high in limits
+        ]
+        return limits, sides, "box with sides 1, 2 ... as given"
+    centred = []
+    for low, high in limits:
+        centre, half = (low + high) / 2, widest((low, high)) / 2
+        centred.append((centre - half, centre + half))
+    # Ticks would be illegible at this size: the length of the side says the same.
+    sides = [f"side {side_length(widest(ends))}" for ends in limits]
+    return centred, sides, f"{cube} with the side given"
 
 
 @dataclass(frozen=True)

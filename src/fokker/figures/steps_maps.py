@@ -11,7 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from fokker.figures.arrays import Floats, to_array
+from fokker.figures.arrays import Floats, minus, offsets, to_array, widened
 from fokker.figures.lines import round_log_ticks
 from fokker.figures.panels import round_numbers, tick_label
 from fokker.figures.style import BLACK, BLUE, STYLE, WIDTH_INCHES, plain
@@ -37,6 +37,7 @@ def steps_maps(runs: Mapping[str, Mapping[str, Any]], units: str = "data units")
     """
     some_runs(runs)
     found = {name: arrays_of(name, run, _KEYS) for name, run in runs.items()}
+    away = _common_offset([run["edges"] for run in found.values()])
     chances = {name: float(to_array(runs[name].get("chance", math.nan))) for name in found}
     columns = len(found) if len(found) <= MAX_COLUMNS else -(-len(found) // 2)
     blocks = -(-len(found) // columns)
@@ -45,25 +46,31 @@ def steps_maps(runs: Mapping[str, Mapping[str, Any]], units: str = "data units")
         whole = figure.subplots(
             2 * blocks, columns, squeeze=False, sharey="row", height_ratios=[1.5, 1] * blocks
         )
-        norm = Normalize(0, 2 * max(float(run["data"].max()) for run in found.values()))
+        greatest = max(float(np.nan_to_num(run["data"]).max()) for run in found.values())
+        norm = Normalize(0, 2 * greatest or 1.0)
         lines = np.concatenate(
             [[*run["w1"], chances[name]] for name, run in found.items()]
         )
         lines = lines[np.isfinite(lines) & (lines > 0)]
+        is_seen = lines.size > 0
+        lines = lines if is_seen else np.ones(1)
+        gap = "\n" if away else " "
         inches = WIDTH_INCHES / columns - 0.6
         for i, (name, run) in enumerate(found.items()):
             block, column = divmod(i, columns)
             upper, lower = whole[2 * block, column], whole[2 * block + 1, column]
-            mesh = _map(upper, run, norm)
+            mesh = _map(upper, run, norm, away)
             upper.set_title(plain(name))
             limits = _w1(lower, run, chances[name])
+            if not is_seen:
+                _say_nothing(lower)
             lower.set_ylim(float(lines.min()) / 1.5, float(lines.max()) * 1.5)
             for axes in (upper, lower):
                 axes.set_xlim(*limits)
                 _ticks(axes, run["num_steps"], inches)
             upper.tick_params(labelbottom=False)
             if column == 0:
-                upper.set_ylabel(f"sample ({units})")
+                upper.set_ylabel(f"{minus('sample', away)}{gap}({units})")
                 lower.set_ylabel(f"$W_1$ to the data\n({units})")
         for left in range(len(found), blocks * columns):
             whole[-2, left % columns].set_visible(False)
@@ -94,8 +101,14 @@ def _data_column(edges: Floats) -> tuple[float, float]:
     return float(edges[-1] * math.exp(0.05 * share)), float(edges[-1] * math.exp(0.2 * share))
 
 
-def _map(axes: Axes, run: Mapping[str, Floats], norm: Normalize) -> Any:
-    edges, x = _places(run["num_steps"]), run["edges"]
+def _common_offset(edges: list[Floats]) -> float:
+    """Return what is subtracted from all samples, so that their numbers are short."""
+    low, high = min(float(x[0]) for x in edges), max(float(x[-1]) for x in edges)
+    return float(offsets(*widened(np.array([low]), np.array([high]), 0.0))[0])
+
+
+def _map(axes: Axes, run: Mapping[str, Floats], norm: Normalize, away: float) -> Any:
+    edges, x = _places(run["num_steps"]), run["edges"] - away
     axes.set_xscale("log")
     mesh = axes.pcolormesh(
         edges, x, run["sampled"].T, norm=norm, cmap="cividis", rasterized=True
@@ -107,8 +120,9 @@ def _map(axes: Axes, run: Mapping[str, Floats], norm: Normalize) -> Any:
         math.sqrt(math.prod(_data_column(edges))), 0.97, "data", color="white", rotation=90,
         transform=axes.get_xaxis_transform(), ha="center", va="top", fontsize=8,
     )  # fmt: skip
-    axes.set_ylim(x[0], x[-1])
-    ticks = round_numbers(float(x[0]), float(x[-1]), 5)
+    low, high = (float(end[0]) for end in widened(x[:1], x[-1:], 0.0))
+    axes.set_ylim(low, high)
+    ticks = round_numbers(low, high, 5)
     axes.set_yticks(ticks, [tick_label(v) for v in ticks])
     return mesh
 
@@ -125,6 +139,14 @@ def _w1(axes: Axes, run: Mapping[str, Floats], chance: float) -> tuple[float, fl
     axes.grid(True, which="major", axis="y")
     axes.set_axisbelow(True)
     return float(edges[0]), _data_column(edges)[1]
+
+
+def _say_nothing(axes: Axes) -> None:
+    """Say why there is no line, as of samples that are equal to the data."""
+    text = "every $W_1$ is 0\nor not finite"
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=8)
+    axes.yaxis.set_major_locator(NullLocator())
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _ticks(axes: Axes, steps: Floats, inches: float) -> None:

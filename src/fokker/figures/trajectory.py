@@ -22,12 +22,13 @@ from fokker.figures.images import as_images, channel_limits, mosaic, show_images
 from fokker.figures.layouts import Kind, Layout, kind_of
 from fokker.figures.panels import (
     Space,
+    boxes,
     end_ticks,
     number,
     scatter_plane,
-    side_length,
     space_figure,
     ticks_have_room,
+    widest,
 )
 from fokker.figures.series import as_series, draw_series, extremes, series_note
 from fokker.figures.style import BLUE, STYLE, WIDTH_INCHES
@@ -38,7 +39,6 @@ _NUM_IMAGES = 4
 _MAX_FEATURES = 3
 # Of the widest direction: up to here ticks of both directions may be the same.
 _SPREAD = 2.0
-_Limits = list[tuple[Floats, Floats]]
 
 
 def trajectory(
@@ -145,7 +145,7 @@ def _planes(
     limits = [span(x) for x in rows]
     has_ticks = all(
         on_one_scale(*ends)
-        and float(np.ptp(ends)) <= _SPREAD * _widest(ends)
+        and float(np.ptp(ends)) <= _SPREAD * widest(ends)
         and ticks_have_room(float(np.min(ends)), float(np.max(ends)), panel_inches)
         for ends in limits
     )
@@ -154,7 +154,7 @@ def _planes(
         # The ticks of one direction do for both.
         limits = [(np.full(2, low.min()), np.full(2, high.max())) for low, high in limits]
     else:
-        limits, sides, box = _boxes(limits, "square")
+        limits, sides, box = boxes(limits, "square")
         titles = [f"{title}\n{side}" for title, side in zip(titles, sides)]
         heading_inches += 0.15 * (1 + sides[0].count("\n"))
         said = f"{labels[0]} (across) and {labels[1]} (up) in a {box} ({units})"
@@ -178,32 +178,8 @@ def _planes(
     return figure
 
 
-def _widest(limits: tuple[Floats, Floats]) -> float:
-    return float((limits[1] - limits[0]).max())
-
-
-def _boxes(limits: _Limits, cube: str) -> tuple[_Limits, list[str], str]:
-    """Return limits of panels without ticks, what is said of the sides of each, and the box's name.
-
-    All sides are as long, unless one scale would show a direction as a line in one of the panels.
-    """
-    if not all(on_one_scale(*ends) for ends in limits):
-        sides = [
-            "\n".join(f"{j + 1}: {side_length(s)}" for j, s in enumerate((high - low).tolist()))
-            for low, high in limits
-        ]
-        return limits, sides, "box with sides 1, 2 ... as given"
-    centred = []
-    for low, high in limits:
-        centre, half = (low + high) / 2, float((high - low).max()) / 2
-        centred.append((centre - half, centre + half))
-    # Ticks would be illegible at this size: the length of the side says the same.
-    sides = [f"side {side_length(_widest(ends))}" for ends in limits]
-    return centred, sides, f"{cube} with the side given"
-
-
 def _space(rows: list[Floats], titles: list[str], shape: tuple[int, ...], units: str) -> Figure:
-    limits, sides, box = _boxes([span(x) for x in rows], "cube")
+    limits, sides, box = boxes([span(x) for x in rows], "cube")
     panels = [
         Space(x, low, high, BLUE, f"{title}\n{side}")
         for x, title, side, (low, high) in zip(rows, titles, sides, limits)
