@@ -46,14 +46,6 @@ def test_no_floor_no_legend_entry() -> None:
     assert len(figure.axes[0].lines) == 1
 
 
-def test_a_floor_that_is_0_is_said() -> None:
-    figure = loss_per_sigma({"edm": ERROR}, SIGMAS, 0 * SIGMAS)
-    texts = [t.get_text() for t in figure.legends[0].get_texts()]
-    assert texts == ["edm", "floor (exact): 0"]
-    low, high = figure.axes[0].get_ylim()
-    assert 0 < low < ERROR.min() < ERROR.max() < high
-
-
 def test_order_of_sigmas_does_not_matter() -> None:
     forward = loss_per_sigma({"a": ERROR}, SIGMAS, ERROR / 2).axes[0].lines
     backward = loss_per_sigma({"a": ERROR[::-1]}, SIGMAS[::-1], ERROR[::-1] / 2).axes[0].lines

@@ -138,10 +138,7 @@ def _errors_by_steps(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any],
 
 
 def _curves(data: DataModule, losses: Mapping[str, Mapping[str, Any]]) -> tuple[Any, ...]:
-    """The arguments of the figure of losses: curves, sigmas, and floor and excess if known.
-
-    Without curves that are 0 everywhere, as of the ideal denoiser of equal points.
-    """
+    """The arguments of the figure of losses: curves, sigmas, and floor and excess if known."""
     curves, excesses, floors = {}, {}, None
     for name, found in losses.items():
         if "losses" not in found:
@@ -153,6 +150,4 @@ def _curves(data: DataModule, losses: Mapping[str, Mapping[str, Any]]) -> tuple[
             known = f"{name}, training set"
         curves[known], excesses[known] = found["losses"], found["excesses"]
         floors = floors or found["floors"]
-    curves = {name: curve for name, curve in curves.items() if any(v > 0 for v in curve)}
-    excesses = {name: excess for name, excess in excesses.items() if name in curves}
     return curves, SIGMAS.numpy(), floors, excesses or None
