@@ -13,6 +13,7 @@ import fokker
 import tiny_runs
 from fokker.experiment.evaluate import SIGMAS
 from fokker.experiment.files import read_json
+from fokker.experiment.metric_names import metric_names
 
 
 def made(name: str) -> np.ndarray:
@@ -118,3 +119,21 @@ def test_what_equal_points_do_not_have_is_refused_before_a_training(
         tiny_runs.run(*stored("one_image"), *overrides)
     training.assert_not_called()
     assert {path.name for path in workdir.iterdir()} == {"points.npy"}
+
+
+def test_the_ratio_is_promised_before_a_training_where_it_will_be_measured(workdir: Path) -> None:
+    """By all held-out points, of which 1% may be training points, and not by the first few."""
+    array = np.random.default_rng(4).normal(3, 2, (1_000, 2))
+    np.save("points.npy", array)
+    job = ("data=points", "data.path=points.npy", "evaluation.num_samples=500")
+    data = tiny_runs.compose_experiment(*job).model.data
+    training, held_out = data.training_points(), data.held_out(3)
+    assert training is not None
+    for repeated, is_promised in ((2, True), (3, False)):
+        again = array.copy()
+        for row, other in zip(held_out[:repeated].numpy(), training.numpy()):
+            again[(array == row).all(axis=1)] = other
+        np.save("points.npy", again)
+        promised = metric_names(tiny_runs.compose_experiment(*job))
+        assert promised is not None
+        assert ("nearest_neighbour_ratio" in promised) is is_promised

@@ -23,8 +23,8 @@ def metric_names(experiment: Experiment) -> list[str] | None:
     """
     model, own = experiment.model, experiment.samplings[0]
     data = model.data
-    names = ["nfe", *SampleMetrics.of(data, 2).distances, *exact_distances(model, own)]
-    names += ["held_out_loss", "denoising_error"]
+    measured = SampleMetrics.of(data, experiment.num_samples).distances
+    names = ["nfe", *measured, *exact_distances(model, own), "held_out_loss", "denoising_error"]
     if data.model_law is not None:
         names += ["loss", "floor", "excess", *(["relative_excess"] if data.fresh else [])]
     if experiment.budget_points != 0 and not no_budget(model, own):

@@ -1,5 +1,6 @@
 """Memorisation: how much nearer to the training set samples are than held-out points."""
 
+from functools import cached_property
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -41,7 +42,7 @@ class NearestNeighbourRatio(Metric):
     distances: list[Tensor]
 
     def __init__(self, training: Tensor, held_out: Tensor) -> None:
-        """Index the training set and measure the held-out set's distance to it.
+        """Index the training set.
 
         Args:
             training: points the model was trained on, (m, d).
@@ -65,17 +66,21 @@ class NearestNeighbourRatio(Metric):
 
             # Without copies, which a tree cannot divide, and would go through at every query.
             self._tree = KDTree(np.unique(self._training.cpu().numpy(), axis=0))
-        distances = self._distances(held)
-        repeated, count = int((distances == 0).sum()), len(distances)
-        if repeated > _MAX_REPEATED * count:
+        repeated = _count_repeated(points, held)
+        if repeated > _MAX_REPEATED * len(held):
             raise RepeatedPointsError(
-                f"{repeated} of {count} held-out points are training points too; "
+                f"{repeated} of {len(held)} held-out points are training points too; "
                 f"memorisation is measured where at most {_MAX_REPEATED:.0%} are"
             )
-        self._held_out_distance = distances.mean()
+        self._held_out = held
         # torchmetrics gives a rank without samples an empty vector of the metric's dtype.
         self.set_dtype(torch.float64)
         self.add_state("distances", default=[], dist_reduce_fx="cat")
+
+    @cached_property
+    def _held_out_distance(self) -> Tensor:
+        """Not measured where only the name is asked for: of images it takes a while."""
+        return self._distances(self._held_out).mean()
 
     def update(self, samples: Tensor) -> None:
         """Add samples.
@@ -124,3 +129,13 @@ class NearestNeighbourRatio(Metric):
         nearest = torch.cat([(half_square - x @ training.T).argmin(dim=1) for x in blocks])
         # |x - y|^2 from the products would leave 1e-8 of a norm where a copy is at distance 0.
         return (points - training[nearest]).square().sum(dim=1).sqrt()
+
+
+def _count_repeated(training: Tensor, held_out: Tensor) -> int:
+    """How many held-out points are training points too, bit by bit but for the sign of 0."""
+    known, asked = (
+        [hash(row.tobytes()) for row in (points + 0.0).cpu().numpy()]
+        for points in (training, held_out)
+    )
+    seen = set(known)
+    return sum(row in seen for row in asked)
