@@ -27,6 +27,7 @@ PANELS = 1 << 12
 PIECES = 8
 
 
+@final
 class Moments(NamedTuple):
     """Of x0 given x0 + sigma n = x, for each query, (n,).
 
@@ -41,6 +42,7 @@ class Moments(NamedTuple):
     variance: Tensor
 
 
+@final
 class _Sources(NamedTuple):
     """Points with weights that stand for all points in sums of smooth functions.
 
@@ -55,6 +57,7 @@ class _Sources(NamedTuple):
     before: Tensor
 
 
+@final
 class _Window(NamedTuple):
     """A block of queries with the sources that matter to them.
 
@@ -152,24 +155,21 @@ class LineSums:
         around = torch.unique(cells[:, None] + torch.arange(-10.0, 11.0, dtype=torch.float64))
         total = 0.0
         for rows in row_blocks(len(around), 1, PANELS):
-            edges = around[rows]
-            smooth, values = self._panels(edges * sigma, sigma)
-            cut = (edges[~smooth, None] + torch.arange(PIECES) / PIECES).flatten()
-            total += float(values[smooth].sum())
-            if len(cut):
-                total += float(self._panels(cut * sigma, sigma / PIECES, sigma)[1].sum())
+            cells = around[rows]
+            integrals, is_smooth = self._panels(cells * sigma, sigma, sigma)
+            pieces = (cells[~is_smooth, None] + torch.arange(PIECES) / PIECES).flatten()
+            total += float(integrals[is_smooth].sum())
+            total += float(self._panels(pieces * sigma, sigma / PIECES, sigma)[0].sum())
         return total
 
-    def _panels(
-        self, starts: Tensor, width: float, sigma: float | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Whether panels resolve the posterior, and the integrals over them, both (m,)."""
-        level = width if sigma is None else sigma
+    def _panels(self, starts: Tensor, width: float, sigma: float) -> tuple[Tensor, Tensor]:
+        """The integrals over panels, and whether one as wide as sigma resolves them, both (m,)."""
         nodes, weights = panel_rule(torch.tensor([0.0, width], dtype=torch.float64), PANEL_NODES)
         x = (starts[:, None] + nodes).flatten()
-        log_density, _, variance = self.moments(x, torch.full_like(x, level))
-        smooth = variance.reshape(len(starts), -1).amax(dim=1) < 2 * level**2
-        return smooth, (log_density.exp() * variance).reshape(len(starts), -1) @ weights
+        log_density, _, variance = self.moments(x, torch.full_like(x, sigma))
+        values = (log_density.exp() * variance).reshape(-1, PANEL_NODES)
+        is_smooth = (variance < 2 * sigma**2).reshape(-1, PANEL_NODES).all(dim=1)
+        return values @ weights, is_smooth
 
     def _windows(self, x: Tensor, sigma: Tensor) -> Iterator[_Window]:
         """All queries, in blocks of those that ask the same bins."""
