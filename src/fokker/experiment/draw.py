@@ -27,8 +27,8 @@ def draw_figures(
     heading: str,
     rows: Sequence[Mapping[str, Any]],
     reports: Sequence[Report],
-    folder: Path,
     say: Callable[[str], None],
+    folder: Path,
 ) -> None:
     """Write the figures of a run, as PNG and PDF.
 
@@ -42,8 +42,8 @@ def draw_figures(
         heading: what made them.
         rows: of evaluations.csv.
         reports: of the evaluations.
-        folder: made if need be.
         say: prints a line.
+        folder: made if need be.
 
     Raises:
         DiskError: if a file cannot be written.
