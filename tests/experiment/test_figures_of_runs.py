@@ -64,6 +64,7 @@ def given(shape: tuple[int, ...], **data: Any) -> dict[str, Any]:
     row = {"sampler": "heun", "grid": "edm_rho", "nfe": 9, "num_steps": 5, "sliced_w2": 0.5}
     return {
         "model": SimpleNamespace(data=SimpleNamespace(**known)),
+        "curves": [{"step": 5, "loss": 0.4, "lr": 1e-3}],
         "losses": {"edm": {"denoising_errors": errors}},
         "own": Samples(points, 9, 0.1, points[None, :], torch.zeros(1)),
         "heading": "heun",

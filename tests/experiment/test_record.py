@@ -52,7 +52,8 @@ def test_the_files_of_a_run(workdir: Path, capsys: pytest.CaptureFixture[str]) -
         "config.yaml", "metrics.json", "metrics.jsonl", "metrics.csv", "evaluations.csv",
         "samples.npz", "run.json", "figures/loss_per_sigma.png", "figures/loss_per_sigma.pdf",
         "figures/samples.png", "figures/samples.pdf", "figures/trajectory.png",
-        "figures/trajectory.pdf", "error_budget.csv", "error_budget.npz",
+        "figures/trajectory.pdf", "figures/training_curve.png",
+        "figures/training_curve.pdf", "error_budget.csv", "error_budget.npz",
         "figures/error_budget.png", "figures/error_budget.pdf",
     }  # fmt: skip
     for figure in (result.path / "figures").iterdir():
@@ -65,7 +66,7 @@ def test_the_files_of_a_run(workdir: Path, capsys: pytest.CaptureFixture[str]) -
     }  # fmt: skip
     printed = capsys.readouterr().out
     assert "record   outputs/runs/" in printed
-    assert printed.count("figure   outputs/runs/") == 4
+    assert printed.count("figure   outputs/runs/") == 5
     assert {p.name for p in workdir.iterdir()} == {"outputs"}
 
 

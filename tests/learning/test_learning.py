@@ -40,4 +40,4 @@ def test_the_default_run_draws_digits_of_its_own(workdir: Path) -> None:
     assert result.metrics["nearest_neighbour_ratio"] >= 1.0
     # Held-out digits themselves are this far from other held-out digits' law.
     assert result.metrics["sliced_w2"] < 0.6
-    assert len(list((result.path / "figures").glob("*.png"))) == 3
+    assert len(list((result.path / "figures").glob("*.png"))) == 4

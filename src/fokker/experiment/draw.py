@@ -22,6 +22,7 @@ CAUSES = ("truncation", "initialisation", "discretisation")
 
 def draw_figures(
     model: Diffusion,
+    curves: Sequence[Mapping[str, Any]],
     losses: Mapping[str, Mapping[str, Any]],
     own: Samples,
     heading: str,
@@ -37,6 +38,7 @@ def draw_figures(
 
     Args:
         model: evaluated.
+        curves: rows of the training's metrics.jsonl; none of an ideal denoiser.
         losses: from `Validation`, by name; the model's own first, and others of the same data.
         own: samples of the run's own sampling.
         heading: what made them.
@@ -48,12 +50,13 @@ def draw_figures(
     Raises:
         DiskError: if a file cannot be written.
     """
-    from fokker.figures import loss_per_sigma, save
+    from fokker.figures import loss_per_sigma, save, training_curve
 
     sketches: dict[str, tuple[Callable[[], Figure], str]] = {
         "loss_per_sigma": (lambda: loss_per_sigma(*_curves(model.data, losses)), ""),
         "samples": (lambda: _samples(model.data, own), heading),
         "trajectory": (lambda: _trajectory(model.data, own), heading),
+        **({"training_curve": (lambda: training_curve(curves), "")} if curves else {}),
         **_of_steps(rows, units_of(model.data)),
         **{r.name: (r.figure, heading) for r in reports if r.figure is not None},
     }

@@ -218,7 +218,8 @@ def _carry_out(
         everyone |= {name: losses_of(run) for name, run in experiment.beside.items()}
         heading = f"{_name(experiment)}, {words(experiment.samplings[0])}"
         folder = record.path / "figures"
-        draw_figures(model, everyone, samples, heading, rows, reports, say, folder)
+        curves = read_json_lines(record.path / "metrics.jsonl")
+        draw_figures(model, curves, everyone, samples, heading, rows, reports, say, folder)
     return metrics, samples.points
 
 

@@ -14,6 +14,7 @@ from fokker.figures.samples_beside_data import samples_beside_data
 from fokker.figures.search import trials_and_parameters
 from fokker.figures.steps_maps import steps_maps
 from fokker.figures.style import save
+from fokker.figures.training_curve import training_curve
 from fokker.figures.trajectory import trajectory
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "samples_beside_data",
     "save",
     "steps_maps",
+    "training_curve",
     "trajectory",
     "trials_and_parameters",
 ]

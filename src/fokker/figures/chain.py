@@ -199,7 +199,10 @@ def _panel(
     drawn = thin(np.column_stack([rows, ends])[inside])
     missing = 1 - float(inside.mean())
     if missing > _WORTH_SAYING:
-        figure.text(place[0], place[1], f"{missing:.0%} outside", fontsize=8)
+        # A plane's panel has a frame, which the text must be clear of.
+        x, y = (place[0] + 0.1 / width, place[1] + 0.1 / height) if d == 2 else place[:2]
+        paper = {"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 1.0}
+        figure.text(x, y, f"{missing:.0%} outside", fontsize=8, bbox=paper)
     axes: Any = figure.add_axes(place, projection="3d" if d == 3 else None)
     style = {**point_style(len(drawn), box[2]), "alpha": 0.8}
     if d == 3:
