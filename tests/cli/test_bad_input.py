@@ -133,7 +133,7 @@ CASES: list[tuple[str, list[str]]] = [
     ("network.width=true", ["network.width must be a whole number or null, got true"]),
     ("formulation=ddpm formulation.num_levels=100.5", ["formulation.num_levels", "got 100.5"]),
     ("data.batch_size=1.5", ["data.batch_size must be a whole number, got 1.5"]),
-    ("data.standardize=abc", ["data.standardize must be true or false, got abc"]),
+    ("data.standardize=abc", ["data.standardize must be true or false, elements or all, got abc"]),
     ("data.low=abc", ["data.low must be a number or a list of numbers, got abc"]),
     ("data.sigma_data=nan", ["data.sigma_data must be a number or null, got nan"]),
     ("weighting=p2 weighting.gamma=nan", ["weighting.gamma must be a number, got nan"]),

@@ -41,7 +41,7 @@ def test_files_of_every_rank(workdir: Path, rank: int, kind: str) -> None:
     array = cloud(*SHAPES[rank])
     path = workdir / f"points.{kind}"
     np.save(path, array) if kind == "npy" else np.savez(path, some_name=array)
-    data = PointsFile(str(path))
+    data = PointsFile(str(path), standardize="all")
     expected = array[:, None] if rank == 3 else array
     assert data.shape == expected.shape[1:]
     assert len(data.training_points()) == 48
@@ -343,7 +343,7 @@ def test_rows_of_an_array_are_read_where_they_are_asked_for(mirrored: bool) -> N
 def test_moments_of_a_set_of_several_blocks(workdir: Path) -> None:
     """2,000,000 numbers, more than are held at a time, far from 0 and in float32."""
     array = np.random.default_rng(0).normal(size=(5_000, 500)) * np.linspace(0.1, 3, 500) + 1e4
-    data = PointsFile(save(workdir / "points.npy", array.astype(np.float32)))
+    data = PointsFile(save(workdir / "points.npy", array.astype(np.float32)), standardize="all")
     points = data.training_points().numpy()
     assert points.shape == (4_000, 500)
     mean, variance = data.moments()

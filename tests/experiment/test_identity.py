@@ -188,6 +188,15 @@ def test_the_key_changes_with_the_version_of_the_training(
     assert model_key(config, "", "", "") != before
 
 
+def test_keys_of_one_s_own_data_count_whatever_they_are_called(workdir: Path) -> None:
+    config = dict(tiny_runs.compose_experiment().config)
+    own = {"_target_": "my_package.Faces", "dataset": "young", "layout": "grid"}
+    assert training_config({**config, "data": own})["data"] == own
+    of_fokker = {**own, "_target_": "fokker.data.TorchDataset"}
+    kept = {"_target_": "fokker.data.TorchDataset"}
+    assert training_config({**config, "data": of_fokker})["data"] == kept
+
+
 def test_the_training_s_part_of_a_configuration(workdir: Path) -> None:
     config = tiny_runs.compose_experiment("formulation=vp_sde").config
     kept = training_config(config)

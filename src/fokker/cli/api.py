@@ -16,6 +16,7 @@ from fokker.cli.launch import launch
 from fokker.cli.start import Start, asked_ranks, check_alone
 from fokker.experiment import Result, find_checkpoint, load_model
 from fokker.experiment.files import read_json
+from fokker.experiment.identity import as_recorded
 from fokker.formulations import Diffusion
 
 
@@ -91,6 +92,7 @@ def load(path: str | Path, weights: str = "ema", allow_targets: Sequence[str] = 
     config = OmegaConf.load(file)
     if not isinstance(config, DictConfig):
         raise ValueError(f"{file} is not a configuration of fokker's")
+    config = as_recorded(config)
     find_own(allow_targets)
     build = Builder(allow_targets)
     model = build_model(config, build_data(config, build), build)

@@ -18,21 +18,35 @@ from fokker.cli.start import asked_ranks, cores
 from fokker.data import DataModule, gaussianized
 from fokker.experiment import Engine, Experiment, ModelFolder, find_checkpoint
 from fokker.experiment.files import read_json
-from fokker.experiment.identity import TRAINED_FROM, model_key, source_of, training_config
+from fokker.experiment.identity import (
+    TRAINED_FROM,
+    comparable_data,
+    model_key,
+    source_of,
+    training_config,
+)
 from fokker.experiment.models import load_checkpoint, weights_digest
 from fokker.formulations import Diffusion
 from fokker.ranks import ALONE, Ranks
 
 
 def build_data(config: DictConfig, build: Builder) -> DataModule:
-    """The data; a measured sigma_data is written back into the configuration."""
-    given = config.data.sigma_data
+    """The data; a measured sigma_data and how they are standardised are written back.
+
+    An option of the user's own has keys of its own, and may know no other word than `true`.
+    """
+    given, known = config.data.sigma_data, len(build.own_classes)
     # Keys for any data, which their classes do not know, and an option of one's own need not have.
     scope = copy.deepcopy(config)
     with open_dict(scope):
         is_gaussian = scope.data.pop("gaussianize", False)
         workers = scope.data.pop("workers", None)
     data: DataModule = build(scope.data, "data")
+    if type(data).__module__.startswith("fokker."):
+        # A dataset's content is hashed, so that its source may change.
+        del build.own_classes[known:]
+        if config.data.get("standardize") is True:
+            config.data.standardize = data.standardize
     if is_gaussian:
         data = gaussianized(data)
     if workers is not None:
@@ -44,7 +58,7 @@ def build_data(config: DictConfig, build: Builder) -> DataModule:
             )
     if given is None:
         config.data.sigma_data = data.sigma_data
-    elif not config.data.standardize:
+    elif not data.standardize:
         measured = data.measured[1]
         if abs(given / measured - 1) > 0.2:
             warnings.warn(
@@ -144,6 +158,7 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
             "formulation": choices.options["formulation"],
             "data": choices.options["data"],
             "made_of": made_of,
+            "units": data.unit_label,
         },
         ranks=ranks,
     )
@@ -176,7 +191,7 @@ def _what_data(config: Mapping[str, Any]) -> dict[str, Any]:
     # The seed of fresh points, or of an order, changes no floor; that of a drawn set does.
     seed = () if data.get("num_points") else ("seed",)
     ways = ("batch_size", "workers", "in_memory", *seed)
-    return {k: v for k, v in data.items() if k not in ways}
+    return {k: v for k, v in comparable_data(data).items() if k not in ways}
 
 
 def _check_untrained(config: DictConfig) -> None:
@@ -218,10 +233,10 @@ def _check_same(
     record = read_json(checkpoint.parent / "model.json")
     if record.get("key", name) == name:
         return
-    before, data = record.get("made_of", made_of), config["data"].get("path")
-    if data and before["content"] not in ("", made_of["content"]):
+    before, data = record.get("made_of", made_of), config["data"]
+    if before["content"] not in ("", made_of["content"]) and _source(data):
         raise ValueError(
-            f"checkpoint={checkpoint} was trained on other points than data.path={data} holds now; "
+            f"checkpoint={checkpoint} was trained on other points than {_source(data)} holds now; "
             "bring those back, for samples are made and judged by the data of the training, or "
             "train another model without checkpoint="
         )
@@ -247,6 +262,14 @@ def _check_same(
         "model of its own without checkpoint= (to sample along another SDE, use "
         "+sde@sampler.sde=edm)"
     )
+
+
+def _source(data: Mapping[str, Any]) -> str:
+    """The key that says where points come from, and its value; nothing for fokker's own data."""
+    if data.get("path"):
+        return f"data.path={data['path']}"
+    dataset = data.get("dataset")
+    return f"data.dataset={dataset.get('_target_')}" if isinstance(dataset, Mapping) else ""
 
 
 def _flat(node: Any, key: str = "") -> dict[str, Any]:

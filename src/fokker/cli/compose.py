@@ -161,6 +161,7 @@ def with_inherited(overrides: Sequence[str]) -> list[str]:
         return list(overrides)
     # Kept out of the command's start: what finds checkpoints needs torch.
     from fokker.experiment.files import read_json
+    from fokker.experiment.identity import recorded_standardize
     from fokker.experiment.models import find_checkpoint
 
     file = find_checkpoint(Path(path)).parent / "model.json"
@@ -176,6 +177,10 @@ def with_inherited(overrides: Sequence[str]) -> list[str]:
         is_replaced = key in given or _group(key) in given
         if not is_replaced and _group(override.key_or_group) not in NOT_INHERITED:
             inherited.append(str(override.input_line))
+    # What `true` means depends on the data, and on the version of fokker that trained.
+    word = None if "data" in given else recorded_standardize(file.with_name("config.yaml"))
+    if word is not None and "data.standardize" not in given:
+        inherited.append(f"data.standardize={word}")
     return [*inherited, *overrides]
 
 

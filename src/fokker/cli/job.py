@@ -112,7 +112,8 @@ def plan(experiment: Experiment) -> str:
         f"model    {'none' if model.is_exact else folder.path}",
         f"         {state}",
         *ranks,
-        f"         {parameters:,} parameters, data of shape {model.data.shape}",
+        f"         {parameters:,} parameters",
+        f"data     {model.data.described()}",
     ]
     if not is_trained:
         lines.append(f"estimate {_estimated(experiment, size)}")

@@ -3,6 +3,7 @@
 from fokker.data.ahead import LostWorker
 from fokker.data.base import DataModule
 from fokker.data.finite import Digits, FiniteData
+from fokker.data.given import GivenPoints
 from fokker.data.points_file import PointsFile
 from fokker.data.toy import ToyData, gaussianized
 
@@ -10,6 +11,7 @@ __all__ = [
     "DataModule",
     "Digits",
     "FiniteData",
+    "GivenPoints",
     "LostWorker",
     "PointsFile",
     "ToyData",

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from time import perf_counter
-from typing import final
+from typing import Literal, final
 
 import lightning as L
 import torch
 from torch import Tensor
 
 from fokker.data.ahead import Ahead
+from fokker.data.layouts import Layout, layout_of
+from fokker.data.units import FileForm, Standardize
 from fokker.distributions import Affine, Distribution, Empirical
 from fokker.randomness import Randomness
 from fokker.samplers import StartLaw
@@ -86,14 +88,20 @@ class Shuffle:
 class DataModule(L.LightningDataModule, ABC):
     """Data in the units of the model: `(x - shift) / scale`, one shift and one scale for all.
 
+    Three units: those of the file; the data's, in which laws, metrics and figures count; and the
+    model's. The first two are the same but under `standardize=elements`, where the data's units
+    are standard units, of mean 0 and standard deviation 1 in each element (see `FileForm`).
+
     Args:
         batch_size: of the whole job, in images.
-        standardize: to mean 0 and standard deviation sigma_data; else the data as they are.
+        standardize: to mean 0 and standard deviation sigma_data: true or `all` by one shift and
+            scale, `elements` by one of each element; false: the data as they are.
         sigma_data: the standard deviation in the model's units; null: 0.5 when standardised, else
             the measured one.
         seed: of the order of the data.
     Raises:
-        ValueError: if batch_size is below 1 or sigma_data not in [1e-8, 1e8].
+        ValueError: if batch_size is below 1, sigma_data not in [1e-8, 1e8], or standardize another
+            word, or `elements` of data that are no finite set.
     """
 
     #: Whether a whole law is known, and not only points of it.
@@ -104,11 +112,22 @@ class DataModule(L.LightningDataModule, ABC):
     value_range: float | None = None
     #: How many processes make the batches of a training before they are asked for.
     workers = 0
+    #: How the points stand where they come from, if not as here.
+    form: FileForm | None = None
 
     def __init__(
-        self, batch_size: int, standardize: bool, sigma_data: float | None, seed: int
+        self, batch_size: int, standardize: Standardize, sigma_data: float | None, seed: int
     ) -> None:
         super().__init__()
+        if standardize not in (True, False, "elements", "all"):
+            raise ValueError(
+                f"data.standardize must be true, false, elements or all, got {standardize}"
+            )
+        if standardize == "elements" and self.form is None:
+            raise ValueError(
+                "data.standardize=elements needs a finite set of points in more than one "
+                f"dimension, got {type(self).__name__}; choose data.standardize=all"
+            )
         if batch_size < 1:
             raise ValueError(f"data.batch_size must be at least 1, got {batch_size}")
         if sigma_data is not None and not LOWEST_NOISE <= sigma_data <= HIGHEST_NOISE:
@@ -117,7 +136,10 @@ class DataModule(L.LightningDataModule, ABC):
                 f"of noise levels, {LOWEST_NOISE:g} to {HIGHEST_NOISE:g}"
             )
         self.batch_size = batch_size
-        self.standardize = standardize
+        #: The word that holds, never `true`.
+        self.standardize: Literal["elements", "all", False] = (
+            standardize if isinstance(standardize, str) else "all" if standardize else False
+        )
         self.randomness = Randomness(seed)
         mean, variance = self.moments()
         shift = float(mean.mean())
@@ -143,6 +165,11 @@ class DataModule(L.LightningDataModule, ABC):
     @abstractmethod
     def shape(self) -> tuple[int, ...]:
         """Of one sample."""
+
+    @property
+    def layout(self) -> Layout:
+        """What the axes of `shape` are."""
+        return layout_of(self.shape)
 
     @property
     @abstractmethod
@@ -204,6 +231,54 @@ class DataModule(L.LightningDataModule, ABC):
     def to_data(self, x: Tensor) -> Tensor:
         """From the model's units to the data's, float64."""
         return x.double() * self.scale + self.shift
+
+    def to_file(self, x: Tensor) -> Tensor:
+        """From the data's units and shape to those of the file, (n, ...), float64."""
+        return self._form.to_file(x)
+
+    def from_file(self, x: Tensor) -> Tensor:
+        """From the units and the shape of the file to the data's, (n, *shape), float64."""
+        return self._form.from_file(x, self.shape)
+
+    @property
+    def unit_label(self) -> str:
+        """What the data's units are called: `data units`, or `standard units` of elements."""
+        return self._form.label
+
+    @property
+    def log_scale(self) -> float:
+        """`ln` of what one unit of the model is in the file's, a mean over the elements.
+
+        An nll per element grows by it from the model's units to the file's.
+        """
+        return math.log(self.scale) + self._form.mean_log_scale
+
+    def column_name(self, place: int) -> str:
+        """What an element is called: by its name in the file, or its number."""
+        return self._form.column(place)
+
+    @property
+    def _form(self) -> FileForm:
+        return self.form or FileForm(self.shape)
+
+    def described(self) -> str:
+        """Say the layout, the shape and how the data are standardised, for a plan and a run."""
+        hows = {
+            "all": "one shift and one scale for all elements",
+            "elements": "one shift and one scale for each element, and metrics and figures in "
+            "these standard units",
+            False: "taken as they are",
+        }
+        word, shape, here = str(self.standardize).lower(), self._form.shape, self.shape
+        there = "" if shape == here else f", in the file {shape}"
+        return (
+            f"{self.layout} of shape {here}{there}, standardize={word}{self._why()}: "
+            f"{hows[self.standardize]}"
+        )
+
+    def _why(self) -> str:
+        """Say why they are standardised like this, in brackets, where that depends on them."""
+        return ""
 
     @cached_property
     def max_distance(self) -> float:

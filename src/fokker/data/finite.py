@@ -1,6 +1,8 @@
 """A finite set of points, and the digits."""
 
 import hashlib
+import math
+import warnings
 from abc import abstractmethod
 from collections.abc import Iterator
 from functools import cached_property
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fokker.data.base import DataModule, Shuffle
+from fokker.data.units import ElementMoments, ElementUnits, FileForm, Standardize
 from fokker.distributions import Distribution, Empirical
 from fokker.distributions.arguments import row_blocks
 from fokker.randomness import Randomness
@@ -28,10 +31,22 @@ class ArrayRows:
         array: (N, *shape), real numbers of any kind, in memory or mapped from a file.
         places: of the rows in the array, (n,).
         mirrored: whether each image comes again behind them all, left to right: (2 n, d).
+        units: that the rows are converted to; none: those of the array.
     """
 
-    def __init__(self, array: NDArray[Any], places: Tensor, mirrored: bool = False) -> None:
+    def __init__(
+        self,
+        array: NDArray[Any],
+        places: Tensor,
+        mirrored: bool = False,
+        units: ElementUnits | None = None,
+    ) -> None:
         self._array, self._places, self._mirrored = array, places, mirrored
+        self._units = units
+
+    def within(self, units: ElementUnits | None) -> "ArrayRows":
+        """Return the same rows in other units."""
+        return ArrayRows(self._array, self._places, self._mirrored, units)
 
     def __len__(self) -> int:
         return len(self._places) * (1 + self._mirrored)
@@ -48,7 +63,8 @@ class ArrayRows:
         if self._mirrored:
             again = (index >= count).numpy()
             rows[again] = rows[again, ..., ::-1]
-        return torch.from_numpy(rows).flatten(1)
+        flat = torch.from_numpy(rows).flatten(1)
+        return flat if self._units is None else self._units.to_standard(flat)
 
     def blocks(self) -> Iterator[Tensor]:
         """All of them, some 250,000 numbers at a time."""
@@ -65,13 +81,14 @@ class FiniteData(DataModule):
         flip: whether each training image is seen as often mirrored, left to right, as it is.
         batch_size, standardize, sigma_data, seed: see `DataModule`.
     Raises:
-        ValueError: as `DataModule` does, or if held_out_share leaves one of the two sets empty.
+        ValueError: as `DataModule` does, or if held_out_share leaves one of the two sets empty, or
+            flip is asked of what are no images.
     """
 
     def __init__(
         self,
         batch_size: int = 256,
-        standardize: bool = True,
+        standardize: Standardize = True,
         sigma_data: float | None = None,
         held_out_share: float = 0.2,
         seed: int = 0,
@@ -84,23 +101,54 @@ class FiniteData(DataModule):
                 "data.held_out_share must leave points on both sides, got "
                 f"{held_out_share:g} of {len(array)} points"
             )
-        if flip and array.ndim != 4:
+        self._shape, self._flip = self._arranged(array.shape), flip
+        if flip and self.layout != "image":
             raise ValueError(
                 "data.flip=true mirrors images (n, channels, height, width), got points of shape "
                 f"{array.shape[1:]}; leave it away"
             )
-        self._shape, self._flip = array.shape[1:], flip
         order = SPLIT.permutation("held_out", len(array))
-        self._held_out = ArrayRows(array, order[:count])
-        self._training = ArrayRows(array, order[count:])
-        # Each training point as often as the others.
-        self._seen = ArrayRows(array, order[count:], mirrored=flip)
-        super().__init__(batch_size, standardize, sigma_data, seed)
+        training, held_out = (ArrayRows(array, p) for p in (order[count:], order[:count]))
+        #: In the file's units; each training point is seen as often as the others.
+        self._in_file, seen = (training, held_out), ArrayRows(array, order[count:], flip)
+        self._moments = ElementMoments.of(seen.blocks())
+        word = self._resolved(standardize)
+        # Of a single element the two are one.
+        word = "all" if word == "elements" and math.prod(self._shape) == 1 else word
+        units = ElementUnits.of(self._moments) if word == "elements" else None
+        self.form = FileForm(array.shape[1:], units, self._columns())
+        if units is not None:
+            self._warn_of_constants()
+            self._moments = ElementMoments.of(seen.within(units).blocks())
+        self._training, self._held_out = training.within(units), held_out.within(units)
+        self._seen = seen.within(units)
+        super().__init__(batch_size, word, sigma_data, seed)
         self._shuffle = Shuffle(self.randomness, len(self._training))
 
     @abstractmethod
     def load(self) -> NDArray[Any] | Tensor:
-        """All points, (n, *shape), real numbers of any kind, in the data's units."""
+        """All points, (n, *shape), real numbers of any kind, in the file's units."""
+
+    def _arranged(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of one sample for the model, from that of the array of all."""
+        return shape[1:]
+
+    def _resolved(self, standardize: Standardize) -> Standardize:
+        """Return what `standardize: true` means for these data."""
+        return standardize
+
+    def _columns(self) -> tuple[str, ...]:
+        """Return names of the elements; none where they have none."""
+        return ()
+
+    def _warn_of_constants(self) -> None:
+        constant = self._moments.constant()
+        if constant and self.form is not None:
+            warnings.warn(
+                f"{self.form.named(constant)} constant in the training points and cannot be "
+                "standardised; the scale there stays 1",
+                stacklevel=4,
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -109,22 +157,14 @@ class FiniteData(DataModule):
     @cached_property
     def content(self) -> str:
         digest = hashlib.sha256()
-        for part in (self._training, self._held_out):
+        for part in self._in_file:
             digest.update(str((len(part), *self._shape)).encode())
             for points in part.blocks():
                 digest.update(points.numpy().tobytes())
         return digest.hexdigest()
 
     def moments(self) -> tuple[Tensor, Tensor]:
-        mean = variance = torch.zeros(self._shape, dtype=torch.float64).flatten()
-        done = 0
-        for points in self._seen.blocks():
-            done += len(points)
-            share, distance = len(points) / done, points.mean(0) - mean
-            mean = mean + share * distance
-            # In this order large numbers of a single block are not squared, and do not overflow.
-            between = share * (1 - share) * distance * distance
-            variance = variance + share * (points.var(0, correction=0) - variance) + between
+        mean, variance = self._moments.mean, self._moments.variance
         return mean.reshape(self._shape), variance.reshape(self._shape)
 
     @cached_property

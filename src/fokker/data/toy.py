@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fokker.data.base import DataModule, Shuffle
+from fokker.data.units import Standardize
 from fokker.distributions import Distribution, GaussianCovariance
 from fokker.randomness import Randomness, Stream
 
@@ -42,14 +43,15 @@ class ToyData(DataModule):
         batch_size, standardize, sigma_data, seed: see `DataModule`.
         parameters: of the law, such as `low` and `high`.
     Raises:
-        ValueError: as `DataModule` and the law do, or if num_points is below 1.
+        ValueError: as `DataModule` and the law do, or if num_points is below 1, or the elements
+            are to be standardised one by one.
     """
 
     def __init__(
         self,
         distribution: Callable[..., Distribution],
         batch_size: int = 256,
-        standardize: bool = True,
+        standardize: Standardize = True,
         sigma_data: float | None = None,
         num_points: int | None = None,
         shape: Sequence[int] | None = None,
@@ -58,6 +60,11 @@ class ToyData(DataModule):
     ) -> None:
         if num_points is not None and num_points < 1:
             raise ValueError(f"data.num_points must be at least 1 or null, got {num_points}")
+        if standardize == "elements":
+            raise ValueError(
+                "data.standardize=elements must be of a file or a dataset, got a known law, whose "
+                "exact denoiser has one scale for all coordinates; choose data.standardize=all"
+            )
         self.distribution = distribution(**parameters)
         self._shape = (self.distribution.dim,) if shape is None else tuple(shape)
         self.num_points = num_points
@@ -125,11 +132,14 @@ def gaussianized(data: DataModule) -> ToyData:
             f"{type(data).__name__}; give it one of the two"
         )
     law = GaussianCovariance(data.law.mean, data.law.covariance)
-    return ToyData(
+    made = ToyData(
         lambda: law,
         batch_size=data.batch_size,
-        standardize=data.standardize,
+        standardize=bool(data.standardize),
         sigma_data=data.sigma_data,
         shape=data.shape,
         seed=data.randomness.seed,
     )
+    # The law is in the units that the elements were standardised to.
+    made.form, made.standardize = data.form, data.standardize
+    return made

@@ -14,6 +14,7 @@ from torch import Tensor
 from fokker.data import DataModule
 from fokker.experiment.evaluate import SIGMAS, SampleMetrics, losses_of
 from fokker.experiment.files import read_json
+from fokker.experiment.identity import as_recorded, comparable_data
 from fokker.metrics.blocks import MIN_SAMPLES, standard_error
 
 PAIRED = "paired blocks"
@@ -96,7 +97,8 @@ def compare(a: Path, b: Path, build: Callable[[DictConfig], DataModule]) -> Comp
     configs = [_config(path) for path in (a, b)]
     metrics = [read_json(path / "metrics.json") for path in (a, b)]
     flat_a, flat_b = (_flat(OmegaConf.to_container(config)) for config in configs)
-    keys = [key for key in {**flat_a, **flat_b} if flat_a.get(key) != flat_b.get(key)]
+    # A key that is null is as good as one that an older version did not have.
+    keys = [k for k in {**flat_a, **flat_b} if flat_a.get(k, "null") != flat_b.get(k, "null")]
     paired, why_not = _paired_errors((a, b), configs, metrics, build)
     return Comparison(
         a,
@@ -117,7 +119,7 @@ def _config(path: Path) -> DictConfig:
     config = OmegaConf.load(file) if file.is_file() else None
     if not isinstance(config, DictConfig):
         raise ValueError(f"task=compare needs finished runs, and {file} is no configuration")
-    return config
+    return as_recorded(config)
 
 
 def _flat(node: Any, key: str = "") -> dict[str, str]:
@@ -140,6 +142,9 @@ def _paired_errors(
         values = [OmegaConf.select(config, key) for config in configs]
         if values[0] != values[1]:
             return {}, f"{key} is {values[0]} in one and {values[1]} in the other"
+    units = [read_json(path / "run.json").get("units", "data units") for path in paths]
+    if units[0] != units[1]:
+        return {}, f"they count in {units[0]} and in {units[1]}, so that distances do not compare"
     if _what_data(one) != _what_data(other):
         return {}, "they have other data"
     if one.evaluation.noise == "quantiles":
@@ -148,9 +153,13 @@ def _paired_errors(
     if len(samples[0]) < MIN_SAMPLES:
         return {}, f"fewer than {MIN_SAMPLES} samples have no standard error"
     try:
-        measure = SampleMetrics.of(build(one), len(samples[0]))
+        data = build(one)
+        measure = SampleMetrics.of(data, len(samples[0]))
     except ValueError as error:
         return {}, f"the data cannot be made again: {error}"
+    if any(points[0].numel() != math.prod(data.shape) for points in samples):
+        return {}, "the data have another shape now than the samples"
+    samples = [data.from_file(points) for points in samples]
     found: list[dict[str, Tensor]] = []
     for path, points, stored in zip(paths, samples, metrics, strict=True):
         # Data in a file may be others now than they were then.
@@ -165,7 +174,7 @@ def _paired_errors(
 def _what_data(config: DictConfig) -> dict[str, Any]:
     """What says whether two runs have the same data."""
     data: Any = OmegaConf.to_container(config.data, resolve=True)
-    return {key: value for key, value in data.items() if key != "batch_size"}
+    return {key: v for key, v in comparable_data(data).items() if key != "batch_size"}
 
 
 def _samples(path: Path) -> Tensor:

@@ -1,14 +1,17 @@
 """What a trained model is: a hash of everything that its weights depend on."""
 
+import copy
 import hashlib
 import inspect
 import json
 import platform
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
+from omegaconf import DictConfig, OmegaConf
 
 from fokker import __version__
 
@@ -28,6 +31,8 @@ TRAINED_FROM = (
 )
 # Where data lie and who reads them says nothing about what they are: their content is hashed.
 PLACES = {"data": ("path", "key", "in_memory", "workers")}
+# Of fokker's own data: what a dataset gives is hashed, with the shape that a layout makes of it.
+OWN_PLACES = ("dataset", "layout")
 
 
 def training_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,8 +41,50 @@ def training_config(config: Mapping[str, Any]) -> dict[str, Any]:
         group: {k: v for k, v in config[group].items() if k not in PLACES.get(group, ())}
         for group in TRAINED_FROM
     }
+    groups["data"] = _as_of_old(groups["data"])
+    if _is_own(config["data"]):
+        groups["data"] = {k: v for k, v in groups["data"].items() if k not in OWN_PLACES}
     steps = {key: config["trainer"][key] for key in ("max_steps", "precision")}
     return {**groups, "trainer": steps, "seed": config["seed"]}
+
+
+def comparable_data(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The data's part of a resolved configuration, in a form that older versions' have too."""
+    return {k: v for k, v in _as_of_old(data).items() if v is not None}
+
+
+def _as_of_old(data: Mapping[str, Any]) -> dict[str, Any]:
+    """With `standardize: all` as `true`, as it was called when there was nothing else."""
+    is_old = _is_own(data) and data.get("standardize") == "all"
+    return {**data, "standardize": True} if is_old else dict(data)
+
+
+def _is_own(data: Mapping[str, Any]) -> bool:
+    """Whether the class of data is one of fokker's."""
+    return str(data.get("_target_")).startswith("fokker.data.")
+
+
+def as_recorded(config: DictConfig) -> DictConfig:
+    """A recorded configuration as what it meant then.
+
+    In a record `data.standardize` has been resolved; where it is `true` an older version wrote it,
+    to which that was `all`.
+    """
+    data = config.get("data") or {}
+    if data.get("standardize") is True and _is_own(data):
+        config = copy.deepcopy(config)
+        config.data.standardize = "all"
+    return config
+
+
+def recorded_standardize(file: Path) -> str | None:
+    """How the points of a recorded configuration were standardised; none where `true` says it."""
+    recorded = OmegaConf.load(file) if file.is_file() else None
+    if not isinstance(recorded, DictConfig) or recorded.get("data") is None:
+        return None
+    data = as_recorded(recorded).data
+    is_given = data.get("path") is not None or data.get("dataset") is not None
+    return str(data.get("standardize")).lower() if is_given and "standardize" in data else None
 
 
 def source_of(classes: list[type]) -> str:

@@ -42,9 +42,9 @@ class Likelihood:
 
     `-log p(x; sigma_min)` by the probability-flow ODE from the prior; beside it the negative ELBO
     and, where the data's law is known, the KL divergence of the reverse SDE's paths (Girsanov), of
-    the same weights. In nats per sample, for densities in the data's units; in bits per dimension
-    where the data declare their levels and range, of points with uniform noise of one level's
-    width.
+    the same weights. In nats per sample, for densities in the units of the data's file; in bits per
+    dimension where the data declare their levels and range, of points with uniform noise of one
+    level's width, each value in its middle.
 
     Args:
         num_points: held-out points, at most.
@@ -133,14 +133,16 @@ class Likelihood:
         low, high = self._range(sampling)
         prior = Prior(data.start_law, sampling.sampler.prior)
         x = self._points(data)
-        d, unit = math.prod(data.shape), math.log(data.scale)
+        d, unit = math.prod(data.shape), data.log_scale
         found = log_likelihood(
             self._divergence(model, len(x), randomness), x, prior, low, high, self.rtol, self.atol
         )
         nll = -found.nats + d * unit
         named: list[tuple[str, str, Estimate]] = [("nll", "nats", mean_of(nll))]
         if data.levels is not None and self.bits is not False:
-            bits = bits_per_dim(found.nats, d, data.scale, data.levels, data.value_range or 0.0)
+            # The mean of ln(scale) over the elements is that of their geometric mean.
+            scale, value_range = math.exp(unit), data.value_range or 0.0
+            bits = bits_per_dim(found.nats, d, scale, data.levels, value_range)
             named.append(("bits_per_dim", "bits", mean_of(bits)))
         if model.levels is not None:
             bound = chain_negative_elbo(
@@ -158,7 +160,7 @@ class Likelihood:
         ]
         rows.append(
             {"quantity": "round_trip_rms", "value": round_trip, "standard_error": None,
-             "unit": "data units"}
+             "unit": data.unit_label}
         )  # fmt: skip
         nfe = float(found.evaluations.double().mean())
         rows.append(
@@ -174,13 +176,19 @@ class Likelihood:
         ]
         if data.levels is None:
             notes.append("no bits per dimension: the data declare no levels and range")
+        has_own_units = data.unit_label == "data units"
+        in_units = "data units" if has_own_units else "the units of the file"
         return Report(
             name="likelihood",
-            title=f"likelihood of {len(x)} held-out points, per sample, in data units",
+            title=f"likelihood of {len(x)} held-out points, per sample, in {in_units}",
             rows=rows,
             metrics={**metrics, "likelihood_rtol": self.rtol, "likelihood_atol": self.atol},
             notes=notes,
-            arrays={"points": data.to_data(x), "latents": found.latents, "nll": nll},
+            arrays={
+                "points": data.to_file(data.to_data(x)),
+                "latents": found.latents,
+                "nll": nll,
+            },
         )
 
     def _points(self, data: DataModule) -> Tensor:
@@ -189,7 +197,10 @@ class Likelihood:
         if data.levels is not None and data.value_range is not None:
             width = data.value_range / data.levels
             generator = DEQUANTIZATION.generator("held_out")
-            x = x + width * (torch.rand(x.shape, generator=generator, dtype=x.dtype) - 0.5)
+            noise = width * (torch.rand(x.shape, generator=generator, dtype=x.dtype) - 0.5)
+            # Levels are one width apart in the file; each value is the middle of its own.
+            in_file = data.to_file(x)
+            x = data.from_file(in_file + noise.reshape(in_file.shape))
         return (x.double() - data.shift) / data.scale
 
     def _trace(self, model: Diffusion) -> str:
@@ -224,7 +235,7 @@ class Likelihood:
         data, law = model.data, model.data.model_law
         if law is None:
             return []
-        d, unit = law.dim, math.log(data.scale)
+        d, unit = law.dim, data.log_scale
         named = []
         points = x
         if data.fresh:

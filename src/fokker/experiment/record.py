@@ -82,7 +82,10 @@ class Record:
         write_text(self.path / "metrics.jsonl", source.read_text() if source.is_file() else "")
 
     def samples(self, points: np.ndarray) -> None:
-        """samples.npz: `samples` in the data's units; run.json says that they are there."""
+        """samples.npz: `samples` in the units and the shape of the data's file.
+
+        run.json says that they are there.
+        """
         self._arrays("samples", {"samples": points})
         self.note(samples="samples.npz")
 

@@ -11,6 +11,7 @@ from typing import Any, final
 
 from torch import Tensor
 
+from fokker.data import GivenPoints
 from fokker.device import forget_peak, peak_memory
 from fokker.disk import DiskError, held, short
 from fokker.experiment.draw import draw_figures
@@ -40,7 +41,7 @@ class Result:
 
     Attributes:
         metrics: as in metrics.json.
-        samples: in the data's units, (n, *shape), float64.
+        samples: in the units and the shape of the data's file, (n, ...), float64.
         model: the LightningModule with the evaluated weights; `model.denoiser(x, sigma)`.
         path: of the run's folder.
     """
@@ -67,7 +68,8 @@ def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print_n
             with held(path):
                 return _run(experiment, path, say, signals)
         samples = _take_part(experiment, signals)
-        return Result({}, samples.points, experiment.model, path.resolve())
+        points = experiment.model.data.to_file(samples.points)
+        return Result({}, points, experiment.model, path.resolve())
 
 
 def _take_part(experiment: Experiment, signals: Signals) -> Samples:
@@ -127,6 +129,8 @@ def _run(
     if experiment.ranks.size > 1:
         batch_size = experiment.model.data.batch_size
         say(f"by       {division(batch_size, experiment.ranks.size)}")
+    if isinstance(experiment.model.data, GivenPoints):
+        say(f"data     {experiment.model.data.described()}")
     try:
         with _samples_named(record, say):
             metrics, samples = _carry_out(experiment, record, log, say, signals)
@@ -193,7 +197,12 @@ def _carry_out(
     model = experiment.model
     validation = Validation(model.data, experiment.ranks)
     _make_ready(experiment, validation, record, log, say, signals)
-    samples = _draw_own(experiment, lambda drawn: record.samples(drawn.points.numpy()), say)
+    to_file = model.data.to_file
+
+    def keep(drawn: Samples) -> None:
+        record.samples(to_file(drawn.points).numpy())
+
+    samples = _draw_own(experiment, keep, say)
     losses = validation(model)
     rows = evaluate(experiment, samples, record.evaluations, say)
     experiment.ranks.leave()  # What is left takes one process.
@@ -220,7 +229,7 @@ def _carry_out(
         folder = record.path / "figures"
         curves = read_json_lines(record.path / "metrics.jsonl")
         draw_figures(model, curves, everyone, samples, heading, rows, reports, say, folder)
-    return metrics, samples.points
+    return metrics, to_file(samples.points)
 
 
 def _name(experiment: Experiment) -> str:

@@ -1,0 +1,142 @@
+"""Points that the user gives, in a file or a dataset: checked, and in their layout."""
+
+import warnings
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, final, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fokker.data.finite import FiniteData
+from fokker.data.layouts import Layout, arranged
+from fokker.data.levels import check_levels
+from fokker.data.units import MAX_RATIO, Standardize
+from fokker.distributions.arguments import row_blocks
+
+
+@final
+@dataclass(frozen=True)
+class Content:
+    """What was found in a file or a dataset.
+
+    Attributes:
+        array: all points, (n, ...).
+        where: where they come from, for messages: `data.path=points.npy`.
+        columns: names of the columns; empty where they have none.
+        resolution: of the type that they were stored in, the distance from 1 to the next number;
+            none: that of the array's type.
+        note: what of it is not used, a sentence; empty if all is.
+    """
+
+    array: NDArray[Any]
+    where: str
+    columns: tuple[str, ...] = ()
+    resolution: float | None = None
+    note: str = ""
+
+
+class GivenPoints(FiniteData):
+    """A finite set of the user's points.
+
+    With `standardize=true` the columns of an array (n, d) are standardised one by one if their
+    standard deviations differ by more than a factor of 3, and by one shift and scale otherwise.
+
+    Args:
+        layout: what the axes are; null: points of rank 2, images of 3 and 4, volumes of 5.
+        levels: how many equally spaced values an element can have; null: it is continuous.
+        value_range: what these fill together, `levels` spacings: 256 for 0 to 255.
+        batch_size, standardize, sigma_data, held_out_share, seed, flip: see `FiniteData`.
+    Raises:
+        ValueError: as `FiniteData` does; if there are no points, or anything but finite numbers
+            that vary; if the layout does not fit; if one of levels and value_range is given alone,
+            or the points are not on such levels.
+    """
+
+    def __init__(
+        self,
+        batch_size: int,
+        standardize: Standardize,
+        sigma_data: float | None,
+        held_out_share: float,
+        seed: int,
+        flip: bool,
+        layout: Layout | None,
+        levels: int | None,
+        value_range: float | None,
+    ) -> None:
+        if layout is not None and layout not in get_args(Layout):
+            raise ValueError(
+                f"data.layout must be {', '.join(get_args(Layout))} or null, got {layout}"
+            )
+        if (levels is None) != (value_range is None) or not (levels or 2) > 1:
+            raise ValueError(
+                "data.levels, at least 2, and data.value_range must be given together, got "
+                f"{levels} and {value_range}; 8-bit images from 0 to 255 have 256 and 256"
+            )
+        if value_range is not None and not 0 < value_range < float("inf"):
+            raise ValueError(f"data.value_range must be positive and finite, got {value_range:g}")
+        self.levels, self.value_range = levels, value_range
+        self._layout, self._spreads = layout, ""
+        super().__init__(batch_size, standardize, sigma_data, held_out_share, seed, flip)
+
+    @abstractmethod
+    def _read(self) -> Content:
+        """Read all points; refuse by a ValueError what cannot be read."""
+
+    def load(self) -> NDArray[Any]:
+        self._content = content = self._read()
+        array, where = content.array, content.where
+        if array.dtype.kind not in "fiub":
+            raise ValueError(f"{where} must hold numbers, got an array of {array.dtype}")
+        self._arranged(array.shape)
+        if array.size == 0:
+            raise ValueError(f"{where} must hold at least 2 points, got the shape {array.shape}")
+        bad = np.concatenate([~np.isfinite(part).all(1) for part in _parts(array)])
+        if bad.any():
+            raise ValueError(
+                f"{where} must hold finite numbers, got {bad.sum()} points with NaN or infinity, "
+                f"the first at index {bad.argmax()}; remove these points"
+            )
+        low, high = float(array.min()), float(array.max())
+        if low == high:
+            raise ValueError(f"{where} must hold points that vary, got {low:g} everywhere")
+        if self.levels is not None and self.value_range is not None:
+            resolution = content.resolution
+            if resolution is None:
+                is_float = array.dtype.kind == "f"
+                resolution = float(np.finfo(array.dtype).eps) if is_float else 0.0
+            parts = _parts(array)
+            check_levels(parts, low, high, self.levels, self.value_range, resolution)
+        if content.note:
+            warnings.warn(f"{where}: {content.note}", stacklevel=4)
+        return array
+
+    def _arranged(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return arranged(shape, self._layout, self._content.where)
+
+    def _columns(self) -> tuple[str, ...]:
+        return self._content.columns
+
+    def _resolved(self, standardize: Standardize) -> Standardize:
+        # Pixels of an image and steps of a series have one unit, however much they vary.
+        if self._content.array.ndim != 2 or self.layout != "points":
+            return standardize
+        stds = self._moments.variance[self._moments.varies].sqrt()
+        if len(stds) < 2:
+            return standardize
+        low, high = float(stds.min()), float(stds.max())
+        self._spreads = f" (columns of standard deviations {low:.4g} to {high:.4g})"
+        if standardize is not True:
+            return standardize
+        return "elements" if MAX_RATIO * low < high < float("inf") else "all"
+
+    def _why(self) -> str:
+        return self._spreads
+
+
+def _parts(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """A few rows at a time, flattened, so that what is computed of all stays small."""
+    flat = array.reshape(len(array), -1)
+    return (flat[rows] for rows in row_blocks(*flat.shape))
