@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
+from torch.utils.data import Dataset
 
 import fokker
 from fokker.cli.build import find_device
@@ -26,6 +27,16 @@ FORMULATION_GROUPS = ("sde", "preconditioning", "weighting", "noise_levels")
 OTHER_GROUPS = (
     "network", "data", "optimizer", "ema", "callbacks", "logger", "trainer", "evaluation",
 )  # fmt: skip
+
+
+class Squares(Dataset[float]):
+    """Points of one dimension."""
+
+    def __len__(self) -> int:
+        return 50
+
+    def __getitem__(self, index: int) -> float:
+        return 0.01 * index**2
 
 
 def options(group: str) -> list[str]:
@@ -72,6 +83,9 @@ def test_every_other_option_trains_and_samples(option: str, tmp_path: Path) -> N
     if option == "data=points":
         np.save(tmp_path / "points.npy", 3 + np.random.default_rng(0).normal(size=(50, 2)))
         more = ["data.path=points.npy"]
+    if option == "data=dataset":
+        target = f"{__name__}.{Squares.__name__}"
+        more = [f"data.dataset={{_target_: {target}}}", f"allow_targets=[{__name__}]"]
     refused = {"trainer=multi_node": "needs a start on every machine"}
     if find_device("auto").type == "cpu":
         refused["trainer=gpu"] = "needs a GPU"

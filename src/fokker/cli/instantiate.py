@@ -10,11 +10,13 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from fokker.cli.arguments import check_arguments
+from fokker.cli.arguments import check_arguments, shown
 
 ALLOWED = ("fokker", "torch.nn", "torch.optim", "lightning", "torchmetrics")
 #: Functions that may be a target; everything else must be a class.
 FUNCTIONS = ("fokker.distributions.two_moons", "fokker.distributions.swiss_roll")
+#: Datasets of others, which run nothing by themselves, for `data.dataset`.
+DATASETS = ("torch.utils.data.ConcatDataset", "torch.utils.data.Subset")
 #: Hydra from 1.4 on has a list of its own, and warns without it.
 HYDRAS_LIST = "_execution_whitelist_"
 
@@ -34,7 +36,7 @@ class _Node:
 
     @property
     def target(self) -> str:
-        return str(self.plain["_target_"])
+        return shown(self.plain["_target_"])
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -138,13 +140,14 @@ class Builder:
 
     def _told_to_hydra(self) -> dict[str, list[str]]:
         is_known = HYDRAS_LIST in inspect.signature(instantiate).parameters
-        return {HYDRAS_LIST: [f"{name}.*" for name in self._allowed]} if is_known else {}
+        names = [*(f"{name}.*" for name in self._allowed), *DATASETS]
+        return {HYDRAS_LIST: names} if is_known else {}
 
     def _check(self, key: str, target: str) -> Callable[..., Any]:
         """The class or function that a target leads to, if it is allowed."""
         allowed = self._allowed
         rule = f"{key} must name a class in {', '.join(allowed)}, got {target}"
-        if not any(_begins_with(target, prefix) for prefix in allowed):
+        if target not in DATASETS and not any(_begins_with(target, name) for name in allowed):
             raise ValueError(
                 f"{rule}; to use a package of your own, add its name: allow_targets=[my_package]"
             )
@@ -157,7 +160,8 @@ class Builder:
         is_function = target in FUNCTIONS or (own and inspect.isfunction(found))
         module = getattr(found, "__module__", None) or ""
         is_fit = inspect.isclass(found) or is_function
-        if not is_fit or not any(_begins_with(module, prefix) for prefix in allowed):
+        is_known = target in DATASETS or any(_begins_with(module, prefix) for prefix in allowed)
+        if not is_fit or not is_known:
             what = "a class" if inspect.isclass(found) else "no class"
             name = f"{module}.{getattr(found, '__name__', type(found).__name__)}".strip(".")
             raise ValueError(f"{rule}, which is {name}, {what}; name a class where it is defined")

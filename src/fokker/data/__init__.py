@@ -5,6 +5,7 @@ from fokker.data.base import DataModule
 from fokker.data.finite import Digits, FiniteData
 from fokker.data.given import GivenPoints
 from fokker.data.points_file import PointsFile
+from fokker.data.torch_dataset import TorchDataset
 from fokker.data.toy import ToyData, gaussianized
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "GivenPoints",
     "LostWorker",
     "PointsFile",
+    "TorchDataset",
     "ToyData",
     "gaussianized",
 ]
