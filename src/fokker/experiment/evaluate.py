@@ -93,12 +93,6 @@ def held_out_loss(model: Diffusion, ranks: Ranks = ALONE) -> float:
     return float(ranks.total(losses.double().sum())) / LOSS_POINTS
 
 
-def relative_spread(data: DataModule, samples: Tensor) -> float:
-    """The r.m.s. distance of samples, in the data's units, from the data's mean over the data's."""
-    mean, std = data.measured
-    return float((samples - mean).square().mean().sqrt()) / std
-
-
 #: What an entry of a list over SIGMAS is called in metrics.json, with @ and its sigma.
 SINGULAR = {
     "denoising_errors": "denoising_error",

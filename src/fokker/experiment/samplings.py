@@ -5,14 +5,12 @@ from functools import cache, partial
 from typing import Any
 
 from fokker.device import described
-from fokker.experiment.evaluate import SampleMetrics, relative_spread
+from fokker.experiment.evaluate import SampleMetrics
 from fokker.experiment.experiment import Experiment
+from fokker.experiment.far_off import FarOff
 from fokker.experiment.reports import exact_distances
 from fokker.experiment.sample import Samples, Sampling, check_finite, draw_samples
 from fokker.progress import nobody
-
-#: Times the data's spread, from which on samples are said to be far off.
-FAR_OFF = 3
 
 
 def words(sampling: Sampling) -> str:
@@ -51,18 +49,18 @@ def evaluate(
     Raises:
         ValueError: if a sample is not finite. An error of the first rank is raised in all.
     """
-    # Built when it is first asked for, by the first rank alone.
+    # Built when they are first asked for, by the first rank alone.
     metrics = cache(partial(_metrics, experiment, say))
+    far_off = cache(partial(FarOff, experiment.model.data, experiment.num_samples))
     rows: list[dict[str, Any]] = []
 
     def add(sampling: Sampling, samples: Samples) -> None:
         check_finite(samples, sampling)
-        spread = relative_spread(experiment.model.data, samples.points)
-        if spread > FAR_OFF:
+        if how_far := far_off().sentence(samples.points):
             say(
                 f"far off  {sampling.name} in {samples.nfe:.4g} evaluations on grid "
-                f"{sampling.grid_name}: samples lie {spread:.3g} times as far from the mean as "
-                "the data; take more steps, another grid or sampler, or mend the training"
+                f"{sampling.grid_name}: {how_far}; take more steps, another grid or sampler, or "
+                "mend the training or train longer"
             )
         rows.append(
             {

@@ -1,0 +1,66 @@
+"""Samples that lie much farther from the mean than the data, or much nearer."""
+
+import math
+from typing import final
+
+import torch
+from torch import Tensor
+
+from fokker.data import DataModule
+from fokker.metrics.blocks import MIN_SAMPLES
+
+#: Times the data's spread, or as a part of it, from which on samples are said to be far off.
+FAR_OFF = 3.0
+#: Points by which is judged how far the spread of samples may be off by chance.
+KNOWN_POINTS = 5_000
+# The largest relative variance of a mean square that does not come out at a ninth by chance.
+MAX_VARIANCE = 1 / 8
+
+
+@final
+class FarOff:
+    """What is to be said of samples whose spread is not that of the data.
+
+    The spread of samples is `sqrt(E (x - m)^2 / v)`, m and v the data's mean and variance: of each
+    column, or over all elements where the data are no points. Constant elements are left out, and
+    so is a column whose spread so few samples do not show, such as one that is nearly always 0.
+
+    Args:
+        data: that samples are compared with.
+        num_samples: how many there are; of fewer than 20 nothing is said.
+    """
+
+    def __init__(self, data: DataModule, num_samples: int) -> None:
+        self._data, law = data, data.start_law
+        self._mean = data.to_data(law.mean).flatten()
+        self._variance = law.variance.double().flatten() * data.scale**2
+        self._varies = self._variance > 0
+        known = self._squares(data.some_points(KNOWN_POINTS))
+        # Of the mean of so many squares; NaN, and not judged, where they are all 0.
+        variance = known.var(0, correction=0) / known.mean(0) ** 2 / num_samples
+        self._judged = (variance <= MAX_VARIANCE) & (num_samples >= MIN_SAMPLES)
+
+    def sentence(self, samples: Tensor) -> str:
+        """Say how far samples (n, *shape), in the data's units, are off; nothing if not at all."""
+        if not bool(self._judged.any()):
+            return ""
+        spread = self._squares(samples).mean(0).sqrt()
+        off = torch.where(self._judged, spread.clamp(min=1e-300).log().abs(), 0.0)
+        worst = int(off.argmax())
+        if float(off[worst]) <= math.log(FAR_OFF):
+            return ""
+        where = ""
+        if len(off) > 1:
+            place = int(self._varies.nonzero()[worst])
+            where = f" in column {self._data.column_name(place)}"
+        times = float(spread[worst])
+        return f"samples lie {times:.3g} times as far from the mean as the data{where}"
+
+    def _squares(self, x: Tensor) -> Tensor:
+        """`(x - m)^2 / v` of each point and column that varies, or `sum (x - m)^2 / sum v`."""
+        varies = self._varies
+        squares = (x.double().flatten(1)[:, varies] - self._mean[varies]).square()
+        variance = self._variance[varies]
+        if self._data.layout == "points":
+            return squares / variance
+        return squares.sum(1, keepdim=True) / variance.sum()
