@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = {".ci", "conf", "src", "sweeps", "tests", "outputs"}
+FOLDERS = {".ci", "conf", "docs", "src", "sweeps", "tests", "outputs"}
 
 # A room may import from itself and from earlier rows.
 ROWS = (

@@ -18,7 +18,7 @@ from fokker.experiment import sample
 from fokker.experiment.draw import draw_figures
 from fokker.experiment.evaluate import SIGMAS
 from fokker.experiment.files import read_json
-from fokker.experiment.layouts import recorded_units
+from fokker.experiment.joint import recorded_units
 from fokker.experiment.sample import Samples
 
 

@@ -101,7 +101,7 @@ def draw_results(
             write_over_seeds(tables[1], rows, swept)
         sketches: dict[str, Callable[[], Iterator[Sketch]]] = {}
         if any(row["status"] == "completed" for row in rows):
-            from fokker.experiment.layouts import recorded_units
+            from fokker.experiment.joint import recorded_units
 
             metric = main_metric(rows)
             done = (row["folder"] for row in rows if row["status"] == "completed")
@@ -248,9 +248,11 @@ def losses(folder: Path, rows: Sequence[Row], swept: Sequence[str]) -> Iterator[
 
 def _data(job: Path) -> str:
     """What says whether two jobs have the same data."""
+    from fokker.experiment.identity import comparable_data
+
     file = job / "config.yaml"
     config: Any = OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else {}
-    data = config.get("data") or {}
+    data = comparable_data(config.get("data") or {})
     return repr({key: value for key, value in data.items() if key not in ("batch_size", SEED)})
 
 

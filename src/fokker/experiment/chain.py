@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from fokker.analysis.marginal_errors import relative_w1
-from fokker.experiment.layouts import units_of
 from fokker.experiment.noised import (
     NoisedLaw,
     histogram,
@@ -115,11 +114,12 @@ class Chain:
         name = "exact density" if law is not None else "data, noised"
         return Report(
             name="chain",
-            title=f"{self.num_points} samples of {sampling.name} on their way, in {units_of(data)}",
+            title=f"{self.num_points} samples of {sampling.name} on their way, "
+            f"in {data.unit_label}",
             rows=rows,
             notes=notes,
             arrays=arrays,
-            figure=lambda: _figure(arrays, name, units_of(data)),
+            figure=lambda: _figure(arrays, name, data.unit_label),
         )
 
     def _forward(

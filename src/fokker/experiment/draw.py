@@ -12,7 +12,6 @@ from torch import Tensor
 from fokker.data import DataModule
 from fokker.disk import DiskError
 from fokker.experiment.evaluate import SIGMAS
-from fokker.experiment.layouts import layout_of, units_of
 from fokker.experiment.reports import Report
 from fokker.experiment.sample import Samples
 from fokker.formulations import Diffusion
@@ -57,7 +56,7 @@ def draw_figures(
         "samples": (lambda: _samples(model.data, own), heading),
         "trajectory": (lambda: _trajectory(model.data, own), heading),
         **({"training_curve": (lambda: training_curve(curves), "")} if curves else {}),
-        **_of_steps(rows, units_of(model.data)),
+        **_of_steps(rows, model.data.unit_label),
         **{r.name: (r.figure, heading) for r in reports if r.figure is not None},
     }
     for name, (draw, above) in sketches.items():
@@ -78,8 +77,8 @@ def _samples(data: DataModule, own: Samples) -> Figure:
     reference, known = data.held_out(len(own.points)), density_beside_samples(data)
     name = "exact density" if known else "fresh data" if data.fresh else "held-out data"
     return samples_beside_data(
-        own.points.numpy(), reference.numpy(), data.shape, ("samples", name), units_of(data), known,
-        layout_of(data),
+        own.points.numpy(), reference.numpy(), data.shape, ("samples", name), data.unit_label,
+        known, data.layout,
     )  # fmt: skip
 
 
@@ -88,7 +87,7 @@ def _trajectory(data: DataModule, own: Samples) -> Figure:
     from fokker.figures import trajectory
 
     states, sigmas = own.states.numpy(), own.sigmas.numpy()
-    return trajectory(states, sigmas, data.shape, units_of(data), layout_of(data))
+    return trajectory(states, sigmas, data.shape, data.unit_label, data.layout)
 
 
 def _of_steps(

@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from fokker.denoiser import DenoiserFunction, ExactDenoiser
-from fokker.experiment.layouts import units_of
 from fokker.experiment.noised import NoisedLaw, need_at_least, need_known_line
 from fokker.experiment.reports import Report
 from fokker.experiment.sample import Sampling
@@ -121,11 +120,11 @@ class FlowField:
         second = "ideal denoiser" if model.is_exact else "learned"
         return Report(
             name="flow_field",
-            title=f"flow field dx/dt, {units_of(data)} per unit of t",
+            title=f"flow field dx/dt, {data.unit_label} per unit of t",
             rows=rows,
             notes=notes,
             arrays=arrays,
-            figure=lambda: _figure(arrays, second, units_of(data)),
+            figure=lambda: _figure(arrays, second, data.unit_label),
         )
 
     def _paths(

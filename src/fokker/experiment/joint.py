@@ -1,13 +1,13 @@
 """Figures of several finished runs side by side, from the arrays that they recorded."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from fokker.experiment.layouts import recorded_units
+from fokker.experiment.files import read_json
 
 MAX_RUNS = 6
 
@@ -36,6 +36,12 @@ def joint_figures(folders: Mapping[str, Path]) -> dict[str, Figure]:
         if 2 <= len(runs) <= MAX_RUNS:
             figures[f"{name}s"] = draw(runs, units=units)
     return figures
+
+
+def recorded_units(runs: Iterable[Path]) -> str:
+    """Return the units in which the runs of these folders count, for one figure of them all."""
+    found = {str(read_json(run / "run.json").get("units", "data units")) for run in runs}
+    return found.pop() if len(found) == 1 else "each run's own units"
 
 
 def _flows(runs: Mapping[str, Mapping[str, Any]], units: str) -> Figure:

@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from fokker.analysis.marginal_errors import relative_w1
-from fokker.experiment.layouts import units_of
 from fokker.experiment.noised import (
     NoisedLaw,
     histogram,
@@ -104,7 +103,7 @@ class MarginalMap:
         return Report(
             name="marginal_map",
             title=f"p_t of {self.num_points} samples on their way, at the nodes of the grid, "
-            f"in {units_of(model.data)}",
+            f"in {model.data.unit_label}",
             rows=rows,
             notes=[
                 "a deterministic sampler starts at quantiles and has no chance in it",
@@ -112,7 +111,7 @@ class MarginalMap:
                 *lag_note(sampling),
             ],
             arrays=arrays,
-            figure=lambda: _figure(arrays, units_of(model.data)),
+            figure=lambda: _figure(arrays, model.data.unit_label),
         )
 
 

@@ -11,7 +11,6 @@ from torch import Tensor
 from fokker.analysis.error_budget import ErrorBudget, error_budget
 from fokker.analysis.gaussian_errors import gaussian_errors
 from fokker.distributions import Gaussian, GaussianCovariance
-from fokker.experiment.layouts import units_of
 from fokker.experiment.sample import Sampling
 from fokker.formulations import Diffusion
 from fokker.randomness import Randomness
@@ -78,10 +77,10 @@ def budget_report(
     one_dimensional = model.data.law is not None and model.data.law.dim == 1
     count = min(num_samples, BUDGET_POINTS[one_dimensional]) if points is None else points
     budget = error_budget(model, sampling.sampler, sampling.nodes, count, Randomness(seed))
-    rows = budget.rows()
+    rows, units = budget.rows(), model.data.unit_label
     steps = "its own steps" if sampling.num_steps is None else f"{sampling.num_steps} steps"
     starts = "quantiles" if one_dimensional else "starts"
-    units = units_of(model.data)
+    units = model.data.unit_label
     notes = ["signed displacements add exactly to the measured one; their norms do not add"]
     if one_dimensional and not sampling.sampler.is_deterministic:
         notes.append(f"the sampler is stochastic: chance in {count} samples is in discretisation")

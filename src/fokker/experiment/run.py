@@ -20,7 +20,6 @@ from fokker.experiment.experiment import Experiment
 from fokker.experiment.files import read_json_lines
 from fokker.experiment.fit import obtain
 from fokker.experiment.identity import versions
-from fokker.experiment.layouts import units_of
 from fokker.experiment.loggers import Log
 from fokker.experiment.models import load_checkpoint
 from fokker.experiment.record import Record, report_text, rows_table, table
@@ -221,7 +220,7 @@ def _carry_out(
         reports.append(report)
     record.metrics(metrics)
     seconds = sum(row["seconds"] for row in rows)
-    record.note(nfe=samples.nfe, sampling_seconds=seconds, units=units_of(model.data))
+    record.note(nfe=samples.nfe, sampling_seconds=seconds)
     if experiment.figures:
         everyone = {_name(experiment): where_trained(losses, model.usual_range)}
         everyone |= {name: losses_of(run) for name, run in experiment.beside.items()}

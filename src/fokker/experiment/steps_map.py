@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from fokker.analysis.marginal_errors import chance
-from fokker.experiment.layouts import units_of
 from fokker.experiment.noised import histogram, need_at_least
 from fokker.experiment.reports import Report
 from fokker.experiment.sample import Sampling, check_finite, draw_samples
@@ -124,12 +123,12 @@ class StepsMap:
         return Report(
             name="steps_map",
             title=f"{self.num_points} samples of {sampling.name} at each number of steps, "
-            f"in {units_of(data)}",
+            f"in {data.unit_label}",
             rows=rows,
             metrics={f"w1@{row['num_steps']}_steps": row["w1"] for row in rows},
             notes=notes,
             arrays=arrays,
-            figure=lambda: _figure(arrays, units_of(data)),
+            figure=lambda: _figure(arrays, data.unit_label),
         )
 
 
