@@ -53,9 +53,22 @@ def steps_of_rows(path: Path) -> list[int]:
         return [int(row["num_steps"]) for row in csv.DictReader(handle)]
 
 
-@pytest.fixture
-def undisturbed(workdir: Path) -> Result:
-    return tiny_runs.run(*JOB, "hydra.run.dir=undisturbed")
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all runs find one model."""
+    return tmp_path_factory.mktemp("place")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(place: Path) -> Result:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        return tiny_runs.run(*JOB)
+
+
+@pytest.fixture(autouse=True)
+def _beside_the_others(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
 
 
 PLANTED: dict[str, tuple[Callable[[], AbstractContextManager[Any]], list[int]]] = {
@@ -70,30 +83,29 @@ PLANTED: dict[str, tuple[Callable[[], AbstractContextManager[Any]], list[int]]] 
 
 @pytest.mark.parametrize("what", PLANTED)
 def test_what_fails_leaves_the_samples_and_the_rows_so_far(
-    undisturbed: Result, capsys: pytest.CaptureFixture[str], what: str
+    undisturbed: Result, tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str
 ) -> None:
     plant, rows = PLANTED[what]
-    job = tiny_runs.tiny(*JOB, "hydra.run.dir=disturbed")
-    capsys.readouterr()
+    path = tmp_path / "disturbed"
+    job = tiny_runs.tiny(*JOB, f"hydra.run.dir={path}")
     with plant(), pytest.raises(RuntimeError, match="planted"):
         fokker.run(job)
-    path = Path("disturbed")
     assert np.array_equal(stored_samples(path), undisturbed.samples)
     assert steps_of_rows(path) == rows
     facts = read_json(path / "run.json")
     assert (facts["status"], facts["error"]) == ("failed", "RuntimeError: planted")
     assert facts["samples"] == "samples.npz"
-    assert "samples  disturbed/samples.npz\n" in capsys.readouterr().out
+    assert f"samples  {path}/samples.npz\n" in capsys.readouterr().out
     assert (path / "metrics.json").is_file() is (what == "figure")
 
 
-def test_a_report_that_is_made_outlives_the_next_one(workdir: Path) -> None:
+def test_a_report_that_is_made_outlives_the_next_one(tmp_path: Path) -> None:
     """The error budget is there when the evaluation that was asked for fails."""
     chain = sys.modules["fokker.experiment.chain"].Chain
     with failing(chain, "__call__"), pytest.raises(RuntimeError, match="planted"):
-        tiny_runs.run(*JOB, "evaluation=chain", "hydra.run.dir=mine")
-    assert Path("mine/error_budget.csv").is_file()
-    assert Path("mine/error_budget.npz").is_file()
+        tiny_runs.run(*JOB, "evaluation=chain", f"hydra.run.dir={tmp_path}/mine")
+    assert (tmp_path / "mine/error_budget.csv").is_file()
+    assert (tmp_path / "mine/error_budget.npz").is_file()
 
 
 def not_finite(steps: int, rows: int) -> AbstractContextManager[Any]:
@@ -110,41 +122,47 @@ def not_finite(steps: int, rows: int) -> AbstractContextManager[Any]:
 
 
 def test_samples_that_are_not_finite_are_kept_and_then_refused(
-    undisturbed: Result, capsys: pytest.CaptureFixture[str]
+    undisturbed: Result, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    path = tmp_path / "mine"
     sentence = "3 of 100 samples are not finite with sampler=heun, num_steps=3; use more steps"
     with not_finite(3, rows=3), pytest.raises(ValueError, match=sentence):
-        tiny_runs.run(*JOB, "hydra.run.dir=mine")
-    samples = stored_samples(Path("mine"))
+        tiny_runs.run(*JOB, f"hydra.run.dir={path}")
+    samples = stored_samples(path)
     assert np.isfinite(samples[:, 0]).tolist() == [False] * 3 + [True] * 97
     assert np.array_equal(samples[3:], undisturbed.samples[3:])
-    assert read_json(Path("mine/run.json"))["samples"] == "samples.npz"
-    assert "samples  mine/samples.npz\n" in capsys.readouterr().out
+    assert read_json(path / "run.json")["samples"] == "samples.npz"
+    assert f"samples  {path}/samples.npz\n" in capsys.readouterr().out
 
 
 def test_samples_of_another_sampling_that_are_not_finite_leave_the_rows_before(
-    undisturbed: Result,
+    undisturbed: Result, tmp_path: Path
 ) -> None:
+    path = tmp_path / "mine"
     sentence = "2 of 100 samples are not finite with sampler=heun, num_steps=4"
     with not_finite(4, rows=2), pytest.raises(ValueError, match=sentence):
-        tiny_runs.run(*JOB, "hydra.run.dir=mine")
-    assert np.array_equal(stored_samples(Path("mine")), undisturbed.samples)
-    assert steps_of_rows(Path("mine")) == [3, 2]
+        tiny_runs.run(*JOB, f"hydra.run.dir={path}")
+    assert np.array_equal(stored_samples(path), undisturbed.samples)
+    assert steps_of_rows(path) == [3, 2]
 
 
-def test_samples_of_a_steps_map_that_are_not_finite_are_refused(workdir: Path) -> None:
-    sentence = "1 of 10000 samples are not finite with sampler=heun, num_steps=20"
-    job = ("evaluation=steps_map", "sampler.num_steps=3", "hydra.run.dir=mine")
-    with not_finite(20, rows=1), pytest.raises(ValueError, match=sentence):
-        tiny_runs.run(*job)
-    assert steps_of_rows(Path("mine")) == [3]
+def test_samples_of_a_steps_map_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    sentence = "1 of 20 samples are not finite with sampler=heun, num_steps=7"
+    job = (
+        "evaluation=steps_map", "evaluation.steps_map.num_steps=[6,7]",
+        "evaluation.steps_map.num_points=20", f"hydra.run.dir={tmp_path}/mine",
+    )  # fmt: skip
+    with not_finite(7, rows=1), pytest.raises(ValueError, match=sentence):
+        tiny_runs.run(*JOB, *job)
+    assert steps_of_rows(tmp_path / "mine") == [3, 2, 4, 5]
 
 
 def test_a_failure_before_the_samples_names_none(
-    workdir: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    path = tmp_path / "mine"
     with failing(RUN, "draw"), pytest.raises(RuntimeError, match="planted"):
-        tiny_runs.run("hydra.run.dir=mine")
-    assert "samples" not in read_json(Path("mine/run.json"))
+        tiny_runs.run(*JOB, f"hydra.run.dir={path}")
+    assert "samples" not in read_json(path / "run.json")
     assert "samples  " not in capsys.readouterr().out
-    assert not Path("mine/samples.npz").exists()
+    assert not (path / "samples.npz").exists()
