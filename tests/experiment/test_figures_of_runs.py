@@ -57,9 +57,12 @@ def test_a_figure_that_cannot_be_drawn_is_said_and_ends_nothing(
 
 
 def given(shape: tuple[int, ...], **data: Any) -> dict[str, Any]:
-    """The arguments of `draw_figures`, of data that know no more than a shape and what is given."""
+    """The arguments of `draw_figures`, of data in one dimension, or as they are given."""
     points = torch.randn(20, *shape, dtype=torch.float64) * 7 + 300
-    known = {"shape": shape, "law": None, "fresh": False, "held_out": lambda n: points[:n], **data}
+    known = {
+        "shape": shape, "layout": "points", "unit_label": "data units", "law": None, "fresh": False,
+        "held_out": lambda n: points[:n], **data,
+    }  # fmt: skip
     errors = torch.linspace(0.1, 1, len(SIGMAS)).tolist()
     row = {"sampler": "heun", "grid": "edm_rho", "nfe": 9, "num_steps": 5, "sliced_w2": 0.5}
     return {
@@ -75,14 +78,13 @@ def given(shape: tuple[int, ...], **data: Any) -> dict[str, Any]:
 
 def test_figures_are_told_the_layout_and_the_units(saved: dict[str, Figure]) -> None:
     lines: list[str] = []
-    arguments = given((9, 2), layout="series", units="standard units")
+    arguments = given((9, 2), layout="series", unit_label="standard units")
     draw_figures(**arguments, folder=Path("figures"), say=lines.append)
     assert not lines
     assert saved["samples"].get_supylabel() == "standard units"
     assert saved["trajectory"].get_supxlabel() == "time, steps 0 to 8 of the series"
     assert saved["sliced_w2_against_nfe"].get_supylabel() == "sliced W2 (standard units)"
-    # Without a word images, by their rank, in the data's units.
-    draw_figures(**given((9, 2)), folder=Path("figures"), say=lines.append)
+    draw_figures(**given((9, 2), layout="image"), folder=Path("figures"), say=lines.append)
     assert len(saved["samples"].axes[0].images) == 1
     draw_figures(**given((1,)), folder=Path("figures"), say=lines.append)
     assert saved["samples"].axes[0].get_xlabel().endswith("(data units)")
