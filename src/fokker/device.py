@@ -23,7 +23,7 @@ def moved(tensor: Tensor, device: torch.device | str) -> Tensor:
     if tensor.device.type == device.type and device.index in (None, tensor.device.index):
         return tensor
     if tensor.device.type == "cpu" and device.type == "cuda":
-        tensor = tensor.pin_memory()
+        tensor = tensor.contiguous().pin_memory()
     return tensor.to(device, non_blocking=True)
 
 
