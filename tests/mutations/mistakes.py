@@ -185,14 +185,30 @@ MISTAKES = (
     ),
     Mistake(
         "standardised by the moments of held-out points", "data/finite.py",
-        "for points in self._seen.blocks():", "for points in self._held_out.blocks():",
+        "self._moments = ElementMoments.of(seen.blocks())",
+        "self._moments = ElementMoments.of(held_out.blocks())",
         (
             "data/test_finite_data.py"
             "::test_training_points_are_standardised_by_their_own_moments",
         ),
     ),
     Mistake(
-        "the unbiased variance, under which data have not the std that is said", "data/finite.py",
+        "an nll that does not grow with the units of single columns", "data/units.py",
+        "float(self.units.scale.log().mean())", "0.0",
+        ("experiment/test_elements.py",),
+    ),
+    Mistake(
+        "averages of weights from before a move", "ema.py",
+        "if next(self._module.parameters()) is not self._live[0]:", "if False:",
+        ("devices/test_devices.py::test_averages_are_of_the_weights_that_train",),
+    ),
+    Mistake(
+        "noise of a sampling step that the host waits for", "device.py",
+        "return tensor.to(device, non_blocking=True)", "return tensor.to(device)",
+        ("devices/test_devices.py::test_a_step_of_sampling_is_not_waited_for",),
+    ),
+    Mistake(
+        "the unbiased variance, under which data have not the std that is said", "data/units.py",
         "share * (points.var(0, correction=0) - variance)", "share * (points.var(0) - variance)", (
             "data/test_finite_data.py"
             "::test_training_points_are_standardised_by_their_own_moments",
