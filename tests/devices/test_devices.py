@@ -60,7 +60,10 @@ def test_a_training_goes_on(apart: Callable[..., None]) -> None:
 
 @pytest.mark.parametrize(
     "overrides",
-    [("optimizer.max_grad_norm=0.01", "weighting=learned"), (*CHAIN, "preconditioning=iddpm")],
+    [
+        ("optimizer.max_grad_norm=0.01", "weighting=learned", "trainer.device_batch_size=64"),
+        (*CHAIN, "preconditioning=iddpm"),
+    ],
     ids=["cut gradients", "chain"],
 )
 def test_a_step_of_training_is_not_waited_for(
