@@ -18,7 +18,8 @@ FOLDERS = {".ci", "conf", "docs", "src", "sweeps", "tests", "outputs"}
 
 # A room may import from itself and from earlier rows.
 ROWS = (
-    {"disk", "randomness", "ranks"},
+    {"device", "disk", "progress"},
+    {"randomness", "ranks"},
     {"sde"},
     {"preconditioning", "weighting", "noise_levels", "grids"},
     {"denoiser"},

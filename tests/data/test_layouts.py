@@ -68,6 +68,17 @@ def test_a_layout_that_does_not_fit_is_refused(
         PointsFile(save(*shape), layout=layout)
 
 
+def test_one_channel_last_is_seen_behind_any_second_axis() -> None:
+    with pytest.raises(ValueError, match=r"looks as if they came last; transpose it to \(60, 1, 4"):
+        PointsFile(save(60, 4, 4, 6, 1))
+
+
+def test_whole_numbers_that_float64_cannot_tell_apart_are_refused() -> None:
+    np.save("large.npy", 2**60 + np.arange(100)[:, None])
+    with pytest.raises(ValueError, match=r"whole numbers within 2\^53, .* got 1152921504606846976"):
+        PointsFile("large.npy")
+
+
 def test_three_or_four_channels_first_are_no_matter() -> None:
     for shape in ((30, 4, 8, 4), (30, 3, 1, 3), (30, 1, 5, 1)):
         assert PointsFile(save(*shape)).shape == shape[1:]

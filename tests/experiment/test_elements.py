@@ -131,9 +131,9 @@ def test_true_in_an_older_record_means_one_scale_for_all(
     assert again.model.data.standardize == "all"
     assert torch.equal(again.samples, old.samples)
     tiny_runs.compose_experiment(*small, "data.standardize=all", "evaluation.beside=[old]")
-    for bad in (("evaluation.beside=[old]",), ("checkpoint=old",)):
-        with pytest.raises(ValueError, match=r"other data|data\.standardize \(true there, elem"):
-            tiny_runs.compose_experiment(*small, *bad)
+    for bad, said in (("evaluation.beside=[old]", "other data"), ("checkpoint=old", "all there")):
+        with pytest.raises(ValueError, match=said):
+            tiny_runs.compose_experiment(*small, bad)
     new = tiny_runs.run(*small, "hydra.run.dir=new", "data.standardize=all", "sampler=euler")
     capsys.readouterr()
     assert paired(old.path, new.path)
@@ -153,3 +153,32 @@ def paired(a: Path, b: Path) -> bool:
     carry_out("compare", ["task=compare", str(a), str(b)], said.append)
     print(said[0])
     return "\npaired: the same data" in said[0]
+
+
+def test_the_same_points_in_another_file_are_the_same_data(points: np.ndarray) -> None:
+    old = tiny_runs.run(*JOB, "hydra.run.dir=old")
+    np.savetxt("points.csv", points, "%.17g", ",", header="a,b,c", comments="")
+    here = tuple(word.replace("points.npy", "points.csv") for word in JOB)
+    made = tiny_runs.compose_experiment(*here, "evaluation.beside=[old]")
+    assert list(made.beside.values()) == [Path("old")]
+    with pytest.raises(ValueError, match=r"has other data \(data\.standardize\)"):
+        tiny_runs.compose_experiment(*here, "data.standardize=all", "evaluation.beside=[old]")
+    new = tiny_runs.run(*here, "hydra.run.dir=new", "sampler=euler")
+    assert old.path != new.path
+    assert paired(old.path, new.path)
+
+
+def test_jobs_in_different_units_are_said_not_to_compare(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from fokker.cli.collection import mixed_units
+
+    folders = {"a": "all", "b": "elements", "c": "true"}
+    for name, word in folders.items():
+        tiny_runs.run(*JOB, f"hydra.run.dir={name}", f"data.standardize={word}", "network=exact")
+    rows: Any = [{"status": "completed", "folder": name} for name in folders]
+    assert mixed_units(Path(), rows) == (
+        "distances do not compare across jobs: they count in data units in 1 job, standard units "
+        "in 2 jobs"
+    )
+    assert mixed_units(Path(), rows[1:]) == ""

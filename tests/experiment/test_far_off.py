@@ -71,3 +71,22 @@ def test_images_are_judged_as_a_whole() -> None:
     one_pixel = good.clone()
     one_pixel[:, 0, 4, 4] *= 3
     assert far_off.sentence(one_pixel) == ""
+
+
+@pytest.mark.parametrize(
+    ("shape", "across", "layout", "what"),
+    [((12, 3), (1, 3), "series", "feature"), ((3, 4, 5), (3, 1, 1), "image", "channel")],
+)
+def test_features_of_unlike_size_are_warned_of_and_judged_one_by_one(
+    shape: tuple[int, ...], across: tuple[int, ...], layout: str, what: str
+) -> None:
+    sizes = np.array([0.3, 30.0, 3_000.0]).reshape(across)
+    np.save("t.npy", sizes * np.random.default_rng(0).normal(size=(400, *shape)) + 5)
+    with pytest.warns(UserWarning, match=rf"{what}s of standard deviations 0\.\d+ to .*=elements"):
+        data = PointsFile("t.npy", layout=layout)
+    assert f"({what}s of standard deviations 0." in data.described()
+    good = data.some_points(300).clone()
+    far_off = FarOff(data, 300)
+    assert far_off.sentence(good) == ""
+    bad = good + torch.from_numpy(sizes == 0.3) * 50.0
+    assert far_off.sentence(bad).endswith(f"in {what} 0 of 0 to 2")

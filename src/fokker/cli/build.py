@@ -20,6 +20,7 @@ from fokker.experiment import Engine, Experiment, ModelFolder, find_checkpoint
 from fokker.experiment.files import read_json
 from fokker.experiment.identity import (
     TRAINED_FROM,
+    as_recorded,
     comparable_data,
     model_key,
     source_of,
@@ -149,7 +150,7 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
         config_text=OmegaConf.to_yaml(config, resolve=True),
         evaluations=evaluations,
         budget_points=config.evaluation.budget_points,
-        beside=_beside(plain, choices.options["formulation"]),
+        beside=_beside(plain, choices.options["formulation"], data.content),
         figures=config.evaluation.figures,
         batch_size=config.evaluation.batch_size,
         retrain=config.retrain,
@@ -164,7 +165,7 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
     )
 
 
-def _beside(config: Mapping[str, Any], own: str) -> dict[str, Path]:
+def _beside(config: Mapping[str, Any], own: str, content: str) -> dict[str, Path]:
     """Finished runs on the same data, by the name that they have in figures."""
     found: dict[str, Path] = {}
     for text in config["evaluation"]["beside"]:
@@ -175,23 +176,26 @@ def _beside(config: Mapping[str, Any], own: str) -> dict[str, Path]:
                 f"evaluation.beside must list folders of finished runs, and {path} is none"
             )
         stored: Any = OmegaConf.to_container(OmegaConf.load(path / "config.yaml"))
-        if _what_data(stored) != _what_data(config):
+        known = record.get("made_of", {}).get("content", "")
+        there, here = _what_data(stored, known), _what_data(config, content if known else "")
+        if there != here:
+            keys = [key for key in sorted(there | here) if there.get(key) != here.get(key)]
             raise ValueError(
-                f"evaluation.beside must list runs on the same data, and {path} has other data, "
-                "whose losses have another floor"
+                f"evaluation.beside must list runs on the same data, and {path} has other data "
+                f"({', '.join(f'data.{key}' for key in keys)}), whose losses have another floor"
             )
         name = str(record["formulation"])
         found[f"{name}, {path.name}" if name == own or name in found else name] = path
     return found
 
 
-def _what_data(config: Mapping[str, Any]) -> dict[str, Any]:
+def _what_data(config: Mapping[str, Any], content: str) -> dict[str, Any]:
     """What says whether two runs have the same data."""
     data = config["data"]
     # The seed of fresh points, or of an order, changes no floor; that of a drawn set does.
     seed = () if data.get("num_points") else ("seed",)
     ways = ("batch_size", "workers", "in_memory", *seed)
-    return {k: v for k, v in comparable_data(data).items() if k not in ways}
+    return {k: v for k, v in comparable_data(data, content).items() if k not in ways}
 
 
 def _check_untrained(config: DictConfig) -> None:
@@ -244,10 +248,14 @@ def _check_same(
     other: Any = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
     there = _flat(training_config(other)) if other else {}
     here = _flat(training_config(config))
+    keys = [key for key in sorted(there.keys() | here.keys()) if there.get(key) != here.get(key)]
+    # In words that a user may say, of which `true` may mean either of two.
+    word = "data.standardize"
+    if word in keys:
+        there[word] = as_recorded(OmegaConf.create(other)).data.get("standardize")
+        here[word] = config["data"]["standardize"]
     differing = [
-        f"{key} ({shown(there.get(key))} there, {shown(here.get(key))} here)"
-        for key in sorted(there.keys() | here.keys())
-        if there.get(key) != here.get(key)
+        f"{key} ({shown(there.get(key))} there, {shown(here.get(key))} here)" for key in keys
     ]
     # Of another option all keys differ, so its name is enough.
     for group in ("data", "formulation"):

@@ -13,7 +13,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, final
 
-from fokker.cli.sweep_jobs import FAILED, FIXED, Job, Row, write_text
+from fokker.cli.sweep_jobs import FAILED, FIXED, Job, Row, read_json, write_text
 from fokker.progress import duration, expected_end
 
 SEED = "seed"
@@ -72,6 +72,19 @@ def at_work(folders: Mapping[Job, Path]) -> str:
 def count(number: int, what: str) -> str:
     """A number with its word."""
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def mixed_units(folder: Path, rows: Sequence[Row]) -> str:
+    """Say that the jobs' distances count in different units; nothing where they have one."""
+    done = [row for row in rows if row["status"] == "completed"]
+    found = Counter(
+        read_json(folder / str(row["folder"]) / "run.json").get("units", "data units")
+        for row in done
+    )
+    if len(found) < 2:
+        return ""
+    counts = ", ".join(f"{units} in {count(n, 'job')}" for units, n in found.items())
+    return f"distances do not compare across jobs: they count in {counts}"
 
 
 def in_order(rows: Sequence[Row], objective: str | None) -> list[Row]:

@@ -22,6 +22,7 @@ from fokker.cli.collection import (
     count,
     evaluation_rows,
     in_order,
+    mixed_units,
     results_table,
     seeds_table,
     write_results,
@@ -247,6 +248,8 @@ class GridSweeper(Sweeper):
         write_results(folder / "results.csv", rows)
         ordered = in_order(rows, objective)
         print(results_table(ordered, swept, objective))
+        if note := mixed_units(folder, rows):
+            print(f"units    {note}")
         if objective in ordered[0] and SEED not in swept:  # It would be the luckiest seed.
             best = " ".join(f"{name}={ordered[0][name]}" for name in swept)
             print(f"best     {best}: {objective} {ordered[0][objective]:.4g}")

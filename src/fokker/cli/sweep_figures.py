@@ -35,7 +35,7 @@ from fokker.cli.collection import (
     write_over_seeds,
 )
 from fokker.cli.report import Picture, Report
-from fokker.cli.sweep_jobs import Row
+from fokker.cli.sweep_jobs import Row, read_json
 from fokker.disk import DiskError
 
 _MAX_BARS = 30
@@ -252,7 +252,8 @@ def _data(job: Path) -> str:
 
     file = job / "config.yaml"
     config: Any = OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else {}
-    data = comparable_data(config.get("data") or {})
+    content = read_json(job / "run.json").get("made_of", {}).get("content", "")
+    data = comparable_data(config.get("data") or {}, content)
     return repr({key: value for key, value in data.items() if key not in ("batch_size", SEED)})
 
 

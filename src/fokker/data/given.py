@@ -10,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fokker.data.finite import FiniteData
-from fokker.data.layouts import Layout, arranged
+from fokker.data.layouts import FEATURES, Layout, arranged, features_of
 from fokker.data.levels import check_levels
 from fokker.data.units import MAX_RATIO, Standardize
 from fokker.distributions.arguments import row_blocks
+
+#: Beyond it not every whole number is a number in float64.
+EXACT = 2**53
 
 
 @final
@@ -99,6 +102,11 @@ class GivenPoints(FiniteData):
                 f"{where} must hold finite numbers, got {bad.sum()} points with NaN or infinity, "
                 f"the first at index {bad.argmax()}; remove these points"
             )
+        if array.dtype.kind in "iu" and not -EXACT <= int(array.min()) <= int(array.max()) <= EXACT:
+            raise ValueError(
+                f"{where} must hold whole numbers within 2^53, as float64 tells no larger ones "
+                f"apart, got {int(array.min())} to {int(array.max())}; subtract what they share"
+            )
         low, high = float(array.min()), float(array.max())
         if low == high:
             raise ValueError(f"{where} must hold points that vary, got {low:g} everywhere")
@@ -120,17 +128,30 @@ class GivenPoints(FiniteData):
         return self._content.columns
 
     def _resolved(self, standardize: Standardize) -> Standardize:
-        # Pixels of an image and steps of a series have one unit, however much they vary.
-        if self._content.array.ndim != 2 or self.layout != "points":
+        is_table = self._content.array.ndim == 2
+        # What was flattened has one unit, as pixels of an image have, however much they vary.
+        if self.layout == "points" and not is_table:
             return standardize
-        stds = self._moments.variance[self._moments.varies].sqrt()
+        features = features_of(self.shape)
+        stds = self._moments.pooled(features).sqrt()
+        stds = stds[stds > 0]
         if len(stds) < 2:
             return standardize
-        low, high = float(stds.min()), float(stds.max())
-        self._spreads = f" (columns of standard deviations {low:.4g} to {high:.4g})"
+        what, low, high = FEATURES[self.layout], float(stds.min()), float(stds.max())
+        self._spreads = f" ({what}s of standard deviations {low:.4g} to {high:.4g})"
         if standardize is not True:
             return standardize
-        return "elements" if MAX_RATIO * low < high < float("inf") else "all"
+        differ = MAX_RATIO * low < high < float("inf")
+        if self.layout == "points":
+            return "elements" if differ else "all"
+        if differ:
+            warnings.warn(
+                f"{self._content.where} has {what}s of standard deviations {low:.4g} to "
+                f"{high:.4g}, and with one scale for all of them the smaller ones are lost in the "
+                "noise; choose data.standardize=elements, or all if they have one unit",
+                stacklevel=4,
+            )
+        return standardize
 
     def _why(self) -> str:
         return self._spreads

@@ -3,6 +3,9 @@
 import math
 from typing import Literal, TypeAlias
 
+import torch
+from torch import Tensor
+
 Layout: TypeAlias = Literal["points", "image", "volume", "series"]
 
 #: By the rank of one sample inside fokker: (d,), (time, features), (c, h, w), (c, d, h, w).
@@ -15,6 +18,10 @@ _RANKS: dict[Layout, tuple[tuple[int, ...], str]] = {
     "volume": ((4, 5), "4 (n, depth, height, width) or 5 (n, channels, depth, height, width)"),
     "series": ((2, 3), "2 (n, time) or 3 (n, time, features)"),
 }
+#: What a feature is called.
+FEATURES: dict[Layout, str] = {
+    "points": "column", "image": "channel", "volume": "channel", "series": "feature",
+}  # fmt: skip
 #: How many channels a last axis has that looks like the channels.
 _CHANNELS = (1, 3, 4)
 
@@ -22,6 +29,18 @@ _CHANNELS = (1, 3, 4)
 def layout_of(shape: tuple[int, ...]) -> Layout:
     """Return the layout of samples of a shape inside fokker; `points` for any other rank."""
     return _OF_RANK.get(len(shape), "points")
+
+
+def features_of(shape: tuple[int, ...]) -> Tensor:
+    """Return the number of the feature that each element of a sample belongs to, (d,).
+
+    A feature is a column of points, a channel of images and volumes, and the last axis of series.
+    """
+    places = torch.arange(math.prod(shape))
+    layout = layout_of(shape)
+    if layout == "series":
+        return places % shape[-1]
+    return places if layout == "points" else places // math.prod(shape[1:])
 
 
 def arranged(shape: tuple[int, ...], layout: Layout | None, where: str) -> tuple[int, ...]:
@@ -54,7 +73,10 @@ def arranged(shape: tuple[int, ...], layout: Layout | None, where: str) -> tuple
             f"data.layout={chosen} needs an array of rank {words}, and {where} has the shape "
             f"{shape}; reshape it, or choose data.layout=points, which flattens it"
         )
-    if layout is None and len(shape) > 3 and shape[-1] in _CHANNELS and shape[1] not in _CHANNELS:
+    last_is_thin = shape[-1] == 1 < shape[1] or (
+        shape[-1] in _CHANNELS and shape[1] not in _CHANNELS
+    )
+    if layout is None and len(shape) > 3 and last_is_thin:
         moved = (shape[0], shape[-1], *shape[1:-1])
         raise ValueError(
             f"{where} must hold channels first, and its shape {shape} looks as if they came last; "

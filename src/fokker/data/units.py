@@ -50,6 +50,17 @@ class ElementMoments:
         # Rounding gives a constant 0.1 a variance of 1e-34.
         return cls(mean, torch.where(varies, variance, 0.0), varies)
 
+    def pooled(self, groups: Tensor) -> Tensor:
+        """Return the mean variance of each group's elements that vary, 0 where none does, (k,).
+
+        Args:
+            groups: the group of each element, (d,), from 0 to k - 1.
+        """
+        count = int(groups.max()) + 1
+        sums = torch.zeros(count, dtype=torch.float64).index_add(0, groups, self.variance)
+        varying = torch.zeros(count, dtype=torch.float64)
+        return sums / varying.index_add(0, groups, self.varies.double()).clamp(min=1)
+
     def constant(self) -> list[int]:
         """Return the numbers of the constant elements."""
         return [int(place) for place in (~self.varies).nonzero()]
@@ -120,7 +131,13 @@ class FileForm:
 
     def _rows(self, x: Tensor) -> Tensor:
         """Points as rows (n, d), float64; n may be 0."""
-        return x.double().reshape(len(x), math.prod(self.shape))
+        x, d = torch.as_tensor(x), math.prod(self.shape)
+        if x.ndim == 0 or x.numel() != len(x) * d:
+            raise ValueError(
+                f"points must have the shape (n, {', '.join(map(str, self.shape))}), or another "
+                f"of {d} elements each, got {tuple(x.shape)}"
+            )
+        return x.double().reshape(len(x), d)
 
     @property
     def label(self) -> str:

@@ -145,7 +145,11 @@ def _paired_errors(
     units = [read_json(path / "run.json").get("units", "data units") for path in paths]
     if units[0] != units[1]:
         return {}, f"they count in {units[0]} and in {units[1]}, so that distances do not compare"
-    if _what_data(one) != _what_data(other):
+    made_of = [read_json(path / "run.json").get("made_of", {}) for path in paths]
+    contents = [made.get("content", "") for made in made_of]
+    if not all(contents):
+        contents = ["", ""]
+    if _what_data(one, contents[0]) != _what_data(other, contents[1]):
         return {}, "they have other data"
     if one.evaluation.noise == "quantiles":
         return {}, "samples that start at quantiles have no chance in them"
@@ -171,10 +175,10 @@ def _paired_errors(
     return {name: standard_error(second[name] - first[name]) for name in first}, ""
 
 
-def _what_data(config: DictConfig) -> dict[str, Any]:
+def _what_data(config: DictConfig, content: str) -> dict[str, Any]:
     """What says whether two runs have the same data."""
     data: Any = OmegaConf.to_container(config.data, resolve=True)
-    return {key: v for key, v in comparable_data(data).items() if key != "batch_size"}
+    return {key: v for key, v in comparable_data(data, content).items() if key != "batch_size"}
 
 
 def _samples(path: Path) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from fokker.data import DataModule
+from fokker.data.layouts import FEATURES, features_of
 from fokker.metrics.blocks import MIN_SAMPLES
 
 #: Times the data's spread, or as a part of it, from which on samples are said to be far off.
@@ -21,9 +22,10 @@ MAX_VARIANCE = 1 / 8
 class FarOff:
     """What is to be said of samples whose spread is not that of the data.
 
-    The spread of samples is `sqrt(E (x - m)^2 / v)`, m and v the data's mean and variance: of each
-    column, or over all elements where the data are no points. Constant elements are left out, and
-    so is a column whose spread so few samples do not show, such as one that is nearly always 0.
+    The spread of samples is `sqrt(E sum (x - m)^2 / sum v)`, m and v the data's mean and variance,
+    over the elements of each feature: a column of points, a channel of images and volumes, a
+    feature of series. Constant elements are left out, and so is a feature whose spread so few
+    samples do not show, such as a column that is nearly always 0.
 
     Args:
         data: that samples are compared with.
@@ -35,6 +37,10 @@ class FarOff:
         self._mean = data.to_data(law.mean).flatten()
         self._variance = law.variance.double().flatten() * data.scale**2
         self._varies = self._variance > 0
+        #: The features that vary, and the place among them of each element that does.
+        self._features, self._places = torch.unique(
+            features_of(data.shape)[self._varies], return_inverse=True
+        )
         known = self._squares(data.some_points(KNOWN_POINTS))
         # Of the mean of so many squares; NaN, and not judged, where they are all 0.
         variance = known.var(0, correction=0) / known.mean(0) ** 2 / num_samples
@@ -51,16 +57,18 @@ class FarOff:
             return ""
         where = ""
         if len(off) > 1:
-            place = int(self._varies.nonzero()[worst])
-            where = f" in column {self._data.column_name(place)}"
+            number, what = int(self._features[worst]), FEATURES[self._data.layout]
+            name = f"{number} of 0 to {int(self._features[-1])}"
+            if what == "column":
+                name = self._data.column_name(number)
+            where = f" in {what} {name}"
         times = float(spread[worst])
         return f"samples lie {times:.3g} times as far from the mean as the data{where}"
 
     def _squares(self, x: Tensor) -> Tensor:
-        """`(x - m)^2 / v` of each point and column that varies, or `sum (x - m)^2 / sum v`."""
-        varies = self._varies
+        """`sum (x - m)^2 / sum v` of each point and feature that varies, (n, k)."""
+        varies, places, count = self._varies, self._places, len(self._features)
         squares = (x.double().flatten(1)[:, varies] - self._mean[varies]).square()
-        variance = self._variance[varies]
-        if self._data.layout == "points":
-            return squares / variance
-        return squares.sum(1, keepdim=True) / variance.sum()
+        sums = squares.new_zeros(len(x), count).index_add_(1, places, squares)
+        variance = squares.new_zeros(count).index_add_(0, places, self._variance[varies])
+        return sums / variance

@@ -48,9 +48,19 @@ def training_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**groups, "trainer": steps, "seed": config["seed"]}
 
 
-def comparable_data(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The data's part of a resolved configuration, in a form that older versions' have too."""
-    return {k: v for k, v in _as_of_old(data).items() if v is not None}
+def comparable_data(data: Mapping[str, Any], content: str) -> dict[str, Any]:
+    """The data's part of a resolved configuration, in a form that older versions' have too.
+
+    Args:
+        data: the part.
+        content: hash of the points of a file or a dataset, which says more than where they lie;
+            empty for other data, or where it is not known.
+    """
+    kept = {k: v for k, v in _as_of_old(data).items() if v is not None}
+    if not content:
+        return kept
+    places = (*PLACES["data"], *OWN_PLACES)
+    return {**{k: v for k, v in kept.items() if k not in places}, "content": content}
 
 
 def _as_of_old(data: Mapping[str, Any]) -> dict[str, Any]:
