@@ -453,7 +453,7 @@ def test_other_runs_are_drawn_beside_this_one(
     }
     drawn: list[dict[str, Any]] = []
     module = sys.modules["fokker.experiment.run"]
-    monkeypatch.setattr(module, "draw_figures", lambda model, curves, losses, *_: drawn.append(losses))
+    monkeypatch.setattr(module, "draw_figures", lambda _, curves, losses, *__: drawn.append(losses))
     own = fokker.run(
         [*tiny_runs.TINY, *short, f"evaluation.beside=[{smld.path},{twin.path},{ideal.path}]"]
     )
