@@ -1,4 +1,4 @@
-"""How far a long piece of work is, on a terminal and elsewhere."""
+"""Progress of a long piece of work, on a terminal and elsewhere."""
 
 import sys
 from collections.abc import Callable, Iterator

@@ -128,7 +128,7 @@ def plan(experiment: Experiment) -> str:
 
 
 def _estimated(experiment: Experiment, size: int) -> str:
-    """How long what is left of the training would take here, measured in a few steps."""
+    """Measure in a few steps how long the rest of the training would take here."""
     left = experiment.engine.max_steps - experiment.folder.steps_done
     with threads(experiment):
         where = described(experiment.device)

@@ -168,7 +168,7 @@ class DataModule(L.LightningDataModule, ABC):
 
     @property
     def layout(self) -> Layout:
-        """What the axes of `shape` are."""
+        """Name what the axes of `shape` are."""
         return layout_of(self.shape)
 
     @property
@@ -242,7 +242,7 @@ class DataModule(L.LightningDataModule, ABC):
 
     @property
     def unit_label(self) -> str:
-        """What the data's units are called: `data units`, or `standard units` of elements."""
+        """Name the data's units: `data units`, or `standard units` of elements."""
         return self._form.label
 
     @property
@@ -254,7 +254,7 @@ class DataModule(L.LightningDataModule, ABC):
         return math.log(self.scale) + self._form.mean_log_scale
 
     def column_name(self, place: int) -> str:
-        """What an element is called: by its name in the file, or its number."""
+        """Name an element: by its name in the file, or its number."""
         return self._form.column(place)
 
     @property

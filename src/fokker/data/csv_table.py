@@ -124,7 +124,7 @@ def _numbers(
 
 
 def _is_number(cell: str) -> bool:
-    """Whether a cell is a finite number; python takes 1_000 and nan for one too."""
+    """Tell whether a cell is a finite number; python takes 1_000 and nan for one too."""
     try:
         return math.isfinite(float(cell)) and "_" not in cell
     except ValueError:

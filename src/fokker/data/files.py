@@ -46,7 +46,7 @@ def _check_no_key(key: str | None, where: str) -> None:
 
 
 def _chosen(names: Sequence[str], key: str | None, where: str, get: Callable[[str], Any]) -> Any:
-    """What stands under this name, or under the only one."""
+    """Return what stands under this name, or under the only one."""
     if not names:
         raise ValueError(f"{where} must hold an array at its top, got none; save one there")
     name = names[0] if key is None and len(names) == 1 else key

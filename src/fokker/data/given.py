@@ -22,7 +22,7 @@ EXACT = 2**53
 @final
 @dataclass(frozen=True)
 class Content:
-    """What was found in a file or a dataset.
+    """Points as they were found in a file or a dataset.
 
     Attributes:
         array: all points, (n, ...).

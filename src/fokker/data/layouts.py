@@ -1,4 +1,4 @@
-"""What the axes of an array of points mean."""
+"""Layouts: the meaning of the axes of an array of points."""
 
 import math
 from typing import Literal, TypeAlias

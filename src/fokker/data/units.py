@@ -104,7 +104,7 @@ class ElementUnits:
 @final
 @dataclass(frozen=True)
 class FileForm:
-    """How points stand where they come from, as far as fokker counts in another form.
+    """The form of points where they come from, as far as fokker counts in another one.
 
     Attributes:
         shape: of one sample there.

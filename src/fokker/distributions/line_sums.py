@@ -29,7 +29,7 @@ PIECES = 8
 
 @final
 class Moments(NamedTuple):
-    """Of x0 given x0 + sigma n = x, for each query, (n,).
+    """Moments of x0 given x0 + sigma n = x, for each query, (n,).
 
     Attributes:
         log_density: `log p(x; sigma)`.

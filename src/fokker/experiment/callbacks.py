@@ -1,4 +1,4 @@
-"""What happens between blocks of steps: curves, checkpoints, progress and speed."""
+"""Callbacks between blocks of steps: curves, checkpoints, progress and speed."""
 
 import math
 from collections.abc import Callable

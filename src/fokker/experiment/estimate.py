@@ -1,4 +1,4 @@
-"""How fast a training would be here, and how much memory it would take, measured in a second."""
+"""Estimates of a training's speed and memory, measured in a second or so."""
 
 import statistics
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ GROWTH = 4
 @final
 @dataclass(frozen=True)
 class Estimate:
-    """What some steps of a training have shown.
+    """Speed and memory, as some steps of a training have shown them.
 
     Attributes:
         images_per_second: of one rank.

@@ -20,7 +20,7 @@ MAX_VARIANCE = 1 / 8
 
 @final
 class FarOff:
-    """What is to be said of samples whose spread is not that of the data.
+    """A judge of samples whose spread is not that of the data.
 
     The spread of samples is `sqrt(E sum (x - m)^2 / sum v)`, m and v the data's mean and variance,
     over the elements of each feature: a column of points, a channel of images and volumes, a

@@ -125,7 +125,7 @@ def _begin(work: ModelFolder, experiment: Experiment) -> int:
 
 
 def _announcement(experiment: Experiment, done: int) -> str:
-    """What is trained, and where, in words."""
+    """Say what is trained, and where."""
     model, engine, size = experiment.model, experiment.engine, experiment.ranks.size
     parameters = sum(p.numel() for p in model.denoiser.parameters())
     steps = f"{engine.max_steps:,} steps of {model.data.batch_size:,}"

@@ -70,7 +70,7 @@ def _as_of_old(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_own(data: Mapping[str, Any]) -> bool:
-    """Whether the class of data is one of fokker's."""
+    """Tell whether the class of data is one of fokker's."""
     return str(data.get("_target_")).startswith("fokker.data.")
 
 
@@ -88,7 +88,7 @@ def as_recorded(config: DictConfig) -> DictConfig:
 
 
 def recorded_standardize(file: Path) -> str | None:
-    """How the points of a recorded configuration were standardised; none where `true` says it."""
+    """Return the recorded word of how points were standardised; none where `true` says it."""
     recorded = OmegaConf.load(file) if file.is_file() else None
     if not isinstance(recorded, DictConfig) or recorded.get("data") is None:
         return None

@@ -91,7 +91,7 @@ class Record:
 
     @property
     def samples_path(self) -> Path | None:
-        """Of samples.npz, once it is written."""
+        """Return the path of samples.npz, once it is written."""
         name = self._facts.get("samples")
         return None if name is None else self.path / name
 

@@ -90,7 +90,7 @@ def as_images(
 @final
 @dataclass(frozen=True)
 class Arrangement:
-    """How many samples there are in a mosaic, down and across."""
+    """Count the samples in a mosaic, down and across."""
 
     down: int
     across: int

@@ -1,4 +1,4 @@
-"""How samples of a shape and a layout are drawn."""
+"""Ways to draw samples of a shape and a layout."""
 
 import math
 from typing import Literal, TypeAlias

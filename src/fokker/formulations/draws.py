@@ -1,4 +1,4 @@
-"""What a training step draws, ahead of the device that computes with it."""
+"""Draws of training steps, ahead of the device that computes with them."""
 
 from collections.abc import Callable
 from typing import TypeAlias, final

@@ -132,7 +132,7 @@ class NearestNeighbourRatio(Metric):
 
 
 def _count_repeated(training: Tensor, held_out: Tensor) -> int:
-    """How many held-out points are training points too, bit by bit but for the sign of 0."""
+    """Count held-out points that are training points too, bit by bit but for the sign of 0."""
     known, asked = (
         [hash(row.tobytes()) for row in (points + 0.0).cpu().numpy()]
         for points in (training, held_out)
