@@ -126,8 +126,11 @@ def test_where_there_is_no_checkpoint(workdir: Path) -> None:
         fokker.load(result.path)
 
 
-def test_a_checkpoint_without_its_configuration_is_refused(workdir: Path) -> None:
+def test_an_older_checkpoint_without_its_configuration_is_refused(workdir: Path) -> None:
     _, folder = tiny_runs.train()
+    content = tiny_runs.checkpoint(folder)
+    del content["fokker"]
+    torch.save(content, folder.checkpoint)
     folder.config.unlink()
     with pytest.raises(ValueError, match=r"config\.yaml is not there"):
         fokker.load(folder.path)

@@ -7,17 +7,17 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from fokker.cli.build import build_data, build_experiment, build_model
+from fokker.cli.build import build_experiment
 from fokker.cli.choices import Choices
 from fokker.cli.compose import composed, with_inherited
-from fokker.cli.instantiate import Builder
-from fokker.cli.job import SIGNALLED, find_own, run_job
+from fokker.cli.job import SIGNALLED, run_job
 from fokker.cli.launch import launch
+from fokker.cli.loading import load
 from fokker.cli.start import Start, asked_ranks, check_alone
-from fokker.experiment import Result, find_checkpoint, load_model
+from fokker.experiment import Result
 from fokker.experiment.files import read_json
-from fokker.experiment.identity import as_recorded
-from fokker.formulations import Diffusion
+
+__all__ = ["load", "run"]
 
 
 def run(overrides: Sequence[str] = ()) -> Result:
@@ -70,30 +70,3 @@ def _run_by_ranks(config: DictConfig, choices: Choices, path: Path, size: int) -
     samples = torch.from_numpy(np.load(path / "samples.npz")["samples"])
     model = load(path, config.evaluation.weights, config.allow_targets)
     return Result(read_json(path / "metrics.json"), samples, model, path.resolve())
-
-
-def load(path: str | Path, weights: str = "ema", allow_targets: Sequence[str] = ()) -> Diffusion:
-    """The model of a finished run.
-
-    Args:
-        path: a run's folder, a model's folder, or the checkpoint in one.
-        weights: `ema`, `raw` or `ema_<half-life in images>`.
-        allow_targets: packages of your own that it was made with.
-    Raises:
-        ValueError: if there is no such model or it does not fit its configuration.
-    """
-    folder = Path(path)
-    # A run of network=exact has no weights, but a configuration.
-    is_exact = read_json(folder / "run.json").get("training") == "exact"
-    checkpoint = None if is_exact else find_checkpoint(folder)
-    file = (folder if checkpoint is None else checkpoint.parent) / "config.yaml"
-    if not file.is_file():
-        raise ValueError(f"{file} is not there, so nothing says what {checkpoint} is a model of")
-    config = OmegaConf.load(file)
-    if not isinstance(config, DictConfig):
-        raise ValueError(f"{file} is not a configuration of fokker's")
-    config = as_recorded(config)
-    find_own(allow_targets)
-    build = Builder(allow_targets)
-    model = build_model(config, build_data(config, build), build)
-    return model.eval() if checkpoint is None else load_model(model, checkpoint, weights)

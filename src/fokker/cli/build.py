@@ -17,6 +17,7 @@ from fokker.cli.keys import check_keys
 from fokker.cli.start import asked_ranks, cores
 from fokker.data import DataModule, gaussianized
 from fokker.experiment import Engine, Experiment, ModelFolder, find_checkpoint
+from fokker.experiment.description import record_of
 from fokker.experiment.files import read_json
 from fokker.experiment.identity import (
     TRAINED_FROM,
@@ -26,7 +27,7 @@ from fokker.experiment.identity import (
     source_of,
     training_config,
 )
-from fokker.experiment.models import load_checkpoint, weights_digest
+from fokker.experiment.models import load_checkpoint, weights_digest, weights_in
 from fokker.formulations import Diffusion
 from fokker.ranks import ALONE, Ranks
 
@@ -133,6 +134,7 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
     elif config.checkpoint is not None:
         checkpoint = find_checkpoint(Path(config.checkpoint))
         _check_same(checkpoint, name, plain, choices.options, made_of)
+        weights_in(checkpoint, model, config.evaluation.weights)
         load_checkpoint(checkpoint, model)
     return Experiment(
         model=model,
@@ -234,18 +236,13 @@ def _check_same(
     made_of: Mapping[str, str],
 ) -> None:
     """That a checkpoint was trained with this configuration, as far as its folder says."""
-    record = read_json(checkpoint.parent / "model.json")
+    record = record_of(checkpoint)
     if record.get("key", name) == name:
         return
     before, data = record.get("made_of", made_of), config["data"]
     if before["content"] not in ("", made_of["content"]) and _source(data):
-        raise ValueError(
-            f"checkpoint={checkpoint} was trained on other points than {_source(data)} holds now; "
-            "bring those back, for samples are made and judged by the data of the training, or "
-            "train another model without checkpoint="
-        )
-    path = checkpoint.parent / "config.yaml"
-    other: Any = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
+        raise ValueError(other_points(f"checkpoint={checkpoint}", data))
+    other = record.get("config", {})
     there = _flat(training_config(other)) if other else {}
     here = _flat(training_config(config))
     keys = [key for key in sorted(there.keys() | here.keys()) if there.get(key) != here.get(key)]
@@ -269,6 +266,16 @@ def _check_same(
         f"{', '.join(differing) or 'other initial weights'}; take these overrides away, or train a "
         "model of its own without checkpoint= (to sample along another SDE, use "
         "+sde@sampler.sde=edm)"
+    )
+
+
+def other_points(model: str, data: Mapping[str, Any]) -> str:
+    """Return the sentence of a model whose data are no longer what they were."""
+    source = _source(data)
+    there = f"than {source} holds now" if source else "than its data give now"
+    return (
+        f"{model} was trained on other points {there}; bring those back, for samples are made and "
+        "judged by the data of the training, or train another model"
     )
 
 

@@ -11,7 +11,7 @@ import torch
 
 from fokker.disk import DiskError
 from fokker.experiment.files import append_json_line, read_json_lines, write_json_lines
-from fokker.experiment.models import ModelFolder
+from fokker.experiment.models import DESCRIPTION, ModelFolder
 from fokker.experiment.signals import Stop
 from fokker.experiment.watching import Pruned
 from fokker.formulations import Diffusion
@@ -118,12 +118,21 @@ class Saving(L.Callback):
         folder: where last.ckpt lies.
         intervals: when.
         ranks: of the training.
+        description: of the model, which makes a checkpoint whole on its own.
     """
 
-    def __init__(self, folder: ModelFolder, intervals: Intervals, ranks: Ranks) -> None:
+    def __init__(
+        self, folder: ModelFolder, intervals: Intervals, ranks: Ranks, description: str
+    ) -> None:
         self._folder, self._intervals, self._ranks = folder, intervals, ranks
+        self._description = description
         self._saved, self._saved_at = -1, monotonic()
         self._between_blocks = False
+
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint[DESCRIPTION] = self._description
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int

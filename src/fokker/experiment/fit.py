@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import LambdaCallback
 from fokker.device import described, peak_memory
 from fokker.disk import DiskError, make_folder, write_text, writing
 from fokker.experiment.callbacks import Curves, Progress, Saving, Speed
+from fokker.experiment.description import description_of
 from fokker.experiment.evaluate import Validation
 from fokker.experiment.experiment import Experiment
 from fokker.experiment.files import read_json_lines
@@ -154,7 +155,9 @@ def _train(
     # A listener hears the curve from its start, which is before the last interruption.
     before = LambdaCallback(on_train_start=lambda *_: tell(folder.curves, listener))
     callbacks: list[L.Callback] = [curves, *([before] if ranks.is_first else [])]
-    callbacks += [Saving(folder, intervals, ranks), signals]  # It stands behind what saves.
+    description = description_of(experiment)
+    saving = Saving(folder, intervals, ranks, description)
+    callbacks += [saving, signals]  # Signals stand behind what saves.
     if experiment.watch is not None:
         callbacks.append(watching := Watching(folder, experiment.watch, ranks))
         listeners.append(watching.listen)
@@ -210,7 +213,7 @@ def _train(
         ranks.first_says(lambda: None)  # It has put its last save in its place.
         folder.load_into(model)
     if ranks.is_first:
-        folder.export(model)
+        folder.export(model, description)
     per_second = speed.steps_per_second
     note(
         status="complete",

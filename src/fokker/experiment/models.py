@@ -1,7 +1,7 @@
 """The folder of one trained model."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, final
 
@@ -15,6 +15,12 @@ from fokker.formulations import Diffusion
 
 #: Of what a model's folder holds; raised when an older version could not read it.
 FORMAT = 1
+#: The ending of files of exported weights.
+SAFETENSORS = ".safetensors"
+#: The entry of a checkpoint, and of an exported file's metadata, that describes the model.
+DESCRIPTION = "fokker"
+#: How far above a run's folder its outputs' `models` may be: a sweep's jobs lie two deeper.
+_LEVELS_UP = 4
 
 
 @final
@@ -112,15 +118,22 @@ class ModelFolder:
         """Give a model the raw and averaged weights of the checkpoint."""
         load_checkpoint(self.checkpoint, model)
 
-    def export(self, model: Diffusion) -> None:
-        """Write the raw and averaged weights of the denoiser as safetensors."""
+    def export(self, model: Diffusion, description: str) -> None:
+        """Write the raw and averaged weights of the denoiser as safetensors.
+
+        Each file holds what is in the denoiser's state: weights of one kind, and buffers. Its
+        metadata say which kind, and describe the model.
+        """
         from safetensors.torch import save  # save_file hides the file from other users.
 
+        state = model.denoiser.state_dict()
         for name in ("raw", *model.ema.names):
-            weights = {k: w.detach().cpu().contiguous() for k, w in model.weights(name).items()}
+            whole = {**state, **model.weights(name)}
+            tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in whole.items()}
+            content = save(tensors, {DESCRIPTION: description, "weights": name})
             write_atomically(
-                self.path / f"{name}.safetensors",
-                lambda temporary, weights=weights: temporary.write_bytes(save(weights)),  # type: ignore[misc]
+                self.path / f"{name}{SAFETENSORS}",
+                lambda temporary, content=content: temporary.write_bytes(content),  # type: ignore[misc]
             )
 
 
@@ -131,7 +144,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ValueError: if it is not a checkpoint of fokker's, or damaged.
     """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        # Mapped, so that who wants the description alone does not read the weights.
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # Damage shows in many ways: EOF, zip, pickle, key, value errors.
         raise ValueError(
             f"{path} is not a checkpoint that can be read safely ({type(error).__name__}); it is "
@@ -142,12 +156,59 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
+def safetensors_metadata(path: Path) -> dict[str, str]:
+    """The words in the head of an exported file.
+
+    Raises:
+        ValueError: if it cannot be read.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is not a safetensors file, or damaged: {error}") from error
+
+
+def weights_in(path: Path, model: Diffusion, asked: str | None) -> str:
+    """Return the name of the weights that a file gives a model where `asked` are asked for.
+
+    Args:
+        path: a checkpoint, which has all, or an exported file, which has one kind.
+        model: whose averages have names.
+        asked: null: `ema`, of an exported file those that it holds.
+    Raises:
+        ValueError: if an exported file holds others.
+    """
+    if path.suffix != SAFETENSORS:
+        return asked or "ema"
+    own = safetensors_metadata(path).get("weights", path.stem)
+    if asked not in (None, own, *(["ema"] if own == model.ema.names[0] else [])):
+        raise ValueError(
+            f"evaluation.weights must be {own}, the weights in {path}, got {asked}; choose these, "
+            "or name the file of the others, or the model's folder, which has all"
+        )
+    return own
+
+
 def load_checkpoint(path: Path, model: Diffusion) -> None:
     """Give a model the raw and averaged weights of a checkpoint.
+
+    An exported file has one kind of weights; all of the model's are those then.
 
     Raises:
         ValueError: if it is not one, or of another architecture.
     """
+    if path.suffix == SAFETENSORS:
+        from safetensors.torch import load_file
+
+        safetensors_metadata(path)  # Refuses what is damaged.
+        state = load_file(path)
+        check_shapes(path, state, model.denoiser.state_dict())
+        model.denoiser.load_state_dict(state)
+        model.ema.follow(model.denoiser)
+        return
     checkpoint = read_checkpoint(path)
     check_network(path, checkpoint, model)
     check_undamaged(path)
@@ -178,8 +239,13 @@ def check_undamaged(path: Path) -> None:
 
 def check_network(path: Path, checkpoint: Mapping[str, Any], model: Diffusion) -> None:
     """Refuse a checkpoint of another architecture by a ValueError."""
-    found = {name: list(weight.shape) for name, weight in checkpoint["state_dict"].items()}
-    wanted = {name: list(weight.shape) for name, weight in model.state_dict().items()}
+    check_shapes(path, checkpoint["state_dict"], model.state_dict())
+
+
+def check_shapes(path: Path, state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    """Refuse weights of other names and shapes than one's own by a ValueError."""
+    found = {name: list(weight.shape) for name, weight in state.items()}
+    wanted = {name: list(weight.shape) for name, weight in own.items()}
     for name in dict.fromkeys([*wanted, *found]):
         if found.get(name) != wanted.get(name):
             raise ValueError(
@@ -191,19 +257,38 @@ def check_network(path: Path, checkpoint: Mapping[str, Any], model: Diffusion) -
 def find_checkpoint(path: Path) -> Path:
     """The checkpoint that a path means: a file, a model's folder or a run's folder.
 
+    A run's model is looked for by its name below the folders above the run, as `outputs` may have
+    been moved or copied; then where it was.
+
     Raises:
         ValueError: if there is none.
     """
+    path = path.expanduser()
     if path.is_file():
         return path
-    model = read_json(path / "run.json").get("model")
-    used = [Path(model["path"])] if model else []  # a folder, or the checkpoint that was given
-    for place in (path / "last.ckpt", *used, *(folder / "last.ckpt" for folder in used)):
+    for place in _places(path):
         if place.is_file():
             return place
     raise ValueError(
-        f"no checkpoint at {path}; give a run's folder, a model's folder or a .ckpt file"
+        f"no checkpoint at {path}; give a run's folder, a model's folder, a .ckpt or a "
+        f"{SAFETENSORS} file"
     )
+
+
+def _places(path: Path) -> Iterator[Path]:
+    """Where the checkpoint of a folder may be."""
+    yield path / "last.ckpt"
+    model = read_json(path / "run.json").get("model")
+    if not model:
+        return
+    was, key = Path(model["path"]), str(model["key"])
+    if was.suffix:  # The checkpoint that was given, in place of a model of these outputs.
+        yield was
+        key = was.parent.name
+    if Path(key).name == key:
+        for above in path.resolve().parents[:_LEVELS_UP]:
+            yield above / "models" / key / (was.name if was.suffix else "last.ckpt")
+    yield was / "last.ckpt"
 
 
 def weights_digest(weights: dict[str, Tensor]) -> str:

@@ -1,0 +1,100 @@
+"""Loading a model: from its own description, without its data and wherever it lies."""
+
+import copy
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from fokker.cli.build import build_data, build_model, other_points
+from fokker.cli.instantiate import Builder
+from fokker.cli.job import find_own
+from fokker.data import DataModule, Remembered
+from fokker.experiment import find_checkpoint, load_model
+from fokker.experiment.description import read_description
+from fokker.experiment.files import read_json
+from fokker.experiment.identity import as_recorded
+from fokker.experiment.models import weights_in
+from fokker.formulations import Diffusion
+
+#: Shift and scale of the same data, measured again elsewhere, may differ by rounding.
+_ROUNDING = 1e-6
+
+
+def load(
+    path: str | Path, weights: str | None = None, allow_targets: Sequence[str] = ()
+) -> Diffusion:
+    """The model of a finished run; its data need not be there.
+
+    `model.denoiser(x, sigma)` is D in the model's units, `model.data` goes from these to the units
+    of the training data and back, and looks for the points when they are asked for.
+
+    Args:
+        path: a run's folder, a model's folder, the checkpoint in one, or an exported file.
+        weights: `ema`, `raw` or `ema_<half-life in images>`; null: `ema`, of an exported file
+            those that it holds.
+        allow_targets: packages of your own that it was made with.
+    Raises:
+        ValueError: if there is no such model, it does not fit its configuration, or has no such
+            weights.
+    """
+    folder = Path(path).expanduser()
+    find_own(allow_targets)
+    build = Builder(allow_targets)
+    # A run of network=exact has no weights, but a configuration.
+    if read_json(folder / "run.json").get("training") == "exact":
+        config = _recorded(folder)
+        content = read_json(folder / "run.json").get("made_of", {}).get("content", "")
+        return build_model(config, _found(config, content, build, folder), build).eval()
+    file = find_checkpoint(folder)
+    description = read_description(file)
+    if description is None:  # Of an older version, which has put less into the file.
+        config = _recorded(file.parent)
+        content = read_json(file.with_name("model.json")).get("made_of", {}).get("content", "")
+        data = _found(config, content, build, file)
+    else:
+        config = OmegaConf.create(description["config"])
+        data = _remembered(config, description, build, file)
+    model = build_model(config, data, build)
+    return load_model(model, file, weights_in(file, model, weights))
+
+
+def _recorded(folder: Path) -> DictConfig:
+    """The configuration in a folder."""
+    file = folder / "config.yaml"
+    if not file.is_file():
+        raise ValueError(f"{file} is not there, so nothing says what the model in {folder} is")
+    config = OmegaConf.load(file)
+    if not isinstance(config, DictConfig):
+        raise ValueError(f"{file} is not a configuration of fokker's")
+    return as_recorded(config)
+
+
+def _remembered(
+    config: DictConfig, description: dict[str, Any], build: Builder, file: Path
+) -> Remembered:
+    """The data that a description tells of."""
+    facts, content = description["data"], description["record"].get("made_of", {}).get("content")
+
+    def find() -> DataModule:
+        try:
+            data = _found(config, content or "", build, file)
+        except ValueError as error:
+            raise ValueError(f"points of the data of {file} are asked for: {error}") from error
+        for key in ("shift", "scale"):
+            if not math.isclose(getattr(data, key), facts[key], rel_tol=_ROUNDING, abs_tol=1e-12):
+                raise ValueError(other_points(str(file), config.data))
+        return data
+
+    return Remembered(facts, content or "", find)
+
+
+def _found(config: DictConfig, content: str, build: Builder, place: Path) -> DataModule:
+    """The data of a configuration, if they are those of the training."""
+    config = copy.deepcopy(config)
+    data = build_data(config, build)
+    if content not in ("", data.content):
+        raise ValueError(other_points(str(place), config.data))
+    return data

@@ -1,0 +1,148 @@
+"""What a model remembers of the data that it was trained on, so that it is whole without them."""
+
+import math
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from fokker.data.base import DataModule
+from fokker.data.units import ElementUnits, FileForm
+from fokker.distributions import Distribution
+from fokker.samplers import StartLaw
+
+
+def facts_of(data: DataModule) -> dict[str, Any]:
+    """Return what a model needs of its data when they are not there, as plain values.
+
+    `mean` and `variance` are those of each element, flattened, in the model's units; `file` says
+    how points stand in the file, with a shift and a scale of each element where there are such.
+    What takes long to compute is there if it was asked for before.
+    """
+    form, law, known = data.form or FileForm(data.shape), data.start_law, vars(data)
+    units, eigenvalues = form.units, known.get("eigenvalues")
+    return {
+        "shape": list(data.shape),
+        "standardize": data.standardize,
+        "shift": data.shift,
+        "scale": data.scale,
+        "sigma_data": data.sigma_data,
+        "measured": list(data.measured),
+        "mean": law.mean.flatten().tolist(),
+        "variance": law.variance.flatten().tolist(),
+        "levels": data.levels,
+        "value_range": data.value_range,
+        "fresh": data.fresh,
+        "batch_size": data.batch_size,
+        "seed": data.randomness.seed,
+        "file": {
+            "shape": list(form.shape),
+            "shift": None if units is None else units.shift.tolist(),
+            "scale": None if units is None else units.scale.tolist(),
+            "columns": list(form.columns),
+        },
+        "max_distance": known.get("max_distance"),
+        "eigenvalues": None if eigenvalues is None else eigenvalues.tolist(),
+    }
+
+
+@final
+class Remembered(DataModule):
+    """Data whose units and moments are those of the training, whatever has become of the points.
+
+    Points, and what follows from them alone, come from the data themselves, which are looked for
+    when they are first asked for.
+
+    Args:
+        facts: from `facts_of`.
+        content: hash of the points of the training; see `DataModule.content`.
+        find: finds the data, and refuses by a ValueError what are not the same.
+    Raises:
+        ValueError: if the facts are damaged.
+    """
+
+    def __init__(
+        self, facts: Mapping[str, Any], content: str, find: Callable[[], DataModule]
+    ) -> None:
+        self._content, self._find = content, find
+        try:
+            self._recall(facts)
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise ValueError(
+                f"what a model says of its data is damaged ({type(error).__name__}: {error})"
+            ) from error
+
+    def _recall(self, facts: Mapping[str, Any]) -> None:
+        """Take over the facts."""
+        self._shape = tuple(facts["shape"])
+        self.fresh, self.levels = facts["fresh"], facts["levels"]
+        self.value_range = facts["value_range"]
+        file, units = facts["file"], None
+        if file["shift"] is not None:
+            units = ElementUnits(_numbers(file["shift"]), _numbers(file["scale"]))
+        self.form = FileForm(tuple(file["shape"]), units, tuple(file["columns"]))
+        shift, scale = float(facts["shift"]), float(facts["scale"])
+        mean, variance = (_numbers(facts[key]).reshape(self._shape) for key in ("mean", "variance"))
+        self._moments = (mean * scale + shift, variance * scale**2)
+        super().__init__(
+            facts["batch_size"], facts["standardize"], facts["sigma_data"], facts["seed"]
+        )
+        # To the bit what was measured, and of one's own data whatever these had put there.
+        self.shift, self.scale, self.start_law = shift, scale, StartLaw(mean, variance)
+        self.measured = (facts["measured"][0], facts["measured"][1])
+        for key, as_was in (("max_distance", float), ("eigenvalues", _numbers)):
+            if facts[key] is not None:
+                vars(self)[key] = as_was(facts[key])
+
+    @cached_property
+    def found(self) -> DataModule:
+        """The data themselves.
+
+        Raises:
+            ValueError: if they are not there, or others.
+        """
+        return self._find()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._shape
+
+    @property
+    def content(self) -> str:
+        return self._content
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        return self._moments
+
+    def batch(self, start: int, stop: int) -> Tensor:
+        return self.found.batch(start, stop)
+
+    def held_out(self, count: int) -> Tensor:
+        return self.found.held_out(count)
+
+    def reference(self, count: int) -> Tensor:
+        return self.found.reference(count)
+
+    def training_points(self) -> Tensor | None:
+        return self.found.training_points()
+
+    def some_points(self, count: int) -> Tensor:
+        return self.found.some_points(count)
+
+    @cached_property
+    def law(self) -> Distribution | None:
+        return self.found.law
+
+    @cached_property
+    def eigenvalues(self) -> Tensor:
+        return self.found.eigenvalues
+
+
+def _numbers(values: Any) -> Tensor:
+    """Numbers (d,) as float64."""
+    numbers = torch.tensor(values, dtype=torch.float64)
+    if not all(map(math.isfinite, values)):
+        raise TypeError("a number is not finite")
+    return numbers

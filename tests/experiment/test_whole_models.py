@@ -1,0 +1,269 @@
+"""Models that are whole on their own: without their data, moved, as any of their files."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+import fokker
+import tiny_runs
+from fokker.experiment.description import description_of, read_description
+from fokker.formulations import Diffusion
+from fokker.randomness import Randomness
+
+TABLE = (
+    "data=points", "data.path=table.npy", "formulation=smld", "formulation.num_levels=10",
+    "sampler.num_steps=10",
+)  # fmt: skip
+OWN = '''
+import torch
+
+class Counting(torch.nn.Module):
+    """A network with a buffer, which counts its calls in training."""
+
+    def __init__(self, shape, c_noise_range):
+        super().__init__()
+        self.layer = torch.nn.Linear(shape[0], shape[0])
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x, c_noise, condition=None):
+        self.calls += self.training
+        return self.layer(x)
+'''
+
+
+def write_table(scale: float = 1.0) -> None:
+    """Write two columns of unlike size, so that each has a shift and a scale of its own."""
+    normal = torch.randn(60, 2, generator=torch.Generator().manual_seed(3)).numpy()
+    np.save("table.npy", scale * (normal * [0.01, 40.0] + [3.0, -7.0]))
+
+
+def as_of_old(checkpoint: Path) -> None:
+    """Take out of a checkpoint and its record what older versions did not write."""
+    content = torch.load(checkpoint, weights_only=True)
+    del content["fokker"]
+    torch.save(content, checkpoint)
+    record = json.loads((checkpoint.parent / "model.json").read_text())
+    (checkpoint.parent / "model.json").write_text(json.dumps({**record, "checksums": []}))
+
+
+def same_model(one: Diffusion, other: Diffusion, name: str = "ema") -> None:
+    """Hold that two models have the same weights, units, moments, levels and samples."""
+    x, sigma = torch.randn(5, *one.data.shape), torch.tensor(0.7)
+    assert torch.equal(one.denoiser(x, sigma), other.denoiser(x, sigma)), name
+    for key in ("shape", "shift", "scale", "sigma_data", "measured", "standardize", "levels"):
+        assert getattr(one.data, key) == getattr(other.data, key), key
+    for key in ("value_range", "fresh", "unit_label", "log_scale", "content", "batch_size"):
+        assert getattr(one.data, key) == getattr(other.data, key), key
+    for key in ("mean", "variance"):
+        assert torch.equal(getattr(one.data.start_law, key), getattr(other.data.start_law, key))
+    assert torch.equal(one.data.to_file(x), other.data.to_file(x))
+    assert one.data.column_name(0) == other.data.column_name(0)
+    assert (one.levels is None) == (other.levels is None)
+    if one.levels is not None and other.levels is not None:
+        assert torch.equal(one.levels, other.levels)
+
+
+def test_a_model_needs_neither_its_data_nor_its_place(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_table()
+    result = tiny_runs.run(*TABLE)
+    assert result.model.data.standardize == "elements"
+    key = tiny_runs.only_model().path.name
+    Path("table.npy").unlink()
+    Path("outputs").rename("moved")
+    shutil.copytree("moved", "copied")
+    for weights in ("last.ckpt", "ema_50000.safetensors"):
+        Path("alone").mkdir(exist_ok=True)
+        shutil.copy(Path("moved/models", key, weights), "alone")
+    run = Path("moved", *result.path.parts[-2:])
+    # The copied run goes with the copied model, and not with the one that it was copied from.
+    shutil.rmtree(Path("moved/models"))
+    copied = Path("copied", *run.parts[1:])
+    Path("far/away").mkdir(parents=True)
+    monkeypatch.chdir("far/away")
+    places = [copied, Path("copied/models", key), Path("copied/models", key, "last.ckpt")]
+    places += [Path("alone/last.ckpt"), Path("alone/ema_50000.safetensors")]
+    for place in places:
+        model = fokker.load(Path("../..", place))
+        same_model(result.model, model)
+        assert not model.training
+    nodes = torch.tensor([3.0, 0.5, 0.0], dtype=torch.float64)
+    sampler = tiny_runs.compose_experiment().samplings[0].sampler
+    drawn = [m.sample(sampler, nodes, Randomness(4), 0, 6) for m in (result.model, model)]
+    assert torch.equal(*drawn)
+    with pytest.raises(ValueError, match=r"points of the data of .* asked for: .* is not there"):
+        model.data.held_out(2)
+    with pytest.raises(ValueError, match=f"no checkpoint at {Path('../..', run)}; give a run's"):
+        fokker.load(Path("../..", run))
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+def test_a_model_does_not_take_the_units_of_other_points(workdir: Path, is_old: bool) -> None:
+    write_table()
+    result = tiny_runs.run(*TABLE)
+    if is_old:
+        as_of_old(tiny_runs.only_model().checkpoint)
+        same_model(result.model, fokker.load(result.path))
+    assert torch.equal(fokker.load(result.path).data.held_out(5), result.model.data.held_out(5))
+    write_table(scale=2.0)
+    message = r"was trained on other points than data\.path=table\.npy holds now; bring those back"
+    if is_old:
+        with pytest.raises(ValueError, match=message):
+            fokker.load(result.path)
+        return
+    loaded = fokker.load(result.path)
+    same_model(result.model, loaded)
+    for ask in (lambda: loaded.data.law, lambda: loaded.data.batch(0, 2)):
+        with pytest.raises(ValueError, match=message):
+            ask()
+
+
+def test_the_ideal_denoiser_does_not_take_other_points_either(workdir: Path) -> None:
+    write_table()
+    result = tiny_runs.run("data=points", "data.path=table.npy", "network=exact")
+    same_model(result.model, fokker.load(result.path))
+    write_table(scale=2.0)
+    with pytest.raises(ValueError, match="was trained on other points than"):
+        fokker.load(result.path)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("data=digits", "data.batch_size=8", "data.sigma_data=0.9"),
+        ("data=ring8", "data.gaussianize=true", "weighting=learned", "data.standardize=false"),
+        ("data=ring8", "data.num_points=40", "formulation=ddpm", "grid=spectral"),
+    ],
+)
+def test_every_kind_of_data_is_remembered(workdir: Path, overrides: tuple[str, ...]) -> None:
+    made = tiny_runs.compose_experiment(*overrides)
+    model, folder = tiny_runs.train_it(made)
+    model.use("ema")
+    loaded = fokker.load(folder.path)
+    same_model(model.eval(), loaded)
+    assert "found" not in vars(loaded.data)
+    torch.testing.assert_close(loaded.data.eigenvalues, model.data.eigenvalues, rtol=1e-12, atol=0)
+    assert ("found" in vars(loaded.data)) == ("grid=spectral" not in overrides)
+    assert torch.equal(loaded.data.batch(0, 9), model.data.batch(0, 9))
+
+
+def test_exported_files_say_what_they_are(workdir: Path) -> None:
+    Path("own_nets.py").write_text(OWN)
+    Path("conf/network").mkdir(parents=True)
+    Path("conf/network/counting.yaml").write_text("_target_: own_nets.Counting\n_partial_: true\n")
+    own = ("hydra.searchpath=[file://conf]", "network=counting", "allow_targets=[own_nets]")
+    job = [o for o in tiny_runs.tiny(*own, "data=gaussian") if not o.startswith("network.")]
+    result = fokker.run([*job, "evaluation.figures=false"])
+    folder = tiny_runs.only_model().path
+    for name in ("raw", "ema_50000"):
+        file = folder / f"{name}.safetensors"
+        with safetensors.safe_open(file, "pt") as opened:
+            metadata = opened.metadata()
+        about = json.loads(metadata["fokker"])
+        assert metadata["weights"] == name
+        assert about == read_description(folder / "last.ckpt") == read_description(file)
+        tensors = safetensors.torch.load_file(file)
+        assert {"network.layer.weight", "network.layer.bias", "network.calls"} == set(tensors)
+        assert tensors["network.calls"] == result.model.denoiser.network.calls >= 20
+    assert about["config"]["preconditioning"] == {
+        "_target_": "fokker.preconditioning.EDM", "sigma_data": 0.5,
+    }  # fmt: skip
+    assert about["network"]["condition"] == "none"
+    assert about["network"]["c_noise_range"] == list(
+        result.model.denoiser.preconditioning.c_noise_range
+    )
+    loaded = fokker.load(folder / "ema_50000.safetensors", allow_targets=["own_nets"])
+    same_model(result.model, loaded)
+
+
+def test_an_exported_file_may_be_sampled_and_trained_from(workdir: Path) -> None:
+    first = tiny_runs.run()
+    folder = tiny_runs.only_model().path
+    shutil.copytree(folder, "alone", ignore=shutil.ignore_patterns("*.json*", "*.yaml"))
+    shutil.rmtree("outputs")
+    for file, weights in (("last.ckpt", "ema"), ("ema_50000.safetensors", "ema"),
+                          ("raw.safetensors", "raw")):  # fmt: skip
+        again = tiny_runs.run(f"checkpoint=alone/{file}", f"evaluation.weights={weights}")
+        assert torch.equal(again.samples, first.samples) == (weights == "ema"), file
+        with pytest.raises(ValueError, match=r"another configuration: optimizer\.lr \(0\.002 the"):
+            tiny_runs.compose_experiment(f"checkpoint=alone/{file}", "optimizer.lr=0.1")
+    with pytest.raises(ValueError, match=r"evaluation\.weights must be raw, the weights in .* ema"):
+        tiny_runs.compose_experiment("checkpoint=alone/raw.safetensors")
+    with pytest.raises(ValueError, match=r"must be ema_50000, the weights in .* got raw"):
+        fokker.load("alone/ema_50000.safetensors", "raw")
+    start = tiny_runs.compose_experiment("init_from=alone/raw.safetensors").model
+    raw = safetensors.torch.load_file("alone/raw.safetensors")
+    for name in ("raw", "ema"):
+        assert all(torch.equal(w, raw[key]) for key, w in start.weights(name).items())
+
+
+def damaged(description: str) -> dict[str, str]:
+    """Return descriptions that cannot be used, by what is said of them."""
+    plain: dict[str, Any] = json.loads(description)
+    other: dict[str, Any] = {**plain, "format": 7}
+    taking = {**plain, "network": {**plain["network"], "condition": "labels"}}
+    return {
+        r"the description in .* is damaged: Expecting value": "no json",
+        r"is damaged: 'config'": json.dumps({k: v for k, v in plain.items() if k != "config"}),
+        r"is damaged: data is no dict": json.dumps({**plain, "data": [1]}),
+        r"is damaged \(KeyError: 'shift'\)": json.dumps({**plain, "data": {"shape": [1],
+            "fresh": True, "levels": None, "value_range": None, "file": plain["data"]["file"]}}),
+        r"is damaged \(TypeError: a number is not finite\)": description.replace(
+            '"mean": [', '"mean": [NaN, '
+        ),
+        r"holds a model of format 7 with the condition none": json.dumps(other),
+        r"of format 1 with the condition labels": json.dumps(taking),
+    }  # fmt: skip
+
+
+def test_damaged_and_foreign_files_are_refused(workdir: Path) -> None:
+    made = tiny_runs.compose_experiment()
+    tiny_runs.train_it(made)
+    weights = safetensors.torch.load_file(made.folder.path / "raw.safetensors")
+    for message, text in damaged(description_of(made)).items():
+        safetensors.torch.save_file(weights, "x.safetensors", {"fokker": text})
+        with pytest.raises(ValueError, match=message) as caught:
+            fokker.load("x.safetensors")
+        assert "\n" not in str(caught.value)
+    Path("x.safetensors").write_bytes((made.folder.path / "raw.safetensors").read_bytes()[:99])
+    with pytest.raises(ValueError, match=r"x\.safetensors is not a safetensors file, or damaged"):
+        fokker.load("x.safetensors")
+    safetensors.torch.save_file(weights, "x.safetensors")
+    with pytest.raises(ValueError, match=r"nothing says what the model in \. is"):
+        fokker.load("x.safetensors")
+    about = {"fokker": description_of(made)}
+    safetensors.torch.save_file({"network.w": torch.ones(2)}, "x.safetensors", about)
+    with pytest.raises(ValueError, match="holds another network than the configuration asks for"):
+        fokker.load("x.safetensors")
+
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "models.md"
+
+
+def test_the_recipe_in_plain_torch_draws_fokker_s_samples(workdir: Path) -> None:
+    """As it stands in the docs; the same start gives fokker's own samples."""
+    _, plain = DOCS.read_text().split("## Without fokker")
+    blocks = re.findall(r"```python\n(.*?)```", plain, re.DOTALL)
+    assert blocks[0].count("\n") <= 12
+    job = ("data=ring8", "sampler.num_steps=18", "grid=edm_rho")
+    result = tiny_runs.run(*job)
+    file = next(tiny_runs.only_model().path.glob("ema_*.safetensors"))
+    from fokker.networks import MLP
+
+    def network(shape: list[int], c_noise_range: list[float]) -> MLP:
+        return MLP(tuple(shape), (c_noise_range[0], c_noise_range[1]), width=16, depth=1)
+
+    noise = Randomness(0).normal("prior", 0, 100, (2,))
+    given = {"FILE": str(file), "Network": network, "noise": noise}
+    exec("".join(blocks), given)
+    torch.testing.assert_close(
+        given["samples"].double(), result.samples, rtol=1e-4, atol=1e-4
+    )
