@@ -15,10 +15,11 @@ from exact_cases import (
     Mixture,
     NoNoise,
     affine_map,
+    flow_error,
     measured_order,
     states,
 )
-from test_orders import HIGH, LOW, geometric
+from test_orders import geometric
 from torch import Tensor
 
 from fokker.grids import IDDPM, EDMRho, Geometric, QuadraticTime, UniformTime
@@ -30,14 +31,7 @@ from fokker.sde import EDM
 def test_order_on_a_mixture(stds: list[float], order: int) -> None:
     """Against the exact flow map; at few steps parts of the error cancel, and it seems lower."""
     mixture, steps = Mixture(), [512, 1024]
-    start, end = (mixture.quantile(PROBABILITIES, sigma) for sigma in (HIGH, LOW))
-    errors = []
-    for num_steps in steps:
-        sampler = Adams(EDM(), num_steps + 1, stds=stds)
-        walk = states(sampler, geometric(num_steps), mixture, start, NoNoise())
-        for _ in range(num_steps):
-            state = next(walk)
-        errors.append(float((state - end).square().mean().sqrt()))
+    errors = [flow_error(Adams(EDM(), n + 1, stds=stds), geometric(n), mixture) for n in steps]
     assert measured_order(steps, errors) == pytest.approx(order, abs=0.1)
     assert errors[-1] < {2: 2e-7, 3: 2e-9}[order]
 

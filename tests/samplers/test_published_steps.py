@@ -186,7 +186,7 @@ def test_3m_is_exact_where_the_denoiser_is_a_parabola_in_log_sigma() -> None:
         )
         exact = math.exp(begin - end) * float(result[i - 1]) + integral
         errors.append(abs(float(result[i]) - exact))
-    # The second step knows two D only.
+    # The second step knows two D only, and corrects the first by as many.
     assert errors[0] > 1e-4
     assert max(errors[1:]) < 1e-11
 

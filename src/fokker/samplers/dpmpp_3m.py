@@ -1,7 +1,7 @@
 """The third-order multistep solver in the data prediction."""
 
 from collections.abc import Iterator
-from math import exp, expm1, log
+from math import expm1, log
 from typing import final
 
 import numpy as np
@@ -19,7 +19,7 @@ def multistep_weights(logs: list[float], h: float) -> list[float]:
     `m_i = h^i - i m_{i-1}`: exact where D is a polynomial of degree k - 1 in lambda.
 
     Args:
-        logs: u_j, 0 for the current node, negative for earlier ones.
+        logs: u_j, 0 for the node where the step begins, negative for earlier ones, h for its end.
         h: lambda_s - lambda_t > 0.
     """
     moments = [-expm1(-h)]
@@ -34,21 +34,31 @@ class DPMpp3M(Sampler):
     """`y_s = (sigma_s/sigma_t) y + sum_j w_j D_j` over the last three D.
 
     The exponential Adams method of order 3 in lambda = -ln sigma (Lu 2022, DPM-Solver++, eq. 9,
-    with exact moments); the first steps use one and two D. One evaluation a step.
+    with exact moments). The second step uses two D. The first has one D alone, which errs by h^2
+    and would leave the whole at order 2; so the next D, which is evaluated at its end, corrects it
+    by the same formula over both D, as in `Adams`. Published codes do not: where D hardly varies
+    at the start, as at sigma 80, theirs and this agree. One evaluation a step.
     """
 
     def steps(self, denoise: Denoise, y: Tensor, nodes: Nodes, noise: Noise) -> Iterator[Tensor]:
         history: list[tuple[float, Tensor]] = []
+        start = y
         for i in range(len(nodes)):
-            sigma, lower = nodes.sigma[i], nodes.sigma[i + 1]
-            denoised = denoise(y, sigma)
-            history = [(sigma, denoised), *history][:ORDER]
+            sigma = nodes.sigma[i]
+            history = [(sigma, denoise(y, sigma)), *history][:ORDER]
             if nodes.is_last(i):
-                y = denoised
+                y = history[0][1]
             else:
-                h = log(sigma / lower)
-                weights = multistep_weights([log(sigma / earlier) for earlier, _ in history], h)
-                y = exp(-h) * y
-                for weight, (_, state) in zip(weights, history, strict=True):
-                    y = y + weight * state
+                if i == 1:
+                    y = _step(start, nodes.sigma[0], sigma, history)
+                y = _step(y, sigma, nodes.sigma[i + 1], history)
             yield y
+
+
+def _step(y: Tensor, sigma: float, lower: float, history: list[tuple[float, Tensor]]) -> Tensor:
+    """y at `lower` of y at `sigma`."""
+    weights = multistep_weights([log(sigma / level) for level, _ in history], log(sigma / lower))
+    moved = lower / sigma * y
+    for weight, (_, denoised) in zip(weights, history, strict=True):
+        moved = moved + weight * denoised
+    return moved
