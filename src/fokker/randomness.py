@@ -19,7 +19,7 @@ from fokker.device import Carrier
 
 Stream = Literal[
     "data", "flip", "held_out", "sigma", "noise", "validation", "prior", "path", "sampler", "init",
-    "probe",
+    "probe", "yardstick",
 ]
 
 

@@ -68,6 +68,16 @@ def test_what_is_not_shown_is_counted() -> None:
     assert "not shown" not in metric_against_nfe(rows[:1], "w1").get_supxlabel()
 
 
+def test_points_of_the_data_are_a_dotted_line_in_every_panel() -> None:
+    rows = [row(4, 0.5), row(8, 0.2), {**row(4, 0.3), "grid": "h"}]
+    figure = metric_against_nfe(rows, "w1", of_data=0.004)
+    for axes in figure.axes:
+        assert axes.get_ylim()[0] < 0.004
+        assert list(np.asarray(axes.lines[-1].get_ydata())) == [0.004, 0.004]
+    (legend,) = figure.legends
+    assert [t.get_text() for t in legend.get_texts()] == ["heun", "as many points of the data"]
+
+
 # ---- bars ------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,8 @@ from fokker.progress import duration, expected_end
 SEED = "seed"
 #: Behind a metric's name.
 ERROR = "_standard_error"
+#: Behind a distance's name: that of as many points of the data.
+OF_DATA = "_data"
 
 
 @final
@@ -172,13 +174,13 @@ def beside(swept: Sequence[str]) -> list[str]:
 
 
 def metrics_of(row: Row, swept: Sequence[str]) -> dict[str, float]:
-    """The metrics of a job, without their standard errors."""
+    """The metrics of a job, without their standard errors and what the data themselves have."""
     none = {*FIXED, *swept}
     return {
         name: float(value)
         for name, value in row.items()
         if name not in none
-        and not name.endswith(ERROR)
+        and not name.endswith((ERROR, OF_DATA))
         and isinstance(value, (int, float))
         and not isinstance(value, bool)
     }

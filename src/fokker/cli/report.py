@@ -17,6 +17,7 @@ from typing import Any, final
 from fokker import __version__
 from fokker.cli.collection import (
     ERROR,
+    OF_DATA,
     Spread,
     in_order,
     main_columns,
@@ -235,7 +236,7 @@ class Report:
                 yield f"<p>{escaped(row['error'])}</p>"
             metrics = metrics_of(row, self.swept)
             if metrics:
-                cells = [("", [name, with_error(row, name)]) for name in metrics]
+                cells = [("", [n, with_error(row, n) + of_data(row, n)]) for n in metrics]
                 yield from _table(["metric", "value"], cells)
             figures = sorted((folder / "figures").glob("*.png")) if row["folder"] in shown else []
             for path in figures[:_MAX_FIGURES]:
@@ -268,6 +269,12 @@ def with_error(row: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, float):
         return str(value)
     return _plus(Spread(value, error, 1).text(2)) if isinstance(error, float) else f"{value:.4g}"
+
+
+def of_data(row: Mapping[str, Any], name: str) -> str:
+    """What a distance is for as many points of the data, in brackets behind it."""
+    value = row.get(name + OF_DATA)
+    return "" if value is None else f" (data {value:.4g})"
 
 
 def _table(head: Sequence[str], lines: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:

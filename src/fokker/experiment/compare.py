@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from fokker.data import DataModule
-from fokker.experiment.evaluate import SIGMAS, SampleMetrics, losses_of
+from fokker.experiment.evaluate import OF_DATA, SIGMAS, SampleMetrics, losses_of
 from fokker.experiment.files import read_json
 from fokker.experiment.identity import as_recorded, comparable_data
 from fokker.metrics.blocks import MIN_SAMPLES, standard_error
@@ -192,8 +192,8 @@ def _samples(path: Path) -> Tensor:
 def _differences(
     a: Mapping[str, Any], b: Mapping[str, Any], paired: Mapping[str, float]
 ) -> list[Difference]:
-    """Every single number but those at one noise level and the errors themselves."""
-    names = [n for n in {**a, **b} if "@" not in n and not n.endswith(_ERROR)]
+    """Every single number of a run but those at one noise level and the errors themselves."""
+    names = [n for n in {**a, **b} if "@" not in n and not n.endswith((_ERROR, OF_DATA))]
     rows = []
     for name in names:
         error, how = paired.get(name), PAIRED

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fokker.data import DataModule
 from fokker.disk import DiskError
-from fokker.experiment.evaluate import SIGMAS
+from fokker.experiment.evaluate import OF_DATA, SIGMAS
 from fokker.experiment.reports import Report
 from fokker.experiment.sample import Samples
 from fokker.formulations import Diffusion
@@ -26,6 +26,7 @@ def draw_figures(
     own: Samples,
     heading: str,
     rows: Sequence[Mapping[str, Any]],
+    of_data: Mapping[str, float],
     reports: Sequence[Report],
     say: Callable[[str], None],
     folder: Path,
@@ -42,6 +43,7 @@ def draw_figures(
         own: samples of the run's own sampling.
         heading: what made them.
         rows: of evaluations.csv.
+        of_data: the distances of as many points of the data, as `<metric>_data`.
         reports: of the evaluations.
         say: prints a line.
         folder: made if need be.
@@ -56,7 +58,7 @@ def draw_figures(
         "samples": (lambda: _samples(model.data, own), heading),
         "trajectory": (lambda: _trajectory(model.data, own), heading),
         **({"training_curve": (lambda: training_curve(curves), "")} if curves else {}),
-        **_of_steps(rows, model.data.unit_label),
+        **_of_steps(rows, of_data, model.data.unit_label),
         **{r.name: (r.figure, heading) for r in reports if r.figure is not None},
     }
     for name, (draw, above) in sketches.items():
@@ -91,7 +93,7 @@ def _trajectory(data: DataModule, own: Samples) -> Figure:
 
 
 def _of_steps(
-    rows: Sequence[Mapping[str, Any]], units: str
+    rows: Sequence[Mapping[str, Any]], of_data: Mapping[str, float], units: str
 ) -> dict[str, tuple[Callable[[], Figure], str]]:
     """The figures of several evaluations: how to draw them, and their headings."""
     from fokker.figures import gaussian_errors, metric_against_nfe, metric_label
@@ -99,9 +101,11 @@ def _of_steps(
     if len(rows) < 2:
         return {}
     metric = "w1" if "w1" in rows[0] else "sliced_w2"
-    label = metric_label(metric, units)
+    label, yardstick = metric_label(metric, units), of_data.get(f"{metric}{OF_DATA}")
     sketches: dict[str, tuple[Callable[[], Figure], str]] = {
-        f"{metric}_against_nfe": (lambda: metric_against_nfe(rows, metric, label=label), "")
+        f"{metric}_against_nfe": (
+            lambda: metric_against_nfe(rows, metric, label=label, of_data=yardstick), ""
+        )
     }
     if any("w2" in row for row in rows):
         sketches["gaussian_errors"] = (lambda: gaussian_errors(*_errors_by_steps(rows), units), "")

@@ -35,6 +35,9 @@ LOSS_POINTS = 2048
 VALIDATION = Randomness(0)
 
 
+#: Behind the name of a distance: what it is for points of the data themselves.
+OF_DATA = "_data"
+
 M = TypeVar("M", bound=Metric)
 
 
@@ -264,9 +267,37 @@ class SampleMetrics:
         """Every metric of samples without each of 10 interleaved blocks, (10,)."""
         return {name: metric.without_blocks(NUM_BLOCKS) for name, metric in self._given(samples)}
 
+    def of_data(self, data: DataModule, num_samples: int) -> dict[str, float]:
+        """Each distance of as many points of the data as samples, as `<name>_data`.
+
+        That is what samples of the law itself would have by chance: of a known law fresh points, of
+        a finite set its training points, at most all of them, held against the same reference as
+        samples. They are the same in all runs, for any seed. Nothing of data that give neither.
+        """
+        points = _points_of(data, num_samples)
+        if points is None:
+            return {}
+        # The others, such as the nearest-neighbour ratio, are not best at 0.
+        return {
+            f"{name}{OF_DATA}": float(metric.compute())
+            for name, metric in self._given(points)
+            if metric.higher_is_better is False
+        }
+
     def _given(self, samples: Tensor) -> Iterator[tuple[str, Distance]]:
         """The metrics by name, each holding these samples."""
         for name, metric in self.distances.items():
             metric.reset()
             metric.update(samples.flatten(1))
             yield name, metric
+
+
+def _points_of(data: DataModule, count: int) -> Tensor | None:
+    """Points of the data, at most `count`, none of which is in their reference; (n, *shape)."""
+    if data.fresh and data.law is not None:
+        drawn = data.law.sample(count, VALIDATION.generator("yardstick"))
+        return drawn.reshape(-1, *data.shape)
+    points = data.training_points()
+    if points is None:
+        return None
+    return points[VALIDATION.permutation("yardstick", len(points))[:count]]

@@ -12,6 +12,7 @@ from typing import Any, final
 import numpy as np
 
 from fokker.disk import DiskError, make_folder, write_atomically, write_text
+from fokker.experiment.evaluate import OF_DATA
 from fokker.experiment.files import read_json, write_json
 from fokker.experiment.reports import Report
 
@@ -111,11 +112,21 @@ class Record:
 
 
 def table(metrics: Mapping[str, Any]) -> str:
-    """Metrics as aligned lines for a terminal, with their standard errors, without the levels'."""
-    shown = {k: _number(v) for k, v in metrics.items() if "@" not in k and not k.endswith(_ERROR)}
-    errors = {k: f" +- {_number(metrics[k + _ERROR])}" for k in shown if k + _ERROR in metrics}
+    """Metrics as aligned lines for a terminal, without the levels'.
+
+    Behind each its standard error, and in brackets what it is for as many points of the data.
+    """
+    shown = [k for k in metrics if "@" not in k and not k.endswith((_ERROR, OF_DATA))]
     width = max(map(len, shown), default=0)
-    return "\n".join(f"  {k:<{width}}  {v}{errors.get(k, '')}" for k, v in shown.items())
+    lines = []
+    for name in shown:
+        line = f"  {name:<{width}}  {_number(metrics[name])}"
+        if name + _ERROR in metrics:
+            line += f" +- {_number(metrics[name + _ERROR])}"
+        if name + OF_DATA in metrics:
+            line += f" (data {_number(metrics[name + OF_DATA])})"
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def rows_table(rows: Sequence[Mapping[str, Any]]) -> str:

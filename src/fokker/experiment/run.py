@@ -203,12 +203,13 @@ def _carry_out(
 
     samples = _draw_own(experiment, keep, say)
     losses = validation(model)
-    rows = evaluate(experiment, samples, record.evaluations, say)
+    evaluated = evaluate(experiment, samples, record.evaluations, say)
+    rows = evaluated.rows
     experiment.ranks.leave()  # What is left takes one process.
     if len(rows) > 1:
         say(rows_table(rows))
     own = {k: v for k, v in rows[0].items() if k not in ("sampler", "grid", "weights", "seconds")}
-    metrics = {**own, **flat(losses)}
+    metrics = {**own, **evaluated.of_data, **flat(losses)}
     # Of fresh data `loss` is the same without the noise of single points.
     hidden = {"held_out_loss"} if model.data.fresh else set()
     say(table({name: value for name, value in metrics.items() if name not in hidden}))
@@ -227,7 +228,9 @@ def _carry_out(
         heading = f"{_name(experiment)}, {words(experiment.samplings[0])}"
         folder = record.path / "figures"
         curves = read_json_lines(record.path / "metrics.jsonl")
-        draw_figures(model, curves, everyone, samples, heading, rows, reports, say, folder)
+        draw_figures(
+            model, curves, everyone, samples, heading, rows, evaluated.of_data, reports, say, folder
+        )
     return metrics, to_file(samples.points)
 
 

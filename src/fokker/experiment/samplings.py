@@ -1,8 +1,9 @@
 """The samples of every way to sample that a run asks for, and a row for each."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Any
+from typing import Any, final
 
 from fokker.device import described
 from fokker.experiment.evaluate import SampleMetrics
@@ -11,6 +12,20 @@ from fokker.experiment.far_off import FarOff
 from fokker.experiment.reports import exact_distances
 from fokker.experiment.sample import Samples, Sampling, check_finite, draw_samples
 from fokker.progress import nobody
+
+
+@final
+@dataclass(frozen=True)
+class Evaluated:
+    """What the samplings of a run came to; nothing in ranks other than the first.
+
+    Attributes:
+        rows: one for each way to sample.
+        of_data: the distances of as many points of the data, as `<metric>_data`.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    of_data: dict[str, float] = field(default_factory=dict)
 
 
 def words(sampling: Sampling) -> str:
@@ -38,8 +53,8 @@ def evaluate(
     own: Samples,
     keep: Callable[[list[dict[str, Any]]], None],
     say: Callable[[str], None],
-) -> list[dict[str, Any]]:
-    """A row for each way to sample, measured by the first rank; none in the others.
+) -> Evaluated:
+    """A row for each way to sample, measured by the first rank.
 
     Args:
         experiment: whose samplings are asked for.
@@ -52,7 +67,7 @@ def evaluate(
     # Built when they are first asked for, by the first rank alone.
     metrics = cache(partial(_metrics, experiment, say))
     far_off = cache(partial(FarOff, experiment.model.data, experiment.num_samples))
-    rows: list[dict[str, Any]] = []
+    found = Evaluated()
 
     def add(sampling: Sampling, samples: Samples) -> None:
         check_finite(samples, sampling)
@@ -62,7 +77,7 @@ def evaluate(
                 f"{sampling.grid_name}: {how_far}; take more steps, another grid or sampler, or "
                 "mend the training or train longer"
             )
-        rows.append(
+        found.rows.append(
             {
                 "sampler": sampling.name,
                 "grid": sampling.grid_name,
@@ -74,12 +89,17 @@ def evaluate(
                 "seconds": samples.seconds,
             }
         )
-        keep(rows)
+        keep(found.rows)
+
+    def measure_data() -> None:
+        data, count = experiment.model.data, experiment.num_samples
+        found.of_data.update(metrics().of_data(data, count))
 
     for place, sampling in enumerate(experiment.samplings):
         samples = draw(experiment, sampling, say) if place > 0 else own
         experiment.ranks.first_says(partial(add, sampling, samples))
-    return rows
+    experiment.ranks.first_says(measure_data)
+    return found
 
 
 def _metrics(experiment: Experiment, say: Callable[[str], None]) -> SampleMetrics:

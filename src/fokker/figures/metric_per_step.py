@@ -27,6 +27,8 @@ _LABELS = {
     "relative_excess": "excess over the floor, as a share of it",
     "denoising_error": "denoising error (standardised units²)",
 }
+#: What no sampler is called.
+OF_DATA = ""
 _AXES = {
     "nfe": "NFE (denoiser evaluations a sample)",
     "num_steps": "number of steps $N$",
@@ -44,6 +46,7 @@ def metric_against_nfe(
     against: Literal["nfe", "num_steps"] = "nfe",
     label: str | None = None,
     bars: str = "1 standard error",
+    of_data: float | None = None,
 ) -> Figure:
     """A metric against NFE or N, both logarithmic: a panel a grid, a line a sampler.
 
@@ -61,6 +64,7 @@ def metric_against_nfe(
         against: what is on the horizontal axis.
         label: of the metric, with its unit; its key by default.
         bars: what the error bars are, written below the axis where there are any.
+        of_data: the metric of as many points of the data, a dotted line; null: none.
 
     Raises:
         ValueError: a row without one of the keys, another `against`, or nothing to draw.
@@ -92,7 +96,7 @@ def metric_against_nfe(
     if unseen:
         below += f"\nnot shown: {unseen} of {len(known)}, which are NaN, infinite, or not above 0"
     with matplotlib.rc_context(STYLE):
-        return _draw(panels, grids, samplers, label or plain(metric), below)
+        return _draw(panels, grids, samplers, label or plain(metric), below, _positive(of_data))
 
 
 def _positive(value: Any) -> float:
@@ -127,6 +131,7 @@ def _draw(
     samplers: Sequence[str],
     label: str,
     below: str,
+    of_data: float,
 ) -> Figure:
     columns = min(len(panels), _MAX_COLUMNS) if len(panels) != 4 else 2
     num_rows = -(-len(panels) // columns)
@@ -145,6 +150,8 @@ def _draw(
             (line,) = axes.plot(points[:, 0], points[:, 1], **line_style(i), **size)
             _error_bars(axes, points[~np.isnan(points[:, 2])], line.get_color())
             handles.setdefault(sampler, line)
+        if of_data:
+            handles[OF_DATA] = axes.axhline(of_data, color="0.4", linestyle=":", linewidth=1.0)
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_axisbelow(True)
@@ -155,7 +162,9 @@ def _draw(
     # A bar that reaches towards 0, or what has diverged, may leave the axis, lest it flatten lines.
     reach = np.nan_to_num(error)
     far = y > FAR * np.quantile(y, 0.75)
-    whole[0].set_ylim(np.maximum(y - reach, y / 2).min() / 1.4, (y + reach)[~far].max() * 1.4)
+    ends = [np.maximum(y - reach, y / 2).min(), (y + reach)[~far].max()]
+    ends += [of_data] if of_data else []
+    whole[0].set_ylim(min(ends) / 1.4, max(ends) * 1.4)
     if far.any():
         below += f"\nabove the axis: {far.sum()} of {len(y)}, up to {y.max():.3g}"
     for i, axes in enumerate(whole):
@@ -168,6 +177,7 @@ def _draw(
     figure.supylabel(label, fontsize=9)
     drawn = {sampler for panel in panels for sampler in panel}
     names = [plain(s) if s in drawn else f"{plain(s)} (not shown)" for s in samplers]
+    names += ["as many points of the data"] if of_data else []
     legend_above(figure, list(handles.values()), names)
     return figure
 
