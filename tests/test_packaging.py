@@ -19,6 +19,7 @@ FOLDERS = {".ci", "conf", "docs", "src", "sweeps", "tests", "outputs"}
 # A room may import from itself and from earlier rows.
 ROWS = (
     {"device", "disk", "progress"},
+    {"places"},
     {"randomness", "ranks"},
     {"sde"},
     {"preconditioning", "weighting", "noise_levels", "grids"},

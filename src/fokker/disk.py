@@ -2,10 +2,12 @@
 
 import errno
 import fcntl
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 _ELSEWHERE = "let it be written, or give another folder by output_dir or hydra.run.dir"
 _IN_THE_WAY = "move away what stands there, or give another folder by output_dir"
@@ -148,3 +150,20 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 def write_text(path: Path, text: str) -> None:
     """A text file, whole or not at all."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What a JSON file of ours holds; nothing if it is not there.
+
+    Raises:
+        ValueError: if it is damaged or another program's.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} must hold JSON, and is damaged: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a JSON object; it is not a file of fokker's")
+    return content

@@ -2,10 +2,11 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, final, get_args, get_origin, get_type_hints
 
-from torch import Tensor
+from fokker.cli.mistakes import UnknownKey
 
 UNIONS = (Union, UnionType)
 LISTS = (Sequence, list, tuple)
@@ -35,9 +36,33 @@ def fits(value: Any, kind: Any) -> bool:
     return not _is_built(kind) or (isinstance(value, dict) and "_target_" in value)
 
 
+def whole(value: Any, kind: Any) -> Any:
+    """Return the whole number that a number such as 1e4 is, where its type takes nothing else.
+
+    Args:
+        value: a plain value, or a list of such.
+        kind: the type that is wanted.
+    Returns:
+        10000 for 1e4, or a list with such; the value itself where it fits, or no number would.
+    """
+    if fits(value, kind):
+        return value
+    number = list(map(_whole, value)) if isinstance(value, list) else _whole(value)
+    return number if fits(number, kind) else value
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _is_built(kind: Any) -> bool:
     """Whether values of a type are objects, with a node of their own."""
-    return kind is Tensor or inspect.isabstract(kind) or get_origin(kind) is Callable
+    return _is_tensor(kind) or inspect.isabstract(kind) or get_origin(kind) is Callable
+
+
+def _is_tensor(kind: Any) -> bool:
+    """Tell torch's type, which is not imported for it, by its name."""
+    return getattr(kind, "__name__", "") == "Tensor"
 
 
 def words(kind: Any) -> str:
@@ -50,7 +75,7 @@ def _names(kind: Any) -> list[str]:
     """What a value of a type may be, in words."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin in UNIONS:
-        return [name for option in inner if option is not Tensor for name in _names(option)]
+        return [name for option in inner if not _is_tensor(option) for name in _names(option)]
     if origin is Literal:
         return [str(option) for option in inner]
     if origin in LISTS:
@@ -69,48 +94,61 @@ def shown(value: Any) -> str:
     return str(value).lower() if value in (True, False) else str(value)
 
 
+@final
+@dataclass(frozen=True)
+class Signature:
+    """What a class or function takes.
+
+    Attributes:
+        name: of the class or function.
+        types: by parameter.
+        takes_all: whether it takes any others too.
+    """
+
+    name: str
+    types: Mapping[str, Any]
+    takes_all: bool
+
+    def handing_on(self, parts: Sequence["Signature"]) -> "Signature":
+        """With what it hands on to others, if it has `**parameters`."""
+        if not self.takes_all or not parts:
+            return self
+        others = {name: kind for part in parts for name, kind in part.types.items()}
+        return Signature(self.name, {**others, **self.types}, any(p.takes_all for p in parts))
+
+
 def check_arguments(
-    target: Callable[..., Any],
-    arguments: Mapping[str, Any],
-    keys: Mapping[str, str],
-    parts: Sequence[Callable[..., Any]] = (),
+    taken: Signature, arguments: Mapping[str, Any], keys: Mapping[str, str]
 ) -> None:
-    """Check the names and types of arguments against those of the target.
+    """Check the names and types of arguments against those of their target.
 
     Args:
-        target: a class or function.
+        taken: what the target takes.
         arguments: plain values by name.
         keys: where each of them was set, for messages.
-        parts: to what a target with `**parameters` hands these on.
     Raises:
         ValueError: for a name that is not taken, or a value of another type.
     """
-    taken, takes_all = _parameters(target)
-    if takes_all:
-        for part in parts:
-            others, takes_all = _parameters(part)
-            taken = {**others, **taken}
     for name, value in arguments.items():
-        if name not in taken and not takes_all:
-            raise ValueError(
-                f"{keys[name]} is not taken by {target.__name__}; choose one of {', '.join(taken)}"
-            )
-        kind = taken.get(name, Any)
+        if name not in taken.types and not taken.takes_all:
+            raise UnknownKey(keys[name], f"is not taken by {taken.name}", list(taken.types))
+        kind = taken.types.get(name, Any)
         # What takes nothing but null says itself why.
         if kind is not NoneType and not fits(value, kind):
             raise ValueError(f"{keys[name]} must be {words(kind)}, got {shown(value)}")
 
 
-def _parameters(target: Callable[..., Any]) -> tuple[dict[str, Any], bool]:
-    """The types of a target's parameters by name, and whether it takes any others."""
+def signature(target: Callable[..., Any]) -> Signature:
+    """Return what an imported class or function takes."""
     try:
         parameters = inspect.signature(target).parameters.values()
     except (ValueError, TypeError):  # Written in C.
-        return {}, True
+        return Signature(target.__name__, {}, True)
     try:
         types = get_type_hints(target.__init__ if inspect.isclass(target) else target)
     except Exception:  # Annotations can be anything, such as names for a type checker alone.
         types = {}
     fixed = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     named = {p.name: types.get(p.name, Any) for p in parameters if p.kind not in fixed}
-    return named, any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+    takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+    return Signature(target.__name__, named, takes_all)

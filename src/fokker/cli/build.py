@@ -13,7 +13,7 @@ from fokker.cli.arguments import shown
 from fokker.cli.choices import Choices
 from fokker.cli.evaluations import build_evaluations, build_samplings
 from fokker.cli.instantiate import Builder
-from fokker.cli.keys import check_keys
+from fokker.cli.keys import OF_ANY_DATA, check_keys
 from fokker.cli.start import asked_ranks, cores
 from fokker.data import DataModule, gaussianized
 from fokker.experiment import Engine, Experiment, ModelFolder, find_checkpoint
@@ -38,11 +38,10 @@ def build_data(config: DictConfig, build: Builder) -> DataModule:
     An option of the user's own has keys of its own, and may know no other word than `true`.
     """
     given, known = config.data.sigma_data, len(build.own_classes)
-    # Keys for any data, which their classes do not know, and an option of one's own need not have.
+    # An option of one's own need not have the keys for any data.
     scope = copy.deepcopy(config)
     with open_dict(scope):
-        is_gaussian = scope.data.pop("gaussianize", False)
-        workers = scope.data.pop("workers", None)
+        is_gaussian, workers = (scope.data.pop(key, None) for key in OF_ANY_DATA)
     data: DataModule = build(scope.data, "data")
     if type(data).__module__.startswith("fokker."):
         # A dataset's content is hashed, so that its source may change.
@@ -111,6 +110,8 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
     data = build_data(config, build)
     engine.parts(data.batch_size, ranks.size if ranks.size > 1 else asked_ranks(config.trainer))
     model = build_model(config, data, build)
+    for changed, number in build.whole.items():
+        OmegaConf.update(config, changed, number)
     # Of what is trained: a sampler of the user's own does not make another model.
     source = source_of(build.own_classes)
     model.weights(config.evaluation.weights)

@@ -1,8 +1,13 @@
 """What was chosen on the command line."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, final
+
+from omegaconf import DictConfig, OmegaConf
+
+from fokker.cli.mistakes import one_of
 
 
 @final
@@ -19,3 +24,43 @@ class Choices:
     options: Mapping[str, str]
     sources: Sequence[Any]
     overrides: Sequence[str]
+
+
+def option(sources: Sequence[Any], group: str, name: str) -> DictConfig:
+    """The file of an option, from the configuration's sources in order.
+
+    Raises:
+        ValueError: for an unknown option; says which there are.
+    """
+    known: set[str] = set()
+    for source in sources:
+        if source.schema != "file":
+            continue
+        folder = Path(source.path) / group
+        known |= {path.stem for path in folder.glob("*.yaml")}
+        if (folder / f"{name}.yaml").is_file():
+            loaded = OmegaConf.load(folder / f"{name}.yaml")
+            if isinstance(loaded, DictConfig):
+                return loaded
+    raise ValueError(f"{group}={name} is not an option; {one_of(name, sorted(known))}")
+
+
+def options_with(
+    sources: Sequence[Any], name: str, groups: Sequence[str]
+) -> Iterator[tuple[str, str, DictConfig]]:
+    """Find the options that have a key of a name.
+
+    Returns:
+        of each the group, the name of the option, and the node with the key.
+    """
+    for source in sources:
+        folder = Path(source.path) if source.schema == "file" else None
+        for file in sorted(folder.glob("*/*.yaml")) if folder else ():
+            group = file.parent.name
+            if group not in groups or name not in file.read_text(encoding="utf-8"):
+                continue
+            node = OmegaConf.load(file)
+            # A formulation's file is of the root.
+            below = node.get(group, node) if isinstance(node, DictConfig) else node
+            if isinstance(below, DictConfig) and name in below and name != group:
+                yield group, file.stem, below

@@ -5,10 +5,10 @@ import re
 import secrets
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -19,9 +19,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from fokker.cli.early import check_early
 from fokker.cli.hydra_node import check_hydra
-from fokker.cli.mistakes import no_key, one_of, sentence, unknown_key, was_interrupted
+from fokker.cli.mistakes import UnknownKey, of_value, sentence, unknown_key, was_interrupted
+from fokker.cli.names import with_hint
+from fokker.cli.signatures import Signatures
 from fokker.cli.start import Start
+from fokker.places import find_checkpoint
 
 # What a run of a checkpoint does not take over from the run that trained it.
 NOT_INHERITED = (
@@ -86,7 +90,9 @@ def composed(
         try:
             check_hydra(config)
         except OmegaConfBaseException as error:  # A value that refers to none.
-            raise ValueError(f"{error}\n{HELP}") from error
+            raise ValueError(f"{of_value(error)}\n{HELP}") from error
+        if not is_sweep:  # Of which each job has its own values.
+            check_early(config, config.hydra.runtime.config_sources, Signatures())
         yield config
 
 
@@ -103,14 +109,29 @@ def why_not(error: HydraException, overrides: Sequence[str], is_sweep: bool = Fa
     if not key:
         return sentence(error, overrides)
     way = "\na key of an option that is swept takes two: ++KEY=VALUE" if is_sweep else ""
-    return f"{no_key(key, _beside(key, overrides, is_sweep))}{way}"
+    known = _known(key, overrides, is_sweep)
+    parent = key.rpartition(".")[0]
+    plus = f"; what else {parent} may take has a plus: +{key}=..." if parent else ""
+    unknown = UnknownKey(key, "is not a key", _beside(key, known), plus)
+    sources = [] if known is None else known.hydra.runtime.config_sources
+    return f"{with_hint(unknown, known, sources)}{way}"
 
 
-def _beside(key: str, overrides: Sequence[str], is_sweep: bool) -> list[str]:
+def _known(key: str, overrides: Sequence[str], is_sweep: bool) -> DictConfig | None:
+    """The configuration without the overrides of unknown keys; null if it has other mistakes."""
+    left = list(overrides)
+    while key and key in map(override_key, left):
+        left = [o for o in left if override_key(o) != key]
+        try:
+            return _load(left, is_sweep)
+        except HydraException as error:
+            key = unknown_key(error)
+    return None
+
+
+def _beside(key: str, config: DictConfig | None) -> list[str]:
     """The keys that are where a key was looked for."""
-    config, parent = None, key.rpartition(".")[0]
-    with suppress(HydraException):
-        config = _load([o for o in overrides if override_key(o) != key], is_sweep)
+    parent = key.rpartition(".")[0]
     while config is not None and parent and not OmegaConf.is_dict(OmegaConf.select(config, parent)):
         parent = parent.rpartition(".")[0]
     node = OmegaConf.select(config, parent) if config is not None and parent else config
@@ -184,6 +205,18 @@ def with_inherited(overrides: Sequence[str]) -> list[str]:
     return [*inherited, *overrides]
 
 
+def check_checkpoint(overrides: Sequence[str]) -> None:
+    """Refuse `checkpoint=PATH` with nothing there, without torch, which its overrides wait for.
+
+    Raises:
+        ValueError: if there is no checkpoint at PATH.
+    """
+    for override in overrides:
+        key, _, path = override.partition("=")
+        if override_key(key) == "checkpoint" and path.strip("'\"") not in ("null", ""):
+            find_checkpoint(Path(path.strip("'\"")))
+
+
 def check_agents_parameters() -> None:
     """That a W&B sweep, whose values come from a server, does not choose what is imported.
 
@@ -204,22 +237,3 @@ def check_agents_parameters() -> None:
 def _group(key: str) -> str:
     """The first part of a key or group."""
     return re.split(r"[./]", key)[0]
-
-
-def option(sources: Sequence[Any], group: str, name: str) -> DictConfig:
-    """The file of an option, from the configuration's sources in order.
-
-    Raises:
-        ValueError: for an unknown option; says which there are.
-    """
-    known: set[str] = set()
-    for source in sources:
-        if source.schema != "file":
-            continue
-        folder = Path(source.path) / group
-        known |= {path.stem for path in folder.glob("*.yaml")}
-        if (folder / f"{name}.yaml").is_file():
-            loaded = OmegaConf.load(folder / f"{name}.yaml")
-            if isinstance(loaded, DictConfig):
-                return loaded
-    raise ValueError(f"{group}={name} is not an option; {one_of(name, sorted(known))}")

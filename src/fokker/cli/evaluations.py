@@ -7,10 +7,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from fokker.cli.choices import Choices
-from fokker.cli.compose import option
+from fokker.cli.choices import Choices, option
 from fokker.cli.instantiate import Builder
-from fokker.cli.keys import KEYS
 from fokker.experiment import Evaluation, Sampling
 from fokker.formulations import Diffusion
 from fokker.grids import Grid
@@ -90,10 +88,4 @@ def build_evaluations(
         if OmegaConf.is_dict(node):
             evaluations[str(name)] = build(node, f"evaluation.{name}")
             evaluations[str(name)].check(model, own)
-        elif f"evaluation.{name}" not in KEYS:
-            known = sorted(key.split(".")[1] for key in KEYS if key.startswith("evaluation."))
-            raise ValueError(
-                f"evaluation.{name} is not a key of fokker; choose one of {', '.join(known)}, or "
-                "an option such as evaluation=likelihood"
-            )
     return evaluations

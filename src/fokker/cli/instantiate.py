@@ -2,15 +2,15 @@
 
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from fokker.cli.arguments import check_arguments, shown
+from fokker.cli.arguments import signature
+from fokker.cli.nodes import Node, check_nodes, nodes
 
 ALLOWED = ("fokker", "torch.nn", "torch.optim", "lightning", "torchmetrics")
 #: Functions that may be a target; everything else must be a class.
@@ -23,59 +23,6 @@ HYDRAS_LIST = "_execution_whitelist_"
 
 def _begins_with(name: str, prefix: str) -> bool:
     return f"{name}.".startswith(f"{prefix}.")
-
-
-@final
-@dataclass(frozen=True)
-class _Node:
-    """A node with a `_target_`: where it stands, what it gives, and where each value was set."""
-
-    key: str
-    plain: dict[str, Any]
-    keys: dict[str, str]
-
-    @property
-    def target(self) -> str:
-        return shown(self.plain["_target_"])
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """All that is not for hydra."""
-        return {k: v for k, v in self.plain.items() if not (k.startswith("_") and k.endswith("_"))}
-
-    @property
-    def parts(self) -> list[str]:
-        """Targets that are handed on uncalled."""
-        inside = (value for value in self.plain.values() if isinstance(value, dict))
-        handed_on = (node for node in inside if "_target_" in node and node.get("_partial_"))
-        return [str(node["_target_"]) for node in handed_on]
-
-
-def _nodes(plain: Any, raw: Any, key: str) -> Iterator[_Node]:
-    """A node and all that are inside it.
-
-    Args:
-        plain: resolved.
-        raw: the same before it was resolved: a value `${sde}` was set at `sde`.
-        key: where it stands.
-    """
-    if isinstance(plain, dict):
-        named = raw if isinstance(raw, dict) else {}
-        keys = {name: _place(named.get(name), f"{key}.{name}") for name in plain}
-        if "_target_" in plain:
-            yield _Node(key, plain, keys)
-        for name, value in plain.items():
-            yield from _nodes(value, named.get(name), keys[name])
-    elif isinstance(plain, list):
-        listed = raw if isinstance(raw, list) else [None] * len(plain)
-        for index, (value, before) in enumerate(zip(plain, listed)):
-            yield from _nodes(value, before, _place(before, f"{key}[{index}]"))
-
-
-def _place(raw: Any, key: str) -> str:
-    """Where a value was set: elsewhere for `${elsewhere}`."""
-    is_link = isinstance(raw, str) and raw.startswith("${") and raw.endswith("}")
-    return raw[2:-1] if is_link and raw[2:-1].replace(".", "").isidentifier() else key
 
 
 @final
@@ -101,6 +48,8 @@ class Builder:
         self._own, self._allowed = tuple(allow), (*ALLOWED, *allow)
         #: Classes and functions of the user's that were built, for the model's identity.
         self.own_classes: list[Any] = []
+        #: Whole numbers in place of such as 1e4, by the key where each was set.
+        self.whole: dict[str, Any] = {}
 
     def __call__(self, node: DictConfig, key: str, **changes: Any) -> Any:
         """The object that a node describes.
@@ -115,13 +64,13 @@ class Builder:
         if not isinstance(node, DictConfig) or "_target_" not in node:
             raise ValueError(f"{key} must be a node with a _target_, got {node}")
         plain: Any = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
-        nodes = list(_nodes(plain, OmegaConf.to_container(node), key))
-        self._check_all(nodes)
+        found = list(nodes(plain, OmegaConf.to_container(node), key))
+        self._check_all(found)
         try:
             return instantiate({**plain, **changes}, _convert_="all", **self._told_to_hydra())
         except InstantiationException as error:
             cause = error.__cause__ or error
-            raise ValueError(_sentence(cause, key, nodes[0].keys)) from cause
+            raise ValueError(_sentence(cause, key, found[0].keys)) from cause
 
     def check(self, node: DictConfig, key: str) -> None:
         """Check all targets in a node, which others build.
@@ -130,13 +79,11 @@ class Builder:
             ValueError: as for one that is built here.
         """
         plain: Any = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
-        self._check_all(list(_nodes(plain, OmegaConf.to_container(node), key)))
+        self._check_all(list(nodes(plain, OmegaConf.to_container(node), key)))
 
-    def _check_all(self, nodes: Sequence[_Node]) -> None:
-        found = {n.target: self._check(f"{n.key}._target_", n.target) for n in nodes}
-        for n in nodes:
-            parts = [found[part] for part in n.parts]
-            check_arguments(found[n.target], n.arguments, n.keys, parts)
+    def _check_all(self, found: Sequence[Node]) -> None:
+        known = {n.target: signature(self._check(f"{n.key}._target_", n.target)) for n in found}
+        self.whole.update(check_nodes(found, known))
 
     def _told_to_hydra(self) -> dict[str, list[str]]:
         is_known = HYDRAS_LIST in inspect.signature(instantiate).parameters

@@ -5,10 +5,15 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
-from fokker.cli.arguments import fits, shown
-from fokker.experiment.identity import TRAINED_FROM
+from fokker.cli.arguments import fits, shown, whole
+from fokker.cli.mistakes import UnknownKey
 
-OTHER_GROUPS = ("sde", "sampler", "grid", "trainer", "logger", "callbacks", "evaluation")
+GROUPS = (
+    "data", "formulation", "sde", "preconditioning", "weighting", "noise_levels", "network",
+    "optimizer", "ema", "sampler", "grid", "trainer", "logger", "callbacks", "evaluation",
+)  # fmt: skip
+#: Keys for any data, which their classes do not know.
+OF_ANY_DATA = ("gaussianize", "workers")
 #: What must hold of keys that are no part's arguments, and how it is said.
 KEYS: Mapping[str, tuple[Any, str]] = {
     "task": (Literal["run", "plan"], "run or plan, or in a shell doctor, models or compare"),
@@ -44,21 +49,18 @@ KEYS: Mapping[str, tuple[Any, str]] = {
 
 
 def check_keys(config: DictConfig) -> None:
-    """Refuse unknown keys at the root, and values of another type or range.
+    """Refuse unknown keys, and values of another type or range; 1e4 becomes a whole number.
 
     Raises:
         ValueError: says the key, the rule and the value.
     """
-    known = {*TRAINED_FROM, *OTHER_GROUPS, *(key for key in KEYS if "." not in key)}
-    for key in map(str, config):
-        if key not in known:
-            raise ValueError(
-                f"{key} is not a key of fokker; choose one of {', '.join(sorted(known))}, or a key "
-                "below one, such as sampler.num_steps"
-            )
+    _check_names(config)
     for key, (kind, rule) in KEYS.items():
         value = OmegaConf.select(config, key)
-        plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+        given = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+        plain = whole(given, kind)
+        if plain is not given:
+            OmegaConf.update(config, key, plain)
         if not fits(plain, kind):
             raise ValueError(f"{key} must be {rule}, got {shown(plain)}")
     for key in ("checkpoint", "init_from"):
@@ -77,3 +79,17 @@ def check_keys(config: DictConfig) -> None:
         value = OmegaConf.select(config, key)
         if value is not None and value < 1:
             raise ValueError(f"{key} must be at least 1, got {value}")
+
+
+def _check_names(config: DictConfig) -> None:
+    """Refuse unknown keys at the root and of `evaluation`."""
+    known = sorted({*GROUPS, "hydra", *(key for key in KEYS if "." not in key)})
+    for key in map(str, config):
+        if key not in known:
+            more = ", or a key below one, such as sampler.num_steps"
+            raise UnknownKey(key, "is not a key of fokker", known, more)
+    below = sorted(key.split(".")[1] for key in KEYS if key.startswith("evaluation."))
+    for key, node in config.evaluation.items():
+        if not OmegaConf.is_dict(node) and key not in below:
+            more = ", or an option such as evaluation=likelihood"
+            raise UnknownKey(f"evaluation.{key}", "is not a key of fokker", below, more)

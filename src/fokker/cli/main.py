@@ -18,6 +18,7 @@ from fokker.cli.compose import (
     CONFIG_DIR,
     MULTIRUN,
     check_agents_parameters,
+    check_checkpoint,
     composed,
     config_dir,
     override_key,
@@ -27,8 +28,10 @@ from fokker.cli.compose import (
     with_config_dirs,
     with_inherited,
 )
+from fokker.cli.early import check_early
 from fokker.cli.ending import ending
 from fokker.cli.output import patient_output
+from fokker.cli.signatures import Signatures
 from fokker.cli.slurm import earlier_run, ignore_while_starting
 from fokker.cli.start import Start, asked_ranks, check_alone
 from fokker.cli.tasks import carry_out, task_of
@@ -67,6 +70,7 @@ def _main() -> None:
     name, made = run_name(), []
     try:
         check_agents_parameters()
+        check_checkpoint(overrides)
         # A checkpoint brings the overrides that it was trained with.
         overrides = with_inherited(overrides)
         names = {flag.partition("=")[0] for flag in flags if flag[:1] == "-"}
@@ -126,6 +130,7 @@ def _task(config: DictConfig) -> bool | None:
     path, is_sweep = Path(settings.runtime.output_dir), settings.mode == RunMode.MULTIRUN
     start, started = Start.here(), perf_counter()
     try:
+        check_early(config, choices.sources, Signatures())
         if start.size == 1 and config.task != "plan":
             start.check(config.trainer)
             if start.by == "fokker":

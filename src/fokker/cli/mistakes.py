@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import final
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf.errors import OmegaConfBaseException
 
 QUOTES = (
     "a value with other characters than letters from a to z, digits, blanks and _/-+.$%*@?| wants "
@@ -11,6 +13,22 @@ QUOTES = (
 )
 # Lines of hydra's that repeat what was typed, point below it, or lead to its manual.
 NO_REASONS = ("Error parsing override", "LexerNoViableAlt", " ", "See https://")
+
+
+@final
+class UnknownKey(ValueError):
+    """A key that its place does not take.
+
+    Args:
+        key: without a prefix.
+        said: of it.
+        known: names that its place takes.
+        more: to be said after these.
+    """
+
+    def __init__(self, key: str, said: str, known: Sequence[str], more: str = "") -> None:
+        super().__init__(f"{key} {said}; {one_of(key.rpartition('.')[2], known)}{more}")
+        self.key, self.said, self.known = key, said, known
 
 
 def sentence(error: HydraException, overrides: Sequence[str]) -> str:
@@ -50,17 +68,16 @@ def unknown_key(error: HydraException) -> str:
     return _quoted(text) if text.startswith("Could not override") else ""
 
 
-def no_key(key: str, known: Sequence[str]) -> str:
-    """That there is no such key, and which there are beside it."""
-    parent, _, name = key.rpartition(".")
-    plus = f"; what else {parent} may take has a plus: +{key}=..." if parent else ""
-    return f"{key} is not a key; {one_of(name, known)}{plus}"
-
-
 def one_of(name: str, known: Sequence[str]) -> str:
     """Which names there are, and which of them may have been meant."""
     near = get_close_matches(name, known, n=1)
     return f"{f'did you mean {near[0]}? There are' if near else 'choose one of'} {', '.join(known)}"
+
+
+def of_value(error: OmegaConfBaseException) -> str:
+    """What is wrong with a value that refers to another, or cannot be what it is."""
+    key = f"{error.full_key}: " if error.full_key else ""
+    return f"{key}{str(error).splitlines()[0]}"
 
 
 def was_interrupted(error: BaseException | None) -> bool:

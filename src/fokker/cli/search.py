@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from fokker.cli.arguments import whole
 from fokker.cli.collection import Progress, count
 from fokker.cli.compose import HELP, refuse
 from fokker.cli.objectives import ENDED, read_objectives, shown
@@ -63,6 +64,8 @@ class SearchSweeper(GridSweeper):
             "seed": seed, "directions": directions, "pruner": pruner, "prune_on": prune_on,
         }  # fmt: skip
         self._given = {key: _plain(value) for key, value in given.items()}
+        for key in ("n_trials", "n_jobs", "seed"):
+            self._given[key] = whole(self._given[key], int)
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the search.
@@ -73,7 +76,8 @@ class SearchSweeper(GridSweeper):
         try:
             self._check_keys()
             study = [f"{key}={value}" for key, value in self._params.items()]
-            typed, objective = [*study, *arguments], _plain(self._settings.objective)
+            typed = self._whole([*study, *arguments])
+            objective = _plain(self._settings.objective)
             identity = [str(objective), *(f"{k}={v}" for k, v in self._asked_by.items())]
             self._search = read_search(typed, self._settings, self._loader, identity)
             self._objectives = read_objectives(objective, self._given["directions"])

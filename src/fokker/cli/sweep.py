@@ -15,6 +15,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, flag_override
 
+from fokker.cli.arguments import whole
 from fokker.cli.collection import (
     SEED,
     Progress,
@@ -28,7 +29,9 @@ from fokker.cli.collection import (
     write_results,
 )
 from fokker.cli.compose import refuse, why_not
+from fokker.cli.early import check_early
 from fokker.cli.launchers import check_launcher
+from fokker.cli.signatures import Signatures
 from fokker.cli.stopping import exit_code, said, stoppable
 from fokker.cli.sweep_check import REFUSALS, check_jobs
 from fokker.cli.sweep_figures import draw_results, study_comment
@@ -43,6 +46,7 @@ from fokker.cli.sweep_jobs import (
     write_json,
 )
 from fokker.cli.wandb_sweep import log_sweep
+from fokker.cli.whole_numbers import in_whole_numbers
 from fokker.disk import DiskError
 from fokker.progress import duration, minute_lines
 
@@ -69,7 +73,8 @@ class GridSweeper(Sweeper):
         params: Mapping[str, str] | None = None,
         settings: Mapping[str, str | Sequence[str]] | None = None,
     ) -> None:
-        self._batch_size, self._params = max_batch_size, dict(params or {})
+        self._batch_size, self._params = whole(max_batch_size, int), dict(params or {})
+        self._read = Signatures()
         self._named = {
             name: value.split() if isinstance(value, str) else list(value)
             for name, value in (settings or {}).items()
@@ -92,7 +97,9 @@ class GridSweeper(Sweeper):
         """
         try:
             study = [f"{key}={value}" for key, value in self._params.items()]
-            jobs = grid_jobs([*study, *arguments], self._settings, self._loader, self._named)
+            named = {name: self._whole(texts) for name, texts in self._named.items()}
+            typed = self._whole([*study, *arguments])
+            jobs = grid_jobs(typed, self._settings, self._loader, named)
             self._put_into(jobs[0].sweep)
             self._check_keys()
             code = self._plan(jobs) if self._settings.task == "plan" else self._run(jobs)
@@ -194,8 +201,14 @@ class GridSweeper(Sweeper):
         except HydraException as error:
             raise ValueError(why_not(error, job.overrides)) from error
         launcher = self._settings.hydra.launcher
+        check_early(config, config.hydra.runtime.config_sources, self._read)
         check_launcher(type(self._launcher).__name__, launcher, config.trainer)
         return config
+
+    def _whole(self, overrides: Sequence[str]) -> list[str]:
+        """Overrides with whole numbers written as such."""
+        sources = self._settings.hydra.runtime.config_sources
+        return in_whole_numbers(overrides, self._settings, sources, self._read)
 
     def _composes(self, job: Job, path: Path) -> bool:
         try:

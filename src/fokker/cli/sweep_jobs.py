@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fokker import disk
 from fokker.disk import make_folder
+from fokker.disk import read_json as read_json
 
 Row = dict[str, Any]
 FAILED = ("failed", "diverged")
@@ -33,15 +34,6 @@ OF_THE_SWEEP = ("fail_fast", "objective")
 #: Keys that leave a job's results as they are.
 NOT_OF_THE_JOB = (*OF_THE_SWEEP, "logger")
 MAX_NAME = 60
-
-
-# Of the same form as in fokker.experiment.files, whose package waits for torch.
-def read_json(path: Path) -> dict[str, Any]:
-    """What a JSON file holds; nothing if it is not there."""
-    if not path.is_file():
-        return {}
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,6 +1,5 @@
 """A file of the user's points."""
 
-from pathlib import Path
 from typing import final
 
 from torch import Tensor
@@ -9,6 +8,7 @@ from fokker.data.files import read_file
 from fokker.data.given import Content, GivenPoints
 from fokker.data.layouts import Layout
 from fokker.data.units import Standardize
+from fokker.places import find_points
 
 #: Bytes; of a larger file the rows are read when they are needed.
 MAX_IN_MEMORY = 2 * 2**30
@@ -48,12 +48,7 @@ class PointsFile(GivenPoints):
         in_memory: bool | None = None,
         layout: Layout | None = None,
     ) -> None:
-        if path is None:
-            raise ValueError(
-                "data.path must name a .npy or .npz file of points, got null; a .csv or a .pt file "
-                "will do too"
-            )
-        self._path, self._key = Path(path).expanduser(), key
+        self._path, self._key = find_points(path), key
         self._in_memory, self._is_read_by_rows = in_memory, False
         super().__init__(
             batch_size, standardize, sigma_data, held_out_share, seed, flip, layout, levels,
@@ -69,9 +64,6 @@ class PointsFile(GivenPoints):
         return super().batch(start, stop)
 
     def _read(self) -> Content:
-        if not self._path.is_file():
-            what = "a folder" if self._path.is_dir() else f"not there, seen from {Path.cwd()}"
-            raise ValueError(f"data.path must be a file of points, and {self._path} is {what}")
         is_mappable = self._path.suffix.lower() == ".npy"
         if self._in_memory is False and not is_mappable:
             raise ValueError(

@@ -11,7 +11,8 @@ from fokker.denoiser import Denoiser
 from fokker.experiment.experiment import Experiment
 from fokker.experiment.files import read_json
 from fokker.experiment.identity import TRAINED_FROM
-from fokker.experiment.models import DESCRIPTION, SAFETENSORS, read_checkpoint, safetensors_metadata
+from fokker.experiment.models import DESCRIPTION, read_checkpoint, safetensors_metadata
+from fokker.places import SAFETENSORS
 
 #: Of a description; raised when an older version could not read it.
 FORMAT = 1

@@ -5,29 +5,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from fokker.disk import read_json as read_json
 from fokker.disk import write_text, writing
 
 
 def write_json(path: Path, content: Any) -> None:
     """A JSON file, whole or not at all."""
     write_text(path, json.dumps(content, indent=2) + "\n")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """What a JSON file of ours holds; nothing if it is not there.
-
-    Raises:
-        ValueError: if it is damaged or another program's.
-    """
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} must hold JSON, and is damaged: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a JSON object; it is not a file of fokker's")
-    return content
 
 
 def append_json_line(path: Path, row: dict[str, Any]) -> None:

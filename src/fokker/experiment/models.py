@@ -1,7 +1,7 @@
 """The folder of one trained model."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, final
 
@@ -12,15 +12,13 @@ from torch import Tensor
 from fokker.disk import make_folder, write_atomically, writing
 from fokker.experiment.files import read_json, write_json
 from fokker.formulations import Diffusion
+from fokker.places import SAFETENSORS
+from fokker.places import find_checkpoint as find_checkpoint
 
 #: Of what a model's folder holds; raised when an older version could not read it.
 FORMAT = 1
-#: The ending of files of exported weights.
-SAFETENSORS = ".safetensors"
 #: The entry of a checkpoint, and of an exported file's metadata, that describes the model.
 DESCRIPTION = "fokker"
-#: How far above a run's folder its outputs' `models` may be: a sweep's jobs lie two deeper.
-_LEVELS_UP = 4
 
 
 @final
@@ -252,43 +250,6 @@ def check_shapes(path: Path, state: Mapping[str, Tensor], own: Mapping[str, Tens
                 f"{path} holds another network than the configuration asks for: {name} has shape "
                 f"{found.get(name, 'none')} there and {wanted.get(name, 'none')} here"
             )
-
-
-def find_checkpoint(path: Path) -> Path:
-    """The checkpoint that a path means: a file, a model's folder or a run's folder.
-
-    A run's model is looked for by its name below the folders above the run, as `outputs` may have
-    been moved or copied; then where it was.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    path = path.expanduser()
-    if path.is_file():
-        return path
-    for place in _places(path):
-        if place.is_file():
-            return place
-    raise ValueError(
-        f"no checkpoint at {path}; give a run's folder, a model's folder, a .ckpt or a "
-        f"{SAFETENSORS} file"
-    )
-
-
-def _places(path: Path) -> Iterator[Path]:
-    """Where the checkpoint of a folder may be."""
-    yield path / "last.ckpt"
-    model = read_json(path / "run.json").get("model")
-    if not model:
-        return
-    was, key = Path(model["path"]), str(model["key"])
-    if was.suffix:  # The checkpoint that was given, in place of a model of these outputs.
-        yield was
-        key = was.parent.name
-    if Path(key).name == key:
-        for above in path.resolve().parents[:_LEVELS_UP]:
-            yield above / "models" / key / (was.name if was.suffix else "last.ckpt")
-    yield was / "last.ckpt"
 
 
 def weights_digest(weights: dict[str, Tensor]) -> str:

@@ -1,0 +1,66 @@
+"""Files that a user names, found or refused without torch."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from fokker.disk import read_json
+
+#: The ending of files of exported weights.
+SAFETENSORS = ".safetensors"
+#: How far above a run's folder its outputs' `models` may be: a sweep's jobs lie two deeper.
+_LEVELS_UP = 4
+
+
+def find_checkpoint(path: Path) -> Path:
+    """The checkpoint that a path means: a file, a model's folder or a run's folder.
+
+    A run's model is looked for by its name below the folders above the run, as `outputs` may have
+    been moved or copied; then where it was.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    path = path.expanduser()
+    if path.is_file():
+        return path
+    for place in _places(path):
+        if place.is_file():
+            return place
+    raise ValueError(
+        f"no checkpoint at {path}; give a run's folder, a model's folder, a .ckpt or a "
+        f"{SAFETENSORS} file"
+    )
+
+
+def _places(path: Path) -> Iterator[Path]:
+    """Where the checkpoint of a folder may be."""
+    yield path / "last.ckpt"
+    model = read_json(path / "run.json").get("model")
+    if not model:
+        return
+    was, key = Path(model["path"]), str(model["key"])
+    if was.suffix:  # The checkpoint that was given, in place of a model of these outputs.
+        yield was
+        key = was.parent.name
+    if Path(key).name == key:
+        for above in path.resolve().parents[:_LEVELS_UP]:
+            yield above / "models" / key / (was.name if was.suffix else "last.ckpt")
+    yield was / "last.ckpt"
+
+
+def find_points(path: str | None) -> Path:
+    """The file of points that a path means.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if path is None:
+        raise ValueError(
+            "data.path must name a .npy or .npz file of points, got null; a .csv or a .pt file "
+            "will do too"
+        )
+    file = Path(path).expanduser()
+    if not file.is_file():
+        what = "a folder" if file.is_dir() else f"not there, seen from {Path.cwd()}"
+        raise ValueError(f"data.path must be a file of points, and {file} is {what}")
+    return file
