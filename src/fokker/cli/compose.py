@@ -18,13 +18,15 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from fokker.cli.early import check_early
 from fokker.cli.hydra_node import check_hydra
-from fokker.cli.mistakes import UnknownKey, of_value, sentence, unknown_key, was_interrupted
+from fokker.cli.mistakes import UnknownKey, of_value, was_interrupted
 from fokker.cli.names import with_hint
 from fokker.cli.signatures import Signatures
 from fokker.cli.start import Start
+from fokker.cli.translations import sentence, unknown_key
 from fokker.places import find_checkpoint
 
 # What a run of a checkpoint does not take over from the run that trained it.
@@ -34,6 +36,14 @@ NOT_INHERITED = (
 )  # fmt: skip
 MULTIRUN = ("-m", "--multirun")
 CONFIG_DIR = ("--config-dir", "-cd")
+SHOWN = ("-c", "--cfg")
+PACKAGE = ("-p", "--package")
+#: Hydra's flags besides these.
+OTHER_FLAGS = (
+    "-h", "--help", "--hydra-help", "--version", "--resolve", "-r", "--run",
+    "-sc", "--shell-completion", "-cp", "--config-path", "-cn", "--config-name", "-i", "--info",
+    "--experimental-rerun",
+)  # fmt: skip
 HELP = "fokker --help lists the groups, options and keys"
 
 
@@ -65,7 +75,10 @@ def register_resolvers(name: str | None = None) -> None:
 
 @contextmanager
 def composed(
-    overrides: Sequence[str], is_sweep: bool = False, name: str | None = None
+    overrides: Sequence[str],
+    is_sweep: bool = False,
+    name: str | None = None,
+    is_shown: bool = False,
 ) -> Iterator[DictConfig]:
     """The configuration with hydra's own node, as the command line would compose it.
 
@@ -73,6 +86,7 @@ def composed(
         overrides: as typed.
         is_sweep: whether keys may have several values, as with `-m`; they are left out then.
         name: of the run's folder; null: a new one.
+        is_shown: whether it is but looked at, so that its values may be wrong.
 
     Raises:
         ValueError: if it cannot be composed, or hydra must not have it.
@@ -81,17 +95,15 @@ def composed(
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
         try:
             config = _load(overrides, is_sweep)
-        except HydraException as error:
+        except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
             if was_interrupted(error):
                 raise KeyboardInterrupt from error
             raise ValueError(f"{why_not(error, overrides, is_sweep)}\n{HELP}") from error
-        except ValueError as error:  # Of a group that is set to null, which does not say where.
-            raise ValueError(f"{error}, in {' '.join(overrides)}\n{HELP}") from error
         try:
             check_hydra(config)
         except OmegaConfBaseException as error:  # A value that refers to none.
             raise ValueError(f"{of_value(error)}\n{HELP}") from error
-        if not is_sweep:  # Of which each job has its own values.
+        if not is_sweep and not is_shown:  # Of which each job has its own values.
             check_early(config, config.hydra.runtime.config_sources, Signatures())
         yield config
 
@@ -103,30 +115,45 @@ def _load(overrides: Sequence[str], is_sweep: bool) -> DictConfig:
     return loader.load_configuration("config", list(overrides), mode, from_shell=False)
 
 
-def why_not(error: HydraException, overrides: Sequence[str], is_sweep: bool = False) -> str:
+def why_not(error: Exception, overrides: Sequence[str], is_sweep: bool = False) -> str:
     """Why hydra cannot compose overrides, in a sentence."""
     key = unknown_key(error)
     if not key:
-        return sentence(error, overrides)
+        options = GlobalHydra.instance().config_loader().get_group_options
+        return sentence(error, overrides, options)
     way = "\na key of an option that is swept takes two: ++KEY=VALUE" if is_sweep else ""
     known = _known(key, overrides, is_sweep)
     parent = key.rpartition(".")[0]
+    above = None if known is None or not parent else OmegaConf.select(known, parent)
+    if above is not None and not OmegaConf.is_config(above):
+        return f"{key} is not a key, for {parent} is a value; say {parent}=VALUE"
     plus = f"; what else {parent} may take has a plus: +{key}=..." if parent else ""
     unknown = UnknownKey(key, "is not a key", _beside(key, known), plus)
     sources = [] if known is None else known.hydra.runtime.config_sources
     return f"{with_hint(unknown, known, sources)}{way}"
 
 
+def in_words(error: Exception, overrides: Sequence[str]) -> Exception:
+    """The error, or of hydra's or OmegaConf's one with a sentence."""
+    is_theirs = isinstance(error, (HydraException, OmegaConfBaseException))
+    return ValueError(why_not(error, overrides)) if is_theirs else error
+
+
 def _known(key: str, overrides: Sequence[str], is_sweep: bool) -> DictConfig | None:
     """The configuration without the overrides of unknown keys; null if it has other mistakes."""
     left = list(overrides)
-    while key and key in map(override_key, left):
-        left = [o for o in left if override_key(o) != key]
+    while any(_is_of(key, o) for o in left):
+        left = [o for o in left if not _is_of(key, o)]
         try:
             return _load(left, is_sweep)
         except HydraException as error:
             key = unknown_key(error)
     return None
+
+
+def _is_of(key: str, override: str) -> bool:
+    """Whether an override sets a key, by itself or as `{KEY: VALUE}`."""
+    return bool(key) and f"{key}.".startswith(f"{override_key(override)}.")
 
 
 def _beside(key: str, config: DictConfig | None) -> list[str]:
@@ -145,6 +172,26 @@ def refuse(error: Exception, start: Start | None = None) -> NoReturn:
     raise SystemExit(1)
 
 
+def check_flags(flags: Sequence[str]) -> None:
+    """Refuse the flags of other programs, whose overrides have dashes.
+
+    Raises:
+        ValueError: says what to type.
+    """
+    for flag in flags:
+        name = flag.partition("=")[0]
+        if flag[:1] != "-" or name in (*MULTIRUN, *CONFIG_DIR, *SHOWN, *PACKAGE, *OTHER_FLAGS):
+            continue
+        key = name.lstrip("-").replace("-", "_")
+        try:
+            with composed([f"{key}=null"], is_shown=True):
+                pass
+        except ValueError as error:
+            if str(error).startswith(f"{key} is not a key"):
+                raise ValueError(f"{name} is not a flag, and {error}") from error
+        raise ValueError(f"{name} is not a flag; an override has no dashes: say {key}=VALUE")
+
+
 def with_config_dirs(arguments: Sequence[str]) -> list[str]:
     """The overrides of a command line; `--config-dir FOLDER` is one of hydra's search path."""
     overrides, places = [], []
@@ -153,6 +200,8 @@ def with_config_dirs(arguments: Sequence[str]) -> list[str]:
         name, _, value = word.partition("=")
         if name in CONFIG_DIR:
             places.append(value or next(words, "."))
+        elif name in (*SHOWN, *PACKAGE):
+            _ = value or next(words, "")  # What is shown of it is no override.
         elif word[:1] != "-":
             overrides.append(word)
     quoted = [

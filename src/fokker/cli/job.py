@@ -21,6 +21,7 @@ from fokker.cli.build import build_experiment
 from fokker.cli.choices import Choices
 from fokker.cli.gpus import claim
 from fokker.cli.joining import build_alike
+from fokker.cli.mistakes import of_value
 from fokker.cli.start import asked_ranks, cores_of_rank
 from fokker.cli.sweep_jobs import job_lock, record_failure
 from fokker.cli.trials import watcher
@@ -71,8 +72,7 @@ def run_job(
         if ranks.is_first:
             remove_empty(path, Path(str(config.output_dir)))
         if isinstance(error, OmegaConfBaseException):
-            key = f"{error.full_key}: " if error.full_key else ""
-            raise ValueError(f"{key}{str(error).splitlines()[0]}") from error
+            raise ValueError(of_value(error)) from error
         raise
     if config.task == "plan":
         if ranks.is_first:

@@ -12,6 +12,11 @@ GROUPS = (
     "data", "formulation", "sde", "preconditioning", "weighting", "noise_levels", "network",
     "optimizer", "ema", "sampler", "grid", "trainer", "logger", "callbacks", "evaluation",
 )  # fmt: skip
+#: Groups that every run has; what an option of one's own has no use for may be away.
+NEEDED = (
+    "data", "formulation", "network", "optimizer", "ema", "sampler", "grid", "trainer", "logger",
+    "callbacks", "evaluation",
+)  # fmt: skip
 #: Keys for any data, which their classes do not know.
 OF_ANY_DATA = ("gaussianize", "workers")
 #: What must hold of keys that are no part's arguments, and how it is said.
@@ -84,8 +89,16 @@ def check_keys(config: DictConfig) -> None:
 def _check_names(config: DictConfig) -> None:
     """Refuse unknown keys at the root and of `evaluation`."""
     known = sorted({*GROUPS, "hydra", *(key for key in KEYS if "." not in key)})
+    for group in NEEDED:
+        if config.get(group) is None:
+            raise ValueError(f"{group} must be an option, and is taken away; say {group}=NAME")
     for key in map(str, config):
         if key not in known:
+            if key in ("experiment", "sweeps"):
+                raise ValueError(
+                    f"{key}=NAME must name a file of overrides, whose first line is "
+                    f"# @package _global_, and this one gives the key {key}; add the line"
+                )
             more = ", or a key below one, such as sampler.num_steps"
             raise UnknownKey(key, "is not a key of fokker", known, more)
     below = sorted(key.split(".")[1] for key in KEYS if key.startswith("evaluation."))

@@ -17,8 +17,10 @@ from fokker.cli import doctor
 from fokker.cli.compose import (
     CONFIG_DIR,
     MULTIRUN,
+    SHOWN,
     check_agents_parameters,
     check_checkpoint,
+    check_flags,
     composed,
     config_dir,
     override_key,
@@ -70,10 +72,14 @@ def _main() -> None:
     name, made = run_name(), []
     try:
         check_agents_parameters()
+        check_flags(flags)
         check_checkpoint(overrides)
         # A checkpoint brings the overrides that it was trained with.
         overrides = with_inherited(overrides)
         names = {flag.partition("=")[0] for flag in flags if flag[:1] == "-"}
+        if {*SHOWN} & names:
+            with composed([*overrides, *with_config_dirs(flags)], is_sweep, name, is_shown=True):
+                pass
         if names <= {*MULTIRUN, *CONFIG_DIR}:
             # Hydra shows the way through its own code for some mistakes; here they are a message.
             with composed([*overrides, *with_config_dirs(flags)], is_sweep, name) as config:

@@ -1,18 +1,29 @@
-"""Hydra's errors about what was typed, in one sentence each."""
+"""Mistakes in one sentence each: keys that are none, values that refer to none."""
 
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import final
 
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
-QUOTES = (
-    "a value with other characters than letters from a to z, digits, blanks and _/-+.$%*@?| wants "
-    "double quotes inside single ones"
-)
-# Lines of hydra's that repeat what was typed, point below it, or lead to its manual.
-NO_REASONS = ("Error parsing override", "LexerNoViableAlt", " ", "See https://")
+#: What OmegaConf says of a value, and how it is said here.
+OF_VALUES = (
+    (r"Interpolation key '(.*)' not found", r"refers to ${\1}, and there is no such key"),
+    (r".*Environment variable '(.*)' not found.*", r"needs the environment variable \1; set it, or "
+     r"say what else: ${oc.env:\1,VALUE}"),
+    (r"Unsupported interpolation type (.*)", r"uses ${\1:...}, and nothing is called so; choose "
+     "oc.env or run_name"),
+    (r"Recursive interpolation detected.*", "refers to itself; give it a value"),
+    (r"(?:Missing mandatory value|InterpolationToMissing).*", "has no value yet; give it one"),
+    (r"field '.*' is not Optional", "must not be null"),
+    (r"Value '(.*)' is not a valid bool.*", r"must be true or false, got \1"),
+    (r"Value '(.*)' .*could not be converted to Integer", r"must be a whole number, got \1"),
+    (r"Cannot convert '.*' to string: '(.*)'", r"must be a text, got \1"),
+    (r"Cannot merge DictConfig with .*", "has keys below it and must keep them; set one of these"),
+    (r".*(?:mismatched input|token recognition|no viable alternative|extraneous input|missing).*",
+     "has a ${ that is not closed, or cannot be read; write ${KEY}"),
+)  # fmt: skip
 
 
 @final
@@ -31,53 +42,30 @@ class UnknownKey(ValueError):
         self.key, self.said, self.known = key, said, known
 
 
-def sentence(error: HydraException, overrides: Sequence[str]) -> str:
-    """What is wrong with the overrides that hydra has refused."""
-    text = str(error)
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
-        return _unknown_option(error, overrides)
-    if isinstance(error, OverrideParseException):
-        key, equals, value = error.override.partition("=")
-        said = [line for line in text.splitlines() if not line.startswith(NO_REASONS)]
-        why = f"{error.override} cannot be read{f' ({said[0]})' if said else ''}"
-        is_plain = equals and value[:1] not in ("[", "{", "'", '"')
-        return f"{why}; {QUOTES}: '{key}=\"{value}\"'" if is_plain else why
-    if text.startswith("Ambiguous value for argument"):
-        typed = _quoted(text)
-        key, _, value = typed.partition("=")
-        return (
-            f"{typed} has several values, which need -m: fokker -m {typed}; one that is a list has "
-            f"brackets: {key}=[{value}]"
-        )
-    # Its cause says which value the key cannot have.
-    is_bare = text.startswith("Error merging override") and error.__cause__
-    return f"{text}: {_first_line(error.__cause__)}" if is_bare else text
-
-
-def _unknown_option(error: MissingConfigException, overrides: Sequence[str]) -> str:
-    group, _, name = str(error.missing_cfg_file).rpartition("/")
-    known = sorted(error.options or ())
-    # `In 'experiment/mine': Could not find ...`, for what was not typed.
-    place = "" if any(name in typed for typed in overrides) else f", in {_quoted(str(error))}"
-    return f"{group}={name}{place} is not an option; {one_of(name, known)}"
-
-
-def unknown_key(error: HydraException) -> str:
-    """The key that hydra does not know; nothing if it is another error."""
-    text = str(error)
-    return _quoted(text) if text.startswith("Could not override") else ""
-
-
 def one_of(name: str, known: Sequence[str]) -> str:
     """Which names there are, and which of them may have been meant."""
     near = get_close_matches(name, known, n=1)
     return f"{f'did you mean {near[0]}? There are' if near else 'choose one of'} {', '.join(known)}"
 
 
-def of_value(error: OmegaConfBaseException) -> str:
-    """What is wrong with a value that refers to another, or cannot be what it is."""
-    key = f"{error.full_key}: " if error.full_key else ""
-    return f"{key}{str(error).splitlines()[0]}"
+def of_value(error: OmegaConfBaseException, key: str = "") -> str:
+    """What is wrong with a value that refers to another, or cannot be what it is.
+
+    Args:
+        error: OmegaConf's.
+        key: of the value, where the error does not know it.
+    """
+    return said_of(str(error.msg or error), str(error.full_key or key))
+
+
+def said_of(text: str, key: str) -> str:
+    """What OmegaConf says of a value, in a sentence that begins with its key."""
+    line = text.strip().partition("\n")[0]
+    for pattern, said in OF_VALUES:
+        found = re.fullmatch(pattern, line)
+        if found:
+            return f"{key} {found.expand(said)}".strip()
+    return f"{key} cannot be: {line}" if key else line
 
 
 def was_interrupted(error: BaseException | None) -> bool:
@@ -87,12 +75,3 @@ def was_interrupted(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def _quoted(text: str) -> str:
-    """What stands between the first quotes."""
-    return text.partition("'")[2].partition("'")[0]
-
-
-def _first_line(error: BaseException | None) -> str:
-    return str(error).splitlines()[0]

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from fokker.cli.arguments import whole
 from fokker.cli.collection import Progress, count
-from fokker.cli.compose import HELP, refuse
+from fokker.cli.compose import HELP, in_words, refuse
 from fokker.cli.objectives import ENDED, read_objectives, shown
 from fokker.cli.search_method import read_method, with_steps
 from fokker.cli.search_results import Results
@@ -90,7 +90,7 @@ class SearchSweeper(GridSweeper):
         except (*REFUSALS, DiskError) as error:
             if "HYDRA_FULL_ERROR" in os.environ:
                 raise
-            refuse(error)
+            refuse(in_words(error, arguments))
         if code:
             raise SystemExit(code)
 

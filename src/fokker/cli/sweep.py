@@ -10,7 +10,6 @@ from time import perf_counter, sleep
 
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, flag_override
@@ -28,7 +27,7 @@ from fokker.cli.collection import (
     seeds_table,
     write_results,
 )
-from fokker.cli.compose import refuse, why_not
+from fokker.cli.compose import in_words, refuse, why_not
 from fokker.cli.early import check_early
 from fokker.cli.launchers import check_launcher
 from fokker.cli.signatures import Signatures
@@ -106,7 +105,7 @@ class GridSweeper(Sweeper):
         except (*REFUSALS, DiskError) as error:
             if "HYDRA_FULL_ERROR" in os.environ:
                 raise
-            refuse(error)
+            refuse(in_words(error, arguments))
         if code:
             raise SystemExit(code)
 
@@ -198,7 +197,7 @@ class GridSweeper(Sweeper):
         overrides = self._overrides(job, job.next_folder)
         try:
             config = self._loader.load_sweep_config(self._settings, overrides)
-        except HydraException as error:
+        except REFUSALS as error:
             raise ValueError(why_not(error, job.overrides)) from error
         launcher = self._settings.hydra.launcher
         check_early(config, config.hydra.runtime.config_sources, self._read)
