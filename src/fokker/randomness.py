@@ -19,7 +19,7 @@ from fokker.device import Carrier
 
 Stream = Literal[
     "data", "flip", "held_out", "sigma", "noise", "validation", "prior", "path", "sampler", "init",
-    "probe", "yardstick",
+    "probe", "yardstick", "dropout",
 ]
 
 
@@ -79,10 +79,14 @@ class Randomness:
 
     def generator(self, stream: Stream, *key: int) -> torch.Generator:
         """The one generator, reseeded for (stream, seed, key); valid until the next call."""
+        return self._generator.manual_seed(self.seed_of(stream, *key))
+
+    def seed_of(self, stream: Stream, *key: int) -> int:
+        """Hash (stream, seed, key) to the seed of a generator, below 2^32."""
         text = f"{stream}/{self.seed}/{'/'.join(map(str, key))}"
         digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
         # The CPU generator keeps 32 bits of a seed, so only these are worth passing on.
-        return self._generator.manual_seed(int.from_bytes(digest[:4], "little"))
+        return int.from_bytes(digest[:4], "little")
 
     def rows(self, stream: Stream, start: int, stop: int, row: Row, step: int = 0) -> Tensor:
         """Rows start to stop of a stream, (stop - start, ...)."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, final
@@ -161,10 +162,17 @@ class Validation:
 
     def floor(self, model: Diffusion) -> float | None:
         """The irreducible part of the formulation's own loss."""
-        return None if self._floors is None else self._floors.total(model).value
+        if self._floors is None:
+            return None
+        with as_in_use(model):
+            return self._floors.total(model).value
 
     def __call__(self, model: Diffusion) -> dict[str, Any]:
-        """Numbers by name, and lists over SIGMAS."""
+        """Numbers by name, and lists over SIGMAS, of the model as it is in use."""
+        with as_in_use(model):
+            return self._measured(model)
+
+    def _measured(self, model: Diffusion) -> dict[str, Any]:
         errors = denoising_errors(model, self._ranks)
         result: dict[str, Any] = {"held_out_loss": held_out_loss(model, self._ranks)}
         result["denoising_error"] = mean_error(model, errors)
@@ -186,8 +194,10 @@ class Validation:
     def of_average(self, model: Diffusion) -> dict[str, Any]:
         """The same of the averaged weights in the middle of a training, the excess as `ema_excess`.
 
-        `loss`, `floor` and `excess` are there those of the training batches.
+        `loss`, `floor` and `excess` are there those of the training batches. Buffers, such as the
+        running statistics of batch norm, are those of the training, and stay as they are.
         """
+        model.share_buffers()
         live = {k: w.detach().clone() for k, w in model.denoiser.named_parameters()}
         averaged = model.weights("ema")
         try:
@@ -198,6 +208,21 @@ class Validation:
         if "excess" in result:
             result["ema_excess"] = result["excess"]
         return {k: v for k, v in result.items() if k not in ("loss", "floor", "excess")}
+
+
+@contextmanager
+def as_in_use(module: nn.Module) -> Iterator[None]:
+    """Let all parts of a module be in evaluation mode, each of them as it was afterwards.
+
+    Dropout then draws nothing, and batch norm takes its running statistics and keeps them.
+    """
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any
 
 import lightning as L
+import torch
 from filelock import Timeout
 from lightning.pytorch.callbacks import LambdaCallback
 
@@ -178,6 +179,7 @@ def _train(
 
     with (
         _quiet_lightning(),
+        torch.random.fork_rng([device.index or 0] if device.type == "cuda" else []),
         trained.prepared(),
         signals.in_training(ranks),
         model.data.made_ahead(),
@@ -212,6 +214,7 @@ def _train(
     if trained is not model:
         ranks.first_says(lambda: None)  # It has put its last save in its place.
         folder.load_into(model)
+    model.share_buffers()
     if ranks.is_first:
         folder.export(model, description)
     per_second = speed.steps_per_second

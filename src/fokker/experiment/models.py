@@ -119,8 +119,8 @@ class ModelFolder:
     def export(self, model: Diffusion, description: str) -> None:
         """Write the raw and averaged weights of the denoiser as safetensors.
 
-        Each file holds what is in the denoiser's state: weights of one kind, and buffers. Its
-        metadata say which kind, and describe the model.
+        Each file holds what is in the denoiser's state: weights of one kind, and buffers, which are
+        not averaged. Its metadata say which kind, and describe the model.
         """
         from safetensors.torch import save  # save_file hides the file from other users.
 

@@ -19,7 +19,7 @@ from fokker.device import moved
 from fokker.ema import EMA
 from fokker.formulations.descent import Descent
 from fokker.formulations.divergence import diverged
-from fokker.formulations.draws import Draws, DrawsAhead
+from fokker.formulations.draws import Draws, DrawsAhead, NetworkNoise
 from fokker.formulations.sharding import one_by_one, shard
 from fokker.grids import Grid
 from fokker.grids import Levels as LevelsGrid
@@ -49,6 +49,7 @@ class Diffusion(L.LightningModule, ABC):
     """
 
     _draws: DrawsAhead
+    _network_noise: NetworkNoise
 
     def __init__(
         self,
@@ -151,7 +152,9 @@ class Diffusion(L.LightningModule, ABC):
         optimizer = cast(torch.optim.Optimizer, self.optimizers(use_pl_optimizer=False))
         parameters, losses, max_steps = list(self.parameters()), [], self.trainer.max_steps
         for step in range(first, last):
-            losses.append(self._differentiate(*self._draws(step)))
+            draws = self._draws(step)
+            self._network_noise.begin(step)
+            losses.append(self._differentiate(*draws))
             self.descent.finish(parameters, optimizer, self.schedule.max_grad_norm)
             optimizer.param_groups[0]["lr"] = self.schedule.rate(step, max_steps)
             self.descent.step(optimizer)
@@ -237,6 +240,8 @@ class Diffusion(L.LightningModule, ABC):
     def on_train_start(self) -> None:
         """After a checkpoint was read, which may be of one process."""
         self._draws = DrawsAhead(self.training_draws)
+        rank = self.descent.ranks.rank
+        self._network_noise = NetworkNoise(self.randomness, rank, self.device)
         if self.descent.is_sharded:
             one_by_one(cast(torch.optim.Optimizer, self.optimizers(use_pl_optimizer=False)))
 
@@ -272,8 +277,19 @@ class Diffusion(L.LightningModule, ABC):
             return self._raw if self._raw is not None else dict(self.denoiser.named_parameters())
         return self.ema.state_dict()[self.ema.names[0] if name == "ema" else name]
 
+    def share_buffers(self) -> None:
+        """Let all ranks have the first one's buffers, which each changes by its own samples."""
+        ranks = self.descent.ranks
+        if ranks.size > 1:
+            first = ranks.first_says(lambda: [b.cpu() for b in self.denoiser.buffers()])
+            for own, other in zip(self.denoiser.buffers(), first, strict=True):
+                own.copy_(other)
+
     def use(self, name: str) -> None:
-        """Let the denoiser have the weights of this name, for good; training needs `raw`."""
+        """Let the denoiser have the weights of this name, for good; training needs `raw`.
+
+        Buffers, such as the running statistics of batch norm, stay as the training has left them.
+        """
         chosen = self.weights(name)
         if self._raw is None:
             live = self.denoiser.named_parameters()

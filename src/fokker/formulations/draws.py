@@ -1,9 +1,12 @@
-"""Draws of training steps, ahead of the device that computes with them."""
+"""Draws of training steps: ahead of the device that computes with them, and by the network."""
 
 from collections.abc import Callable
 from typing import TypeAlias, final
 
+import torch
 from torch import Tensor
+
+from fokker.randomness import Randomness
 
 #: x0 and noise, (n, *shape), on the model's device, and sigma, (n,) float64, on the CPU.
 Draws: TypeAlias = tuple[Tensor, Tensor, Tensor]
@@ -42,3 +45,29 @@ class DrawsAhead:
             held += sum(part.nbytes for part in self._made[step])
             if held >= MAX_BYTES:
                 return
+
+
+@final
+class NetworkNoise:
+    """Torch's own generators in a training, from which networks draw, as dropout does.
+
+    Seeded anew for each step, they make what is drawn a function of (seed, step, rank): nothing
+    that happens between steps changes it, and a training that is resumed goes on exactly.
+
+    Args:
+        randomness: of the training's seed.
+        rank: of this process; ranks hold different samples, and so have different noise.
+        device: where the network is.
+    """
+
+    def __init__(self, randomness: Randomness, rank: int, device: torch.device) -> None:
+        # To hash each step would take as long as to seed.
+        self._first = randomness.seed_of("dropout", rank)
+        self._generators = [torch.default_generator]
+        if device.type == "cuda":
+            self._generators.append(torch.cuda.default_generators[device.index or 0])
+
+    def begin(self, step: int) -> None:
+        """Seed the generators for a step."""
+        for generator in self._generators:
+            generator.manual_seed((self._first + step) % 2**32)
