@@ -75,7 +75,7 @@ def test_the_rate_is_a_function_of_the_step_alone() -> None:
         ({"lr": -1e-3}, r"optimizer\.lr must be positive, got -0.001"),
         ({"lr": math.nan}, r"optimizer\.lr must be positive, got nan"),
         ({"warmup_steps": -1}, r"optimizer\.warmup_steps must not be negative, got -1"),
-        ({"schedule": "linear"}, r"optimizer\.schedule must be cosine or constant, got linear"),
+        ({"schedule": "linear"}, r"optimizer\.schedule must be cosine, .*, got linear"),
         ({"max_grad_norm": 0.0}, r"optimizer\.max_grad_norm must be positive or null, got 0"),
         ({"max_grad_norm": -1.0}, r"optimizer\.max_grad_norm must be positive or null, got -1"),
     ],

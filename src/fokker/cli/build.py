@@ -72,8 +72,11 @@ def build_data(config: DictConfig, build: Builder) -> DataModule:
 
 def build_model(config: DictConfig, data: DataModule, build: Builder) -> Diffusion:
     """The formulation with its parts, untrained."""
+    # A schedule is made where there is an optimiser.
+    schedule = {k: _uncalled(v) for k, v in config.optimizer.items() if k == "schedule"}
+    changes: dict[str, dict[str, Any]] = {"optimizer": schedule}
     parts = {
-        group: build(config[group], group)
+        group: build(config[group], group, **changes.get(group, {}))
         for group in TRAINED_FROM
         if group not in ("data", "formulation")
     }
@@ -86,6 +89,16 @@ def build_model(config: DictConfig, data: DataModule, build: Builder) -> Diffusi
     except ValueError as error:  # Torch's own checks, which come at the start of the training.
         raise ValueError(f"optimizer.optimizer cannot be made: {error}") from error
     return model
+
+
+def _uncalled(node: Any) -> Any:
+    """A node with all nodes inside it, to be handed on as what makes the objects."""
+    if OmegaConf.is_config(node):
+        node = OmegaConf.to_container(node, resolve=True)
+    if isinstance(node, dict):
+        partial = {"_partial_": True} if "_target_" in node else {}
+        return {**{key: _uncalled(value) for key, value in node.items()}, **partial}
+    return [_uncalled(value) for value in node] if isinstance(node, list) else node
 
 
 def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE) -> Experiment:
@@ -117,6 +130,7 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
     model.weights(config.evaluation.weights)
     if model.is_exact:
         _check_untrained(config)
+    model.schedule.check(config.trainer.max_steps)
     samplings = build_samplings(config, choices, model, build)
     evaluations = build_evaluations(config, model, samplings[0], build)
     init = ""

@@ -33,6 +33,8 @@ TRAINED_FROM = (
 PLACES = {"data": ("path", "key", "in_memory", "workers")}
 # Of fokker's own data: what a dataset gives is hashed, with the shape that a layout makes of it.
 OWN_PLACES = ("dataset", "layout")
+#: Keys that came later, with the value that stands for what was before there were any.
+LATER = {"optimizer": {"milestones": None}}
 
 
 def training_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,6 +43,10 @@ def training_config(config: Mapping[str, Any]) -> dict[str, Any]:
         group: {k: v for k, v in config[group].items() if k not in PLACES.get(group, ())}
         for group in TRAINED_FROM
     }
+    for group, defaults in LATER.items():
+        for key, default in defaults.items():
+            if groups[group].get(key, default) == default:
+                groups[group].pop(key, None)
     groups["data"] = _as_of_old(groups["data"])
     if _is_own(config["data"]):
         groups["data"] = {k: v for k, v in groups["data"].items() if k not in OWN_PLACES}

@@ -242,8 +242,10 @@ class Diffusion(L.LightningModule, ABC):
         self._draws = DrawsAhead(self.training_draws)
         rank = self.descent.ranks.rank
         self._network_noise = NetworkNoise(self.randomness, rank, self.device)
+        optimizer = cast(torch.optim.Optimizer, self.optimizers(use_pl_optimizer=False))
+        self.schedule.restore_numbers(optimizer)
         if self.descent.is_sharded:
-            one_by_one(cast(torch.optim.Optimizer, self.optimizers(use_pl_optimizer=False)))
+            one_by_one(optimizer)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.schedule.build(self.parameters())
