@@ -11,9 +11,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fokker.cli.arguments import shown
 from fokker.cli.choices import Choices
+from fokker.cli.continuing import predecessor_of
 from fokker.cli.evaluations import build_evaluations, build_samplings
-from fokker.cli.instantiate import Builder
+from fokker.cli.instantiate import Builder, uncalled
 from fokker.cli.keys import OF_ANY_DATA, check_keys
+from fokker.cli.sameness import flat, what_data
 from fokker.cli.start import asked_ranks, cores
 from fokker.data import DataModule, gaussianized
 from fokker.experiment import Engine, Experiment, ModelFolder, find_checkpoint
@@ -22,7 +24,6 @@ from fokker.experiment.files import read_json
 from fokker.experiment.identity import (
     TRAINED_FROM,
     as_recorded,
-    comparable_data,
     model_key,
     source_of,
     training_config,
@@ -73,7 +74,7 @@ def build_data(config: DictConfig, build: Builder) -> DataModule:
 def build_model(config: DictConfig, data: DataModule, build: Builder) -> Diffusion:
     """The formulation with its parts, untrained."""
     # A schedule is made where there is an optimiser.
-    schedule = {k: _uncalled(v) for k, v in config.optimizer.items() if k == "schedule"}
+    schedule = {k: uncalled(v) for k, v in config.optimizer.items() if k == "schedule"}
     changes: dict[str, dict[str, Any]] = {"optimizer": schedule}
     parts = {
         group: build(config[group], group, **changes.get(group, {}))
@@ -89,16 +90,6 @@ def build_model(config: DictConfig, data: DataModule, build: Builder) -> Diffusi
     except ValueError as error:  # Torch's own checks, which come at the start of the training.
         raise ValueError(f"optimizer.optimizer cannot be made: {error}") from error
     return model
-
-
-def _uncalled(node: Any) -> Any:
-    """A node with all nodes inside it, to be handed on as what makes the objects."""
-    if OmegaConf.is_config(node):
-        node = OmegaConf.to_container(node, resolve=True)
-    if isinstance(node, dict):
-        partial = {"_partial_": True} if "_target_" in node else {}
-        return {**{key: _uncalled(value) for key, value in node.items()}, **partial}
-    return [_uncalled(value) for value in node] if isinstance(node, list) else node
 
 
 def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE) -> Experiment:
@@ -139,15 +130,22 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
         model.ema.follow(model.denoiser)
         init = weights_digest(dict(model.denoiser.named_parameters()))
     plain: Any = OmegaConf.to_container(config, resolve=True)
-    made_of = {"content": data.content, "source": source, "init": init}
+    predecessor = None
+    if config.continue_from is not None:
+        predecessor = predecessor_of(plain, choices.options, data.content, model)
+    continued = predecessor.digest if predecessor else ""
+    checkpoint = None
+    if config.checkpoint is not None:
+        # What it continues itself need not be there any more.
+        checkpoint = find_checkpoint(Path(config.checkpoint))
+        continued = str(record_of(checkpoint).get("made_of", {}).get("continued", ""))
+    made_of = {"content": data.content, "source": source, "init": init, "continued": continued}
     key = model_key(training_config(plain), **made_of)
     name = f"{choices.options['formulation']}-{choices.options['data']}-{key}"
     folder = ModelFolder(Path(config.output_dir) / "models" / name)
-    checkpoint = None
-    if config.checkpoint is None and not model.is_exact:
+    if checkpoint is None and not model.is_exact:
         folder.check(model)
-    elif config.checkpoint is not None:
-        checkpoint = find_checkpoint(Path(config.checkpoint))
+    elif checkpoint is not None:
         _check_same(checkpoint, name, plain, choices.options, made_of)
         weights_in(checkpoint, model, config.evaluation.weights)
         load_checkpoint(checkpoint, model)
@@ -155,6 +153,7 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
         model=model,
         folder=folder,
         checkpoint=checkpoint,
+        predecessor=predecessor,
         samplings=samplings,
         num_samples=config.evaluation.num_samples,
         weights=config.evaluation.weights,
@@ -177,6 +176,7 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
             "data": choices.options["data"],
             "made_of": made_of,
             "units": data.unit_label,
+            **(predecessor.facts if predecessor else {}),
         },
         ranks=ranks,
     )
@@ -194,7 +194,7 @@ def _beside(config: Mapping[str, Any], own: str, content: str) -> dict[str, Path
             )
         stored: Any = OmegaConf.to_container(OmegaConf.load(path / "config.yaml"))
         known = record.get("made_of", {}).get("content", "")
-        there, here = _what_data(stored, known), _what_data(config, content if known else "")
+        there, here = what_data(stored, known), what_data(config, content if known else "")
         if there != here:
             keys = [key for key in sorted(there | here) if there.get(key) != here.get(key)]
             raise ValueError(
@@ -206,18 +206,9 @@ def _beside(config: Mapping[str, Any], own: str, content: str) -> dict[str, Path
     return found
 
 
-def _what_data(config: Mapping[str, Any], content: str) -> dict[str, Any]:
-    """What says whether two runs have the same data."""
-    data = config["data"]
-    # The seed of fresh points, or of an order, changes no floor; that of a drawn set does.
-    seed = () if data.get("num_points") else ("seed",)
-    ways = ("batch_size", "workers", "in_memory", *seed)
-    return {k: v for k, v in comparable_data(data, content).items() if k not in ways}
-
-
 def _check_untrained(config: DictConfig) -> None:
     """That nothing is asked of network=exact that needs weights."""
-    for key in ("checkpoint", "init_from", "retrain"):
+    for key in ("checkpoint", "init_from", "continue_from", "retrain"):
         if config[key]:
             raise ValueError(
                 f"{key} must be {'false' if key == 'retrain' else 'null'} with network=exact, "
@@ -258,8 +249,8 @@ def _check_same(
     if before["content"] not in ("", made_of["content"]) and _source(data):
         raise ValueError(other_points(f"checkpoint={checkpoint}", data))
     other = record.get("config", {})
-    there = _flat(training_config(other)) if other else {}
-    here = _flat(training_config(config))
+    there = flat(training_config(other)) if other else {}
+    here = flat(training_config(config))
     keys = [key for key in sorted(there.keys() | here.keys()) if there.get(key) != here.get(key)]
     # In words that a user may say, of which `true` may mean either of two.
     word = "data.standardize"
@@ -300,13 +291,3 @@ def _source(data: Mapping[str, Any]) -> str:
         return f"data.path={data['path']}"
     dataset = data.get("dataset")
     return f"data.dataset={dataset.get('_target_')}" if isinstance(dataset, Mapping) else ""
-
-
-def _flat(node: Any, key: str = "") -> dict[str, Any]:
-    """A nested configuration as dotted keys."""
-    if not isinstance(node, dict):
-        return {key: node}
-    flat: dict[str, Any] = {}
-    for name, sub in node.items():
-        flat.update(_flat(sub, f"{key}.{name}".strip(".")))
-    return flat

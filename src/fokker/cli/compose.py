@@ -31,7 +31,7 @@ from fokker.places import find_checkpoint
 
 # What a run of a checkpoint does not take over from the run that trained it.
 NOT_INHERITED = (
-    "task", "checkpoint", "retrain", "output_dir", "logger", "evaluation", "hydra",
+    "task", "checkpoint", "continue_from", "retrain", "output_dir", "logger", "evaluation", "hydra",
     "allow_targets",  # A folder from elsewhere must not choose what is imported.
 )  # fmt: skip
 MULTIRUN = ("-m", "--multirun")
@@ -220,13 +220,16 @@ def with_inherited(overrides: Sequence[str]) -> list[str]:
     """The overrides, behind those of the run that trained `checkpoint=PATH`, if one is given.
 
     `fokker checkpoint=PATH sampler=ddim` so means the command that trained PATH, with another
-    sampler.
+    sampler; and so does `continue_from=PATH`.
 
     Raises:
         ValueError: if there is no checkpoint at PATH.
     """
     given = {override_key(o): o.split("=", 1)[1] for o in overrides if "=" in o}
-    path = given.get("checkpoint", "null").strip("'\"")
+    way = "checkpoint" if given.get("continue_from", "null") == "null" else "continue_from"
+    # What a model started from that is continued is in its own name.
+    left = {*NOT_INHERITED, *(["init_from"] if way == "continue_from" else [])}
+    path = given.get(way, "null").strip("'\"")
     if path in ("null", ""):
         return list(overrides)
     # Kept out of the command's start: what finds checkpoints needs torch.
@@ -245,7 +248,7 @@ def with_inherited(overrides: Sequence[str]) -> list[str]:
         key = override.get_key_element().lstrip("+~")
         # Who gives sampler=ddim does not want another sampler's sampler.alpha.
         is_replaced = key in given or _group(key) in given
-        if not is_replaced and _group(override.key_or_group) not in NOT_INHERITED:
+        if not is_replaced and _group(override.key_or_group) not in left:
             inherited.append(str(override.input_line))
     # What `true` means depends on the data, and on the version of fokker that trained.
     word = None if "data" in given else recorded_standardize(file.with_name("config.yaml"))

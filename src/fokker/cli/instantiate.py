@@ -134,3 +134,13 @@ def _sentence(cause: BaseException, key: str, keys: Mapping[str, str]) -> str:
     # A distribution says `low must be ...`, for it does not know that it stands at `data`.
     name, space, rest = str(cause).partition(" ")
     return f"{keys.get(name, name)}{space}{rest}"
+
+
+def uncalled(node: Any) -> Any:
+    """A node with all nodes inside it, to be handed on as what makes the objects."""
+    if OmegaConf.is_config(node):
+        node = OmegaConf.to_container(node, resolve=True)
+    if isinstance(node, dict):
+        partial = {"_partial_": True} if "_target_" in node else {}
+        return {**{key: uncalled(value) for key, value in node.items()}, **partial}
+    return [uncalled(value) for value in node] if isinstance(node, list) else node

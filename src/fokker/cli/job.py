@@ -104,6 +104,9 @@ def plan(experiment: Experiment) -> str:
         state = f"unfinished: would go on at step {folder.steps_done} of {max_steps}"
     else:
         state = f"new: would be trained for {max_steps} steps of {model.data.batch_size} images"
+        if experiment.predecessor is not None:
+            begun = experiment.predecessor.step
+            state += f", from step {begun} of {experiment.predecessor.name} on"
     is_trained = model.is_exact or experiment.checkpoint is not None or state.startswith("found")
     parameters = sum(p.numel() for p in model.denoiser.parameters())
     size = asked_ranks(OmegaConf.create(experiment.config["trainer"]))
@@ -129,7 +132,8 @@ def plan(experiment: Experiment) -> str:
 
 def _estimated(experiment: Experiment, size: int) -> str:
     """Measure in a few steps how long the rest of the training would take here."""
-    left = experiment.engine.max_steps - experiment.folder.steps_done
+    begun = experiment.predecessor.step if experiment.predecessor else 0
+    left = experiment.engine.max_steps - (experiment.folder.steps_done or begun)
     with threads(experiment):
         where = described(experiment.device)
         try:

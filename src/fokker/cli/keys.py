@@ -24,6 +24,7 @@ KEYS: Mapping[str, tuple[Any, str]] = {
     "task": (Literal["run", "plan"], "run or plan, or in a shell doctor, models or compare"),
     "checkpoint": (str | None, "a path or null"),
     "init_from": (str | None, "a path or null"),
+    "continue_from": (str | None, "a path or null"),
     "retrain": (bool, "true or false"),
     "fail_fast": (bool, "true or false"),
     "objective": (str | list[str] | None, "the name of a metric, a list of them or null"),
@@ -68,9 +69,14 @@ def check_keys(config: DictConfig) -> None:
             OmegaConf.update(config, key, plain)
         if not fits(plain, kind):
             raise ValueError(f"{key} must be {rule}, got {shown(plain)}")
-    for key in ("checkpoint", "init_from"):
+    for key in ("checkpoint", "init_from", "continue_from"):
         if config[key] == "":
             raise ValueError(f"{key} must be a path or null, got nothing")
+        if config.continue_from is not None and key != "continue_from" and config[key] is not None:
+            raise ValueError(
+                f"{key} must be null with continue_from, which says where the weights come from, "
+                f"got {config[key]}; take one of the two away"
+            )
     points = config.evaluation.budget_points
     if points is not None and points < 0:
         raise ValueError(

@@ -11,6 +11,7 @@ from fokker.experiment.callbacks import Intervals
 from fokker.experiment.engine import Engine
 from fokker.experiment.loggers import Logger
 from fokker.experiment.models import ModelFolder
+from fokker.experiment.predecessor import Predecessor
 from fokker.experiment.reports import Evaluation
 from fokker.experiment.sample import Sampling
 from fokker.experiment.signals import Stopped
@@ -28,6 +29,7 @@ class Experiment:
         model: untrained.
         folder: of the trained model.
         checkpoint: weights to use as they are, in place of a training.
+        predecessor: the model that the training goes on from, if it does not begin anew.
         samplings: ways to sample, the run's own first.
         num_samples, weights, seed, device: of the evaluation.
         evaluations: what is evaluated besides the samples, by name.
@@ -61,6 +63,7 @@ class Experiment:
     budget_points: int | None = None
     beside: Mapping[str, Path] = field(default_factory=dict)
     figures: bool = True
+    predecessor: Predecessor | None = None
     batch_size: int | None = None
     retrain: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)

@@ -16,14 +16,15 @@ from filelock import Timeout
 from lightning.pytorch.callbacks import LambdaCallback
 
 from fokker.device import described, peak_memory
-from fokker.disk import DiskError, make_folder, write_text, writing
+from fokker.disk import DiskError, make_folder, short, write_text, writing
 from fokker.experiment.callbacks import Curves, Progress, Saving, Speed
 from fokker.experiment.description import description_of
 from fokker.experiment.evaluate import Validation
 from fokker.experiment.experiment import Experiment
-from fokker.experiment.files import read_json_lines
+from fokker.experiment.files import read_json_lines, write_json_lines
 from fokker.experiment.identity import versions
 from fokker.experiment.models import ModelFolder
+from fokker.experiment.predecessor import Predecessor
 from fokker.experiment.signals import Interrupted, InterruptedTraining, Signals, Stop
 from fokker.experiment.watching import Watching
 from fokker.formulations import DivergedError
@@ -107,8 +108,11 @@ def obtain(
         work = ModelFolder(folder.path.with_name(f"{folder.path.name}.retrain"))
         work = work if ranks.first_says(lambda: folder.is_complete) else folder
         done = ranks.first_says(lambda: _begin(work, experiment))
-        say(_announcement(experiment, done))
-        _train(experiment, work, validation, listener, say, signals, done)
+        begun = done or (experiment.predecessor.step if experiment.predecessor else 0)
+        if experiment.predecessor:
+            say(_continuation(experiment.predecessor, experiment, begun))
+        say(_announcement(experiment, begun))
+        _train(experiment, work, validation, listener, say, signals, begun)
         if work is not folder and ranks.is_first:
             folder.take_over(work)
         if done == experiment.engine.max_steps:  # Only its last files were not there.
@@ -123,7 +127,22 @@ def _begin(work: ModelFolder, experiment: Experiment) -> int:
     write_text(work.config, experiment.config_text)
     key = experiment.folder.path.name
     work.write(**experiment.facts, key=key, status="training", versions=versions())
+    if not done and experiment.predecessor:
+        write_json_lines(work.curves, experiment.predecessor.curve)
     return done
+
+
+def _continuation(predecessor: Predecessor, experiment: Experiment, step: int) -> str:
+    """Say what is continued, and how its learning rate goes on."""
+    schedule, max_steps = experiment.model.schedule, experiment.engine.max_steps
+    before = predecessor.last_rate
+    stretched = f"the cosine is now that of {max_steps:,} steps, and "
+    return (
+        f"continuing {short(Path(predecessor.name))} from its step {predecessor.step:,}: "
+        f"{stretched if schedule.name == 'cosine' else ''}the learning rate goes on at "
+        f"{schedule.rate(step, max_steps):.2g}"
+        f"{f', where it had ended at {before:.2g}' if before is not None else ''}"
+    )
 
 
 def _announcement(experiment: Experiment, done: int) -> str:
@@ -187,7 +206,9 @@ def _train(
         speed = Speed()
         watched = [speed, *callbacks, Progress(say)]
         trainer = engine.trainer(device, ranks, watched, folder.path)
-        resume = folder.checkpoint if ranks.first_says(folder.checkpoint.is_file) else None
+        resume = experiment.predecessor.checkpoint if experiment.predecessor else None
+        if ranks.first_says(folder.checkpoint.is_file):
+            resume = folder.checkpoint
         number = 0
         try:
             with together() if ranks.size > 1 else nullcontext():
@@ -210,7 +231,7 @@ def _train(
     seconds = folder.record.get("seconds", 0.0) + perf_counter() - started
     if step < max_steps:
         note(status="interrupted", seconds=seconds)
-        raise InterruptedTraining(number, folder.steps_done, max_steps, done)
+        raise InterruptedTraining(number, folder.steps_done or done, max_steps, done)
     if trained is not model:
         ranks.first_says(lambda: None)  # It has put its last save in its place.
         folder.load_into(model)

@@ -110,7 +110,9 @@ def source_of(classes: list[type]) -> str:
     return hashlib.sha256("\n".join(sources).encode()).hexdigest() if sources else ""
 
 
-def model_key(training: Mapping[str, Any], content: str, source: str, init: str) -> str:
+def model_key(
+    training: Mapping[str, Any], content: str, source: str, init: str, continued: str = ""
+) -> str:
     """Eight hexadecimal digits.
 
     Args:
@@ -118,6 +120,7 @@ def model_key(training: Mapping[str, Any], content: str, source: str, init: str)
         content: hash of the content of data files.
         source: hash of the source of a user's own classes.
         init: hash of the weights that the training starts from, if it does not start anew.
+        continued: name and hash of the model that it goes on from, if there is one.
     """
     whole = {
         "training": training,
@@ -126,6 +129,8 @@ def model_key(training: Mapping[str, Any], content: str, source: str, init: str)
         "init": init,
         "version": TRAINING_VERSION,
     }
+    if continued:  # Not in the keys of old.
+        whole["continued"] = continued
     text = json.dumps(whole, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 

@@ -19,6 +19,9 @@ from fokker.places import find_checkpoint as find_checkpoint
 FORMAT = 1
 #: The entry of a checkpoint, and of an exported file's metadata, that describes the model.
 DESCRIPTION = "fokker"
+EARLY = "stopped early"
+#: What model.json calls a training that has come to the end that was asked for.
+USABLE = ("complete", EARLY)
 
 
 @final

@@ -257,7 +257,8 @@ class Diffusion(L.LightningModule, ABC):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.ema.load_state_dict(checkpoint["ema"])
-        if self.descent.scaler is not None:
+        # A training in another precision, that is continued in this one, has none.
+        if self.descent.scaler is not None and "scaler" in checkpoint:
             self.descent.scaler.load_state_dict(checkpoint["scaler"])
 
     # ---- weights -------------------------------------------------------------------------

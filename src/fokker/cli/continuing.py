@@ -1,0 +1,128 @@
+"""Checks of `continue_from`: what a training may go on from, and what it must not change."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fokker.cli.arguments import shown
+from fokker.cli.sameness import flat, what_data
+from fokker.experiment import find_checkpoint
+from fokker.experiment.description import record_of
+from fokker.experiment.files import read_json
+from fokker.experiment.models import USABLE, check_network, read_checkpoint
+from fokker.experiment.predecessor import Predecessor
+from fokker.formulations import Diffusion
+from fokker.places import SAFETENSORS
+
+#: Groups that say what the numbers of a network mean, and single keys that must stay too.
+KEPT_GROUPS = ("formulation", "preconditioning", "network")
+KEPT_KEYS = ("data.batch_size", "ema.half_lives", "optimizer.optimizer._target_")
+ANEW = "or begin a training from its weights alone by init_from="
+
+
+def predecessor_of(
+    config: Mapping[str, Any], options: Mapping[str, str], content: str, model: Diffusion
+) -> Predecessor:
+    """Find the model that a training goes on from, and check that it can.
+
+    Args:
+        config: resolved.
+        options: the option of each group.
+        content: hash of the content of data files.
+        model: as built.
+    Raises:
+        ValueError: if it cannot, and why.
+    """
+    path = config["continue_from"]
+    checkpoint = find_checkpoint(Path(path))
+    if checkpoint.suffix == SAFETENSORS:
+        raise ValueError(
+            f"continue_from={path} has weights alone, and no state of an optimiser; name the "
+            f"checkpoint or the folder of the model, {ANEW}"
+        )
+    beside, record = read_json(checkpoint.with_name("model.json")), record_of(checkpoint)
+    held = read_checkpoint(checkpoint)
+    if beside and beside.get("status") not in USABLE:
+        raise ValueError(
+            f"continue_from={path} must be a trained model, and its training is not at its end: "
+            f"{beside.get('status')} at step {beside.get('step', 0)}; let the command that trains "
+            "it come to its end"
+        )
+    known = str(record.get("made_of", {}).get("content", ""))
+    differing = _differing(record, config, options, known, content)
+    if differing:
+        raise ValueError(
+            f"continue_from={path} was trained with {', '.join(differing)}, which a continued "
+            f"training must not change; take these overrides away, {ANEW}"
+        )
+    _check_weights(path, checkpoint, held, model)
+    found = Predecessor.of(checkpoint, held)
+    if config["trainer"]["max_steps"] <= found.step:
+        raise ValueError(
+            f"trainer.max_steps must be above the {found.step} steps that continue_from={path} "
+            f"has, for it counts these too, got {config['trainer']['max_steps']}"
+        )
+    return found
+
+
+def _differing(
+    record: Mapping[str, Any],
+    config: Mapping[str, Any],
+    options: Mapping[str, str],
+    known: str,
+    content: str,
+) -> list[str]:
+    """Say in what a model's recorded configuration is another, of what must be the same."""
+    other = record.get("config")
+    if other is None:
+        return []
+    there, here = (flat({g: c[g] for g in KEPT_GROUPS}) for c in (other, config))
+    for key in KEPT_KEYS:
+        group, _, name = key.partition(".")
+        there[key], here[key] = (flat(c[group])[name] for c in (other, config))
+    data = what_data(other, known), what_data(config, content if known else "")
+    for side, of_side in zip((there, here), data, strict=True):
+        side.update(flat({"data": of_side}))
+    keys = [key for key in sorted(there.keys() | here.keys()) if there.get(key) != here.get(key)]
+    words = [f"{key} ({shown(there.get(key))} there, {shown(here.get(key))} here)" for key in keys]
+    # Of another option all keys differ, so its name is enough; and a hash says nothing.
+    words = [w if not w.startswith("data.content ") else "other points of data" for w in words]
+    for group in ("data", "formulation"):
+        if record.get(group, options[group]) != options[group]:
+            words = [word for word in words if not word.startswith(f"{group}.")]
+            words.insert(0, f"{group} ({record[group]} there, {options[group]} here)")
+    return words
+
+
+def _check_weights(path: str, checkpoint: Path, held: Mapping[str, Any], model: Diffusion) -> None:
+    """Refuse weights and a state of the optimiser that do not fit."""
+    own, learned = (
+        any(key.startswith("weighting.") for key in state)
+        for state in (model.state_dict(), held["state_dict"])
+    )
+    if own != learned:
+        there, here = ("has", "has not") if learned else ("has not", "has")
+        raise ValueError(
+            f"continue_from={path} {there} a weighting that learns, and this training {here}; "
+            f"choose the same weighting, {ANEW}"
+        )
+    check_network(checkpoint, held, model)
+    if {*held["ema"]} != {*model.ema.names}:
+        raise ValueError(
+            f"ema.half_lives must be those of continue_from={path}, {_listed(held['ema'])}, got "
+            f"{_listed(model.ema.names)}"
+        )
+    states = held.get("optimizer_states")
+    if not states:
+        raise ValueError(f"continue_from={path} has no state of an optimiser; use init_from={path}")
+    kept: dict[str, Any] = next(iter(states[0]["state"].values()), {})
+    if sorted(kept) != model.schedule.state_names():
+        raise ValueError(
+            f"continue_from={path} was trained by an optimiser that keeps {_listed(kept)} of each "
+            f"weight, and optimizer.optimizer asks for {_listed(model.schedule.state_names())}; "
+            f"choose the same, {ANEW}"
+        )
+
+
+def _listed(names: Mapping[str, Any] | Sequence[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"
