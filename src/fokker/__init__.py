@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     # Late, so that `fokker --help` does not wait for torch.
     if name in ("load", "run"):
-        from fokker.cli import api
+        from fokker.cli.environment import without_empty
+
+        with without_empty():
+            from fokker.cli import api
 
         return getattr(api, name)
     if name == "Result":

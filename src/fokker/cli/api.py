@@ -14,6 +14,7 @@ from fokker.cli.job import SIGNALLED, run_job
 from fokker.cli.launch import launch
 from fokker.cli.loading import load
 from fokker.cli.start import Start, asked_ranks, check_alone
+from fokker.cli.surroundings import as_at_start
 from fokker.experiment import Result
 from fokker.experiment.files import read_json
 
@@ -21,7 +22,7 @@ __all__ = ["load", "run"]
 
 
 def run(overrides: Sequence[str] = ()) -> Result:
-    """What `fokker OVERRIDES` does, from Python.
+    """What `fokker OVERRIDES` does, from Python, in whatever mode torch and hydra are.
 
     Args:
         overrides: as on the command line, such as `["data=uniform", "trainer.max_steps=500"]`.
@@ -32,6 +33,11 @@ def run(overrides: Sequence[str] = ()) -> Result:
     """
     if isinstance(overrides, str):
         raise ValueError(f"overrides must be a list, such as [{overrides!r}], got one text")
+    with as_at_start():
+        return _run(overrides)
+
+
+def _run(overrides: Sequence[str]) -> Result:
     full = with_inherited(overrides)
     with composed(full) as config:
         hydra = config.hydra

@@ -266,7 +266,7 @@ def threads(experiment: Experiment) -> Iterator[None]:
     ranks = experiment.ranks
     parameters = sum(p.numel() for p in experiment.model.denoiser.parameters())
     small = 3 * parameters * experiment.model.data.batch_size < SMALL_STEP * ranks.size
-    if "OMP_NUM_THREADS" not in os.environ:
+    if not os.environ.get("OMP_NUM_THREADS"):
         torch.set_num_threads(1 if small else min(before, cores_of_rank(ranks.local_size)))
     try:
         yield

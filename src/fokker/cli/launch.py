@@ -99,7 +99,8 @@ def _prepared(size: int, needs_gpus: bool) -> Iterator[None]:
     environment = dict(os.environ)
     for log in logs:
         log.setLevel(logging.CRITICAL + 1)
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // size)))
+    if not os.environ.get("OMP_NUM_THREADS"):
+        os.environ["OMP_NUM_THREADS"] = str(max(1, cores() // size))
     try:
         yield
     finally:

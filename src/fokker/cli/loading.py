@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from fokker.cli.build import build_data, build_model, other_points
 from fokker.cli.instantiate import Builder
 from fokker.cli.job import find_own
+from fokker.cli.surroundings import as_at_start
 from fokker.data import DataModule, Remembered
 from fokker.experiment import find_checkpoint, load_model
 from fokker.experiment.description import read_description
@@ -26,7 +27,7 @@ _ROUNDING = 1e-6
 def load(
     path: str | Path, weights: str | None = None, allow_targets: Sequence[str] = ()
 ) -> Diffusion:
-    """The model of a finished run; its data need not be there.
+    """The model of a finished run, in whatever mode torch is; its data need not be there.
 
     `model.denoiser(x, sigma)` is D in the model's units, `model.data` goes from these to the units
     of the training data and back, and looks for the points when they are asked for.
@@ -40,7 +41,11 @@ def load(
         ValueError: if there is no such model, it does not fit its configuration, or has no such
             weights.
     """
-    folder = Path(path).expanduser()
+    with as_at_start():
+        return _load(Path(path).expanduser(), weights, allow_targets)
+
+
+def _load(folder: Path, weights: str | None, allow_targets: Sequence[str]) -> Diffusion:
     find_own(allow_targets)
     build = Builder(allow_targets)
     # A run of network=exact has no weights, but a configuration.

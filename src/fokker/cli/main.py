@@ -3,6 +3,7 @@
 import os
 import sys
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -32,6 +33,7 @@ from fokker.cli.compose import (
 )
 from fokker.cli.early import check_early
 from fokker.cli.ending import ending
+from fokker.cli.environment import without_empty
 from fokker.cli.output import patient_output
 from fokker.cli.signatures import Signatures
 from fokker.cli.slurm import earlier_run, ignore_while_starting
@@ -42,11 +44,11 @@ from fokker.disk import DiskError, check_writable, make_folder, remove_empty
 
 def main() -> None:
     """Run `fokker [overrides]`."""
-    with patient_output(), ending():
-        _main()
+    with patient_output(), ending(), ExitStack() as numbers:
+        _main(numbers)
 
 
-def _main() -> None:
+def _main(numbers: ExitStack) -> None:
     arguments = sys.argv[1:]
     if arguments == ["--version"]:
         print(f"fokker {__version__}")
@@ -63,7 +65,11 @@ def _main() -> None:
     is_sweep = bool({*MULTIRUN} & {*flags}) or any(override_key(o) == "sweeps" for o in overrides)
     # conf/hydra/launcher/submitit_slurm.yaml has the name, and the keys, of its package's own.
     warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/.*validated against ConfigStore")
-    start = Start.here()
+    try:
+        numbers.enter_context(without_empty())
+        start = Start.here()
+    except ValueError as error:
+        refuse(error)
     ignore_while_starting()
     if doctor.is_asked(arguments):
         if not doctor.doctor(arguments, is_sweep):
@@ -150,7 +156,7 @@ def _task(config: DictConfig) -> bool | None:
             return True
         refuse(error)
     except ValueError as error:
-        if is_sweep or "HYDRA_FULL_ERROR" in os.environ:
+        if is_sweep or os.environ.get("HYDRA_FULL_ERROR"):
             raise
         remove_empty(path, Path(str(config.output_dir)))
         refuse(error)
@@ -197,7 +203,7 @@ def as_rank(config: DictConfig, choices: Any, path: Path, in_sweep: bool) -> boo
     except (ValueError, DivergedError, LostRank, LostWorker) as error:
         if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
             raise
-        if "HYDRA_FULL_ERROR" in os.environ:
+        if os.environ.get("HYDRA_FULL_ERROR"):
             raise
         refuse(error, None if isinstance(error, LostRank) else start)
     return None

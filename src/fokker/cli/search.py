@@ -88,7 +88,7 @@ class SearchSweeper(GridSweeper):
         except KeyboardInterrupt as stop:  # Of what comes before the first trial or after the last.
             code = exit_code(stop)
         except (*REFUSALS, DiskError) as error:
-            if "HYDRA_FULL_ERROR" in os.environ:
+            if os.environ.get("HYDRA_FULL_ERROR"):
                 raise
             refuse(in_words(error, arguments))
         if code:

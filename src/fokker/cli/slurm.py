@@ -8,27 +8,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fokker.cli.environment import number
 from fokker.cli.sweep_jobs import read_json
 
 
 def facts(env: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """The SLURM job of this process, for a run's record; nothing outside of one."""
-    if "SLURM_JOB_ID" not in env:
+    if not env.get("SLURM_JOB_ID"):
         return {}
-    step = env.get("SLURM_STEP_ID", "batch")
+    step = env.get("SLURM_STEP_ID") or "batch"
     return {"slurm": {"job": job_name(env), "step": step, "restarts": restarts(env)}}
 
 
 def job_name(env: Mapping[str, str]) -> str:
     """What scontrol and scancel call this job; the number of an array's last is that of all."""
-    if "SLURM_ARRAY_JOB_ID" in env:
+    if env.get("SLURM_ARRAY_JOB_ID") and env.get("SLURM_ARRAY_TASK_ID"):
         return f"{env['SLURM_ARRAY_JOB_ID']}_{env['SLURM_ARRAY_TASK_ID']}"
     return env["SLURM_JOB_ID"]
 
 
 def restarts(env: Mapping[str, str] = os.environ) -> int:
     """How often this job was queued again."""
-    return int(env.get("SLURM_RESTART_COUNT", 0))
+    return number(env, "SLURM_RESTART_COUNT", 0)
 
 
 def is_requeued(record: Mapping[str, Any], env: Mapping[str, str] = os.environ) -> bool:
@@ -53,20 +54,20 @@ def earlier_run(runs: Path, overrides: list[str]) -> str | None:
     return None
 
 
-def requeue(number: int, has_advanced: bool, env: Mapping[str, str] = os.environ) -> str:
+def requeue(signalled: int, has_advanced: bool, env: Mapping[str, str] = os.environ) -> str:
     """Queue this job again, if what has ended it was its time and nobody else does so.
 
     Args:
-        number: of the signal that has ended it.
+        signalled: the number of the signal that has ended it.
         has_advanced: whether anything was done since it began; if not, it never will be.
     Returns:
         what was done, in words; nothing outside of a job.
     """
-    if "SLURM_JOB_ID" not in env or number == signal.SIGINT:
+    if not env.get("SLURM_JOB_ID") or signalled == signal.SIGINT:
         return ""
     name = job_name(env)
     # Asked in all cases: a user may cancel a job that was just told of its end.
-    reason = _why_not(_scontrol("-o", "show", "job", name), number, restarts(env))
+    reason = _why_not(_scontrol("-o", "show", "job", name), signalled, restarts(env))
     if not reason and not has_advanced:
         reason = "nothing was done since it began; give it more time (--time)"
     if reason:
@@ -113,5 +114,5 @@ def when_stopped(number: int, has_advanced: bool) -> None:
 
 def ignore_while_starting(env: Mapping[str, str] = os.environ) -> None:
     """SIGUSR1, a job's warning, would end a process that does not yet hear it."""
-    if "SLURM_JOB_ID" in env and signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL:
+    if env.get("SLURM_JOB_ID") and signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL:
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)

@@ -8,6 +8,8 @@ from typing import final
 
 from omegaconf import DictConfig
 
+from fokker.cli.environment import number, told
+
 AUTO = "auto"
 # Where the ranks of a SLURM step meet: apart from what the system hands out, another one for each
 # step that a machine may run at once.
@@ -35,18 +37,42 @@ class Start:
 
     @classmethod
     def here(cls, env: Mapping[str, str] = os.environ) -> "Start":
-        """As the environment tells."""
+        """As the environment tells.
+
+        Raises:
+            ValueError: for a variable that is no number, or a rank that there is not.
+        """
+        env = told(env)
         if "WORLD_SIZE" in env and "RANK" in env:
-            size = int(env["WORLD_SIZE"])
-            local = int(env.get("LOCAL_RANK", 0)), int(env.get("LOCAL_WORLD_SIZE", size))
-            return cls("torchrun", int(env["RANK"]), size, *local)
-        tasks = int(env.get("SLURM_STEP_NUM_TASKS", 1)) if is_step(env) else 1
+            size = number(env, "WORLD_SIZE", 1)
+            local = number(env, "LOCAL_RANK", 0), number(env, "LOCAL_WORLD_SIZE", size)
+            return cls("torchrun", number(env, "RANK", 0), size, *local)._checked("WORLD_SIZE")
+        tasks = number(env, "SLURM_STEP_NUM_TASKS", 1) if is_step(env) else 1
         if tasks > 1:
             counts = [int(n) for n in re.findall(r"(?:^|,)(\d+)", env["SLURM_STEP_TASKS_PER_NODE"])]
-            own = int(env["SLURM_PROCID"]), tasks, int(env["SLURM_LOCALID"]), counts[0]
-            return cls("srun", *own, is_even=len({*counts}) == 1)
+            for name in ("SLURM_PROCID", "SLURM_LOCALID"):
+                if name not in env:
+                    raise ValueError(
+                        f"{name} must say which of the {tasks} tasks of this SLURM step this "
+                        "process is, and is not set; start it by srun, or for one process say "
+                        "unset SLURM_STEP_NUM_TASKS"
+                    )
+            own = number(env, "SLURM_PROCID", 0), tasks, number(env, "SLURM_LOCALID", 0)
+            start = cls("srun", *own, counts[0] if counts else tasks, len({*counts}) <= 1)
+            return start._checked("SLURM_STEP_NUM_TASKS")
         is_typed = env.get("SLURM_JOB_NAME") in ("bash", "sh", "zsh", "interactive")
         return cls("srun" if is_step(env) and not is_typed else "fokker")
+
+    def _checked(self, name: str) -> "Start":
+        """This, if the rank and the local one are below how many there are."""
+        is_local = self.local_rank < self.local_size <= self.size or not self.is_even
+        if self.rank < self.size and is_local:
+            return self
+        raise ValueError(
+            f"{name} in the environment must be how many ranks there are, and this one is rank "
+            f"{self.rank} of {self.size}, {self.local_rank} of {self.local_size} here; start all "
+            f"ranks by one {self.by}, or for one process say unset {name}"
+        )
 
     @property
     def nodes(self) -> int:
@@ -89,24 +115,33 @@ class Start:
         """Tell torch, in the words of torchrun, what srun has said in its own."""
         if self.by != "srun" or self.size == 1:
             return
-        step = int(env["SLURM_JOB_ID"]) * 16 + int(env.get("SLURM_STEP_ID", 0))
-        told = {
+        step = number(env, "SLURM_JOB_ID", 0) * 16 + number(env, "SLURM_STEP_ID", 0)
+        said = {
             "RANK": self.rank, "WORLD_SIZE": self.size, "LOCAL_RANK": self.local_rank,
-            "LOCAL_WORLD_SIZE": self.local_size, "GROUP_RANK": env.get("SLURM_NODEID", 0),
+            "LOCAL_WORLD_SIZE": self.local_size, "GROUP_RANK": number(env, "SLURM_NODEID", 0),
             "MASTER_ADDR": first_node(env), "MASTER_PORT": FIRST_PORT + step % PORTS,
         }  # fmt: skip
-        for key, value in told.items():
-            env.setdefault(key, str(value))
+        for key, value in said.items():
+            env[key] = env.get(key) or str(value)
 
 
 def is_step(env: Mapping[str, str] = os.environ) -> bool:
     """Whether this process is a task of srun, and not a job's batch script."""
-    return "SLURM_JOB_ID" in env and "SLURM_STEP_TASKS_PER_NODE" in env
+    return {"SLURM_JOB_ID", "SLURM_STEP_TASKS_PER_NODE"} <= told(env).keys()
 
 
 def first_node(env: Mapping[str, str]) -> str:
-    """The machine of rank 0: of `n[1-4,7],m2` it is n1."""
-    nodes = env["SLURM_STEP_NODELIST"]
+    """The machine of rank 0: of `n[1-4,7],m2` it is n1.
+
+    Raises:
+        ValueError: if SLURM does not say.
+    """
+    nodes = env.get("SLURM_STEP_NODELIST", "")
+    if not nodes:
+        raise ValueError(
+            "SLURM_STEP_NODELIST must name the machines of this SLURM step, and is not set; start "
+            "it by srun"
+        )
     first = re.match(r"([^,\[]|\[[^\]]*\])+", nodes)
     return re.sub(r"\[(\w+)[^\]]*\]", r"\1", first[0] if first else nodes)
 
@@ -156,9 +191,9 @@ def check_alone(trainer: DictConfig, env: Mapping[str, str] = os.environ) -> Non
             "trainer.devices=auto counts GPUs, and this machine has none that torch can use; say "
             "trainer=ddp_cpu trainer.devices=2 for ranks on the CPU, or trainer=auto for one"
         )
-    tasks = env.get("SLURM_NTASKS", "1")
+    tasks = number(env, "SLURM_NTASKS", 1)
     is_one = trainer.get("strategy", AUTO) == AUTO
-    if "SLURM_JOB_ID" in env and not is_one and tasks not in ("1", str(devices)):
+    if env.get("SLURM_JOB_ID") and not is_one and tasks not in (1, devices):
         raise ValueError(
             f"trainer.devices must be the {tasks} tasks of this SLURM job, got {devices}; "
             "start it by srun, which runs every task, or ask for other tasks"
@@ -180,8 +215,8 @@ def _gpus() -> int:
 
 def cores_of_rank(local_size: int, env: Mapping[str, str] = os.environ) -> int:
     """Of one of the ranks on this machine: what SLURM says, or an equal share."""
-    told = env.get("SLURM_CPUS_PER_TASK") if is_step(env) else None
-    return int(told) if told else max(1, cores() // local_size)
+    share = max(1, cores() // local_size)
+    return number(env, "SLURM_CPUS_PER_TASK", share) if is_step(env) else share
 
 
 def cores() -> int:

@@ -103,7 +103,7 @@ class GridSweeper(Sweeper):
             self._check_keys()
             code = self._plan(jobs) if self._settings.task == "plan" else self._run(jobs)
         except (*REFUSALS, DiskError) as error:
-            if "HYDRA_FULL_ERROR" in os.environ:
+            if os.environ.get("HYDRA_FULL_ERROR"):
                 raise
             refuse(in_words(error, arguments))
         if code:

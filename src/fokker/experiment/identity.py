@@ -1,11 +1,15 @@
 """What a trained model is: a hash of everything that its weights depend on."""
 
+import ast
 import copy
 import hashlib
 import inspect
 import json
+import linecache
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
+from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
@@ -104,10 +108,31 @@ def recorded_standardize(file: Path) -> str | None:
 
 
 def source_of(classes: list[type]) -> str:
-    """A hash of the source of classes that are not fokker's, torch's or lightning's own."""
+    """A hash of the source of classes that are not fokker's, torch's or lightning's own.
+
+    Raises:
+        ValueError: if there is no source, as of a class that was typed into a shell.
+    """
     own = {"fokker", "torch", "lightning", "torchmetrics"}
-    sources = [inspect.getsource(c) for c in classes if c.__module__.split(".")[0] not in own]
+    sources = [_source(c) for c in classes if c.__module__.split(".")[0] not in own]
     return hashlib.sha256("\n".join(sources).encode()).hexdigest() if sources else ""
+
+
+def _source(own: type) -> str:
+    """The source of a class or a function; a notebook's stands in its cell."""
+    with suppress(OSError, TypeError):
+        return inspect.getsource(own)
+    # A notebook has no file, and so no class of it one; but each function knows its cell.
+    for part in vars(own).values():
+        text = "".join(linecache.getlines(part.__code__.co_filename)) if isfunction(part) else ""
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ClassDef) and node.name == own.__name__:
+                return ast.get_source_segment(text, node) or ""
+    raise ValueError(
+        f"the source of {own.__module__}.{own.__qualname__} must be there to tell one model from "
+        "another, and is not; write the class into a file, such as my_parts.py, and name it so: "
+        f"_target_: my_parts.{own.__qualname__} and allow_targets=[my_parts]"
+    )
 
 
 def model_key(

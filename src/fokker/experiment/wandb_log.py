@@ -54,7 +54,8 @@ class WandB:
     ) -> None:
         if not finish_seconds > 0:
             raise ValueError(f"logger.finish_seconds must be positive, got {finish_seconds}")
-        self._project, self._entity, self._group = project, entity, group
+        # WANDB_PROJECT may be empty.
+        self._project, self._entity, self._group = project or "fokker", entity, group
         self._tags, self._log_model, self._seconds = list(tags or ()), log_model, finish_seconds
 
     def open(self, folder: Path, config: Mapping[str, Any]) -> Log:

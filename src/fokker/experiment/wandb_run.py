@@ -235,9 +235,10 @@ def _has_key() -> bool:
     """Whether W&B can go online without asking: a key or token in the environment or in .netrc."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
-    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    address = os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai"
+    host = urlparse(address).hostname or ""
     try:
-        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
+        return netrc.netrc(os.environ.get("NETRC") or None).authenticators(host) is not None
     except (OSError, netrc.NetrcParseError):
         return False
 

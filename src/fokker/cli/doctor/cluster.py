@@ -42,7 +42,7 @@ def ask(*command: str) -> tuple[str, int]:
 
 def scheduler_row(env: Mapping[str, str] = os.environ, ask: Ask = ask) -> Row:
     """The SLURM job that this process is in, or whether there could be one."""
-    if "SLURM_JOB_ID" in env:
+    if env.get("SLURM_JOB_ID"):
         return _job_row(env, ask)
     nodes, code = ask("sinfo", "-h", "-o", "%D %T")
     if code == 127:

@@ -61,7 +61,7 @@ def facts_here(trainer: DictConfig, start: Start, env: Mapping[str, str] = os.en
         serial = str(getattr(properties, "uuid", index))
     own = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(cores())
     threads = torch.get_num_threads()
-    if "OMP_NUM_THREADS" not in env:  # As a run shares them out.
+    if not env.get("OMP_NUM_THREADS"):  # As a run shares them out.
         threads = min(threads, cores_of_rank(start.local_size))
     host = env.get("SLURMD_NODENAME") or socket.gethostname()
     return Facts(host, versions(), device, lack, name, memory, serial, frozenset(own), threads)
