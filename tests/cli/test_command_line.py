@@ -16,7 +16,7 @@ import torch
 from hydra.errors import HydraException
 
 import fokker
-from fokker.cli.compose import with_inherited
+from fokker.cli.compose import composed, meant_overrides
 from fokker.cli.main import main
 from fokker.experiment.files import read_json, write_json
 from fokker.grids import EDMRho
@@ -261,6 +261,12 @@ def test_wandb_without_an_account_writes_files_and_asks_nothing(
 # ---- a checkpoint --------------------------------------------------------------------------
 
 
+def inherited(typed: list[str]) -> list[str]:
+    """The overrides that are meant by these."""
+    with composed(typed) as config:
+        return meant_overrides(config)
+
+
 def test_a_checkpoint_brings_the_overrides_that_it_was_trained_with(command: Any) -> None:
     first = run("formulation=vp_sde", "sampler.num_steps=6", "seed=3", "data.low=-2")
     again = run(
@@ -284,12 +290,12 @@ def test_a_checkpoint_brings_the_overrides_that_it_was_trained_with(command: Any
 def test_a_new_sampler_does_not_take_over_another_samplers_keys() -> None:
     result = run("sampler=ancestral", "sampler.variance=1", "sampler.num_steps=4")
     typed = [f"checkpoint={result.path}", "sampler=heun"]
-    full = with_inherited(typed)
+    full = inherited(typed)
     assert full[-2:] == typed
     assert not [override for override in full[:-2] if override.startswith("sampler")]
     assert set(TINY) - {"evaluation.num_samples=100"} <= set(full)
     # Who changes one key of the same sampler keeps the others.
-    full = with_inherited([f"checkpoint={result.path}", "sampler.num_steps=2"])
+    full = inherited([f"checkpoint={result.path}", "sampler.num_steps=2"])
     assert {"sampler=ancestral", "sampler.variance=1", "sampler.num_steps=2"} <= set(full)
     assert "sampler.num_steps=4" not in full
 
@@ -304,11 +310,11 @@ def test_a_folder_from_elsewhere_chooses_no_packages_flags_or_places() -> None:
         "evaluation.num_samples=5", "retrain=true", "checkpoint=other", "++allow_targets=[os]",
     ]  # fmt: skip
     write_json(folder.path / "model.json", {**record, "overrides": [*kept, *dropped]})
-    assert with_inherited([f"checkpoint={folder.path}"]) == [*kept, f"checkpoint={folder.path}"]
+    assert inherited([f"checkpoint={folder.path}"]) == [*kept, f"checkpoint={folder.path}"]
     for flag in ("--config-dir=elsewhere", "-m", " hydra.run.dir=elsewhere"):
         write_json(folder.path / "model.json", {**record, "overrides": [*kept, flag]})
         with pytest.raises(ValueError, match=r"model\.json does not hold overrides"):
-            with_inherited([f"checkpoint={folder.path}"])
+            inherited([f"checkpoint={folder.path}"])
 
 
 def test_a_checkpoint_of_another_configuration_is_refused_by_the_key_that_differs() -> None:

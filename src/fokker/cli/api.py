@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fokker.cli.build import build_experiment
 from fokker.cli.choices import Choices
-from fokker.cli.compose import composed, with_inherited
+from fokker.cli.compose import composed, meant_overrides
 from fokker.cli.job import SIGNALLED, run_job
 from fokker.cli.launch import launch
 from fokker.cli.loading import load
@@ -33,16 +33,11 @@ def run(overrides: Sequence[str] = ()) -> Result:
     """
     if isinstance(overrides, str):
         raise ValueError(f"overrides must be a list, such as [{overrides!r}], got one text")
-    with as_at_start():
-        return _run(overrides)
-
-
-def _run(overrides: Sequence[str]) -> Result:
-    full = with_inherited(overrides)
-    with composed(full) as config:
+    with as_at_start(), composed(overrides) as config:
         hydra = config.hydra
         path = Path(hydra.run.dir)
-        choices = Choices(dict(hydra.runtime.choices), hydra.runtime.config_sources, full)
+        meant = meant_overrides(config)
+        choices = Choices(dict(hydra.runtime.choices), hydra.runtime.config_sources, meant)
         plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         start = Start.here()
         if start.size > 1:

@@ -31,6 +31,7 @@ from fokker.experiment.identity import (
 from fokker.experiment.models import load_checkpoint, weights_digest, weights_in
 from fokker.formulations import Diffusion
 from fokker.ranks import ALONE, Ranks
+from fokker.yaml_files import read_yaml
 
 
 def build_data(config: DictConfig, build: Builder) -> DataModule:
@@ -192,7 +193,7 @@ def _beside(config: Mapping[str, Any], own: str, content: str) -> dict[str, Path
             raise ValueError(
                 f"evaluation.beside must list folders of finished runs, and {path} is none"
             )
-        stored: Any = OmegaConf.to_container(OmegaConf.load(path / "config.yaml"))
+        stored: Any = OmegaConf.to_container(read_yaml(path / "config.yaml"))
         known = record.get("made_of", {}).get("content", "")
         there, here = what_data(stored, known), what_data(config, content if known else "")
         if there != here:

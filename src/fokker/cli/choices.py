@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from fokker.cli.mistakes import one_of
+from fokker.yaml_files import read_yaml
 
 
 @final
@@ -39,9 +40,7 @@ def option(sources: Sequence[Any], group: str, name: str) -> DictConfig:
         folder = Path(source.path) / group
         known |= {path.stem for path in folder.glob("*.yaml")}
         if (folder / f"{name}.yaml").is_file():
-            loaded = OmegaConf.load(folder / f"{name}.yaml")
-            if isinstance(loaded, DictConfig):
-                return loaded
+            return read_yaml(folder / f"{name}.yaml")
     raise ValueError(f"{group}={name} is not an option; {one_of(name, sorted(known))}")
 
 
@@ -59,8 +58,7 @@ def options_with(
             group = file.parent.name
             if group not in groups or name not in file.read_text(encoding="utf-8"):
                 continue
-            node = OmegaConf.load(file)
-            # A formulation's file is of the root.
-            below = node.get(group, node) if isinstance(node, DictConfig) else node
+            node = read_yaml(file)
+            below = node.get(group, node)  # A formulation's file is of the root.
             if isinstance(below, DictConfig) and name in below and name != group:
                 yield group, file.stem, below

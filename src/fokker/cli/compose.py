@@ -12,22 +12,21 @@ from typing import NoReturn
 
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from fokker.cli.early import check_early
 from fokker.cli.hydra_node import check_hydra
+from fokker.cli.inheritance import compose_meant, group_of, override_key
 from fokker.cli.mistakes import UnknownKey, of_value, was_interrupted
 from fokker.cli.names import with_hint
+from fokker.cli.option_words import quoted
 from fokker.cli.signatures import Signatures
 from fokker.cli.start import Start
 from fokker.cli.translations import sentence, unknown_key
-from fokker.places import find_checkpoint
+from fokker.yaml_files import read_yaml, reading_yaml
 
 # What a run of a checkpoint does not take over from the run that trained it.
 NOT_INHERITED = (
@@ -44,6 +43,10 @@ OTHER_FLAGS = (
     "-sc", "--shell-completion", "-cp", "--config-path", "-cn", "--config-name", "-i", "--info",
     "--experimental-rerun",
 )  # fmt: skip
+
+MULTIRUN = ("-m", "--multirun")
+CONFIG_DIR = ("--config-dir", "-cd")
+SEARCHPATH = "hydra.searchpath="
 HELP = "fokker --help lists the groups, options and keys"
 
 
@@ -82,6 +85,8 @@ def composed(
 ) -> Iterator[DictConfig]:
     """The configuration with hydra's own node, as the command line would compose it.
 
+    Its `hydra.overrides` are those that are meant by the ones that are given.
+
     Args:
         overrides: as typed.
         is_sweep: whether keys may have several values, as with `-m`; they are left out then.
@@ -94,8 +99,8 @@ def composed(
     register_resolvers(name)
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
         try:
-            config = _load(overrides, is_sweep)
-        except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+            _, config = compose_meant(overrides, lambda words: _load(words, is_sweep))
+        except HydraException as error:
             if was_interrupted(error):
                 raise KeyboardInterrupt from error
             raise ValueError(f"{why_not(error, overrides, is_sweep)}\n{HELP}") from error
@@ -112,7 +117,43 @@ def _load(overrides: Sequence[str], is_sweep: bool) -> DictConfig:
     """As hydra.compose does, which knows no sweeps."""
     mode = RunMode.MULTIRUN if is_sweep else RunMode.RUN
     loader = GlobalHydra.instance().config_loader()
-    return loader.load_configuration("config", list(overrides), mode, from_shell=False)
+    with reading_files(_folders(overrides), overrides):
+        try:
+            return loader.load_configuration("config", list(overrides), mode, from_shell=False)
+        except UnicodeDecodeError:
+            raise
+        except (OmegaConfBaseException, ValueError) as error:  # Of hydra's or OmegaConf's own.
+            raise ValueError(f"{why_not(error, overrides, is_sweep)}\n{HELP}") from error
+
+
+def _folders(overrides: Sequence[str]) -> list[Path]:
+    """The folders of the configuration's files."""
+    named = [re.findall(r"file://([^',\]]+)", o) for o in overrides if o.startswith(SEARCHPATH)]
+    return [config_dir(), *(Path(folder) for folders in named for folder in folders)]
+
+
+@contextmanager
+def reading_files(folders: Sequence[Path], overrides: Sequence[str]) -> Iterator[None]:
+    """Let what is wrong with a file of the configuration be a sentence, with the file.
+
+    Args:
+        folders: of the configuration.
+        overrides: that choose files in them.
+    Raises:
+        ValueError: in place of YAML's errors, and of hydra's, which do not say where.
+    """
+    with reading_yaml():
+        try:
+            yield
+        except (UnicodeDecodeError, HydraException) as error:
+            text = str(error)
+            if isinstance(error, UnicodeDecodeError) or not text or "while composing" in text:
+                for file in sorted(
+                    (file for folder in folders for file in folder.glob("*/**/*.yaml")),
+                    key=lambda file: file.stem not in f"{text} {' '.join(overrides)}",
+                ):
+                    read_yaml(file)
+            raise
 
 
 def why_not(error: Exception, overrides: Sequence[str], is_sweep: bool = False) -> str:
@@ -204,69 +245,18 @@ def with_config_dirs(arguments: Sequence[str]) -> list[str]:
             _ = value or next(words, "")  # What is shown of it is no override.
         elif word[:1] != "-":
             overrides.append(word)
-    quoted = [
-        QuotedString(f"file://{Path(place).resolve()}", Quote.single).with_quotes()
-        for place in places
-    ]
-    return [*overrides, *([f"hydra.searchpath=[{','.join(quoted)}]"] if quoted else [])]
+    names = [quoted(f"file://{Path(place).expanduser().resolve()}") for place in places]
+    return [*overrides, *([f"{SEARCHPATH}[{','.join(names)}]"] if names else [])]
 
 
-def override_key(override: str) -> str:
-    """The key that an override such as `+sde@sampler.sde=edm` or `~ema` names."""
-    return override.lstrip("+~").split("=", 1)[0]
+def meant_overrides(config: DictConfig) -> list[str]:
+    """The overrides that a composed configuration has, but for the folders of its files.
 
-
-def with_inherited(overrides: Sequence[str]) -> list[str]:
-    """The overrides, behind those of the run that trained `checkpoint=PATH`, if one is given.
-
-    `fokker checkpoint=PATH sampler=ddim` so means the command that trained PATH, with another
-    sampler; and so does `continue_from=PATH`.
-
-    Raises:
-        ValueError: if there is no checkpoint at PATH.
+    `fokker checkpoint=PATH sampler=ddim` means the command that trained PATH, with another
+    sampler.
     """
-    given = {override_key(o): o.split("=", 1)[1] for o in overrides if "=" in o}
-    way = "checkpoint" if given.get("continue_from", "null") == "null" else "continue_from"
-    # What a model started from that is continued is in its own name.
-    left = {*NOT_INHERITED, *(["init_from"] if way == "continue_from" else [])}
-    path = given.get(way, "null").strip("'\"")
-    if path in ("null", ""):
-        return list(overrides)
-    # Kept out of the command's start: what finds checkpoints needs torch.
-    from fokker.experiment.files import read_json
-    from fokker.experiment.identity import recorded_standardize
-    from fokker.experiment.models import find_checkpoint
-
-    file = find_checkpoint(Path(path)).parent / "model.json"
-    try:
-        # By hydra's parser, which takes no flag for an override and sees through spaces.
-        trained = OverridesParser.create().parse_overrides(read_json(file).get("overrides", []))
-    except HydraException as error:
-        raise ValueError(f"{file} does not hold overrides: {error}") from error
-    inherited = []
-    for override in trained:
-        key = override.get_key_element().lstrip("+~")
-        # Who gives sampler=ddim does not want another sampler's sampler.alpha.
-        is_replaced = key in given or _group(key) in given
-        if not is_replaced and _group(override.key_or_group) not in left:
-            inherited.append(str(override.input_line))
-    # What `true` means depends on the data, and on the version of fokker that trained.
-    word = None if "data" in given else recorded_standardize(file.with_name("config.yaml"))
-    if word is not None and "data.standardize" not in given:
-        inherited.append(f"data.standardize={word}")
-    return [*inherited, *overrides]
-
-
-def check_checkpoint(overrides: Sequence[str]) -> None:
-    """Refuse `checkpoint=PATH` with nothing there, without torch, which its overrides wait for.
-
-    Raises:
-        ValueError: if there is no checkpoint at PATH.
-    """
-    for override in overrides:
-        key, _, path = override.partition("=")
-        if override_key(key) == "checkpoint" and path.strip("'\"") not in ("null", ""):
-            find_checkpoint(Path(path.strip("'\"")))
+    found = config.hydra.overrides
+    return [*found.task, *(o for o in found.hydra if not o.startswith(SEARCHPATH))]
 
 
 def check_agents_parameters() -> None:
@@ -278,14 +268,9 @@ def check_agents_parameters() -> None:
     path = Path(os.environ.get("WANDB_SWEEP_PARAM_PATH", ""))
     if not path.is_file():
         return
-    for key in OmegaConf.to_container(OmegaConf.load(path)) or ():
-        if _group(str(key).strip(" +~")) == "allow_targets":
+    for key in read_yaml(path):
+        if group_of(str(key).strip(" +~")) == "allow_targets":
             raise ValueError(
                 "allow_targets must not be a parameter of a W&B sweep, for it says whose code may "
                 f"run, got it in {path}; write it into the sweep's command"
             )
-
-
-def _group(key: str) -> str:
-    """The first part of a key or group."""
-    return re.split(r"[./]", key)[0]

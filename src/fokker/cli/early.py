@@ -82,7 +82,7 @@ def _check_part(node: DictConfig, key: str, read: Signatures) -> dict[str, Any]:
 
 def _check_files(config: DictConfig) -> None:
     """Refuse files that are not there."""
-    for key in ("checkpoint", "init_from"):
+    for key in ("checkpoint", "init_from", "continue_from"):
         if config[key] is not None:
             find_checkpoint(Path(config[key]))
     if config.data.get("_target_") == "fokker.data.PointsFile":

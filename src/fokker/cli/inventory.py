@@ -248,3 +248,13 @@ def _ago(seconds: float) -> str:
         if seconds >= length:
             return f"{seconds / length:.0f} {unit}"
     return f"{max(0.0, seconds):.0f} s"
+
+
+def last_run(output_dir: Path) -> Path | None:
+    """The folder of the completed run with a model whose record was written last."""
+    completed = {}
+    for file in (output_dir / "runs").glob("*/run.json"):
+        record = _read(file)
+        if record.get("status") == "completed" and record.get("model"):
+            completed[file.parent] = (file.stat().st_mtime, file.parent.name)
+    return max(completed, key=lambda folder: completed[folder], default=None)

@@ -19,6 +19,7 @@ from fokker.experiment.files import read_json
 from fokker.experiment.identity import as_recorded
 from fokker.experiment.models import weights_in
 from fokker.formulations import Diffusion
+from fokker.yaml_files import read_yaml
 
 #: Shift and scale of the same data, measured again elsewhere, may differ by rounding.
 _ROUNDING = 1e-6
@@ -71,10 +72,7 @@ def _recorded(folder: Path) -> DictConfig:
     file = folder / "config.yaml"
     if not file.is_file():
         raise ValueError(f"{file} is not there, so nothing says what the model in {folder} is")
-    config = OmegaConf.load(file)
-    if not isinstance(config, DictConfig):
-        raise ValueError(f"{file} is not a configuration of fokker's")
-    return as_recorded(config)
+    return as_recorded(read_yaml(file))
 
 
 def _remembered(

@@ -18,28 +18,31 @@ from fokker.cli import doctor
 from fokker.cli.compose import (
     CONFIG_DIR,
     MULTIRUN,
+    SEARCHPATH,
     SHOWN,
     check_agents_parameters,
-    check_checkpoint,
     check_flags,
     composed,
     config_dir,
-    override_key,
+    meant_overrides,
     refuse,
     register_resolvers,
     run_name,
     with_config_dirs,
-    with_inherited,
 )
 from fokker.cli.early import check_early
 from fokker.cli.ending import ending
 from fokker.cli.environment import without_empty
+from fokker.cli.inheritance import override_key
 from fokker.cli.output import patient_output
 from fokker.cli.signatures import Signatures
 from fokker.cli.slurm import earlier_run, ignore_while_starting
 from fokker.cli.start import Start, asked_ranks, check_alone
 from fokker.cli.tasks import carry_out, task_of
 from fokker.disk import DiskError, check_writable, make_folder, remove_empty
+
+#: Flags of hydra's that show the configuration of a command.
+SHOWN_BY = ("--cfg", "-c", "--package", "-p", "--resolve", "--info", "-i", "--help", "-h")
 
 
 def main() -> None:
@@ -75,33 +78,22 @@ def _main(numbers: ExitStack) -> None:
         if not doctor.doctor(arguments, is_sweep):
             raise SystemExit(1)
         return
-    name, made = run_name(), []
+    name: str = run_name()
+    made: list[Path] = []
     try:
         check_agents_parameters()
         check_flags(flags)
-        check_checkpoint(overrides)
-        # A checkpoint brings the overrides that it was trained with.
-        overrides = with_inherited(overrides)
         names = {flag.partition("=")[0] for flag in flags if flag[:1] == "-"}
-        if {*SHOWN} & names:
-            with composed([*overrides, *with_config_dirs(flags)], is_sweep, name, is_shown=True):
-                pass
-        if names <= {*MULTIRUN, *CONFIG_DIR}:
+        begins = names <= {*MULTIRUN, *CONFIG_DIR}
+        words = [w for w in with_config_dirs(flags) if begins or w.startswith(SEARCHPATH)]
+        shows = names <= {*MULTIRUN, *CONFIG_DIR, *SHOWN_BY} and (overrides or {*SHOWN} & names)
+        if begins or shows:
             # Hydra shows the way through its own code for some mistakes; here they are a message.
-            with composed([*overrides, *with_config_dirs(flags)], is_sweep, name) as config:
-                place = Path(config.hydra.sweep.dir if is_sweep else config.hydra.run.dir)
-                if config.task == "run":
-                    check_writable(place)
-                earlier = None
-                if not is_sweep:
-                    earlier = earlier_run(Path(config.output_dir, "runs"), overrides)
-                if start.size > 1:
-                    name = _agreed_name(start, config, is_sweep, earlier or name)
-                elif earlier is not None:
-                    name = earlier
-                elif config.task == "run" and not is_sweep:
-                    make_folder(place)  # Hydra has no words for a full disk.
-                    made = [place, Path(config.output_dir)]
+            with composed([*overrides, *words], is_sweep, name, is_shown=not begins) as config:
+                # A checkpoint brings the overrides that it was trained with.
+                overrides = meant_overrides(config)
+                if begins:
+                    name, made = _prepare(config, start, is_sweep, name, overrides)
     except (ValueError, DiskError) as error:
         refuse(error, start)
     # Hydra reads sys.argv itself, and finds no override behind a flag that stands behind one.
@@ -114,6 +106,22 @@ def _main(numbers: ExitStack) -> None:
         if made:  # And nothing written yet.
             remove_empty(*made)
         raise
+
+
+def _prepare(
+    config: DictConfig, start: Start, is_sweep: bool, name: str, overrides: list[str]
+) -> tuple[str, list[Path]]:
+    """The name of a run's folder, which is that of an earlier start, and folders made for it."""
+    place = Path(config.hydra.sweep.dir if is_sweep else config.hydra.run.dir)
+    if config.task == "run":
+        check_writable(place)
+    earlier = None if is_sweep else earlier_run(Path(config.output_dir, "runs"), overrides)
+    if start.size > 1:
+        return _agreed_name(start, config, is_sweep, earlier or name), []
+    if earlier is None and config.task == "run" and not is_sweep:
+        make_folder(place)  # Hydra has no words for a full disk.
+        return name, [place, Path(config.output_dir)]
+    return earlier or name, []
 
 
 def _agreed_name(start: Start, config: DictConfig, is_sweep: bool, name: str) -> str:

@@ -27,7 +27,7 @@ from fokker.cli.collection import (
     seeds_table,
     write_results,
 )
-from fokker.cli.compose import in_words, refuse, why_not
+from fokker.cli.compose import in_words, reading_files, refuse
 from fokker.cli.early import check_early
 from fokker.cli.launchers import check_launcher
 from fokker.cli.signatures import Signatures
@@ -195,10 +195,13 @@ class GridSweeper(Sweeper):
     def _compose(self, job: Job) -> DictConfig:
         """A job's configuration, with hydra's own node, if its launcher can start it."""
         overrides = self._overrides(job, job.next_folder)
+        sources = self._settings.hydra.runtime.config_sources
+        folders = [Path(source.path) for source in sources if source.schema == "file"]
         try:
-            config = self._loader.load_sweep_config(self._settings, overrides)
+            with reading_files(folders, overrides):
+                config = self._loader.load_sweep_config(self._settings, overrides)
         except REFUSALS as error:
-            raise ValueError(why_not(error, job.overrides)) from error
+            raise in_words(error, job.overrides) from error
         launcher = self._settings.hydra.launcher
         check_early(config, config.hydra.runtime.config_sources, self._read)
         check_launcher(type(self._launcher).__name__, launcher, config.trainer)

@@ -37,6 +37,7 @@ from fokker.cli.collection import (
 from fokker.cli.report import Picture, Report
 from fokker.cli.sweep_jobs import Row, read_json
 from fokker.disk import DiskError
+from fokker.yaml_files import read_yaml
 
 _MAX_BARS = 30
 _MAX_JOINT = 6
@@ -251,7 +252,7 @@ def _data(job: Path) -> str:
     from fokker.experiment.identity import comparable_data
 
     file = job / "config.yaml"
-    config: Any = OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else {}
+    config: Any = OmegaConf.to_container(read_yaml(file)) if file.is_file() else {}
     content = read_json(job / "run.json").get("made_of", {}).get("content", "")
     data = comparable_data(config.get("data") or {}, content)
     return repr({key: value for key, value in data.items() if key not in ("batch_size", SEED)})

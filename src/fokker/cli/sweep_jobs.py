@@ -24,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from fokker import disk
 from fokker.disk import make_folder
 from fokker.disk import read_json as read_json
+from fokker.yaml_files import read_yaml
 
 Row = dict[str, Any]
 FAILED = ("failed", "diverged")
@@ -217,7 +218,7 @@ def study_body(config: DictConfig, study: str) -> str:
     for source in config.hydra.runtime.config_sources:
         file = Path(source.path) / "sweeps" / f"{study}.yaml"
         if source.schema == "file" and file.is_file():
-            body: Any = OmegaConf.to_container(OmegaConf.load(file))
+            body: Any = OmegaConf.to_container(read_yaml(file))
             return OmegaConf.to_yaml({k: v for k, v in body.items() if k != "hydra"})
     return ""
 

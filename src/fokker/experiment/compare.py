@@ -16,6 +16,7 @@ from fokker.experiment.evaluate import OF_DATA, SIGMAS, SampleMetrics, losses_of
 from fokker.experiment.files import read_json
 from fokker.experiment.identity import as_recorded, comparable_data
 from fokker.metrics.blocks import MIN_SAMPLES, standard_error
+from fokker.yaml_files import read_yaml
 
 PAIRED = "paired blocks"
 INDEPENDENT = "both errors"
@@ -116,10 +117,9 @@ def _config(path: Path) -> DictConfig:
     if status != "completed":
         raise ValueError(f"task=compare needs finished runs, and {path} is not one: {status}")
     file = path / "config.yaml"
-    config = OmegaConf.load(file) if file.is_file() else None
-    if not isinstance(config, DictConfig):
+    if not file.is_file():
         raise ValueError(f"task=compare needs finished runs, and {file} is no configuration")
-    return as_recorded(config)
+    return as_recorded(read_yaml(file))
 
 
 def _flat(node: Any, key: str = "") -> dict[str, str]:

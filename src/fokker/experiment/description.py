@@ -13,6 +13,7 @@ from fokker.experiment.files import read_json
 from fokker.experiment.identity import TRAINED_FROM
 from fokker.experiment.models import DESCRIPTION, read_checkpoint, safetensors_metadata
 from fokker.places import SAFETENSORS
+from fokker.yaml_files import read_yaml
 
 #: Of a description; raised when an older version could not read it.
 FORMAT = 1
@@ -99,5 +100,5 @@ def record_of(file: Path) -> dict[str, Any]:
         }  # fmt: skip
     record, path = read_json(file.with_name("model.json")), file.with_name("config.yaml")
     if path.is_file():
-        record["config"] = OmegaConf.to_container(OmegaConf.load(path))
+        record["config"] = OmegaConf.to_container(read_yaml(path))
     return record

@@ -10,12 +10,11 @@ import platform
 from collections.abc import Mapping
 from contextlib import suppress
 from inspect import isfunction
-from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from fokker import __version__
 
@@ -97,12 +96,11 @@ def as_recorded(config: DictConfig) -> DictConfig:
     return config
 
 
-def recorded_standardize(file: Path) -> str | None:
+def recorded_standardize(config: DictConfig) -> str | None:
     """Return the recorded word of how points were standardised; none where `true` says it."""
-    recorded = OmegaConf.load(file) if file.is_file() else None
-    if not isinstance(recorded, DictConfig) or recorded.get("data") is None:
+    if config.get("data") is None:
         return None
-    data = as_recorded(recorded).data
+    data = as_recorded(config).data
     is_given = data.get("path") is not None or data.get("dataset") is not None
     return str(data.get("standardize")).lower() if is_given and "standardize" in data else None
 

@@ -10,9 +10,9 @@ from fokker.cli.compose import (
     CONFIG_DIR,
     MULTIRUN,
     composed,
+    meant_overrides,
     refuse,
     with_config_dirs,
-    with_inherited,
 )
 from fokker.cli.start import Start
 
@@ -42,9 +42,8 @@ def doctor(arguments: Sequence[str], is_sweep: bool) -> bool:
     """
     start = Start.here()
     try:
-        overrides = with_inherited(with_config_dirs(arguments))
-        with composed(overrides, is_sweep) as config:
-            hydra = config.hydra
+        with composed(with_config_dirs(arguments), is_sweep) as config:
+            hydra, overrides = config.hydra, meant_overrides(config)
             options, sources = dict(hydra.runtime.choices), list(hydra.runtime.config_sources)
             jobs: Any = OmegaConf.to_container(hydra.launcher, resolve=True)
             plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])

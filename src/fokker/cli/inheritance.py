@@ -1,0 +1,291 @@
+"""What a command means: its paths, and the overrides that a trained model brings along."""
+
+import os
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, final
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from fokker.cli.hydra_node import PLACES
+from fokker.cli.inventory import last_run
+from fokker.cli.option_words import as_typed, option_words
+from fokker.cli.start import Start
+from fokker.disk import read_json
+from fokker.places import find_checkpoint
+from fokker.yaml_files import read_yaml
+
+#: Keys that name a trained model, and take over the overrides that it was trained with.
+INHERITING = ("checkpoint", "continue_from")
+#: In place of a path: the last run that has a model.
+LAST = "last"
+#: Keys that hold paths, in which `~` is the user's home.
+PATHS = (*INHERITING, "init_from", "data.path", "evaluation.beside", *PLACES)
+# What is not taken over from the run that trained a model.
+NOT_INHERITED = (
+    "task", *INHERITING, "retrain", "output_dir", "logger", "evaluation", "hydra", "fail_fast",
+    "objective", "allow_targets",  # A folder from elsewhere must not choose what is imported.
+)  # fmt: skip
+# What a model that is continued started from is in its own name.
+ALSO_LEFT = {"continue_from": ("init_from",)}
+# Hydra's grammar has no `~` in a value, so that it is written out before.
+_HOME = re.compile(r"(?<=[=,(\[\s])~[\w.-]*(?=[/,)\]\s]|$)")
+_SPECIAL = re.compile(r"([\\()\[\]{}:=,\s])")
+
+Compose = Callable[[Sequence[str]], DictConfig]
+
+
+def override_key(override: str) -> str:
+    """The key that an override such as `+sde@sampler.sde=edm` or `~ema` names."""
+    return override.lstrip("+~").split("=", 1)[0]
+
+
+def group_of(key: str) -> str:
+    """The first part of a key or group."""
+    return re.split(r"[./]", key)[0]
+
+
+@final
+@dataclass(frozen=True)
+class Meaning:
+    """How a command's overrides become those that are meant.
+
+    Attributes:
+        inherited: of the run that trained a model; the command's own stand behind them and win.
+        places: overrides by key, in place of the command's own.
+    """
+
+    inherited: Sequence[str] = ()
+    places: dict[str, str] = field(default_factory=dict)
+
+    def of(self, overrides: Sequence[str]) -> list[str]:
+        """The overrides that are meant by these."""
+        own = [o for o in overrides if override_key(o) not in self.places]
+        return [*self.inherited, *own, *self.places.values()]
+
+
+def compose_meant(overrides: Sequence[str], compose: Compose) -> tuple[list[str], DictConfig]:
+    """The overrides that are meant, and their configuration.
+
+    `fokker checkpoint=PATH sampler=ddim` means the command that trained PATH, with another sampler;
+    PATH may be `last`, and may stand in a file, in quotes, or in a variable.
+
+    Raises:
+        HydraException: if they cannot be composed.
+        ValueError: if there is no such model, or its record cannot be used.
+    """
+    typed = [_with_home(override) for override in overrides]
+    config, failure = None, None
+    try:
+        config = compose(typed)
+    except HydraException as error:  # It may lack a key that the model's overrides bring.
+        failure = error
+    meaning = meaning_of(typed, compose(_of_places(typed)) if config is None else config)
+    meant = meaning.of(typed)
+    if failure is not None and not meaning.inherited:
+        raise failure
+    return meant, config if config is not None and meant == typed else compose(meant)
+
+
+def meaning_of(overrides: Sequence[str], config: DictConfig) -> Meaning:
+    """What overrides mean, by the configuration that they give.
+
+    Raises:
+        ValueError: as `compose_meant`.
+    """
+    places, given = {}, _given(overrides, config)
+    inherited: list[str] = []
+    for key in PATHS:
+        value = _value(config, key)
+        is_model = key in INHERITING and isinstance(value, str) and value != ""
+        meant: Any = _at_home(value)
+        if is_model and meant == LAST:
+            meant = _last(config, key)
+        # A model is that of one variable, not of what the variable says next time.
+        if meant != value or (is_model and OmegaConf.is_interpolation(config, key)):
+            places[key] = f"{key}={as_typed(meant)}"
+        if is_model and not inherited:
+            inherited = _inherited(key, Path(meant), given, config)
+    return Meaning(inherited, places)
+
+
+@final
+class JobMeanings:
+    """What the overrides of a sweep's jobs mean, where they differ in more than values of keys.
+
+    Args:
+        config: composed, of the sweep.
+        loader: composes its jobs.
+    """
+
+    def __init__(self, config: DictConfig, loader: ConfigLoader) -> None:
+        self._config, self._loader = config, loader
+        self._known: dict[tuple[Any, ...], Meaning] = {}
+
+    def __call__(self, overrides: Sequence[str], varied: Sequence[str]) -> list[str]:
+        """The overrides that are meant by a job's.
+
+        A model that is not there is left for the job to complain of.
+
+        Args:
+            overrides: all of the job's.
+            varied: those of them in which jobs differ.
+        """
+        decisive = tuple(override for override in varied if self._matters(override))
+        if not decisive:
+            return list(overrides)
+        key = (decisive, frozenset(map(override_key, overrides)))
+        if key not in self._known:
+            self._known[key] = self._meaning(overrides)
+        return self._known[key].of(overrides)
+
+    def _meaning(self, overrides: Sequence[str]) -> Meaning:
+        def compose(words: Sequence[str]) -> DictConfig:
+            return self._loader.load_sweep_config(self._config, list(words))
+
+        try:
+            try:
+                config = compose(overrides)
+            except HydraException:
+                config = compose(_of_places(overrides))
+            return meaning_of(overrides, config)
+        except (ValueError, HydraException):
+            return Meaning()
+
+    def _matters(self, override: str) -> bool:
+        """Whether an override names a model, a place at home, or a file that may do so."""
+        key, _, value = override.lstrip("+~").partition("=")
+        if key in PATHS:
+            return key in INHERITING or "~" in value
+        sources = self._config.hydra.runtime.config_sources
+        return "." not in key and option_words(sources, key, value) is not None
+
+
+# ---- paths -----------------------------------------------------------------------------------
+
+
+def _with_home(override: str) -> str:
+    """A typed override of a path with the user's home in the place of `~`."""
+    key, equals, value = override.partition("=")
+    if key.lstrip("+") not in PATHS or not equals:
+        return override
+
+    def home(found: re.Match[str]) -> str:
+        return _SPECIAL.sub(r"\\\1", os.path.expanduser(found[0]))
+
+    return key + _HOME.sub(home, f"={value}")
+
+
+def _at_home(value: Any) -> Any:
+    """A path, or a list of them, with the user's home in the place of `~`."""
+    if isinstance(value, list):
+        return [_at_home(entry) for entry in value]
+    is_home = isinstance(value, str) and value.startswith("~")
+    return os.path.expanduser(value) if is_home else value
+
+
+def _value(config: DictConfig, key: str) -> Any:
+    """A resolved value as plain Python; null where there is no such key.
+
+    Raises:
+        ValueError: if it refers to something that is not there.
+    """
+    try:
+        value = OmegaConf.select(config, key)
+        return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    except OmegaConfBaseException as error:
+        raise ValueError(f"{key}: {str(error).splitlines()[0]}") from error
+
+
+def _last(config: DictConfig, key: str) -> str:
+    """The folder of the last run, which is said by one process."""
+    output_dir = Path(_at_home(_value(config, "output_dir")))
+    run = last_run(output_dir)
+    if run is None:
+        raise ValueError(
+            f"{key}={LAST} means the last completed run in {output_dir / 'runs'} that has a model, "
+            f"and there is none; give a path (./{LAST} for a folder of that name)"
+        )
+    if Start.here().rank == 0:
+        print(f"{LAST}     {run}", flush=True)
+    return str(run)
+
+
+def _of_places(overrides: Sequence[str]) -> list[str]:
+    """The overrides that choose options and places, without single keys of options."""
+    kept = []
+    for override in overrides:
+        key = override_key(override)
+        if "." not in key or "@" in key or key in PATHS or group_of(key) == "hydra":
+            kept.append(override)
+    return kept
+
+
+# ---- overrides of others ---------------------------------------------------------------------
+
+
+def _given(overrides: Sequence[str], config: DictConfig) -> set[str]:
+    """The keys that a command gives itself, in files with words for the whole configuration too."""
+    keys = set()
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        key = override.get_key_element().lstrip("+~")
+        keys.add(key)
+        if not override.is_sweep_override() and "." not in key:
+            names = override.value()
+            for name in names if isinstance(names, list) else [names]:
+                words = option_words(config.hydra.runtime.config_sources, key, str(name))
+                keys |= {override_key(word) for word in words or ()}
+    return keys
+
+
+def _inherited(key: str, place: Path, given: Collection[str], config: DictConfig) -> list[str]:
+    """The overrides of the run that trained the model at `place`, without what is given anew."""
+    file = find_checkpoint(place)
+    beside, path = file.with_name("model.json"), file.with_name("config.yaml")
+    record = read_json(beside)
+    trained = read_yaml(path) if path.is_file() else OmegaConf.create()
+    # Late, for both need torch.
+    from fokker.experiment.identity import recorded_standardize
+
+    if not record:  # A checkpoint on its own says itself what it is.
+        from fokker.experiment.description import record_of
+
+        beside, record = file, record_of(file)
+        trained = OmegaConf.create(record.get("config", {}))
+    recorded = record.get("overrides", [])
+    sources = config.hydra.runtime.config_sources
+    left = {*NOT_INHERITED, *ALSO_LEFT.get(key, ())}
+    try:
+        if not isinstance(recorded, list) or not all(isinstance(o, str) for o in recorded):
+            raise ValueError(f"{beside} does not hold overrides: they must be a list of texts")
+        kept = list(_kept(recorded, given, left, sources))
+    except HydraException as error:
+        raise ValueError(f"{beside} does not hold overrides: {error}") from error
+    # What `true` means depends on the data, and on the version of fokker that trained.
+    word = None if "data" in given else recorded_standardize(trained)
+    if word is not None and "data.standardize" not in given:
+        kept.append(f"data.standardize={word}")
+    return kept
+
+
+def _kept(
+    recorded: Sequence[str], given: Collection[str], left: Collection[str], sources: Any
+) -> Iterator[str]:
+    """Those of recorded overrides that are taken over."""
+    # By hydra's parser, which takes no flag for an override and sees through spaces.
+    for override in OverridesParser.create().parse_overrides(list(recorded)):
+        key = override.get_key_element().lstrip("+~")
+        # Who gives sampler=ddim does not want another sampler's sampler.alpha.
+        is_replaced = key in given or group_of(key) in given
+        # A study would begin again, and of two experiments hydra takes one: its words are taken.
+        if key == "sweeps" or is_replaced:
+            words = option_words(sources, key, str(override.value()))
+            yield from _kept(words or (), given, left, sources)
+        elif group_of(str(override.key_or_group)) not in left:
+            yield str(override.input_line)
