@@ -163,7 +163,7 @@ class JobMeanings:
         key, _, value = override.lstrip("+~").partition("=")
         if key in PATHS:
             return key in INHERITING or "~" in value
-        sources = self._config.hydra.runtime.config_sources
+        sources = OmegaConf.select(self._config, "hydra.runtime.config_sources", default=())
         return "." not in key and option_words(sources, key, value) is not None
 
 

@@ -20,6 +20,7 @@ from fokker.cli import slurm
 from fokker.cli.build import build_experiment
 from fokker.cli.choices import Choices
 from fokker.cli.gpus import claim
+from fokker.cli.job_names import OLDER_DIGITS, job_id
 from fokker.cli.joining import build_alike
 from fokker.cli.mistakes import of_value
 from fokker.cli.start import asked_ranks, cores_of_rank
@@ -224,9 +225,9 @@ def _unasked(metrics: Mapping[str, Any], step: int) -> bool:
 
 def facts_of_sweep(path: Path) -> dict[str, Any]:
     """The sweep of the job in `path`, and the job's values of the swept keys; nothing without."""
-    key = path.name.partition(".")[0]
+    known = job_id(path)
     for job in read_json(path.parent / "jobs.json").get("jobs", []):
-        if job["key"] == key:
+        if known in (job["key"], job["key"][:OLDER_DIGITS]):
             return {"sweep": path.parent.name, "swept": job["swept"]}
     return {}
 

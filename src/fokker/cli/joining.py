@@ -7,8 +7,8 @@ from omegaconf import DictConfig
 
 from fokker.cli.build import build_experiment
 from fokker.cli.choices import Choices
+from fokker.cli.job_names import short_hash
 from fokker.cli.start import Start
-from fokker.cli.sweep_jobs import short_hash
 from fokker.experiment import Experiment
 from fokker.experiment.identity import versions
 from fokker.ranks import ALONE, Ranks

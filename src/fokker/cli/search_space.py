@@ -4,8 +4,8 @@ Nothing here needs torch or optuna, so that a search which is done says so at on
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
@@ -15,14 +15,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 from omegaconf import DictConfig
 
+from fokker.cli.inheritance import JobMeanings
+from fokker.cli.job_names import MAX_NAME, short_hash
 from fokker.cli.sweep_jobs import (
-    MAX_NAME,
     NOT_OF_THE_JOB,
     OF_THE_SWEEP,
     Job,
     in_one_form,
     short_columns,
-    short_hash,
     study_body,
 )
 
@@ -97,6 +97,7 @@ class Search:
         columns: by key of a parameter.
         parameters: what is searched, as typed.
         study: the file of `sweeps/` that it comes from; empty without.
+        meant: what a job's overrides mean.
     """
 
     name: str
@@ -105,12 +106,14 @@ class Search:
     columns: Mapping[str, str]
     parameters: tuple[Parameter, ...]
     study: str
+    meant: Callable[[Sequence[str], Sequence[str]], Sequence[str]] = field(compare=False)
 
     def job(self, number: int, values: Mapping[str, Any]) -> Job:
         """The job of a trial."""
         texts = {p.key: p.text(values[p.key]) for p in self.parameters}
         chosen = [f"{key}={text}" for key, text in texts.items()]
-        return Job(self.folder, f"t{number:04d}", (*self.fixed, *chosen), self.shown(values))
+        overrides = tuple(self.meant([*self.fixed, *chosen], chosen))
+        return Job(self.folder, f"t{number:04d}", overrides, self.shown(values))
 
     def shown(self, values: Mapping[str, Any]) -> dict[str, str]:
         """Values by column, to be read."""
@@ -176,7 +179,8 @@ def read_search(
     if folder == Path(config.output_dir, "sweeps"):  # No other one was given.
         folder /= name
     kept = tuple(text for key, text in fixed.items() if key.lstrip("+") not in OF_THE_SWEEP)
-    return Search(name, folder, kept, columns, parameters, study)
+    meant = JobMeanings(config, loader)
+    return Search(name, folder, kept, columns, parameters, study, meant)
 
 
 def parameter(override: Override) -> Parameter:

@@ -29,6 +29,7 @@ from fokker.cli.collection import (
 )
 from fokker.cli.compose import in_words, reading_files, refuse
 from fokker.cli.early import check_early
+from fokker.cli.job_names import job_id
 from fokker.cli.launchers import check_launcher
 from fokker.cli.signatures import Signatures
 from fokker.cli.stopping import exit_code, said, stoppable
@@ -55,9 +56,10 @@ from fokker.progress import duration, minute_lines
 class GridSweeper(Sweeper):
     """The product of all swept keys; a job is skipped if it is done or somebody does it.
 
-    A sweep's folder is `<output_dir>/sweeps/<name>-<key>`, a job's the hash of its overrides in any
-    order, so that the same sweep or a longer one finds what is done. A job that failed or was
-    killed is run again in `<job>.2`. At the end, whatever happened, stand results.csv and a table.
+    A sweep's folder is `<output_dir>/sweeps/<name>-<key>`, a job's `<values>-<hash>` with the hash
+    of its overrides in any order, by which the same sweep or a longer one finds what is done. A job
+    that failed or was killed is run again in `<job>.2`. At the end, whatever happened, stand
+    results.csv and a table.
 
     Args:
         max_batch_size: jobs that a launcher gets at once; null: one for hydra's basic launcher,
@@ -271,8 +273,8 @@ class GridSweeper(Sweeper):
         if seeds := seeds_table(rows, swept, objective):
             print(f"over seeds, mean +- standard deviation:\n{seeds}")
         print(f"results  {folder / 'results.csv'}")
-        known = {job.folder(1).name for job in jobs}
-        finished = {path.parent.name.partition(".")[0] for path in folder.glob("*/metrics.json")}
+        known = set().union(*(job.ids for job in jobs))
+        finished = {job_id(path.parent) for path in folder.glob("*/metrics.json")}
         if others := len(finished - known):
             what = count(others, "finished job")
             print(f"         without {what} of other commands in this folder")

@@ -3,7 +3,6 @@
 Nothing here needs torch, so that a sweep which is done says so at once.
 """
 
-import hashlib
 import json
 import re
 import traceback
@@ -22,6 +21,8 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from fokker import disk
+from fokker.cli.inheritance import JobMeanings, group_of, override_key
+from fokker.cli.job_names import DIGITS, MAX_NAME, OLDER_DIGITS, job_id, short_hash, short_values
 from fokker.disk import make_folder
 from fokker.disk import read_json as read_json
 from fokker.yaml_files import read_yaml
@@ -34,7 +35,6 @@ FIXED = ("status", "training", "model", "seconds", "folder", "error")
 OF_THE_SWEEP = ("fail_fast", "objective")
 #: Keys that leave a job's results as they are.
 NOT_OF_THE_JOB = (*OF_THE_SWEEP, "logger")
-MAX_NAME = 60
 
 
 def write_text(path: Path, text: str) -> None:
@@ -55,7 +55,7 @@ def job_lock(path: Path) -> FileLock:
         path: of any of the job's folders, `<sweep>/<job>` or `<sweep>/<job>.2`.
     """
     make_folder(path.parent)
-    return FileLock(path.parent / f".{path.name.partition('.')[0]}.lock")
+    return FileLock(path.parent / f".{job_id(path)}.lock")
 
 
 @contextmanager
@@ -85,15 +85,17 @@ class Job:
 
     Attributes:
         sweep: the sweep's folder.
-        key: of the job: 8 hexadecimal digits.
+        key: of the job: ten hexadecimal digits, or `t` and the number of a trial.
         overrides: all of them, as on a command line.
         swept: the values of the swept keys, by column.
+        short: these in the name of the job's folder; empty: the key alone.
     """
 
     sweep: Path
     key: str
     overrides: tuple[str, ...]
     swept: Mapping[str, str] = field(compare=False)
+    short: str = field(default="", compare=False)
 
     @property
     def label(self) -> str:
@@ -102,7 +104,25 @@ class Job:
 
     def folder(self, attempt: int) -> Path:
         """Of the first attempt, the second (`<job>.2`), and so on."""
-        return self.sweep / (self.key if attempt == 1 else f"{self.key}.{attempt}")
+        return self.sweep / (self._name if attempt == 1 else f"{self._name}.{attempt}")
+
+    @property
+    def _name(self) -> str:
+        """`<values>-<hash>`, unless the job has a folder of another name: the hash alone decides.
+
+        The folder of an older version is called by the first 8 digits of the hash.
+        """
+        name = f"{self.short}-{self.key}" if self.short else self.key
+        if (self.sweep / name).is_dir():
+            return name
+        older = self.sweep / self.key[:OLDER_DIGITS]
+        others = [older] if older.is_dir() else sorted(self.sweep.glob(f"*-{self.key}"))
+        return others[0].name if others else name
+
+    @property
+    def ids(self) -> set[str]:
+        """What its folders may have for `job_id`."""
+        return {self.key, self.key[:OLDER_DIGITS]}
 
     @property
     def attempts(self) -> int:
@@ -120,10 +140,11 @@ class Job:
     @property
     def is_held(self) -> bool:
         """Whether a living process runs the job."""
-        if not (self.sweep / f".{self.key}.lock").is_file():
+        lock = job_lock(self.folder(1))
+        if not Path(lock.lock_file).is_file():
             return False
         try:
-            with job_lock(self.folder(1)).acquire(timeout=0):
+            with lock.acquire(timeout=0):
                 return False
         except Timeout:
             return True
@@ -191,14 +212,32 @@ def grid_jobs(
         short = re.sub(r"[^\w.]+", "-", title).strip("-")[:MAX_NAME]
         keys = sorted(key.lstrip("+") for key in swept)
         folder /= f"{short}-{short_hash([title, body, *keys, *sorted(unswept)])}"
-    jobs = {}
+    jobs, meant = {}, JobMeanings(config, loader)
     for name, *values in product(named or [""], *swept.values()):
         chosen = [f"{key}={value}" for key, value in zip(swept, values)]
         own = [text for key, text in named.get(name, {}).items() if key not in overrides]
-        key = short_hash([body, *filter(None, [name]), *sorted([*unswept, *own, *chosen])])
+        typed = [*own, *fixed.values(), *chosen]
+        words = meant(typed, [*own, *chosen])
+        if words != typed:  # A model brings overrides of its own.
+            values = [_value_of(key, words, value) for key, value in zip(swept, values)]
+        decisive = [*own, *chosen, *unswept] if words == typed else _of_the_job(words)
+        key = short_hash([body, *filter(None, [name]), *sorted(decisive)], DIGITS)
         labels = dict(zip(columns.values(), [name, *values] if named else values))
-        jobs[key] = Job(folder, key, (*own, *fixed.values(), *chosen), labels)
+        # In one order, however the keys were typed.
+        shown = [labels[column] for _, column in sorted(columns.items())]
+        jobs[key] = Job(folder, key, tuple(words), labels, short_values(shown))
     return list(jobs.values())
+
+
+def _of_the_job(overrides: Sequence[str]) -> list[str]:
+    """The overrides that change a job's results."""
+    return [o for o in overrides if group_of(override_key(o)) not in NOT_OF_THE_JOB]
+
+
+def _value_of(key: str, overrides: Sequence[str], value: str) -> str:
+    """The value that a swept key has in a job's overrides, to be read."""
+    found = [o.partition("=")[2] for o in overrides if override_key(o) == key.lstrip("+")]
+    return found[-1].strip("'") if found else value
 
 
 def _fixed(name: str, overrides: Sequence[Override]) -> dict[str, str]:
@@ -252,8 +291,3 @@ def short_columns(keys: Sequence[str]) -> dict[str, str]:
     count = Counter(short.values())
     unusable = (*FIXED, "nfe", "loss", "floor", "excess")
     return {k: full[k] if count[s] > 1 or s in unusable else s for k, s in short.items()}
-
-
-def short_hash(parts: Sequence[str]) -> str:
-    """Eight hexadecimal digits that tell texts apart."""
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]

@@ -183,8 +183,10 @@ def _root(override: str) -> str:
 
 def _earlier(folder: Path) -> Path | None:
     """The last earlier attempt at a sweep's job that W&B knows: `<job>.2` for `<job>.3`."""
-    job, _, attempt = folder.name.partition(".")
-    for number in range(int(attempt or 1) - 1, 0, -1):
+    job, _, attempt = folder.name.rpartition(".")
+    if not attempt.isdecimal():  # Values in the name may have points as well.
+        return None
+    for number in range(int(attempt) - 1, 0, -1):
         before = folder.with_name(job if number == 1 else f"{job}.{number}")
         if (before / "wandb.json").is_file():
             return before

@@ -16,7 +16,7 @@ from fokker.cli.build import build_experiment
 from fokker.cli.choices import Choices
 from fokker.cli.doctor.table import Row, judged
 from fokker.cli.instantiate import Builder
-from fokker.cli.sweep_jobs import short_hash
+from fokker.cli.job_names import short_hash
 from fokker.experiment import Engine
 from fokker.ranks import Ranks
 
