@@ -111,6 +111,18 @@ def held(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a process writes in a folder; so it is too where there are no locks to tell by."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
 def check_writable(folder: Path) -> None:
     """Refuse a folder in which nothing can be written, before any work is done.
 

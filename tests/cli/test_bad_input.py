@@ -149,7 +149,10 @@ CASES: list[tuple[str, list[str]]] = [
     ("trainer.precision=foo", ["trainer.precision must be", "32-true", "got foo"]),
     ("seed=abc", ["seed must be a whole number, got abc"]),
     ("seed=null", ["seed must be a whole number, got null"]),
-    ("task=foo", ["task must be run or plan, or in a shell doctor, models or compare, got foo"]),
+    (
+        "task=foo",
+        ["task must be run or plan, or in a shell doctor, models, runs or compare, got foo"],
+    ),
     ("retrain=abc", ["retrain must be true or false, got abc"]),
     ("output_dir=null", ["output_dir must be the path of a folder, as text, got null"]),
     ("evaluation.num_samples=abc", ["evaluation.num_samples must be a whole number, got abc"]),

@@ -179,8 +179,8 @@ def test_a_step_of_floats_has_no_tail() -> None:
 def test_the_probes_are_each_choice_and_end_beside_the_first_values() -> None:
     typed = ["a=x,y,z", "b=interval(1,5)", "c=range(2,3)"]
     parameters = tuple(map(parameter, OverridesParser.create().parse_overrides(typed)))
-    meant = {k: k for k in "abc"}
-    space = Search("s", Path(), ("d=1",), meant, parameters, "", lambda own, varied: own)
+    columns = {key: key for key in "abc"}
+    space = Search("s", Path(), ("d=1",), columns, parameters, "", lambda typed, varied: typed)
     assert [job.label for job in space.probes] == [
         "a=x b=1 c=2", "a=y b=1 c=2", "a=z b=1 c=2", "a=x b=5 c=2"
     ]  # fmt: skip

@@ -36,7 +36,10 @@ def by_seed(folder: Path) -> dict[str, Path]:
 def job_folders(folder: Path) -> list[Path]:
     """The folder of each job of the sweep, in its order."""
     listed = cluster_runs.only("outputs/sweeps/*/jobs.json", folder)
-    return [listed.parent / job["key"] for job in read_json(listed)["jobs"]]
+    return [
+        listed.parent / "-".join([*job["swept"].values(), job["key"]])
+        for job in read_json(listed)["jobs"]
+    ]
 
 
 def job_step(job: Path) -> int:

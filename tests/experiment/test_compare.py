@@ -333,7 +333,6 @@ def test_memorisation_and_more_dimensions_are_paired_too() -> None:
         (["a", "nowhere"], "task=compare needs finished runs, and nowhere is not one: no run"),
         (["b", "a"], "task=compare needs finished runs, and b is not one: interrupted"),
         (["a", "empty"], "task=compare needs finished runs, and empty/config.yaml is no config"),
-        (["a", "bare"], "task=compare needs the samples of both runs, and bare/samples.npz is"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_in_a_sentence(
@@ -344,8 +343,6 @@ def test_what_cannot_be_compared_is_refused_in_a_sentence(
 ) -> None:
     record(A, draws(1))
     record(B, draws(1))
-    record(Path("bare"), draws(1))
-    Path("bare/samples.npz").unlink()
     write_json(B / "run.json", {"status": "interrupted"})
     Path("empty").mkdir()
     write_json(Path("empty/run.json"), {"status": "completed"})

@@ -105,7 +105,8 @@ def test_the_most_recently_used_stand_first_and_the_sum_last() -> None:
         (B, 2, NOW - 300), (A, 2, NOW - 400), (C, 0, None),
     ]  # fmt: skip
     lines = models_text(listed, OUT).splitlines()
-    assert lines[0].split() == ["name", "status", "steps", "MB", "age", "last", "use", "runs"]
+    heads = ["name", "status", "steps", "MB", "age", "last", "use", "runs", "overrides"]
+    assert lines[0].split() == heads
     assert re.fullmatch(rf"{B}  complete +20  2\.0 +\d+ s +\d+ \w+ ago +2", lines[1])
     assert re.fullmatch(rf"{C}  complete +20  0\.5 +\d+ s +never +0", lines[3])
     assert lines[4:] == ["3 models in outputs/models, 4.0 MB"]

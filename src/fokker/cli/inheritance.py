@@ -279,13 +279,15 @@ def _kept(
 ) -> Iterator[str]:
     """Those of recorded overrides that are taken over."""
     # By hydra's parser, which takes no flag for an override and sees through spaces.
-    for override in OverridesParser.create().parse_overrides(list(recorded)):
+    parsed = OverridesParser.create().parse_overrides(list(recorded))
+    own = {override.get_key_element().lstrip("+~") for override in parsed}
+    for override in parsed:
         key = override.get_key_element().lstrip("+~")
         # Who gives sampler=ddim does not want another sampler's sampler.alpha.
         is_replaced = key in given or group_of(key) in given
         # A study would begin again, and of two experiments hydra takes one: its words are taken.
         if key == "sweeps" or is_replaced:
             words = option_words(sources, key, str(override.value()))
-            yield from _kept(words or (), given, left, sources)
+            yield from _kept(words or (), {*given, *own}, left, sources)
         elif group_of(str(override.key_or_group)) not in left:
             yield str(override.input_line)

@@ -41,6 +41,7 @@ class Model:
         runs: how many used it.
         is_ours: whether this version of fokker wrote it.
         is_held: whether a live process trains it.
+        overrides: of the run that trained it, without hydra's own.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class Model:
     runs: int
     is_ours: bool
     is_held: bool
+    overrides: str
 
     @property
     def name(self) -> str:
@@ -97,11 +99,7 @@ def delete(output_dir: Path, asked: Sequence[str] | None) -> list[Model]:
         gone = [m.path.with_name(f"{DELETED}{m.name}.{os.getpid()}") for m in chosen]
         for model, place in zip(chosen, gone, strict=True):
             model.path.rename(place)
-    for place in (output_dir / "models").glob(f"{DELETED}*"):
-        if place.is_symlink():
-            place.unlink()
-        else:
-            shutil.rmtree(place, ignore_errors=True)
+    remove_deleted(output_dir / "models")
     return chosen
 
 
@@ -112,21 +110,13 @@ def models_text(found: Sequence[Model], output_dir: Path) -> str:
     sum_line = f"{count} in {output_dir / 'models'}, {total:.1f} MB"
     if not found:
         return sum_line
-    rows = [("name", "status", "steps", "MB", "age", "last use", "runs")]
+    rows = [("name", "status", "steps", "MB", "age", "last use", "runs", "overrides")]
     for m in found:
         last = "never" if m.last_use is None else f"{_ago(time() - m.last_use)} ago"
         steps = "-" if m.steps is None else str(m.steps)
-        size = f"{m.size_bytes / MEGABYTE:.1f}"
-        rows.append((m.name, m.status, steps, size, _ago(m.age_seconds), last, str(m.runs)))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if column < 2 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-    return "\n".join([*lines, sum_line])
+        size, age = f"{m.size_bytes / MEGABYTE:.1f}", _ago(m.age_seconds)
+        rows.append((m.name, m.status, steps, size, age, last, str(m.runs), m.overrides))
+    return "\n".join([*aligned(rows, right=range(2, 7)), sum_line])
 
 
 def deleted_text(gone: Sequence[Model]) -> str:
@@ -174,7 +164,7 @@ def _is_held(path: Path) -> bool:
 
 
 def _model(path: Path, used: dict[str, list[float]]) -> Model:
-    record, is_held = _read(path / "model.json"), _is_held(path)
+    record, is_held = read(path / "model.json"), _is_held(path)
     files = [p for p in path.rglob("*") if p.is_file() and not p.is_symlink()]
     written = max((p.stat().st_mtime for p in files), default=path.stat().st_mtime)
     uses = used.get(path.name.removesuffix(RETRAIN), [])
@@ -199,12 +189,13 @@ def _model(path: Path, used: dict[str, list[float]]) -> Model:
         path=path,
         status=f"being trained now, {words}" if is_held else words,
         steps=steps if is_known else None,
-        size_bytes=sum(p.stat().st_size for p in files),
+        size_bytes=size_of(path),
         age_seconds=time() - written,
         last_use=max(uses, default=None),
         runs=len(uses),
         is_ours=is_known and version == __version__,
         is_held=is_held,
+        overrides=one_line(record.get("overrides")),
     )
 
 
@@ -213,19 +204,10 @@ def _uses(output_dir: Path) -> dict[str, list[float]]:
     used: dict[str, list[float]] = {}
     for place in ("runs", "sweeps"):
         for file in (output_dir / place).rglob("run.json"):
-            name = _text(_read(file).get("model"), "key")
+            name = _text(read(file).get("model"), "key")
             if name:
                 used.setdefault(name, []).append(file.stat().st_mtime)
     return used
-
-
-def _read(file: Path) -> dict[str, Any]:
-    """What a JSON file holds; nothing if it is not there, or is none."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _text(node: Any, key: str) -> str:
@@ -250,11 +232,67 @@ def _ago(seconds: float) -> str:
     return f"{max(0.0, seconds):.0f} s"
 
 
+# ---- for models and runs ---------------------------------------------------------------------
+
+
 def last_run(output_dir: Path) -> Path | None:
     """The folder of the completed run with a model whose record was written last."""
     completed = {}
     for file in (output_dir / "runs").glob("*/run.json"):
-        record = _read(file)
+        record = read(file)
         if record.get("status") == "completed" and record.get("model"):
             completed[file.parent] = (file.stat().st_mtime, file.parent.name)
     return max(completed, key=lambda folder: completed[folder], default=None)
+
+
+def read(file: Path) -> dict[str, Any]:
+    """What a JSON file holds; nothing if it is not there, or is none."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def size_of(folder: Path) -> int:
+    """The bytes of a folder's files, without those that links lead to."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return sum(path.stat().st_size for path in files)
+
+
+def one_line(overrides: Any) -> str:
+    """Recorded overrides without hydra's own; nothing if they are none."""
+    known = overrides if isinstance(overrides, list) else []
+    kept = [str(o) for o in known if not re.match(r"[+~]*hydra[./]", str(o))]
+    return " ".join(" ".join(kept).split())
+
+
+def aligned(rows: Sequence[Sequence[str]], right: Sequence[int]) -> list[str]:
+    """A table's lines, the last column cut where the terminal ends; a file gets all of it.
+
+    Args:
+        rows: the head first.
+        right: columns that end at the same place.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths[-1] = 0
+    terminal = shutil.get_terminal_size((0, 0)).columns
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        line = "  ".join(cells).rstrip()
+        room = max(terminal, sum(widths) + 2 * len(widths) + 8) if terminal else len(line)
+        lines.append(line if len(line) <= room else f"{line[: room - 1]}…")
+    return lines
+
+
+def remove_deleted(place: Path) -> None:
+    """Take away what deletions have put aside in a folder, also those that were cut off."""
+    for path in place.glob(f"{DELETED}*"):
+        if path.is_symlink():
+            path.unlink()
+        else:
+            shutil.rmtree(path, ignore_errors=True)

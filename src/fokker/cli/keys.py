@@ -21,7 +21,7 @@ NEEDED = (
 OF_ANY_DATA = ("gaussianize", "workers")
 #: What must hold of keys that are no part's arguments, and how it is said.
 KEYS: Mapping[str, tuple[Any, str]] = {
-    "task": (Literal["run", "plan"], "run or plan, or in a shell doctor, models or compare"),
+    "task": (Literal["run", "plan"], "run or plan, or in a shell doctor, models, runs or compare"),
     "checkpoint": (str | None, "a path or null"),
     "init_from": (str | None, "a path or null"),
     "continue_from": (str | None, "a path or null"),

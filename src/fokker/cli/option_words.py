@@ -11,6 +11,8 @@ from omegaconf import OmegaConf
 from fokker.yaml_files import read_yaml
 
 _GLOBAL = re.compile(r"^#\s*@package\s+_global_\s*$", re.MULTILINE)
+# What hydra reads as the text that it is.
+_PLAIN = re.compile(r"(?!(?:null|true|false|inf|nan)$)[A-Za-z_/][\w./-]*", re.IGNORECASE | re.ASCII)
 
 
 def quoted(value: str) -> str:
@@ -61,7 +63,7 @@ def as_typed(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str):
-        return quoted(value)
+        return value if _PLAIN.fullmatch(value) else quoted(value)
     if isinstance(value, list):
         return f"[{','.join(map(as_typed, value))}]"
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What `fokker` does without a configuration: `task=models` and `task=compare`."""
+"""What `fokker` does without a configuration: `task=models`, `task=runs` and `task=compare`."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -6,6 +6,8 @@ from pathlib import Path
 
 USAGE = {
     "models": "fokker task=models [delete=unused or 'delete=[NAME,...]'] [output_dir=outputs]",
+    "runs": "fokker task=runs [delete=failed or 'delete=[NAME,...]' or prune=samples] "
+    "[output_dir=outputs]",
     "compare": "fokker task=compare RUN RUN [allow_targets=[my_package]]",
 }
 
@@ -25,6 +27,8 @@ def carry_out(task: str, arguments: Sequence[str], say: Callable[[str], None] = 
     words = [a for a in arguments if not a.startswith("task=")]
     if task == "models":
         _models(_keys(task, words, ("delete", "output_dir")), say)
+    elif task == "runs":
+        _runs(_keys(task, words, ("delete", "prune", "output_dir")), say)
     else:
         places = [word for word in words if re.match(r"\w+=", word) is None]
         keys = _keys(task, [w for w in words if w not in places], ("runs", "allow_targets"))
@@ -34,13 +38,14 @@ def carry_out(task: str, arguments: Sequence[str], say: Callable[[str], None] = 
                 f"task=compare needs the folders of two runs, got {' '.join(places) or 'none'}; "
                 f"say {USAGE[task]}"
             )
-        _compare(Path(places[0]), Path(places[1]), _list(keys.get("allow_targets", "")), say)
+        a, b = (Path(place).expanduser() for place in places)
+        _compare(a, b, _list(keys.get("allow_targets", "")), say)
 
 
 def _models(keys: dict[str, str], say: Callable[[str], None]) -> None:
     from fokker.cli.inventory import delete, deleted_text, models, models_text
 
-    output_dir = Path(keys.get("output_dir", "outputs"))
+    output_dir = Path(keys.get("output_dir", "outputs")).expanduser()
     if "delete" not in keys:
         say(models_text(models(output_dir), output_dir))
         return
@@ -49,6 +54,37 @@ def _models(keys: dict[str, str], say: Callable[[str], None]) -> None:
         usage = USAGE["models"]
         raise ValueError(f"delete must be unused or a list of names, got none; say {usage}")
     say(deleted_text(delete(output_dir, None if names == ["unused"] else names)))
+
+
+def _runs(keys: dict[str, str], say: Callable[[str], None]) -> None:
+    from fokker.cli.inventory import MEGABYTE
+    from fokker.cli.run_inventory import (
+        delete_runs,
+        deleted_runs_text,
+        prune_samples,
+        runs,
+        runs_text,
+    )
+
+    output_dir = Path(keys.get("output_dir", "outputs")).expanduser()
+    usage = USAGE["runs"]
+    if "delete" in keys and "prune" in keys:
+        raise ValueError(f"task=runs takes one of delete and prune, got both; say {usage}")
+    if keys.get("prune", "samples") != "samples":
+        raise ValueError(f"prune must be samples, got {keys['prune'] or 'nothing'}; say {usage}")
+    if "prune" in keys:
+        count, size = prune_samples(output_dir)
+        say(
+            f"samples of {count} completed run{'' if count == 1 else 's'} deleted, "
+            f"{size / MEGABYTE:.1f} MB freed; metrics, tables and figures are kept"
+        )
+    elif "delete" in keys:
+        names = _list(keys["delete"])
+        if not names:
+            raise ValueError(f"delete must be failed or a list of names, got none; say {usage}")
+        say(deleted_runs_text(delete_runs(output_dir, None if names == ["failed"] else names)))
+    else:
+        say(runs_text(runs(output_dir), output_dir))
 
 
 def _compare(a: Path, b: Path, allow_targets: Sequence[str], say: Callable[[str], None]) -> None:

@@ -153,6 +153,9 @@ def _paired_errors(
         return {}, "they have other data"
     if one.evaluation.noise == "quantiles":
         return {}, "samples that start at quantiles have no chance in them"
+    gone = [path for path in paths if not (path / "samples.npz").is_file()]
+    if gone:
+        return {}, f"{gone[0]} has no samples.npz any more"
     samples = [_samples(path) for path in paths]
     if len(samples[0]) < MIN_SAMPLES:
         return {}, f"fewer than {MIN_SAMPLES} samples have no standard error"
@@ -182,10 +185,7 @@ def _what_data(config: DictConfig, content: str) -> dict[str, Any]:
 
 
 def _samples(path: Path) -> Tensor:
-    file = path / "samples.npz"
-    if not file.is_file():
-        raise ValueError(f"task=compare needs the samples of both runs, and {file} is not there")
-    with np.load(file) as content:
+    with np.load(path / "samples.npz") as content:
         return torch.from_numpy(content["samples"])
 
 
