@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
@@ -81,16 +82,17 @@ def compose_meant(overrides: Sequence[str], compose: Compose) -> tuple[list[str]
         ValueError: if there is no such model, or its record cannot be used.
     """
     typed = [_with_home(override) for override in overrides]
-    config, failure = None, None
     try:
         config = compose(typed)
     except HydraException as error:  # It may lack a key that the model's overrides bring.
-        failure = error
-    meaning = meaning_of(typed, compose(_of_places(typed)) if config is None else config)
-    meant = meaning.of(typed)
-    if failure is not None and not meaning.inherited:
-        raise failure
-    return meant, config if config is not None and meant == typed else compose(meant)
+        meaning = Meaning()
+        with suppress(HydraException):
+            meaning = meaning_of(typed, compose(_of_places(typed)))
+        if not meaning.inherited:
+            raise error from error.__cause__
+        return (meant := meaning.of(typed)), compose(meant)
+    meant = meaning_of(typed, config).of(typed)
+    return meant, config if meant == typed else compose(meant)
 
 
 def meaning_of(overrides: Sequence[str], config: DictConfig) -> Meaning:
