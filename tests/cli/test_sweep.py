@@ -15,7 +15,9 @@ from unittest import mock
 import pytest
 import torch
 
+from fokker.cli.job_names import job_id, job_name, short_values
 from fokker.cli.main import main
+from fokker.cli.sweep_jobs import job_lock
 from fokker.experiment.files import read_json
 from fokker.experiment.metric_names import metric_names
 from fokker.experiment.reports import Evaluation
@@ -498,8 +500,6 @@ def test_a_job_that_another_process_holds_is_left_to_it(sweep: Any) -> None:
     (done,) = [job for job in jobs() if job["swept"] == {"num_steps": "3"}]
     (record,) = folder().glob(f"3-{done['key']}/run.json")
     record.write_text(json.dumps({**read_json(record), "status": "running"}))
-    from fokker.cli.sweep_jobs import job_lock
-
     with job_lock(record.parent):
         said = sweep("sampler.num_steps=2,3")
     assert said.code == 0
@@ -515,6 +515,87 @@ def test_a_job_that_another_process_holds_is_left_to_it(sweep: Any) -> None:
 def jobs() -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = read_json(folder() / "jobs.json")["jobs"]
     return found
+
+
+# ---- names of folders ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "short"),
+    [
+        (["ddpm", "5"], "ddpm-5"),
+        (["0.001", "true", "null"], "0.001-true-null"),
+        (["{ddim:{eta:1.0}}", "[5,10]"], "ddim-eta-1.0-5-10"),
+        (["outputs/runs/2026-11-22_23-33-58-177cd8/", "-1"], "2026-11-22_23-33-58-177cd8-1"),
+        (["../..", "'a b'", "~/.x", "é"], "a-b-x"),
+        (["x" * 100, "y" * 100, "z" * 100], f"{'x' * 28}-{'y' * 28}-zz"),
+        ([""], ""),
+    ],
+)
+def test_values_are_short_and_safe_in_the_name_of_a_folder(values: list[str], short: str) -> None:
+    assert short_values(values) == short
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "key"),
+    [
+        ("ddpm-0.5-0123456789", "ddpm-0.5-0123456789", "0123456789"),
+        ("ddpm-0.5-0123456789.2", "ddpm-0.5-0123456789", "0123456789"),
+        ("0123456789.12", "0123456789", "0123456789"),
+        ("01234567", "01234567", "01234567"),
+        ("t0007.3", "t0007", "t0007"),
+    ],
+)
+def test_a_job_is_told_by_what_its_folders_name_ends_with(name: str, first: str, key: str) -> None:
+    assert (job_name(Path("s", name)), job_id(Path("s", name))) == (first, key)
+    assert Path(job_lock(Path("s", name)).lock_file).name == f".{key}.lock"
+
+
+def test_jobs_of_an_older_version_are_found_by_their_bare_hash(sweep: Any) -> None:
+    sweep("sampler.num_steps=2,3", "seed=0,1")
+    names = sorted(column("folder"))
+    assert [name[:4] for name in names] == ["2-0-", "2-1-", "3-0-", "3-1-"]
+    for name in names:  # One has failed, and was run a second time.
+        older = folder() / name.rpartition("-")[2][:8]
+        (folder() / name).rename(f"{older}.2" if name == names[0] else older)
+        if name == names[0]:
+            older.mkdir()
+            (older / "run.json").write_text('{"status": "failed"}')
+    before = job_files()
+    # In another order of keys, and longer.
+    said = sweep("seed=0,1", "sampler.num_steps=2,3,5")
+    assert "6 jobs: 6 completed (4 of them before), 0 failed; 0 models trained" in said.out
+    assert before.items() <= job_files().items()
+    olds = sorted(name for name in column("folder") if "-" not in name)
+    assert [name.partition(".")[0] for name in olds] == sorted(n.split("-")[2][:8] for n in names)
+    assert [name.endswith(".2") for name in olds].count(True) == 1
+    assert sorted(n[:4] for n in column("folder") if "-" in n) == ["5-0-", "5-1-"]
+
+
+# ---- models that are swept -----------------------------------------------------------------
+
+
+def test_jobs_inherit_each_from_its_own_model(sweep: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = run("trainer.max_steps=6", "formulation=ddpm", "seed=4").path
+    two = run("trainer.max_steps=6", "seed=5", "sampler.num_steps=4").path
+    monkeypatch.setenv("HOME", str(one.parents[2]))
+    typed = [f"checkpoint='~/outputs/runs/{one.name}',last,nowhere", "sampler.num_steps=6,7"]
+    small = ("-m", "evaluation.num_samples=100", "evaluation.budget_points=0")
+    said = sweep(*typed, start=small)
+    assert said.code == 1
+    assert re.findall("^last .*", said.out, re.MULTILINE) == [f"last     outputs/runs/{two.name}"]
+    assert "warning: checkpoint=nowhere num_steps=6 will fail: no checkpoint at no" in said.err
+    assert column("status") == ["completed"] * 4 + ["failed"] * 2
+    assert column("checkpoint")[::2] == [str(one), f"outputs/runs/{two.name}", "nowhere"]
+    assert column("num_steps")[:4] == ["6", "7", "6", "7"]
+    assert [name[:5] for name in column("model")[:4:2]] == ["ddpm-", "edm-u"]
+    assert column("training")[:4] == ["loaded"] * 4
+    assert [name.rpartition("-")[0] for name in column("folder")[:2]] == [
+        f"{one.name}-6", f"{one.name}-7",
+    ]  # fmt: skip
+    records = [read_json(folder() / name / "run.json") for name in column("folder")[:4:2]]
+    assert ["seed=4" in record["overrides"] for record in records] == [True, False]
+    assert "formulation=ddpm" in records[0]["overrides"]
 
 
 def test_a_plan_of_a_sweep_trains_and_writes_nothing(sweep: Any) -> None:

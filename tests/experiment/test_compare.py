@@ -168,6 +168,15 @@ def test_samples_without_chance_and_few_samples_have_no_errors() -> None:
     assert row(found, "w1").standard_error is None
 
 
+def test_runs_whose_samples_were_deleted_are_compared_unpaired() -> None:
+    record(A, draws(1))
+    record(B, draws(1))
+    (B / "samples.npz").unlink()
+    found = compare(A, B, build)
+    assert found.why_not_paired == f"{B} has no samples.npz any more"
+    assert row(found, "w1").how == INDEPENDENT
+
+
 def test_the_batches_of_the_training_are_no_other_data() -> None:
     record(A, draws(1))
     record(B, draws(1) * 2, "data.batch_size=7")

@@ -1,0 +1,236 @@
+"""The table of runs, deleting some of them, and deleting their samples."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fokker.cli.inventory import aligned
+from fokker.cli.main import main
+from fokker.cli.run_inventory import Run, delete_runs, prune_samples, runs, runs_text
+from fokker.cli.sweep_jobs import job_lock
+from fokker.disk import held
+
+pytestmark = pytest.mark.usefixtures("workdir")
+OUT = Path("outputs")
+NOW = 1_790_000_000
+SWEEP = "steps-0123abcd"
+MODEL = "edm-uniform-aaaaaaaa"
+
+
+def run(
+    place: str, status: str = "completed", at: int = NOW, samples: int = 0, **facts: Any
+) -> Path:
+    """A run's folder below outputs, with so many bytes of samples."""
+    path = OUT / place
+    path.mkdir(parents=True)
+    record = {"status": status, "model": {"key": MODEL}, "overrides": ["seed=1"], **facts}
+    (path / "run.json").write_text(json.dumps(record))
+    if status == "completed":
+        (path / "metrics.json").write_text('{"num_steps": 5, "sliced_w2": 0.25}')
+    if samples:
+        (path / "samples.npz").write_bytes(bytes(samples))
+    os.utime(path / "run.json", (at, at))
+    return path
+
+
+def found() -> dict[str, Run]:
+    return {run.name: run for run in runs(OUT)}
+
+
+def contents() -> list[str]:
+    return sorted(str(path) for path in OUT.rglob("*") if path.suffix != ".lock")
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["fokker", "task=runs", *words])
+    main()
+
+
+# The table -----------------------------------------------------------------------------------
+
+
+def test_runs_and_jobs_stand_in_one_table_the_newest_first() -> None:
+    run("runs/one-aaaaaa", at=NOW - 300, samples=2_000_000)
+    overrides = ["hydra.run.dir=x", "data=uniform", "+hydra.x=1", "seed=2"]
+    run("runs/two-bbbbbb", "failed", NOW - 100, overrides=overrides, model=None)
+    run("runs/exact-cccccc", at=NOW - 400, training="exact")
+    run(f"sweeps/{SWEEP}/ddpm-0.5-0123456789", "failed", NOW - 250)
+    run(f"sweeps/{SWEEP}/ddpm-0.5-0123456789.2", at=NOW - 200, samples=1000)
+    run(f"sweeps/{SWEEP}/ddpm-0.5-0123456789.10", "running", at=NOW - 210)
+    (OUT / "runs/empty").mkdir()
+    (OUT / "sweeps" / SWEEP / "figures").mkdir()
+    listed = [r for r in runs(OUT) if r.name != "empty"]
+    job = f"{SWEEP}/ddpm-0.5-0123456789"
+    assert [(r.name, r.status) for r in listed] == [
+        ("two-bbbbbb", "failed"), (job, "killed"), ("one-aaaaaa", "completed"),
+        ("exact-cccccc", "completed"),
+    ]  # fmt: skip
+    assert [len(r.folders) for r in listed] == [1, 3, 1, 1]
+    assert [r.model for r in listed] == ["", MODEL, MODEL, "exact"]
+    assert found()["empty"].status == "no run.json that can be read"
+    lines = runs_text(listed, OUT).splitlines()
+    assert lines[0].split() == ["time", "name", "status", "MB", "metric", "model", "overrides"]
+    assert lines[1].split("  ")[-1] == "data=uniform seed=2"
+    assert f"  ddpm-0.5-0123456789  killed     0.0                  {MODEL}  [{SWEEP}]" in lines[2]
+    assert f"one-aaaaaa           completed  2.0  sliced_w2 0.25  {MODEL}  seed=1" in lines[3]
+    assert lines[-1] == "4 runs in outputs, 2.0 MB"
+
+
+def test_a_line_ends_where_the_terminal_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [("name", "overrides"), ("a", "x" * 100)]
+    monkeypatch.setenv("COLUMNS", "40")
+    assert [len(line) for line in aligned(rows, ())] == [15, 40]
+    assert aligned(rows, ())[1].endswith("x…")
+    monkeypatch.setenv("COLUMNS", "0")
+    monkeypatch.setattr(sys, "__stdout__", None)
+    assert aligned(rows, ())[1].endswith("x" * 100)
+
+
+# Deleting ------------------------------------------------------------------------------------
+
+
+def test_runs_are_deleted_by_name_and_by_the_digits_at_their_end() -> None:
+    for place in ("runs/one-aaaaaa", "runs/two-bbbbbb", f"sweeps/{SWEEP}/01234567"):
+        run(place)
+    for attempt in ("", ".2"):
+        run(f"sweeps/{SWEEP}/5-abcdef0123{attempt}")
+    names = ["one-aaaaaa", "abcdef0123", "01234567", "aaaaaa"]
+    gone = [r.name for r in delete_runs(OUT, names)]
+    assert gone == ["one-aaaaaa", f"{SWEEP}/5-abcdef0123", f"{SWEEP}/01234567"]
+    assert list(found()) == ["two-bbbbbb"]
+    assert not list(OUT.rglob(".deleted*"))
+    for name in ("bbbb", "bbbbbb/..", "..", "two", "", "BBBBBB"):
+        with pytest.raises(ValueError, match="which is none; fokker task=runs lists them"):
+            delete_runs(OUT, [name])
+    for sweep in ("a", "b"):
+        run(f"sweeps/{sweep}/5-abcdef0123")
+    with pytest.raises(ValueError, match="the name of 2: a/5-abcdef0123, b/5-abcdef0123; nothing"):
+        delete_runs(OUT, ["abcdef0123"])
+    delete_runs(OUT, ["b/5-abcdef0123"])
+    assert set(found()) == {"two-bbbbbb", "a/5-abcdef0123"}
+
+
+def test_nothing_is_deleted_of_what_a_process_holds_or_a_search_was_told() -> None:
+    one, two = run("runs/one-aaaaaa", "failed"), run("runs/two-bbbbbb", "running")
+    job = run(f"sweeps/{SWEEP}/5-abcdef0123", "interrupted")
+    trial = run("sweeps/lr-11111111/t0000", "failed")
+    (trial.parent / "jobs.json").write_text('{"search": "lr-11111111", "jobs": []}')
+    before = contents()
+    sentence = "no process is at work on, got {}; wait for it or stop it, nothing was deleted"
+    with held(one), pytest.raises(ValueError, match=sentence.format("one-aaaaaa")):
+        delete_runs(OUT, ["two-bbbbbb", "one-aaaaaa"])
+    with held(two):
+        assert found()["two-bbbbbb"].status == "running"
+        with pytest.raises(ValueError, match=sentence.format("two-bbbbbb")):
+            delete_runs(OUT, ["one-aaaaaa", "two-bbbbbb"])
+    with job_lock(job), pytest.raises(ValueError, match=sentence.format(f"{SWEEP}/5-abcdef0123")):
+        delete_runs(OUT, None)
+    with pytest.raises(ValueError, match="t0000, a trial that its search has told to Optuna; not"):
+        delete_runs(OUT, ["t0000"])
+    assert contents() == before
+    # Without its process a run was killed, and a trial is not among what failed.
+    gone = {r.name for r in delete_runs(OUT, None)}
+    assert gone == {"one-aaaaaa", "two-bbbbbb", f"{SWEEP}/5-abcdef0123"}
+    assert list(found()) == ["lr-11111111/t0000"]
+
+
+def test_a_deletion_that_was_cut_off_is_finished_by_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run("runs/one-aaaaaa")
+    run("runs/two-bbbbbb")
+
+    def cut_off(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            delete_runs(OUT, ["one-aaaaaa"])
+    assert list(found()) == ["two-bbbbbb"]
+    delete_runs(OUT, ["two-bbbbbb"])
+    assert list((OUT / "runs").iterdir()) == []
+
+
+def test_samples_of_completed_runs_are_deleted_and_nothing_else() -> None:
+    run("runs/one-aaaaaa", samples=3000)
+    run(f"sweeps/{SWEEP}/5-abcdef0123", samples=500)
+    # What failed keeps the samples that show why, and what is held is not touched.
+    failed = run("runs/two-bbbbbb", "failed", samples=70)
+    busy = run("runs/three-cccccc", samples=11)
+    before = contents()
+    with held(busy):
+        assert prune_samples(OUT) == (2, 3500)
+    gone = {"outputs/runs/one-aaaaaa", f"outputs/sweeps/{SWEEP}/5-abcdef0123"}
+    assert set(before) - set(contents()) == {f"{place}/samples.npz" for place in gone}
+    assert (failed / "samples.npz").stat().st_size == 70
+    assert found()["one-aaaaaa"].status == "completed"
+    assert prune_samples(OUT) == (1, 11)
+    assert prune_samples(OUT) == (0, 0)
+
+
+# The command ---------------------------------------------------------------------------------
+
+
+def test_the_command_lists_deletes_and_prunes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("runs/one-aaaaaa", samples=1_500_000)
+    run("runs/two-bbbbbb", "diverged")
+    command(monkeypatch)
+    assert capsys.readouterr().out.endswith("2 runs in outputs, 1.5 MB\n")
+    command(monkeypatch, "prune=samples")
+    assert capsys.readouterr().out == (
+        "samples of 1 completed run deleted, 1.5 MB freed; metrics, tables and figures are kept\n"
+    )
+    command(monkeypatch, "delete=failed")
+    assert capsys.readouterr().out == (
+        "deleted  two-bbbbbb  0.0 MB\n1 run deleted, 0.0 MB freed\n"
+    )
+    command(monkeypatch, "output_dir=elsewhere")
+    assert capsys.readouterr().out == "0 runs in elsewhere, 0.0 MB\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["sampler=heun"], "task=runs does not know sampler=heun; say fokker task=runs"),
+        (["-m"], "task=runs does not know -m;"),
+        (["delete="], "delete must be failed or a list of names, got none;"),
+        (["delete=[failed,x]"], "delete must list runs of outputs, got failed, which is none;"),
+        (["prune="], "prune must be samples, got nothing;"),
+        (["prune=models"], "prune must be samples, got models;"),
+        (["prune=samples", "delete=failed"], "task=runs takes one of delete and prune, got both;"),
+    ],
+)
+def test_what_it_does_not_know_is_refused_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    sentence: str,
+) -> None:
+    run("runs/one-aaaaaa", "failed", samples=5)
+    before = contents()
+    with pytest.raises(SystemExit) as caught:
+        command(monkeypatch, *words)
+    assert caught.value.code == 1
+    said = capsys.readouterr()
+    assert said.err.startswith(f"fokker: {sentence}")
+    assert len(said.err.splitlines()) == 1
+    assert said.out == ""
+    assert contents() == before
+
+
+def test_it_answers_without_torch() -> None:
+    run("runs/one-aaaaaa")
+    code = (
+        "import sys; from fokker.cli.main import main; sys.argv = ['fokker', 'task=runs']; main();"
+        "print(sorted({'torch', 'lightning', 'numpy'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "[]\n"
