@@ -304,7 +304,7 @@ def test_a_checkpoint_that_is_none_is_refused_before_anything_is_written(files: 
         ("foo", ["foo cannot be read", "missing EQUAL"]),
         ("seed=[1", ["seed=[1 cannot be read"]),
         ("output_dir=größe", ["double quotes inside single ones: 'output_dir=\"größe\"'"]),
-        ("data.path=~/x.npy", ["cannot be read", "'data.path=\"~/x.npy\"'"]),
+        ("data.key=~x", ["cannot be read", "'data.key=\"~x\"'"]),
         ("data.path=a(1).npy", ["cannot be read", "'data.path=\"a(1).npy\"'"]),
     ],
 )
