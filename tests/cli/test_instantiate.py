@@ -230,8 +230,8 @@ def test_arguments_are_checked_by_name_and_type_before_anything_is_built() -> No
         return str(error.value)
 
     assert message(bais=True) == (
-        "network.bais is not taken by Linear; choose one of in_features, out_features, bias, "
-        "device, dtype"
+        "network.bais is not taken by Linear; did you mean bias? There are in_features, "
+        "out_features, bias, device, dtype"
     )
     assert message(in_features=1.5) == "network.in_features must be a whole number, got 1.5"
     assert message(in_features=True) == "network.in_features must be a whole number, got true"

@@ -120,34 +120,39 @@ def with_hint(error: UnknownKey, config: DictConfig | None, sources: Sequence[An
         config: composed without the key, or with it; null if it has other mistakes.
         sources: where options are found.
     """
+    if config is None:
+        return str(error)
     parent, _, name = error.key.rpartition(".")
-    hint = "" if config is None else _meant(error.key, config, sources)
-    if get_close_matches(name, error.known, n=1, cutoff=NEAR):
-        # `sampler.steps` is the sampler's, and no word for those of the training.
-        return (
-            f"{error.key} {error.said}; {hint}" if parent and f" {parent}." in hint else str(error)
-        )
-    if not hint and config is not None:
-        hint = _nearly_meant(error.key, config, sources)
+    hint = _same_name(error.key, config, sources)
+    if not hint:
+        is_near = bool(get_close_matches(name, error.known, n=1, cutoff=NEAR))
+        word = WORDS.get(_plain(name), "")
+        # `data.mode` is rather the data's than a word of others; `sampler.steps` is the sampler's.
+        if word and (not parent or not is_near or f" {parent}." in word):
+            hint = word
+        elif not is_near:
+            hint = _nearly_same(error.key, config, sources)
     return f"{error.key} {error.said}; {hint}" if hint else str(error)
 
 
-def _meant(key: str, config: DictConfig, sources: Sequence[Any]) -> str:
-    """Return which key has this name elsewhere, or what it means in other programs."""
+def _plain(name: str) -> str:
+    return name.replace("-", "_").lower()
+
+
+def _same_name(key: str, config: DictConfig, sources: Sequence[Any]) -> str:
+    """Return which key has this name elsewhere."""
     parent, _, name = key.rpartition(".")
-    exact = [leaf for leaf in _leaves(config) if leaf != key and leaf.rpartition(".")[2] == name]
-    if exact:
-        return f"did you mean {_or(exact[:3])}?"
-    word = WORDS.get(name.replace("-", "_").lower(), "")
-    return word or _of_options(name, parent, sources)
+    own = [leaf for leaf in _leaves(config) if leaf != key]
+    exact = [leaf for leaf in own if _plain(leaf.rpartition(".")[2]) == _plain(name)]
+    return f"did you mean {_or(exact[:3])}?" if exact else _of_options(name, parent, sources)
 
 
-def _nearly_meant(key: str, config: DictConfig, sources: Sequence[Any]) -> str:
-    """Return the same of the name that is nearest."""
-    name = key.rpartition(".")[2].replace("-", "_").lower()
+def _nearly_same(key: str, config: DictConfig, sources: Sequence[Any]) -> str:
+    """Return which key, or word of others, has the name that is nearest."""
+    name = _plain(key.rpartition(".")[2])
     names = {leaf.rpartition(".")[2] for leaf in _leaves(config) if leaf != key}
     near = get_close_matches(name, sorted({*names, *WORDS} - {name}), n=1, cutoff=NEAR)
-    return _meant(near[0], config, sources) if near else ""
+    return _same_name(near[0], config, sources) or WORDS.get(near[0], "") if near else ""
 
 
 def _or(names: Sequence[str]) -> str:

@@ -114,7 +114,7 @@ def _unknown_option(file: str, overrides: Sequence[str], options: Options, place
     if known:
         typed = any(name in override for override in overrides)
         # Hydra names the file whose default it is, and not the one that overrides it.
-        where = "" if typed else f"{place} or what overrides it,"
+        where = "" if typed or not place else f"{place} or what overrides it,"
         return f"{group}={name}{where} is not an option; {one_of(name, known)}"
     near = re.sub(r"^(experiment|sweeps)/", "/", group)
     return (
