@@ -1,4 +1,7 @@
-"""Standard errors of the metrics of samples, by leaving out one block of ten at a time."""
+"""Standard errors of the metrics of samples, from halves and quarters of them.
+
+That they are the spread of other samples' values is held in tests/metrics/test_calibration.py.
+"""
 
 import csv
 import math
@@ -19,7 +22,7 @@ from fokker.metrics import (
     SlicedWasserstein2,
     Wasserstein1,
 )
-from fokker.metrics.blocks import standard_error
+from fokker.metrics.blocks import NUM_HALVES, PARTS, OnParts
 
 MEAN, STD = 3.0, 2.5
 
@@ -51,8 +54,8 @@ METRICS: list[tuple[Callable[[Tensor], Distance], int]] = [
 
 
 @pytest.mark.parametrize(("make", "d"), METRICS)
-@pytest.mark.parametrize(("n", "m"), [(200, 200), (200, 120), (163, 310), (20, 7)])
-def test_what_is_left_is_measured_as_if_it_were_all(
+@pytest.mark.parametrize(("n", "m"), [(208, 208), (200, 120), (163, 310), (20, 7)])
+def test_a_part_is_measured_as_if_it_were_all(
     make: Callable[[Tensor], Distance], d: int, n: int, m: int
 ) -> None:
     samples, reference = points(1, n, d, shift=0.4), points(2, m, d)
@@ -61,12 +64,29 @@ def test_what_is_left_is_measured_as_if_it_were_all(
     metric = make(reference)
     metric.update(samples[: n // 3])
     metric.update(samples[n // 3 :])
-    without = metric.without_blocks(10)
-    assert without.shape == (10,)
-    for j in range(10):
+    found = metric.on_parts()
+    used = n // 16 * 16
+    assert found.used == used / n
+    values = torch.cat([found.halves.flatten(), found.quarters.flatten()])
+    for value, part in zip(values[::7], PARTS[::7], strict=True):
         again = make(reference)
-        again.update(samples[[i for i in range(n) if i % 10 != j]])
-        assert float(without[j]) == pytest.approx(float(again.compute()), rel=1e-9)
+        again.update(samples[:used][part.repeat(used // 16)])
+        assert float(value) == pytest.approx(float(again.compute()), rel=1e-8)
+
+
+def test_parts_are_halves_and_quarters_and_show_every_contrast_once() -> None:
+    halves = PARTS[:NUM_HALVES].view(15, 2, 16)
+    quarters = PARTS[NUM_HALVES:].view(5, 4, 16).float()
+    assert (halves.sum(dim=2) == 8).all()
+    assert (quarters.sum(dim=2) == 4).all()
+    assert (halves.sum(dim=1) == 1).all()
+    assert (quarters.sum(dim=1) == 1).all()
+    contrasts = halves[:, 0].double() - halves[:, 1].double()
+    torch.testing.assert_close(contrasts @ contrasts.T, 16 * torch.eye(15, dtype=torch.float64))
+    # The spread between four quarters is that of three contrasts; five times three are all.
+    centred = (quarters - 1 / 4).flatten(0, 1)
+    expected = 4 * (torch.eye(16) - 1 / 16)
+    torch.testing.assert_close(centred.T @ centred, expected)
 
 
 def test_a_metric_of_few_samples_counts_those_alone() -> None:
@@ -74,70 +94,50 @@ def test_a_metric_of_few_samples_counts_those_alone() -> None:
     metric, first = EnergyDistance(reference), EnergyDistance(reference)
     metric.update(samples)
     first.update(samples[:2000])
-    torch.testing.assert_close(metric.without_blocks(10), first.without_blocks(10))
+    found, expected = metric.on_parts(), first.on_parts()
+    assert found.used == expected.used == 1
+    torch.testing.assert_close(found.halves, expected.halves)
 
 
-def test_samples_far_from_the_mean_lose_no_digits() -> None:
-    samples, reference = points(5, 500, 2, shift=3e4), points(6, 400, 2, shift=3e4)
-    near, far = SlicedWasserstein2(reference - 3e4), SlicedWasserstein2(reference)
+@pytest.mark.parametrize(("make", "d"), [(SlicedWasserstein2, 2), (EnergyDistance, 1)])
+def test_samples_far_from_the_mean_lose_no_digits(
+    make: Callable[[Tensor], Distance], d: int
+) -> None:
+    samples, reference = points(5, 500, d, shift=3e4), points(6, 400, d, shift=3e4)
+    near, far = make(reference - 3e4), make(reference)
     near.update(samples - 3e4)
     far.update(samples)
-    torch.testing.assert_close(far.without_blocks(10), near.without_blocks(10), rtol=1e-7, atol=0)
+    torch.testing.assert_close(far.on_parts().halves, near.on_parts().halves, rtol=1e-7, atol=0)
 
 
 def test_of_a_mean_it_is_the_textbooks() -> None:
     """Far from the data W1 is the difference of the means, and a block can be one sample."""
-    samples = points(7, 40, 1, shift=100.0)
-    metric = Wasserstein1(points(8, 55, 1))
-    metric.update(samples)
-    expected = float(samples.std(correction=1)) / math.sqrt(40)
-    assert standard_error(metric.without_blocks(40)) == pytest.approx(expected, rel=1e-9)
-    # With ten blocks of four it is that of ten means.
-    means = samples.view(4, 10).mean(dim=0)
-    expected = float(means.std(correction=1)) / math.sqrt(10)
-    assert standard_error(metric.without_blocks(10)) == pytest.approx(expected, rel=1e-9)
-
-
-def test_the_root_of_a_mean_of_squares() -> None:
-    """The delta method: SW_2 from a single point, one direction: sqrt(mean (x - c)^2)."""
-    samples = points(9, 2000, 1)
-    metric = SlicedWasserstein2(torch.full((3, 1), 1.0, dtype=torch.float64))
-    metric.update(samples)
-    squares = (samples - 1).square()
-    expected = float(squares.std() / (2 * squares.mean().sqrt())) / math.sqrt(2000)
-    found = standard_error(metric.without_blocks(2000))
-    assert found == pytest.approx(expected, rel=0.01)
+    reference = points(8, 55, 1)
+    for n, used in ((16, 16), (96, 96), (105, 96)):
+        samples = points(7, n, 1, shift=100.0)
+        metric = Wasserstein1(reference)
+        metric.update(samples)
+        means = samples[:used].view(-1, 16).mean(dim=0)
+        expected = float(means.std(correction=1)) / math.sqrt(16 * n / used)
+        assert metric.on_parts().standard_error() == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize(
-    ("make", "d", "shift", "above"),
+    ("halves", "quarters", "expected"),
     [
-        (w1, 1, 12.0, 1.25),
-        (w1, 1, 0.6, 1.25),
-        # Samples of the data's own law: the error is there rather too large than too small.
-        (w1, 1, 0.0, 1.5),
-        (SlicedWasserstein2, 1, 0.6, 1.25),
-        (SlicedWasserstein2, 2, 0.6, 1.25),
-        (SlicedWasserstein2, 2, 0.0, 1.5),
-        (EnergyDistance, 1, 0.6, 1.25),
-        (EnergyDistance, 2, 0.6, 1.25),
-        (EnergyDistance, 2, 0.0, 1.5),
-        (nearest, 2, 0.6, 1.25),
+        # m var(T_m) = c + b / m: of n it is c + b / n, of n/2 c + 2 b / n, of n/4 c + 4 b / n.
+        (5.0 + 2.0, 5.0 + 4.0, 5.0 + 1.0),
+        (5.0, 5.0, 5.0),
+        # More than can be: the half stays of what halves show.
+        (5.0, 15.0, 2.5),
     ],
 )
-def test_the_spread_of_independent_runs_is_what_is_reported(
-    make: Callable[[Tensor], Distance], d: int, shift: float, above: float
-) -> None:
-    n, runs = 500, 50
-    quantiles = torch.special.ndtri((torch.arange(n, dtype=torch.float64) + 0.5) / n)
-    metric = make(MEAN + STD * quantiles[:, None] if d == 1 else points(10, n, d))
-    values, squares = torch.zeros(runs, dtype=torch.float64), 0.0
-    for run in range(runs):
-        metric.reset()
-        metric.update(points(1000 + run, n, d, shift))
-        values[run] = metric.compute()
-        squares += standard_error(metric.without_blocks(10)) ** 2 / runs
-    assert 1 / 1.25 < math.sqrt(squares) / float(values.std()) < above
+def test_the_variance_is_extrapolated(halves: float, quarters: float, expected: float) -> None:
+    """Of values whose variances times the parts' sizes, over n, are these."""
+    a = torch.tensor([0.0, 2 * math.sqrt(halves)]).expand(15, 2)
+    b = torch.tensor([1.0, 1.0, -1.0, -1.0]).mul(math.sqrt(3 * quarters)).expand(5, 4)
+    assert OnParts(a, b, 1.0).standard_error() == pytest.approx(math.sqrt(expected))
+    assert OnParts(a, b, 0.5).standard_error() == pytest.approx(math.sqrt(expected / 2))
 
 
 # In a run ------------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ def test_they_stand_in_the_files_and_not_on_the_screen(
         column = f"{name}_standard_error"
         assert result.metrics[column] == float(rows[0][column])
         assert 0 < float(rows[1][column]) != float(rows[0][column])
-    expected = standard_error(metric.without_blocks(10))
+    expected = metric.on_parts().standard_error()
     assert result.metrics["w1_standard_error"] == pytest.approx(expected)
     printed = capsys.readouterr().out
     assert "energy_distance" in printed

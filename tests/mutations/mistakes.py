@@ -261,8 +261,8 @@ MISTAKES = (
         ),
     ),
     Mistake(
-        "a jackknife taken for a spread of blocks", "metrics/blocks.py",
-        "math.sqrt(len(without) - 1) *", "1 / math.sqrt(len(without) - 1) *",
+        "the spread of halves taken for that of all", "metrics/blocks.py",
+        "diff(dim=1).square().mean()) / 4", "diff(dim=1).square().mean()) / 2",
         ("experiment/test_standard_errors.py::test_of_a_mean_it_is_the_textbooks",),
     ),
     # analysis -------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from fokker.data import DataModule
 from fokker.experiment.evaluate import OF_DATA, SIGMAS, SampleMetrics, losses_of
 from fokker.experiment.files import read_json
 from fokker.experiment.identity import as_recorded, comparable_data
-from fokker.metrics.blocks import MIN_SAMPLES, standard_error
+from fokker.metrics.blocks import MIN_SAMPLES, OnParts
 from fokker.yaml_files import read_yaml
 
 PAIRED = "paired blocks"
@@ -87,7 +87,7 @@ def compare(a: Path, b: Path, build: Callable[[DictConfig], DataModule]) -> Comp
 
     Sample i of a run is a function of (seed, i), so runs of one seed on the same data have common
     random numbers. Their difference is then known far better than either metric: its standard
-    error is that of the metric's difference without each block of samples, the same in both.
+    error is that of the metric's difference on halves and quarters of samples, the same in both.
 
     Args:
         a, b: folders of finished runs.
@@ -167,15 +167,15 @@ def _paired_errors(
     if any(points[0].numel() != math.prod(data.shape) for points in samples):
         return {}, "the data have another shape now than the samples"
     samples = [data.from_file(points) for points in samples]
-    found: list[dict[str, Tensor]] = []
+    found: list[dict[str, OnParts]] = []
     for path, points, stored in zip(paths, samples, metrics, strict=True):
         # Data in a file may be others now than they were then.
         for name, value in measure(points, by_chance=False).items():
             if not math.isclose(value, stored.get(name, math.nan), rel_tol=1e-6, abs_tol=1e-9):
                 return {}, f"the data are not those that {path} was evaluated on"
-        found.append(measure.without_blocks(points))
+        found.append(measure.on_parts(points))
     first, second = found
-    return {name: standard_error(second[name] - first[name]) for name in first}, ""
+    return {name: (second[name] - first[name]).standard_error() for name in first}, ""
 
 
 def _what_data(config: DictConfig, content: str) -> dict[str, Any]:

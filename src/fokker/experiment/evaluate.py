@@ -24,7 +24,7 @@ from fokker.metrics import (
     SlicedWasserstein2,
     Wasserstein1,
 )
-from fokker.metrics.blocks import MIN_SAMPLES, NUM_BLOCKS, standard_error
+from fokker.metrics.blocks import MIN_SAMPLES, OnParts
 from fokker.randomness import Randomness
 from fokker.ranks import ALONE, Ranks
 
@@ -284,13 +284,12 @@ class SampleMetrics:
         for name, metric in self._given(samples):
             values[name] = float(metric.compute())
             if by_chance and len(samples) >= MIN_SAMPLES:
-                error = standard_error(metric.without_blocks(NUM_BLOCKS))
-                errors[f"{name}_standard_error"] = error
+                errors[f"{name}_standard_error"] = metric.on_parts().standard_error()
         return {**values, **errors}
 
-    def without_blocks(self, samples: Tensor) -> dict[str, Tensor]:
-        """Every metric of samples without each of 10 interleaved blocks, (10,)."""
-        return {name: metric.without_blocks(NUM_BLOCKS) for name, metric in self._given(samples)}
+    def on_parts(self, samples: Tensor) -> dict[str, OnParts]:
+        """Every metric of halves and quarters of samples, of which differences have errors."""
+        return {name: metric.on_parts() for name, metric in self._given(samples)}
 
     def of_data(self, data: DataModule, num_samples: int) -> dict[str, float]:
         """Each distance of as many points of the data as samples, as `<name>_data`.

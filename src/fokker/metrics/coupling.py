@@ -21,7 +21,7 @@ def coupling_cost(x: Tensor, y: Tensor, order: int) -> Tensor:
 
     Args:
         x: sorted points, (..., n).
-        y: sorted points, (..., m), the same leading dimensions.
+        y: sorted points, (..., m), of leading dimensions that broadcast with those of x.
         order: p >= 1.
 
     Returns:

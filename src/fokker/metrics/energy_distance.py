@@ -7,7 +7,14 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from fokker.metrics.blocks import block_of, cdfs_without_blocks
+from fokker.metrics.blocks import (
+    NUM_BLOCKS,
+    PARTS,
+    OnParts,
+    means_of_parts,
+    rows_of_parts,
+    used_of,
+)
 from fokker.metrics.coupling import sort_rows
 from fokker.metrics.points import check_points, check_some
 
@@ -36,6 +43,19 @@ def _energy_on_line(x: Tensor, y: Tensor) -> Tensor:
     cdf_x = torch.searchsorted(sort_rows(x), merged[:-1], right=True).to(x.dtype) / x.shape[0]
     cdf_y = torch.searchsorted(y, merged[:-1], right=True).to(x.dtype) / y.shape[0]
     return 2 * ((cdf_x - cdf_y).square() * merged.diff()).sum()
+
+
+def _mean_to_sorted(x: Tensor, y: Tensor) -> Tensor:
+    """`mean_j |x_i - y_j|` of points (n,) and sorted (m,), (n,)."""
+    below = torch.searchsorted(y, x, right=True)
+    sums = torch.cat([y.new_zeros(1), y.cumsum(dim=0)])
+    return (x * (2 * below - len(y)) + sums[-1] - 2 * sums[below]) / len(y)
+
+
+def _mean_within_sorted(x: Tensor) -> Tensor:
+    """`mean_ij |x_i - x_j|`, 2 (2k - n + 1) x_k / n^2 summed, k from 0, of sorted (..., n)."""
+    n = x.shape[-1]
+    return x @ torch.arange(1 - n, n, 2, device=x.device).to(x) * (2 / n**2)
 
 
 @final
@@ -118,28 +138,36 @@ class EnergyDistance(Metric):
         # The three means cancel for equal laws and may leave -1e-16.
         return square.clamp_min(0).sqrt()
 
-    def without_blocks(self, num_blocks: int) -> Tensor:
-        """The distance without each interleaved block of this process's samples, (b,).
+    def on_parts(self) -> OnParts:
+        """Return the distance of halves and quarters of this process's samples.
 
-        All from sums over blocks of the distances that the metric itself is made of.
+        From mean distances, of each sample to the reference and of any two samples; the latter
+        from sorted parts on the line, else from sums over blocks.
         """
         samples = dim_zero_cat(self.samples)
         reference = self._reference.to(samples.device)
         if self._dimension == 1:
-            cdfs, widths = cdfs_without_blocks(samples, reference, num_blocks)
-            return (2 * (cdfs.square() @ widths)).sqrt()
-        points = self._points(samples)
-        member = torch.nn.functional.one_hot(
-            block_of(len(points), num_blocks, points.device), num_blocks
-        ).to(points)
-        to_reference = member.T @ _distances(points, reference).mean(dim=1)
-        between = member.T @ _distances(points, points) @ member  # of two blocks, (b, b)
-        sizes = len(points) - member.sum(dim=0)
-        # A pair is left out if one of its two points is: rows, columns, and what is in both.
-        pairs = between.sum() - 2 * between.sum(dim=1) + between.diagonal()
-        cross = (to_reference.sum() - to_reference) / sizes
-        square = 2 * cross - pairs / sizes**2 - self._reference_distance.to(points.device)
-        return square.clamp_min(0).sqrt()
+            count = len(samples)
+            # Around the reference's centre, so that the three terms cancel as little as they can.
+            centre = reference.mean()
+            points, reference = samples[: used_of(count)] - centre, reference - centre
+            to_reference = _mean_to_sorted(points, reference)
+            rows = rows_of_parts(points[None])
+            pairs = torch.cat([_mean_within_sorted(x[:, 0]) for x in rows])
+            own = _mean_within_sorted(reference)
+        else:
+            points = self._points(samples)
+            count = len(points)
+            points = points[: used_of(count)]
+            to_reference = _distances(points, reference).mean(dim=1)
+            by_block = (len(points) // NUM_BLOCKS, NUM_BLOCKS)
+            between = _distances(points, points).view(*by_block, *by_block).mean(dim=(0, 2))
+            parts = PARTS.to(points)
+            parts = parts / parts.sum(dim=1, keepdim=True)
+            pairs = ((parts @ between) * parts).sum(dim=1)
+            own = self._reference_distance.to(points.device)
+        square = 2 * means_of_parts(to_reference) - pairs - own
+        return OnParts.of(square.clamp_min(0).sqrt(), count)
 
     def _points(self, samples: Tensor) -> Tensor:
         """The first samples as points around the reference's centre, (n, d)."""

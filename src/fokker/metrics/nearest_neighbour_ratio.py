@@ -9,7 +9,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from fokker.metrics.blocks import block_of
+from fokker.metrics.blocks import OnParts, means_of_parts, used_of
 from fokker.metrics.points import check_points, check_some
 
 _TREE_DIMENSIONS = 8
@@ -104,17 +104,14 @@ class NearestNeighbourRatio(Metric):
         mean = dim_zero_cat(self.distances).mean()
         return mean / self._held_out_distance.to(mean.device)
 
-    def without_blocks(self, num_blocks: int) -> Tensor:
-        """The ratio without each interleaved block of this process's samples, (b,).
+    def on_parts(self) -> OnParts:
+        """Return the ratio of halves and quarters of this process's samples.
 
         The held-out set's own distance is taken as it is, as the reference's points are elsewhere.
         """
         distances = dim_zero_cat(self.distances)
-        block = block_of(len(distances), num_blocks, distances.device)
-        sums = torch.bincount(block, distances, minlength=num_blocks)
-        sizes = torch.bincount(block, minlength=num_blocks)
-        means = (sums.sum() - sums) / (sizes.sum() - sizes)
-        return means / self._held_out_distance.to(means.device)
+        means = means_of_parts(distances[: used_of(len(distances))])
+        return OnParts.of(means / self._held_out_distance.to(means.device), len(distances))
 
     def _distances(self, points: Tensor) -> Tensor:
         """Distance of each point to its nearest training point, (n, d) to (n,)."""

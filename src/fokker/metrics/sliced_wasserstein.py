@@ -7,12 +7,13 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from fokker.metrics.blocks import rows_without_blocks
+from fokker.metrics.blocks import PARTS, OnParts, means_of_parts, rows_of_parts, used_of
 from fokker.metrics.coupling import coupling_cost, quantile_means, sort_rows
 from fokker.metrics.points import check_points, check_some
 
 _NUM_DIRECTIONS = 128
 _DIRECTION_SEED = 2511
+_BLOCK_ENTRIES = 2**15
 
 
 def _directions(dimension: int) -> Tensor:
@@ -88,8 +89,8 @@ class SlicedWasserstein2(Metric):
         samples = sort_rows(flat.view(-1, self._directions.shape[1]).T.contiguous())
         return coupling_cost(samples, self._reference.to(samples.device), order=2).mean().sqrt()
 
-    def without_blocks(self, num_blocks: int) -> Tensor:
-        """SW_2 without each interleaved block of this process's samples, (b,).
+    def on_parts(self) -> OnParts:
+        """Return SW_2 of halves and quarters of this process's samples.
 
         Of n sorted points, `W_2^2 = mean x_k^2 - 2 mean x_k g_k + mean y^2` with g_k the mean of
         the reference's quantile function over the k-th n-th, so that the reference is walked once.
@@ -98,14 +99,24 @@ class SlicedWasserstein2(Metric):
         reference = self._reference.to(flat.device)
         # Around the reference's centre, so that the three terms cancel as little as they can.
         centre = reference.mean(dim=1, keepdim=True)
-        samples = flat.view(-1, self._directions.shape[1]).T - centre
-        reference_square = (reference - centre).square().mean(dim=1)
-        found = []
-        for x in rows_without_blocks(samples, num_blocks):
-            n = x.shape[1]
-            if n not in self._quantile_means:
-                self._quantile_means[n] = quantile_means(reference - centre, n)
-            cross = (x * self._quantile_means[n].to(x.device)).mean(dim=1)
-            cost = x.square().mean(dim=1) - 2 * cross + reference_square
-            found.append(cost.mean().clamp_min(0).sqrt())
-        return torch.stack(found)
+        reference = reference - centre
+        projections = flat.view(-1, self._directions.shape[1])
+        samples = projections[: used_of(len(projections))].T - centre
+        # As many directions at a time as stay in cache.
+        at_a_time = max(1, _BLOCK_ENTRIES // samples.shape[1])
+        crosses = torch.zeros(len(PARTS), dtype=torch.float64, device=flat.device)
+        for start in range(0, len(samples), at_a_time):
+            some = slice(start, start + at_a_time)
+            rows = rows_of_parts(samples[some])
+            means = [self._means(reference, x.shape[2])[some] / x.shape[2] for x in rows]
+            pairs = zip(rows, means, strict=True)
+            crosses += torch.cat([torch.einsum("pkn,kn->p", x, g) for x, g in pairs])
+        squares = means_of_parts(samples.square().mean(dim=0))
+        costs = squares - 2 * crosses / len(samples) + reference.square().mean()
+        return OnParts.of(costs.clamp_min(0).sqrt(), len(projections))
+
+    def _means(self, reference: Tensor, n: int) -> Tensor:
+        """`quantile_means` around the centre, (k, n), which are the same for all samples."""
+        if n not in self._quantile_means:
+            self._quantile_means[n] = quantile_means(reference, n)
+        return self._quantile_means[n].to(reference.device)

@@ -7,7 +7,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from fokker.metrics.blocks import cdfs_without_blocks
+from fokker.metrics.blocks import OnParts, rows_of_parts, used_of
 from fokker.metrics.coupling import coupling_cost, sort_rows
 from fokker.metrics.points import check_points, check_some
 
@@ -72,8 +72,10 @@ class Wasserstein1(Metric):
         samples = sort_rows(dim_zero_cat(self.samples))
         return coupling_cost(samples, self._reference.to(samples.device), order=1)
 
-    def without_blocks(self, num_blocks: int) -> Tensor:
-        """W_1 without each interleaved block of this process's samples, `int |F_(j) - G|`, (b,)."""
+    def on_parts(self) -> OnParts:
+        """Return W_1 of halves and quarters of this process's samples."""
         samples = dim_zero_cat(self.samples)
-        cdfs, widths = cdfs_without_blocks(samples, self._reference.to(samples.device), num_blocks)
-        return cdfs.abs() @ widths
+        reference = self._reference.to(samples.device)
+        rows = rows_of_parts(samples[None, : used_of(len(samples))])
+        costs = [coupling_cost(x[:, 0], reference, order=1) for x in rows]
+        return OnParts.of(torch.cat(costs), len(samples))

@@ -1,0 +1,33 @@
+"""Standard errors are the spread between runs, near the data and far from them."""
+
+import pytest
+
+from calibration import CASES, HIGH, LOW, REGIMES, calibration
+
+
+@pytest.mark.parametrize("regime", ["near", "poor"])
+@pytest.mark.parametrize(
+    ("metric", "law"),
+    [
+        ("w1", "uniform"),
+        ("sliced_w2", "uniform"),
+        ("energy_distance", "normal"),
+        ("energy_distance", "ring of 8"),
+        ("nearest_neighbour_ratio", "ring of 8"),
+    ],
+)
+def test_of_100_samples_the_spread_of_200_runs_is_claimed(
+    metric: str, law: str, regime: str
+) -> None:
+    found = calibration(metric, law, regime, n=100, runs=200)
+    assert LOW < found.plain < HIGH
+    assert LOW < found.paired < HIGH
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("metric", "law", "n"), CASES)
+@pytest.mark.parametrize("regime", REGIMES)
+def test_the_spread_of_runs_is_claimed(metric: str, law: str, n: int, regime: str) -> None:
+    found = calibration(metric, law, regime, n, 1000 if n <= 1000 and law != "64 elements" else 200)
+    assert LOW < found.plain < HIGH
+    assert LOW < found.paired < HIGH
