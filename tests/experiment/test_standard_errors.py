@@ -122,6 +122,14 @@ def test_of_a_mean_it_is_the_textbooks() -> None:
         assert metric.on_parts().standard_error() == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize(("make", "d"), METRICS)
+def test_fewer_samples_than_blocks_have_none(make: Callable[[Tensor], Distance], d: int) -> None:
+    metric = make(points(2, 60, d))
+    metric.update(points(1, 15, d))
+    with pytest.raises(ValueError, match="at least 16 samples, got 15"):
+        metric.on_parts()
+
+
 @pytest.mark.parametrize(
     ("halves", "quarters", "expected"),
     [

@@ -25,9 +25,11 @@ def test_of_100_samples_the_spread_of_200_runs_is_claimed(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("metric", "law", "n"), CASES)
+@pytest.mark.parametrize(("metric", "law", "n", "share"), CASES)
 @pytest.mark.parametrize("regime", REGIMES)
-def test_the_spread_of_runs_is_claimed(metric: str, law: str, n: int, regime: str) -> None:
-    found = calibration(metric, law, regime, n, 1000 if n <= 1000 and law != "64 elements" else 200)
+def test_the_spread_of_runs_is_claimed(
+    metric: str, law: str, n: int, share: float, regime: str
+) -> None:
+    found = calibration(metric, law, regime, n, round(1000 * share))
     assert LOW < found.plain < HIGH
     assert LOW < found.paired < HIGH

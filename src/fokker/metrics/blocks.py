@@ -92,7 +92,13 @@ class OnParts:
 
 
 def used_of(count: int) -> int:
-    """The samples that are in blocks of equal size: all but at most the last 15."""
+    """Count the samples that are in blocks of equal size: all but at most the last 15.
+
+    Raises:
+        ValueError: a block would be empty.
+    """
+    if count < NUM_BLOCKS:
+        raise ValueError(f"a standard error needs at least {NUM_BLOCKS} samples, got {count}")
     return count - count % NUM_BLOCKS
 
 
