@@ -3,23 +3,32 @@
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from typing import cast, final
 
 import numpy as np
 import pytest
 import scipy.integrate
+import scipy.special
 import scipy.stats
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import tiny_runs
-from fokker.analysis.floors import Floors
+from fokker import weighting
+from fokker.analysis.floors import Floors, integral
+from fokker.analysis.mmse_curve import MMSECurve
 from fokker.data import ToyData
 from fokker.distributions import Affine, Empirical, Gaussian, GaussianMixture, Uniform
 from fokker.experiment.evaluate import SIGMAS, Validation
 from fokker.experiment.files import read_json, read_json_lines
 from fokker.formulations import Diffusion
+from fokker.noise_levels import Levels, LogNormal, LogUniform, NoiseLevels, UniformTime
+from fokker.sde import EDM as EDMTime
+from fokker.sde import VPLinear
+from fokker.weighting import Weighting
 
 Array = NDArray[np.float64]
 Curve = Callable[[float], float]
@@ -202,6 +211,90 @@ def test_the_floor_of_smld_is_the_mean_over_its_levels(data: str) -> None:
     sigmas = np.geomspace(0.02, 3, 7).tolist()
     expected = float(np.mean([MMSE[data](s) / (2 * s**2) for s in sigmas]))
     assert floors_of(model).total(model).value == pytest.approx(expected, rel=1e-4)
+
+
+# To eight digits, of every noise and weighting -------------------------------------------------
+
+VP = VPLinear()
+CHAIN = torch.from_numpy(np.geomspace(0.02, 30, 60))
+NOISES: dict[str, NoiseLevels] = {
+    "lognormal": LogNormal(),
+    "lognormal_high": LogNormal(P_mean=3, P_std=2),
+    "log_uniform": LogUniform(EDMTime()),
+    "uniform_time": UniformTime(VP),
+    "levels": Levels(levels=CHAIN),
+}
+WEIGHTINGS: list[Weighting] = [
+    weighting.Eps(), weighting.SMLD(), weighting.X0(), weighting.V(), weighting.EDM(),
+    weighting.Likelihood(VP), weighting.MinSNR(), weighting.SoftMinSNR(), weighting.P2(),
+    weighting.ELBO(VP), weighting.Learned(weighting.EDM()),
+]  # fmt: skip
+
+
+@final
+@dataclass(frozen=True)
+class Weighted:
+    """What a floor asks of a model."""
+
+    noise_levels: NoiseLevels
+    weighting: Weighting
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_the_floor_on_gaussian_data_is_a_known_integral(noise: str) -> None:
+    """By scipy's quad in z of u = Phi(z), which is told of kinks and jumps of the weighting."""
+    law, mmse = NOISES[noise], gaussian_mmse(0.25)
+    floors = Floors(Affine(Gaussian(mean=[3.0], std=[2.0]), 3.0, 4.0), SIGMAS)
+    # Of min-SNR, and of the ends of the time that is weighted.
+    kinks = () if law.levels is not None else (1 / math.sqrt(5.0), VP.train_sigma_min, VP.sigma_max)
+    ends = sorted({-7.5, -3.0, 0.0, 3.0, 7.5, *(z_of(law, sigma) for sigma in kinks)})
+    for each in WEIGHTINGS:
+
+        def weighted(sigma: Tensor, each: Weighting = each) -> float:
+            return float(each(sigma, law).detach()[0]) * mmse(float(sigma[0]))
+
+        def of_z(z: float, of: Callable[[Tensor], float] = weighted) -> float:
+            u = torch.tensor([scipy.special.ndtr(z)], dtype=torch.float64)
+            return of(law.sigma(u)) * math.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+
+        if law.levels is None:
+            expected = sum(
+                scipy.integrate.quad(of_z, low, high, epsabs=0, epsrel=1e-11, limit=100)[0]
+                for low, high in itertools.pairwise(ends)
+            )
+        else:
+            expected = float(np.mean([weighted(level[None]) for level in law.levels]))
+        model = cast("Diffusion", Weighted(law, each))
+        assert floors.total(model).value == pytest.approx(expected, rel=1e-8), each
+
+
+def z_of(law: NoiseLevels, sigma: float) -> float:
+    """The z with law.sigma(Phi(z)) = sigma, or an end of its range."""
+    low, high = -7.5, 7.5
+    for _ in range(60):
+        middle = (low + high) / 2
+        u = torch.tensor(scipy.special.ndtr(middle), dtype=torch.float64)
+        low, high = (middle, high) if float(law.sigma(u)) < sigma else (low, middle)
+    return high
+
+
+@pytest.mark.parametrize("data", ["uniform", "mixture"])
+def test_between_the_levels_the_curve_is_the_mmse(data: str) -> None:
+    """And beyond them."""
+    curve = MMSECurve(_law(model_of(f"data={data}")), SIGMAS)
+    assert not curve.has_chance
+    places = torch.tensor([1e-4, 0.0031, 0.06, 0.11, 0.23, 0.31, 0.55, 0.9, 7.1, 60.0, 900.0])
+    expected = [MMSE[data](sigma) for sigma in places.tolist()]
+    assert curve(places.double()).tolist() == pytest.approx(expected, rel=1e-8)
+
+
+def test_kinks_and_jumps_are_integrated() -> None:
+    def both(x: Tensor) -> Tensor:
+        return (x - 0.3123).abs() + torch.where(x > 0.7777, 2.0, 0.0) + torch.exp(x)
+
+    expected = (1.3123**2 + 0.6877**2) / 2 + 2 * (1 - 0.7777) + math.e - 1 / math.e
+    assert integral(both, -1.0, 1.0) == pytest.approx(expected, rel=1e-9)
+    assert integral(torch.zeros_like, -1.0, 1.0) == 0
 
 
 # What is known without any integral -----------------------------------------------------------

@@ -267,7 +267,7 @@ MISTAKES = (
     ),
     # analysis -------------------------------------------------------------------------------------
     Mistake(
-        "a floor not divided by d", "analysis/floors.py",
+        "a floor not divided by d", "analysis/mmse_curve.py",
         "Estimate(estimate.value / d,", "Estimate(estimate.value,",
         ("analysis/test_floors.py::test_in_d_dimensions_floors_are_those_of_a_coordinate_on_average",),
     ),

@@ -1,16 +1,17 @@
 """What no denoiser can go below, and how far above it a model is."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline, PchipInterpolator
 from torch import Tensor
 
+from fokker.analysis.mmse_curve import MMSECurve
 from fokker.distributions import Affine, Empirical, Estimate
 from fokker.formulations import Diffusion
 from fokker.randomness import Randomness
@@ -19,10 +20,8 @@ from fokker.ranks import ALONE, Ranks
 # The same points and noise for every model, so that models are compared on them.
 POINTS = Randomness(0)
 POINTS_PER_LEVEL = 512
-MMSE_POINTS = 4096
 QUANTILES = 4096
-# A share of the variance below which an mmse counts as 0.
-NOTHING = 1e-12
+HALVINGS = 45  # Of a step at a jump, which then is as wide as rounding.
 FARTHEST = 7.5  # Beyond it lie 6e-14 of a normal.
 
 
@@ -56,51 +55,31 @@ class Floors:
 
     def __init__(self, law: Affine, sigmas: Tensor, ranks: Ranks = ALONE) -> None:
         self._law, self._sigmas, self._ranks = law, sigmas, ranks
-        inner = law.distribution
-        size, self._spline = 1, CubicSpline
-        if isinstance(inner, Empirical):
-            size, self._spline = prod(inner.points.shape), PchipInterpolator
         # An exact denoiser of many points costs as much as they are, and images take memory.
+        inner = law.distribution
+        size = prod(inner.points.shape) if isinstance(inner, Empirical) else 1
         most = min(POINTS_PER_LEVEL, 2**30 // size, 2**22 // (len(sigmas) * law.dim))
         self._points_per_level = max(32, most)
-        self._mmse_points = max(256, min(MMSE_POINTS, 2**27 // size))
 
     @cached_property
-    def _mmse(self) -> tuple[Tensor, list[Estimate]]:
-        """Noise levels twice as dense as the given ones, and mmse/d there."""
-        between = (self._sigmas[1:] * self._sigmas[:-1]).sqrt()
-        dense, d = torch.cat([self._sigmas, between]).sort().values, self._law.dim
-        found: list[Estimate] = []
-        for sigma in dense.flip(0).tolist():
-            # It grows with sigma, and that of a finite set is soon nothing on the way down.
-            if found and found[0].value < NOTHING * found[-1].value:
-                found.insert(0, Estimate(0.0))
-                continue
-            estimate = self._law.mmse(sigma, num_samples=self._mmse_points)
-            found.insert(0, Estimate(estimate.value / d, estimate.standard_error / d))
-        return dense, found
+    def _mmse(self) -> MMSECurve:
+        return MMSECurve(self._law, self._sigmas)
 
-    @cached_property
+    @property
     def levels(self) -> Tensor:
         """`mmse(sigma) / d` at each noise level, (b,)."""
-        _, estimates = self._mmse
-        return torch.tensor([e.value for e in estimates[::2]], dtype=torch.float64)
+        return self._mmse.levels
 
     def total(self, model: Diffusion) -> Estimate:
         """`E_sigma[lambda mmse] / d` over the training noise of a model, under its weighting.
 
-        Between the levels mmse is a cubic spline of its logarithm in ln sigma, which errs by about
-        2e-5 of it, and of a finite set a monotone one, for it falls off a cliff there; beyond the
-        levels a straight line.
+        Of a chain the mean over its levels; else an integral, to a relative 1e-8 where mmse has no
+        chance (see `MMSECurve`).
         """
-        _, estimates = self._mmse
-        values = np.array([e.value for e in estimates])
-        # Errors of all levels come from the same points, and so do not average out.
-        upper = values + np.array([e.standard_error for e in estimates])
-        sigma, share = _training_noise(model)
-        weight = share * _weight(model, sigma)
-        value, above = (float((weight * self._curve(y, sigma)).sum()) for y in (values, upper))
-        return Estimate(value, above - value)
+        value = _mean_over_noise(model, self._mmse)
+        if not self._mmse.has_chance:
+            return Estimate(value)
+        return Estimate(value, _mean_over_noise(model, self._mmse.upper) - value)
 
     @cached_property
     def _at_levels(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -117,12 +96,11 @@ class Floors:
     def excess(self, model: Diffusion) -> Excess:
         """How far a model is above the floor, at each level and in all."""
         at_levels = self._squared_distance(model, *self._at_levels)
-        _, estimates = self._mmse
         sigma, share = _training_noise(model)
         weight = share * _weight(model, sigma)
         # Three quarters of the points where the training noise is, one where the floor comes from:
         # under a weighting such as likelihood that is at noise levels that are seldom drawn.
-        part = weight * self._curve(np.array([e.value for e in estimates]), sigma)
+        part = weight * self._mmse(sigma)
         # Where all points are equal there is no floor.
         drawn = 0.75 * share + 0.25 * part / part.sum() if part.sum() > 0 else share
         count = 4 * self._points_per_level
@@ -133,15 +111,6 @@ class Floors:
             at_levels.reshape(len(self._sigmas), -1).mean(1),
             float(((weight / drawn)[chosen] * distance).mean()),
         )
-
-    def _curve(self, values: NDArray[Any], sigma: Tensor) -> Tensor:
-        """mmse/d at sigma, from its values at the levels of `_mmse`."""
-        dense, _ = self._mmse
-        if values[-1] <= 0:  # Of points that are all equal.
-            return torch.zeros_like(sigma)
-        growing = np.maximum.accumulate(np.maximum(values, NOTHING * values[-1]))
-        spline = self._spline(np.log(dense.numpy()), np.log(growing))
-        return torch.from_numpy(np.exp(_extended(spline, np.log(sigma.numpy()))))
 
     def _squared_distance(self, model: Diffusion, x: Tensor, sigma: Tensor, best: Tensor) -> Tensor:
         """`|D - D*|^2 / d` of each row, (n,), float64, each computed by one rank."""
@@ -169,11 +138,52 @@ def _training_noise(model: Diffusion) -> tuple[Tensor, Tensor]:
     return model.noise_levels.sigma(torch.special.ndtr(z)), share / share.sum()
 
 
+def _mean_over_noise(model: Diffusion, curve: Callable[[Tensor], Tensor]) -> float:
+    """`E_sigma[lambda curve]` over the training noise of a model."""
+
+    def integrand(z: Tensor) -> Tensor:
+        sigma = model.noise_levels.sigma(torch.special.ndtr(z))
+        return torch.exp(-(z**2) / 2) * _weight(model, sigma) * curve(sigma)
+
+    levels = model.noise_levels.levels
+    if levels is not None:
+        return float((_weight(model, levels) * curve(levels)).mean())
+    # In z, as in `_training_noise`.
+    return integral(integrand, -FARTHEST, FARTHEST) / math.sqrt(2 * math.pi)
+
+
+def integral(
+    function: Callable[[Tensor], Tensor], low: float, high: float, tolerance: float = 1e-12
+) -> float:
+    """The integral of a function of (n,), with a kink or a jump or two, to a relative 1e-9.
+
+    By Lobatto's rule with 8 nodes on 64 steps, each of which is halved until that changes its part
+    by less than `tolerance` of the whole. The rule has nodes at both ends of a step, so that a
+    kink near an end is seen.
+    """
+    last = np.polynomial.Legendre.basis(7)
+    inner = np.concatenate([[-1.0], np.sort(last.deriv().roots().real), [1.0]])
+    places, shares = torch.from_numpy(inner), torch.from_numpy(2 / (8 * 7 * last(inner) ** 2))
+
+    def parts(starts: Tensor, width: float) -> Tensor:
+        nodes = starts[:, None] + width * (1 + places) / 2
+        return function(nodes.flatten()).reshape(nodes.shape) @ shares * (width / 2)
+
+    width = (high - low) / 64
+    starts = low + width * torch.arange(64, dtype=torch.float64)
+    whole, found = parts(starts, width), 0.0
+    for _ in range(HALVINGS):
+        width /= 2
+        halves = parts(torch.stack([starts, starts + width], 1).flatten(), width).reshape(-1, 2)
+        size = abs(found + float(whole.sum()))
+        wrong = (halves.sum(1) - whole).abs() > tolerance * size
+        found += float(halves[~wrong].sum())
+        starts = torch.stack([starts, starts + width], 1)[wrong].flatten()
+        whole = halves[wrong].flatten()
+        if not len(starts):
+            break
+    return found + float(whole.sum())
+
+
 def _weight(model: Diffusion, sigma: Tensor) -> Tensor:
     return model.weighting(sigma, model.noise_levels).detach().double()
-
-
-def _extended(spline: CubicSpline | PchipInterpolator, at: NDArray[Any]) -> NDArray[Any]:
-    """A spline, and its tangents beyond its ends."""
-    inside = np.clip(at, spline.x[0], spline.x[-1])
-    return np.asarray(spline(inside) + spline(inside, 1) * (at - inside))
