@@ -68,20 +68,43 @@ def denoised_from_v(x: Tensor, v: Tensor, sigma: Tensor) -> Tensor:
     return x / (1 + sigma**2) - sigma * v / (1 + sigma**2).sqrt()
 
 
+def evaluations_of(network: nn.Module) -> int:
+    """How often a network runs in one call, by its attribute `evaluations`; 1 if it has none.
+
+    Raises:
+        ValueError: if that is no whole number of at least 1.
+    """
+    evaluations = getattr(network, "evaluations", 1)
+    if not isinstance(evaluations, int) or isinstance(evaluations, bool) or evaluations < 1:
+        raise ValueError(
+            f"{type(network).__name__}.evaluations must be a whole number of at least 1, got "
+            f"{evaluations!r}: it says how often the network runs in one call, which NFE counts; "
+            "give that number, or another name to what it is now"
+        )
+    return evaluations
+
+
 @final
 class Denoiser(nn.Module):
     """`D(x; sigma) = c_skip x + c_out F(c_in x; c_noise)`.
 
+    A network that runs itself more than once a call, as for guidance, says so by an attribute
+    `evaluations`, a whole number; a sampler's NFE counts each of them.
+
     Args:
         network: F, called as `network(x, c_noise, condition)` with x (n, *shape), c_noise (n,).
         preconditioning: the four coefficients.
+    Raises:
+        ValueError: if the network's `evaluations` is no whole number of at least 1.
     """
 
     def __init__(self, network: nn.Module, preconditioning: Preconditioning) -> None:
         super().__init__()
         self.network = network
         self.preconditioning = preconditioning
-        #: Rows that went through the network so far; a sampler's NFE is their share per sample.
+        evaluations_of(network)
+        #: Rows that went through the network so far, each as often as the network ran for it; a
+        #: sampler's NFE is their share per sample.
         self.evaluations = 0
         self._dtype: torch.dtype | None = None
 
@@ -122,7 +145,7 @@ class Denoiser(nn.Module):
                 coefficients are then computed and no device is waited for, or beside x.
             condition: labels or the like, handed on to the network.
         """
-        self.evaluations += len(x)
+        self.evaluations += len(x) * evaluations_of(self.network)
         c = self.preconditioning.coefficients(torch.as_tensor(sigma, dtype=torch.float64))
         if c.c_in.dim() > 0 and c.c_in.device != x.device:
             c = Coefficients(*moved(torch.stack(c), x.device))

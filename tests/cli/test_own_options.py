@@ -30,7 +30,9 @@ from fokker.weighting import Weighting
 
 
 class Net(nn.Module):
-    """Linear in x and c_noise."""
+    """Linear in x and c_noise; as if it ran itself twice, for guidance."""
+
+    evaluations = 2
 
     def __init__(
         self, shape: tuple[int, ...], c_noise_range: tuple[float, float], gain: float = 1.0
@@ -147,6 +149,9 @@ def test_an_own_network_trains_and_samples(command: Any) -> None:
     model = fokker.load("run", allow_targets=[PACKAGE])
     assert type(model.denoiser.network).__name__ == "Net"
     assert model.denoiser.network.gain == 0.25
+    # Heun's method: each step but the last has two of D, each of which is two of the network.
+    metrics = read_json(Path("run/metrics.json"))
+    assert metrics["nfe"] == 2 * (2 * metrics["num_steps"] - 1)
     said = command("network=mine", "network.gain=0.25", ALLOWED, "sampler.num_steps=2")
     assert "model    found:" in said
 

@@ -159,7 +159,8 @@ def draw_samples(
             parts.append(drawn.cpu())
             start = stop
     steps.close()
-    evaluated = float(ranks.total(torch.tensor(float(model.denoiser.evaluations - evaluations))))
+    own = torch.tensor(model.denoiser.evaluations - evaluations, dtype=torch.float64)
+    evaluated = float(ranks.total(own))
     points = model.data.to_data(ranks.joined(torch.cat(parts), count, unit))
     return Samples(
         points,

@@ -60,7 +60,7 @@ def front_per_nfe(groups: Mapping[str, Sequence[tuple[float, float]]], label: st
         axes.set_xlim(low[0] / 1.3, high[0] * 1.3)
         axes.set_ylim(low[1] / 1.4, high[1] * 1.4)
         round_log_ticks(axes.xaxis, axes.get_xlim(), WIDTH_INCHES - 0.8)
-        axes.set_xlabel("NFE (denoiser evaluations a sample)")
+        axes.set_xlabel("NFE (network evaluations a sample)")
         axes.set_ylabel(label)
         axes.set_axisbelow(True)
         axes.grid(True, which="major")

@@ -30,7 +30,7 @@ _LABELS = {
 #: What no sampler is called.
 OF_DATA = ""
 _AXES = {
-    "nfe": "NFE (denoiser evaluations a sample)",
+    "nfe": "NFE (network evaluations a sample)",
     "num_steps": "number of steps $N$",
 }
 
