@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -12,8 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 
 import fokker
 from fokker.cli.compose import composed, meant_overrides
-from fokker.cli.inheritance import INHERITING, PATHS, compose_meant
+from fokker.cli.inheritance import INHERITING, PATHS, JobMeanings, compose_meant
 from fokker.cli.option_words import as_typed, option_words
+from fokker.cli.search_space import read_search
 
 pytestmark = pytest.mark.usefixtures("workdir")
 TRAINED = ["formulation=vp_sde", "seed=3", "sampler=ancestral", "sampler.variance=1"]
@@ -143,6 +145,64 @@ def test_last_is_the_last_completed_run_with_a_model(capsys: pytest.CaptureFixtu
     assert meant("checkpoint=./last") == ["seed=3", "checkpoint=./last"]
     with pytest.raises(ValueError, match="checkpoint=last means the last completed run in x/runs"):
         meant("output_dir=x", "checkpoint=last")
+
+
+# ---- sweeps and searches ---------------------------------------------------------------------
+
+
+class Loader:
+    """Composes jobs as `plain` does, and counts how often."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def load_sweep_config(self, config: DictConfig, overrides: list[str]) -> DictConfig:
+        self.count += 1
+        return plain(overrides)
+
+
+def test_each_model_is_looked_at_once_however_many_jobs_it_has() -> None:
+    model("m", ["seed=1"])
+    model("n", ["seed=2"])
+    loader: Any = Loader()
+    meanings = JobMeanings(plain([]), loader)
+    for number in range(20):
+        for place, seed in (("m", 1), ("n", 2)):
+            varied = [f"checkpoint={place}", f"steps={number}"]
+            assert meanings(["a=1", *varied], varied) == [f"seed={seed}", "a=1", *varied]
+    assert loader.count == 2
+    # What is not there is left to the job, and other keys are not looked at.
+    assert meanings(["checkpoint=x"], ["checkpoint=x"]) == ["checkpoint=x"]
+    assert meanings(["a=1", "b.c=~2"], ["a=1", "b.c=~2"]) == ["a=1", "b.c=~2"]
+    assert loader.count == 3
+
+
+def test_a_wrong_file_is_left_for_its_job_to_complain_of() -> None:
+    folder = Path("mine/experiment")
+    folder.mkdir(parents=True)
+    (folder / "bad.yaml").write_text("# @package _global_\na:\n\tb: 1\n")
+    config = plain([])
+    config.hydra.runtime.config_sources = [{"path": "mine", "schema": "file"}]
+    loader: Any = Loader()
+    assert JobMeanings(config, loader)(["experiment=bad"], ["experiment=bad"]) == ["experiment=bad"]
+
+
+def test_a_search_over_models_stays_what_it_is_when_there_is_a_newer_one() -> None:
+    run("a", model("m", ["seed=1"]), 300)
+    typed = ["checkpoint=last,n", "optimizer.lr=interval(1,2)"]
+    loader: Any = Loader()
+    config = plain([])
+    config.hydra.sweep = {"dir": "outputs/sweeps"}
+    # As if the loader were not asked for the options of groups.
+    with mock.patch.object(OverridesParser, "create", return_value=OverridesParser.create()):
+        first = read_search(typed, config, loader, [])
+        values = {"checkpoint": "outputs/runs/a", "optimizer.lr": 1.5}
+        assert first.parameters[0].choices == ("outputs/runs/a", "n")
+        assert first.job(0, values).overrides == (
+            "seed=1", "checkpoint=outputs/runs/a", "optimizer.lr=1.5",
+        )  # fmt: skip
+        run("b", model("o"), 400)
+        assert read_search(["checkpoint=outputs/runs/a,n", typed[1]], config, loader, []) == first
 
 
 # ---- files -----------------------------------------------------------------------------------

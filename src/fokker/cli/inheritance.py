@@ -20,7 +20,7 @@ from fokker.cli.option_words import as_typed, option_words
 from fokker.cli.start import Start
 from fokker.disk import read_json
 from fokker.places import find_checkpoint
-from fokker.yaml_files import read_yaml
+from fokker.yaml_files import read_yaml, reading_yaml
 
 #: Keys that name a trained model, and take over the overrides that it was trained with.
 INHERITING = ("checkpoint", "continue_from")
@@ -108,7 +108,7 @@ def meaning_of(overrides: Sequence[str], config: DictConfig) -> Meaning:
         is_model = key in INHERITING and isinstance(value, str) and value != ""
         meant: Any = _at_home(value)
         if is_model and meant == LAST:
-            meant = _last(config, key)
+            meant = last_model(config, key)
         # A model is that of one variable, not of what the variable says next time.
         if meant != value or (is_model and OmegaConf.is_interpolation(config, key)):
             places[key] = f"{key}={as_typed(meant)}"
@@ -149,7 +149,8 @@ class JobMeanings:
 
     def _meaning(self, overrides: Sequence[str]) -> Meaning:
         def compose(words: Sequence[str]) -> DictConfig:
-            return self._loader.load_sweep_config(self._config, list(words))
+            with reading_yaml():
+                return self._loader.load_sweep_config(self._config, list(words))
 
         try:
             try:
@@ -166,7 +167,10 @@ class JobMeanings:
         if key in PATHS:
             return key in INHERITING or "~" in value
         sources = OmegaConf.select(self._config, "hydra.runtime.config_sources", default=())
-        return "." not in key and option_words(sources, key, value) is not None
+        try:
+            return "." not in key and option_words(sources, key, value) is not None
+        except ValueError:  # A file that is wrong, which the job complains of.
+            return False
 
 
 # ---- paths -----------------------------------------------------------------------------------
@@ -205,8 +209,12 @@ def _value(config: DictConfig, key: str) -> Any:
         raise ValueError(f"{key}: {str(error).splitlines()[0]}") from error
 
 
-def _last(config: DictConfig, key: str) -> str:
-    """The folder of the last run, which is said by one process."""
+def last_model(config: DictConfig, key: str) -> str:
+    """The folder of the last run, which is said by one process.
+
+    Raises:
+        ValueError: if there is none.
+    """
     output_dir = Path(_at_home(_value(config, "output_dir")))
     run = last_run(output_dir)
     if run is None:

@@ -5,7 +5,7 @@ Nothing here needs torch or optuna, so that a search which is done says so at on
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 from omegaconf import DictConfig
 
-from fokker.cli.inheritance import JobMeanings
+from fokker.cli.inheritance import INHERITING, LAST, JobMeanings, last_model
 from fokker.cli.job_names import MAX_NAME, short_hash
 from fokker.cli.sweep_jobs import (
     NOT_OF_THE_JOB,
@@ -160,7 +160,8 @@ def read_search(
     parser = OverridesParser.create(config_loader=loader)
     # As in hydra, the last of several overrides of a key counts.
     overrides = {o.get_key_element(): o for o in parser.parse_overrides(list(arguments))}
-    parameters = tuple(parameter(o) for o in overrides.values() if o.is_sweep_override())
+    asked = (parameter(o) for o in overrides.values() if o.is_sweep_override())
+    parameters = tuple(_of_models(p, config) for p in asked)
     if not parameters:
         raise ValueError(
             "a search needs a key with several values or an interval, such as "
@@ -181,6 +182,14 @@ def read_search(
     kept = tuple(text for key, text in fixed.items() if key.lstrip("+") not in OF_THE_SWEEP)
     meant = JobMeanings(config, loader)
     return Search(name, folder, kept, columns, parameters, study, meant)
+
+
+def _of_models(parameter: Parameter, config: DictConfig) -> Parameter:
+    """With the model that is the last one now, so that the search stays what it is."""
+    if parameter.key.lstrip("+") not in INHERITING or LAST not in parameter.choices:
+        return parameter
+    last = last_model(config, parameter.key)
+    return replace(parameter, choices=tuple(last if c == LAST else c for c in parameter.choices))
 
 
 def parameter(override: Override) -> Parameter:
