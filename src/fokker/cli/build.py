@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fokker.cli.arguments import shown
 from fokker.cli.choices import Choices
-from fokker.cli.continuing import predecessor_of
+from fokker.cli.continuing import check_limits, predecessor_of
 from fokker.cli.evaluations import build_evaluations, build_samplings
 from fokker.cli.instantiate import Builder, uncalled
 from fokker.cli.keys import OF_ANY_DATA, check_keys
@@ -112,6 +112,11 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
     device = find_device(config.trainer.accelerator, ranks)
     build = Builder(config.allow_targets)
     engine: Engine = build(config.trainer, "trainer")
+    if config.retrain and engine.limits.words:
+        raise ValueError(
+            f"retrain=true does not go with {engine.limits.words}, for a model that is complete "
+            "would make room for one that is not; take one of the two away"
+        )
     data = build_data(config, build)
     engine.parts(data.batch_size, ranks.size if ranks.size > 1 else asked_ranks(config.trainer))
     model = build_model(config, data, build)
@@ -134,6 +139,7 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
     predecessor = None
     if config.continue_from is not None:
         predecessor = predecessor_of(plain, choices.options, data.content, model)
+        check_limits(engine.limits, predecessor)
     continued = predecessor.digest if predecessor else ""
     checkpoint = None
     if config.checkpoint is not None:

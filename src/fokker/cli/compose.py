@@ -28,13 +28,6 @@ from fokker.cli.start import Start
 from fokker.cli.translations import sentence, unknown_key
 from fokker.yaml_files import read_yaml, reading_yaml
 
-# What a run of a checkpoint does not take over from the run that trained it.
-NOT_INHERITED = (
-    "task", "checkpoint", "continue_from", "retrain", "output_dir", "logger", "evaluation", "hydra",
-    "allow_targets",  # A folder from elsewhere must not choose what is imported.
-)  # fmt: skip
-MULTIRUN = ("-m", "--multirun")
-CONFIG_DIR = ("--config-dir", "-cd")
 SHOWN = ("-c", "--cfg")
 PACKAGE = ("-p", "--package")
 #: Hydra's flags besides these.

@@ -9,6 +9,7 @@ from fokker.cli.sameness import flat, what_data
 from fokker.experiment import find_checkpoint
 from fokker.experiment.description import record_of
 from fokker.experiment.files import read_json
+from fokker.experiment.limits import Limits
 from fokker.experiment.models import USABLE, check_network, read_checkpoint
 from fokker.experiment.predecessor import Predecessor
 from fokker.formulations import Diffusion
@@ -63,6 +64,15 @@ def predecessor_of(
             f"has, for it counts these too, got {config['trainer']['max_steps']}"
         )
     return found
+
+
+def check_limits(limits: Limits, found: Predecessor) -> None:
+    """Refuse a limit, by a ValueError, that a training has reached before it begins."""
+    if limits.steps is not None and limits.steps <= found.step:
+        raise ValueError(
+            f"{limits.words} must be above the {found.step} steps that continue_from has, for it "
+            f"counts these too, got {limits.steps} steps; give more, or take it away"
+        )
 
 
 def _differing(

@@ -33,6 +33,8 @@ NOT_INHERITED = (
     "task", *INHERITING, "retrain", "output_dir", "logger", "evaluation", "hydra", "fail_fast",
     "objective", "allow_targets",  # A folder from elsewhere must not choose what is imported.
 )  # fmt: skip
+# How far a run goes is no part of what was trained.
+LIMITS = ("trainer.max_time", "trainer.limit_train_batches")
 # What a model that is continued started from is in its own name.
 ALSO_LEFT = {"continue_from": ("init_from",)}
 # Hydra's grammar has no `~` in a value, so that it is written out before.
@@ -294,7 +296,7 @@ def _kept(
     for override in parsed:
         key = override.get_key_element().lstrip("+~")
         # Who gives sampler=ddim does not want another sampler's sampler.alpha.
-        is_replaced = key in given or group_of(key) in given
+        is_replaced = key in given or group_of(key) in given or key in LIMITS
         # A study would begin again, and of two experiments hydra takes one: its words are taken.
         if key == "sweeps" or is_replaced:
             words = option_words(sources, key, str(override.value()))

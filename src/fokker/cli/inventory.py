@@ -181,7 +181,7 @@ def _model(path: Path, used: dict[str, list[float]]) -> Model:
         words = "complete"
     else:
         # A rerun goes on after an interruption and after a divergence alike.
-        begun = "diverged" if status == "diverged" else "unfinished"
+        begun = status if status in ("diverged", "stopped early") else "unfinished"
         words = f"{begun} at step {steps} of {_max_steps(path)}"
     if is_known and version != __version__:
         words += f", of fokker {version or 'unknown'}"

@@ -32,6 +32,7 @@ from fokker.experiment import Experiment, Interrupted, Result
 from fokker.experiment import run as run_experiment
 from fokker.experiment.estimate import estimate
 from fokker.experiment.files import read_json
+from fokker.experiment.fit import is_far_enough
 from fokker.experiment.run import division
 from fokker.experiment.sample import is_out_of_memory
 from fokker.experiment.watching import Pruned, Watch
@@ -101,6 +102,8 @@ def plan(experiment: Experiment) -> str:
         state = f"loaded from {experiment.checkpoint}"
     elif folder.is_complete and not experiment.retrain:
         state = f"found: was trained for {folder.steps_done} steps"
+    elif is_far_enough(folder, experiment):
+        state = f"found: stopped early at step {folder.steps_done} of {max_steps}"
     elif folder.steps_done and not folder.is_complete:
         state = f"unfinished: would go on at step {folder.steps_done} of {max_steps}"
     else:
@@ -109,6 +112,8 @@ def plan(experiment: Experiment) -> str:
             begun = experiment.predecessor.step
             state += f", from step {begun} of {experiment.predecessor.name} on"
     is_trained = model.is_exact or experiment.checkpoint is not None or state.startswith("found")
+    if experiment.engine.limits.words and not is_trained:
+        state += f", and ended early by {experiment.engine.limits.words}"
     parameters = sum(p.numel() for p in model.denoiser.parameters())
     size = asked_ranks(OmegaConf.create(experiment.config["trainer"]))
     ranks = [f"         by {division(model.data.batch_size, size)}"] if size > 1 else []

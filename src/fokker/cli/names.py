@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from fokker.cli.choices import options_with
 from fokker.cli.keys import GROUPS
 from fokker.cli.mistakes import UnknownKey
+from fokker.cli.trainer_keys import ELSEWHERE
 
 #: Of a name that was mistyped, and not another word.
 NEAR = 0.7
@@ -120,9 +121,11 @@ def with_hint(error: UnknownKey, config: DictConfig | None, sources: Sequence[An
         config: composed without the key, or with it; null if it has other mistakes.
         sources: where options are found.
     """
+    parent, _, name = error.key.rpartition(".")
+    if parent == "trainer" and name in ELSEWHERE:
+        return f"{error.key} {error.said}; {ELSEWHERE[name]}"
     if config is None:
         return str(error)
-    parent, _, name = error.key.rpartition(".")
     hint = _same_name(error.key, config, sources)
     if not hint:
         is_near = bool(get_close_matches(name, error.known, n=1, cutoff=NEAR))

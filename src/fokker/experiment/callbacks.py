@@ -177,14 +177,15 @@ class Progress(L.Callback):
 
     Args:
         say: tells a line to the user.
+        last: the step at which it will end.
     """
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
+    def __init__(self, say: Callable[[str], None], last: int) -> None:
+        self._say, self._last = say, last
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._steps = Steps(
-            "training", trainer.max_steps, self._say, trainer.global_step, trainer.is_global_zero
+            "training", self._last, self._say, trainer.global_step, trainer.is_global_zero
         )
 
     def on_train_batch_end(

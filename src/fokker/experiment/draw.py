@@ -53,11 +53,12 @@ def draw_figures(
     """
     from fokker.figures import loss_per_sigma, save, training_curve
 
+    has_loss = any("loss" in row for row in curves)  # Not if it ended before the first was logged.
     sketches: dict[str, tuple[Callable[[], Figure], str]] = {
         "loss_per_sigma": (lambda: loss_per_sigma(*_curves(model.data, losses)), ""),
         "samples": (lambda: _samples(model.data, own), heading),
         "trajectory": (lambda: _trajectory(model.data, own), heading),
-        **({"training_curve": (lambda: training_curve(curves), "")} if curves else {}),
+        **({"training_curve": (lambda: training_curve(curves), "")} if has_loss else {}),
         **_of_steps(rows, of_data, model.data.unit_label),
         **{r.name: (r.figure, heading) for r in reports if r.figure is not None},
     }

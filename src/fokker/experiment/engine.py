@@ -1,6 +1,5 @@
 """What a training runs on: devices and processes, precision, and how a batch is divided."""
 
-import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, final
@@ -16,16 +15,12 @@ from lightning.pytorch.strategies import (
 )
 from torch.amp import GradScaler
 
+from fokker.experiment.limits import Limits
 from fokker.formulations.descent import Descent, Precision
 from fokker.ranks import Ranks
 
 Device = Literal["auto", "cpu", "gpu"]
 ACCELERATORS = {"cuda": "gpu"}
-#: What fokker has another key for.
-ELSEWHERE = {
-    "accumulate_grad_batches": "trainer.device_batch_size",
-    "gradient_clip_val": "optimizer.max_grad_norm",
-}
 
 
 @final
@@ -43,7 +38,8 @@ class Engine:
         max_steps: optimiser steps.
         device_batch_size: images that a device holds at once; null: its whole share of the batch.
         compile: whether the network goes through `torch.compile` in the training.
-        options: more of lightning's trainer.
+        max_time, limit_train_batches: end the training early, see `Limits.of`.
+        deterministic, benchmark, detect_anomaly: as lightning's trainer has them, in the training.
     Raises:
         ValueError: for what cannot be together.
     """
@@ -58,7 +54,11 @@ class Engine:
         max_steps: int = 2500,
         device_batch_size: int | None = None,
         compile: bool = False,
-        **options: Any,
+        max_time: Any = None,
+        limit_train_batches: int | float | None = None,
+        deterministic: bool | Literal["warn"] | None = None,
+        benchmark: bool | None = None,
+        detect_anomaly: bool = False,
     ) -> None:
         if device_batch_size is not None and device_batch_size < 1:
             raise ValueError(
@@ -70,19 +70,15 @@ class Engine:
                 "gradients overflow in one rank and not in another; choose bf16-mixed or "
                 "trainer=ddp"
             )
-        known = inspect.signature(L.Trainer).parameters
-        for key in options:
-            if key in ELSEWHERE:
-                raise ValueError(f"trainer.{key} is not taken; use {ELSEWHERE[key]}")
-            if key not in known:
-                raise ValueError(
-                    f"trainer.{key} is not taken; choose one of device_batch_size, compile, "
-                    f"{', '.join(known)}"
-                )
         self.max_steps = max_steps
         self.precision = precision
         self._strategy = strategy
-        self._device_batch_size, self._compile, self._options = device_batch_size, compile, options
+        self._device_batch_size, self._compile = device_batch_size, compile
+        self.limits = Limits.of(max_steps, max_time, limit_train_batches)
+        self._flags: dict[str, Any] = {
+            "deterministic": deterministic, "benchmark": benchmark,
+            "detect_anomaly": detect_anomaly,
+        }  # fmt: skip
 
     def parts(self, batch_size: int, size: int) -> int:
         """Into how many parts each of `size` ranks cuts its share of a batch, one after the other.
@@ -137,5 +133,5 @@ class Engine:
             max_steps=self.max_steps, max_epochs=-1, callbacks=list(callbacks),
             default_root_dir=folder, logger=False, enable_checkpointing=False,
             enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
-            limit_val_batches=0, **self._options,
+            limit_val_batches=0, **self._flags,
         )  # fmt: skip

@@ -23,7 +23,8 @@ from fokker.experiment.evaluate import Validation
 from fokker.experiment.experiment import Experiment
 from fokker.experiment.files import read_json_lines, write_json_lines
 from fokker.experiment.identity import versions
-from fokker.experiment.models import ModelFolder
+from fokker.experiment.limits import Ending, Enough
+from fokker.experiment.models import EARLY, ModelFolder
 from fokker.experiment.predecessor import Predecessor
 from fokker.experiment.signals import Interrupted, InterruptedTraining, Signals, Stop
 from fokker.experiment.watching import Watching
@@ -44,6 +45,19 @@ def _quiet_lightning() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+@contextmanager
+def _flags_kept() -> Iterator[None]:
+    """Let what a training asks of torch's algorithms end with it."""
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.backends.cudnn.benchmark = benchmark
 
 
 def tell(curves: Path, listener: Callable[[dict[str, Any], int], object]) -> None:
@@ -104,9 +118,15 @@ def obtain(
         if ranks.first_says(lambda: folder.is_complete) and not retrain:
             folder.load_into(experiment.model)
             return "found"
-        # A complete model stays until its successor is.
+        if ranks.first_says(lambda: is_far_enough(folder, experiment)):
+            folder.load_into(experiment.model)
+            if ranks.is_first and not folder.is_usable:  # It was interrupted here.
+                _finish(folder, experiment, EARLY, folder.steps_done)
+            say(_early(folder.steps_done, experiment))
+            return "found"
+        # A model that is in use stays until its successor is complete.
         work = ModelFolder(folder.path.with_name(f"{folder.path.name}.retrain"))
-        work = work if ranks.first_says(lambda: folder.is_complete) else folder
+        work = work if ranks.first_says(lambda: retrain and folder.is_usable) else folder
         done = ranks.first_says(lambda: _begin(work, experiment))
         begun = done or (experiment.predecessor.step if experiment.predecessor else 0)
         if experiment.predecessor:
@@ -118,6 +138,32 @@ def obtain(
         if done == experiment.engine.max_steps:  # Only its last files were not there.
             return "found"
         return "continued" if done else "trained"
+
+
+def is_far_enough(folder: ModelFolder, experiment: Experiment) -> bool:
+    """Whether a model has come to a limit of the run before it is complete."""
+    limits = experiment.engine.limits
+    has_begun = folder.steps_done > 0 and not experiment.retrain
+    return has_begun and limits.are_reached(folder.steps_done, folder.seconds)
+
+
+def _early(step: int, experiment: Experiment) -> str:
+    return (
+        f"stopped early at step {step:,} of {experiment.engine.max_steps:,} by "
+        f"{experiment.engine.limits.words}; the same command finds the model as it is, and one "
+        "with a larger limit or none goes on there"
+    )
+
+
+def _finish(folder: ModelFolder, experiment: Experiment, status: str, step: int) -> None:
+    """Write the weights that others read, and then that the model may be used."""
+    model = experiment.model
+    folder.export(model, description_of(experiment))
+    folder.write(
+        status=status,
+        images=step * model.data.batch_size,
+        parameters=sum(p.numel() for p in model.denoiser.parameters()),
+    )
 
 
 def _begin(work: ModelFolder, experiment: Experiment) -> int:
@@ -169,20 +215,23 @@ def _train(
 ) -> None:
     model, engine, ranks = experiment.model, experiment.engine, experiment.ranks
     intervals, device = experiment.intervals, experiment.device
+    started = perf_counter()
     # The order matters: a checkpoint has to hold what the curves have counted.
     listeners = [listener]
     curves = Curves(folder, intervals, validation.of_average, validation.floor, listeners)
     # A listener hears the curve from its start, which is before the last interruption.
     before = LambdaCallback(on_train_start=lambda *_: tell(folder.curves, listener))
     callbacks: list[L.Callback] = [curves, *([before] if ranks.is_first else [])]
-    description = description_of(experiment)
-    saving = Saving(folder, intervals, ranks, description)
-    callbacks += [saving, signals]  # Signals stand behind what saves.
+    # What ends it stands behind what saves.
+    callbacks += [Saving(folder, intervals, ranks, description_of(experiment)), signals]
+    callbacks.append(Ending(engine.limits, ranks, ranks.first_says(lambda: folder.seconds)))
     if experiment.watch is not None:
         callbacks.append(watching := Watching(folder, experiment.watch, ranks))
         listeners.append(watching.listen)
-    model.data.cut_at(intervals.log_steps, intervals.validation_steps, intervals.save_steps)
-    started = perf_counter()
+    ends = [engine.limits.steps] if engine.limits.steps else []
+    model.data.cut_at(
+        intervals.log_steps, intervals.validation_steps, intervals.save_steps, *ends
+    )
     # What a strategy does to the weights it does for good.
     kept = {id(model.data): model.data}
     trained = copy.deepcopy(model, kept) if engine.is_sharded(ranks) else model
@@ -198,21 +247,25 @@ def _train(
 
     with (
         _quiet_lightning(),
+        _flags_kept(),
         torch.random.fork_rng([device.index or 0] if device.type == "cuda" else []),
         trained.prepared(),
         signals.in_training(ranks),
         model.data.made_ahead(),
     ):
         speed = Speed()
-        watched = [speed, *callbacks, Progress(say)]
+        last = min([engine.max_steps, *ends])
+        watched = [speed, *callbacks, Progress(say, last)]
         trainer = engine.trainer(device, ranks, watched, folder.path)
         resume = experiment.predecessor.checkpoint if experiment.predecessor else None
         if ranks.first_says(folder.checkpoint.is_file):
             resume = folder.checkpoint
-        number = 0
+        number, is_enough = 0, False
         try:
             with together() if ranks.size > 1 else nullcontext():
                 trainer.fit(trained, model.data, ckpt_path=resume, weights_only=True)
+        except Enough:
+            is_enough = True
         except Stop:
             number = signals.asked
         except SystemExit:  # Lightning's way to leave after KeyboardInterrupt.
@@ -229,24 +282,25 @@ def _train(
             raise
     step, max_steps = trainer.global_step, engine.max_steps
     seconds = folder.record.get("seconds", 0.0) + perf_counter() - started
-    if step < max_steps:
+    if step < max_steps and not is_enough:
         note(status="interrupted", seconds=seconds)
         raise InterruptedTraining(number, folder.steps_done or done, max_steps, done)
     if trained is not model:
         ranks.first_says(lambda: None)  # It has put its last save in its place.
         folder.load_into(model)
     model.share_buffers()
-    if ranks.is_first:
-        folder.export(model, description)
     per_second = speed.steps_per_second
+    if is_enough and engine.limits.seconds and step != engine.limits.steps:
+        seconds = max(seconds, engine.limits.seconds)  # By the clock of one of the ranks.
     note(
-        status="complete",
         seconds=seconds,
-        images=max_steps * model.data.batch_size,
         images_per_second=per_second and round(per_second * model.data.batch_size, 1),
         **peak_memory(device),
-        parameters=sum(p.numel() for p in model.denoiser.parameters()),
     )
+    if ranks.is_first:
+        _finish(folder, experiment, EARLY if is_enough else "complete", step)
+    if is_enough:
+        say(_early(step, experiment))
     text = "stopped when the model was complete; the same command goes on from there"
     if signals.asked == signal.SIGINT:  # In the last block.
         raise KeyboardInterrupt(text)

@@ -49,6 +49,16 @@ class ModelFolder:
         return self.record.get("status") == "complete" and self.checkpoint.is_file()
 
     @property
+    def is_usable(self) -> bool:
+        """Whether it came to an end that was asked for, be it an early one."""
+        return self.record.get("status") in USABLE and self.checkpoint.is_file()
+
+    @property
+    def seconds(self) -> float:
+        """How long it was trained, by runs that were not killed."""
+        return float(self.record.get("seconds", 0.0))
+
+    @property
     def steps_done(self) -> int:
         """Steps in the checkpoint; 0 if there is none."""
         return int(self.record.get("step", 0)) if self.checkpoint.is_file() else 0

@@ -17,11 +17,11 @@ from fokker.disk import DiskError, held, short
 from fokker.experiment.draw import draw_figures
 from fokker.experiment.evaluate import Validation, flat, losses_of, where_trained
 from fokker.experiment.experiment import Experiment
-from fokker.experiment.files import read_json_lines
+from fokker.experiment.files import read_json, read_json_lines
 from fokker.experiment.fit import obtain
 from fokker.experiment.identity import versions
 from fokker.experiment.loggers import Log
-from fokker.experiment.models import load_checkpoint
+from fokker.experiment.models import EARLY, load_checkpoint
 from fokker.experiment.record import Record, report_text, rows_table, table
 from fokker.experiment.reports import Report, budget_report, no_budget
 from fokker.experiment.sample import Samples, check_finite
@@ -275,6 +275,9 @@ def _make_ready(
         record.curves(folder.curves)
         known = folder.record
         record.note(images=known["images"], images_per_second=known.get("images_per_second"))
+    used = read_json((experiment.checkpoint or folder.checkpoint).with_name("model.json"))
+    if not model.is_exact and used.get("status") == EARLY:
+        record.note(stopped_early={"step": used["step"], "max_steps": experiment.engine.max_steps})
     if how in ("found", "loaded"):
         for row in read_json_lines(record.path / "metrics.jsonl"):
             log.log(row, row["step"])

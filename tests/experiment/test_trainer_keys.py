@@ -1,0 +1,77 @@
+"""Every key of lightning's trainer does what it says, or names the key that does."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+
+import tiny_runs
+from fokker.cli.compose import composed
+from fokker.cli.trainer_keys import ELSEWHERE
+from fokker.experiment.engine import Engine
+from fokker.formulations import Diffusion
+
+OWN = {*inspect.signature(Engine).parameters}
+
+
+def test_each_key_of_lightning_is_known() -> None:
+    known = {*inspect.signature(L.Trainer).parameters}
+    assert known == {*ELSEWHERE} | (OWN - {"device_batch_size", "compile"})
+    assert not {*ELSEWHERE} & OWN
+
+
+@pytest.mark.parametrize("key", sorted(ELSEWHERE))
+def test_a_key_that_is_not_taken_names_the_one_that_is(key: str) -> None:
+    with (
+        pytest.raises(ValueError, match=f"trainer.{key} is not a key; .*[a-z]") as error,
+        composed([f"trainer.{key}=null"]),
+    ):
+        pass
+    words = str(error.value).splitlines()[0].split()
+    # What it names is there.
+    with composed(["data=uniform"]) as config:
+        for word in words[5:]:
+            group, _, name = word.strip(",;").partition("=")[0].partition(".")
+            if name and group in config and group not in ("logger",):
+                assert name in config[group], word
+
+
+def test_it_is_said_with_a_plus_and_without() -> None:
+    for typed in ("trainer.max_epochs=3", "+trainer.max_epochs=3"):
+        sentence = r"trainer\.max_epochs is not .*; use trainer\.max_steps"
+        with pytest.raises(ValueError, match=sentence):
+            tiny_runs.compose_experiment(typed)
+    with pytest.raises(ValueError, match=r"trainer\.max_stps is not a key; did you mean max_steps"):
+        tiny_runs.compose_experiment("trainer.max_stps=3")
+
+
+def test_flags_hold_in_the_training_and_end_with_it(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[bool, ...]] = []
+
+    def flags() -> tuple[bool, ...]:
+        return (
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_deterministic_algorithms_warn_only_enabled(),
+            torch.backends.cudnn.benchmark,
+            torch.is_anomaly_enabled(),
+        )
+
+    step = Diffusion.training_step
+
+    def noted(self: Diffusion, block: tuple[int, int], batch_idx: int) -> Any:
+        seen.append(flags())
+        return step(self, block, batch_idx)
+
+    monkeypatch.setattr(Diffusion, "training_step", noted)
+    before = flags()
+    tiny_runs.train(
+        "trainer.deterministic=warn", "trainer.benchmark=true", "trainer.detect_anomaly=true",
+        "trainer.max_steps=1",
+    )  # fmt: skip
+    assert seen == [(True, True, True, True)]
+    assert flags() == before == (False, False, False, False)
