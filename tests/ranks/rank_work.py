@@ -29,6 +29,7 @@ from fokker.experiment.fit import obtain
 from fokker.experiment.sample import draw_samples
 from fokker.experiment.signals import Signals
 from fokker.formulations import Diffusion
+from fokker.formulations.descent import Descent
 from fokker.ranks import LostRank, Ranks
 
 # A training that learns from its first step, with a curve that says much.
@@ -198,6 +199,27 @@ sharing("fresh-ended_fsdp", "fsdp", stop_at=10)
 sharing("fresh-begun_ddp", "ddp")
 sharing("fresh-begun_fsdp", "fsdp")
 BEGUN = ("fresh-begun_ddp", "fresh-begun_fsdp")
+
+
+@check
+def gone_on(ranks: Ranks) -> dict[str, Any]:
+    """Ranks train a model, and then another that goes on from it."""
+    job = (
+        "trainer=ddp", "trainer.accelerator=cpu", f"trainer.devices={ranks.size}",
+        "optimizer.schedule=constant", "output_dir=gone_on",
+    )  # fmt: skip
+    first = curve(ranks, *job)["folder"]
+    return curve(ranks, *job, f"continue_from=gone_on/models/{first}", "trainer.max_steps=40")
+
+
+@check
+def buffers(ranks: Ranks) -> Tensor:
+    """Each rank has other buffers, as of batch norm, until they are shared."""
+    model = tiny_runs.compose_experiment().model
+    model.descent = Descent(ranks)
+    model.denoiser.register_buffer("mine", torch.full((2,), float(ranks.rank + 1)))
+    model.share_buffers()
+    return model.denoiser.get_buffer("mine")
 
 
 def planted(name: str, patch: Callable[[Ranks], Any]) -> None:

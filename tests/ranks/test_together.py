@@ -28,7 +28,8 @@ BY_TWO = [
     "words", "fresh-ddp", "fresh-found", "digits-ddp", "learned-ddp", "independent-ddp",
     "bf16-ddp", "fresh-parts", "learned-parts", "fresh-fsdp", "learned-fsdp",
     "fresh-ended_ddp", "fresh-ended_fsdp", *rank_work.BEGUN, "mistake-data", "mistake-levels",
-    "mistake-noise", "mistake-gradients", "failed_metric", "not_finite", "lost_in_training",
+    "mistake-noise", "mistake-gradients", "failed_metric", "not_finite", "gone_on", "buffers",
+    "lost_in_training",
 ]  # fmt: skip
 BY_FOUR = ["words", "fresh-ddp", "validated", "sampled", "lost_in_words"]
 
@@ -300,6 +301,22 @@ def test_ranks_go_on_where_one_process_was_ended(two: Pool, check: str, share: f
     assert [f["how"] for f in found] == ["continued"] * 2
     assert_same(found[0]["rows"], "fresh", share)
     assert_alike(found)
+
+
+def test_ranks_go_on_from_a_model(two: Pool) -> None:
+    found = two.found("gone_on")
+    whole = ("optimizer.schedule=constant", "trainer.max_steps=40", "output_dir=whole")
+    expected = rank_work.curve(ALONE, *whole)["rows"]
+    assert_alike(found)
+    assert [row["step"] for row in found[0]["rows"]] == list(range(5, 45, 5))
+    for row, other in zip(found[0]["rows"], expected, strict=True):
+        assert row["loss"] == pytest.approx(other["loss"], rel=1e-6)
+        assert row["lr"] == other["lr"]
+        assert ("ema_excess" in row) == ("ema_excess" in other)
+
+
+def test_ranks_have_the_buffers_of_the_first(two: Pool) -> None:
+    assert [found.tolist() for found in two.found("buffers")] == [[1, 1], [1, 1]]
 
 
 def test_what_was_saved_before_a_rank_was_lost_is_gone_on_with(two: Pool) -> None:

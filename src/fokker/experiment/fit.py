@@ -128,9 +128,10 @@ def obtain(
         work = ModelFolder(folder.path.with_name(f"{folder.path.name}.retrain"))
         work = work if ranks.first_says(lambda: retrain and folder.is_usable) else folder
         done = ranks.first_says(lambda: _begin(work, experiment))
-        begun = done or (experiment.predecessor.step if experiment.predecessor else 0)
-        if experiment.predecessor:
-            say(_continuation(experiment.predecessor, experiment, begun))
+        begun = done
+        if not done and experiment.predecessor:
+            begun = experiment.predecessor.step
+            say(_continuation(experiment.predecessor, experiment))
         say(_announcement(experiment, begun))
         _train(experiment, work, validation, listener, say, signals, begun)
         if work is not folder and ranks.is_first:
@@ -178,7 +179,7 @@ def _begin(work: ModelFolder, experiment: Experiment) -> int:
     return done
 
 
-def _continuation(predecessor: Predecessor, experiment: Experiment, step: int) -> str:
+def _continuation(predecessor: Predecessor, experiment: Experiment) -> str:
     """Say what is continued, and how its learning rate goes on."""
     schedule, max_steps = experiment.model.schedule, experiment.engine.max_steps
     before = predecessor.last_rate
@@ -186,7 +187,7 @@ def _continuation(predecessor: Predecessor, experiment: Experiment, step: int) -
     return (
         f"continuing {short(Path(predecessor.name))} from its step {predecessor.step:,}: "
         f"{stretched if schedule.name == 'cosine' else ''}the learning rate goes on at "
-        f"{schedule.rate(step, max_steps):.2g}"
+        f"{schedule.rate(predecessor.step, max_steps):.2g}"
         f"{f', where it had ended at {before:.2g}' if before is not None else ''}"
     )
 
