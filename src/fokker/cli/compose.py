@@ -28,6 +28,8 @@ from fokker.cli.start import Start
 from fokker.cli.translations import sentence, unknown_key
 from fokker.yaml_files import read_yaml, reading_yaml
 
+MULTIRUN = ("-m", "--multirun")
+CONFIG_DIR = ("--config-dir", "-cd")
 SHOWN = ("-c", "--cfg")
 PACKAGE = ("-p", "--package")
 #: Hydra's flags besides these.
@@ -36,9 +38,6 @@ OTHER_FLAGS = (
     "-sc", "--shell-completion", "-cp", "--config-path", "-cn", "--config-name", "-i", "--info",
     "--experimental-rerun",
 )  # fmt: skip
-
-MULTIRUN = ("-m", "--multirun")
-CONFIG_DIR = ("--config-dir", "-cd")
 SEARCHPATH = "hydra.searchpath="
 HELP = "fokker --help lists the groups, options and keys"
 
@@ -168,8 +167,11 @@ def why_not(error: Exception, overrides: Sequence[str], is_sweep: bool = False) 
 
 
 def in_words(error: Exception, overrides: Sequence[str]) -> Exception:
-    """The error, or of hydra's or OmegaConf's one with a sentence."""
-    is_theirs = isinstance(error, (HydraException, OmegaConfBaseException))
+    """The error, or in place of hydra's or OmegaConf's one with a sentence."""
+    # Of an option that is null hydra has an error of python's own.
+    is_theirs = isinstance(error, (HydraException, OmegaConfBaseException)) or str(
+        error
+    ).startswith("Config group override")
     return ValueError(why_not(error, overrides)) if is_theirs else error
 
 

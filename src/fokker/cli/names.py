@@ -95,8 +95,8 @@ KEYS_FOR = {
 #: Words for what needs no key.
 SAID_OF = {
     "resume resume_from resume_from_checkpoint continue restart": (
-        "the same command goes on by itself where a training was stopped; for a model that is "
-        "trained say checkpoint=PATH"
+        "the same command goes on by itself where a training was stopped; for more steps of a "
+        "model that is trained say continue_from=PATH, and to sample it checkpoint=PATH"
     ),
     "cfg cfg_scale guidance guidance_scale classes num_classes class_cond": (
         "fokker has no classes to guide by; for a file of overrides say experiment=NAME"

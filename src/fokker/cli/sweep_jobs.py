@@ -55,7 +55,11 @@ def job_lock(path: Path) -> FileLock:
         path: of any of the job's folders, `<sweep>/<job>` or `<sweep>/<job>.2`.
     """
     make_folder(path.parent)
-    return FileLock(path.parent / f".{job_id(path)}.lock")
+    return FileLock(_lock_file(path))
+
+
+def _lock_file(path: Path) -> Path:
+    return path.parent / f".{job_id(path)}.lock"
 
 
 @contextmanager
@@ -140,11 +144,11 @@ class Job:
     @property
     def is_held(self) -> bool:
         """Whether a living process runs the job."""
-        lock = job_lock(self.folder(1))
-        if not Path(lock.lock_file).is_file():
+        # A sweep that is refused leaves no folder.
+        if not _lock_file(self.folder(1)).is_file():
             return False
         try:
-            with lock.acquire(timeout=0):
+            with job_lock(self.folder(1)).acquire(timeout=0):
                 return False
         except Timeout:
             return True

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from fokker.cli.mistakes import of_value, one_of, said_of
 
@@ -78,8 +77,6 @@ def sentence(error: Exception, overrides: Sequence[str], options: Options) -> st
     """
     if isinstance(error, OverrideParseException):
         return _unreadable(str(error.override))
-    if isinstance(error, YAMLError):
-        return _of_yaml(error)
     text = str(error).strip() or str(error.__cause__ or "").strip()
     in_file = re.match(r"In '?([\w/]+)'?: ", text)
     place = (
@@ -139,13 +136,6 @@ def _no_name(group: str, overrides: Sequence[str], options: Options) -> str:
             return f"{override} must name an option; choose one of {', '.join(known)}"
     known = sorted(options(group))
     return f"{group or 'a group'} must name an option; choose one of {', '.join(known)}"
-
-
-def _of_yaml(error: YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    place = f"{mark.name}, line {mark.line + 1}" if mark else "a file"
-    why = getattr(error, "problem", None) or str(error).partition("\n")[0]
-    return f"{place}: this is not YAML ({why}); correct the line"
 
 
 def _unreadable(typed: str) -> str:
