@@ -258,8 +258,8 @@ def test_a_file_must_be_there(workdir: Path) -> None:
         PointsFile(None)
 
 
-@pytest.mark.parametrize("share", [0.0, 1.0, 0.001, -0.5, 1.5])
-def test_neither_side_of_the_split_may_be_empty(workdir: Path, share: float) -> None:
+@pytest.mark.parametrize("share", [0.0, 1.0, 0.001, -0.5, 1.5, 0.975])
+def test_the_split_leaves_two_training_points_and_another(workdir: Path, share: float) -> None:
     path = save(workdir / "points.npy", cloud(40, 2))
     with pytest.raises(ValueError, match=rf"data\.held_out_share .* got {share:g} of 40 points"):
         PointsFile(path, held_out_share=share)

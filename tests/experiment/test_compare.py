@@ -73,6 +73,13 @@ def block_means(x: Tensor) -> Tensor:
 # Standard errors -----------------------------------------------------------------------------
 
 
+def test_what_rounding_leaves_of_equal_numbers_is_no_difference() -> None:
+    assert Difference("w1", 0.1 + 0.2, 0.3).difference == 0
+    assert Difference("w1", 0.3, 0.3 + 1e-11).difference != 0
+    assert Difference("w1", math.inf, math.inf).difference == 0
+    assert Difference("w1", 1.0, math.inf).difference == math.inf
+
+
 def test_a_paired_error_is_of_the_differences_sample_by_sample() -> None:
     x = draws(1)
     record(A, FAR + 5 * x)

@@ -53,6 +53,29 @@ def with_random_weights(made: Experiment, std: float = 0.3) -> Experiment:
     return made
 
 
+def test_a_constant_column_is_said_to_have_no_density(tmp_path: Path) -> None:
+    """With the ideal denoiser it adds the density of the lowest noise at its middle, to nll."""
+    x = np.random.default_rng(2).normal(3.0, 0.8, size=(60, 2))
+    found = []
+    for name, points in (("plain", x), ("more", np.insert(x, 1, 7.0, axis=1))):
+        np.save(tmp_path / f"{name}.npy", points)
+        found.append(
+            likelihood(
+                "data=points", f"data.path={tmp_path / name}.npy", "data.standardize=false",
+                "network=exact", *FEW, "evaluation.likelihood.sigma_min=0.1",
+            )
+        )  # fmt: skip
+    plain, more = found
+    expected = math.log(0.1 * math.sqrt(2 * math.pi))
+    assert row(more, "nll")["value"] - row(plain, "nll")["value"] == pytest.approx(
+        expected, abs=0.01
+    )
+    assert not any("constant" in note for note in plain.notes)
+    (note,) = (note for note in more.notes if "constant" in note)
+    assert note.startswith("column 1 of 0 to 2 is constant")
+    assert f"adds {expected:.3g} nats" in note
+
+
 def row(report: Report, quantity: str) -> Any:
     (found,) = (row for row in report.rows if row["quantity"] == quantity)
     return found

@@ -257,6 +257,10 @@ class DataModule(L.LightningDataModule, ABC):
         """Name an element: by its name in the file, or its number."""
         return self._form.column(place)
 
+    def named(self, places: list[int]) -> str:
+        """Name some elements, with a verb: `columns 2, 4 of 0 to 5 are`."""
+        return self._form.named(places)
+
     @property
     def _form(self) -> FileForm:
         return self.form or FileForm(self.shape)

@@ -81,8 +81,8 @@ class FiniteData(DataModule):
         flip: whether each training image is seen as often mirrored, left to right, as it is.
         batch_size, standardize, sigma_data, seed: see `DataModule`.
     Raises:
-        ValueError: as `DataModule` does, or if held_out_share leaves one of the two sets empty, or
-            flip is asked of what are no images.
+        ValueError: as `DataModule` does, or if held_out_share leaves fewer than 2 training points
+            or no others, or flip is asked of what are no images.
     """
 
     def __init__(
@@ -96,10 +96,10 @@ class FiniteData(DataModule):
     ) -> None:
         array: NDArray[Any] = np.asarray(self.load())
         count = round(len(array) * held_out_share)
-        if not 0 < count < len(array):
+        if not 0 < count < len(array) - 1:
             raise ValueError(
-                "data.held_out_share must leave points on both sides, got "
-                f"{held_out_share:g} of {len(array)} points"
+                "data.held_out_share must leave at least 2 points to train on and 1 held out, got "
+                f"{held_out_share:g} of {len(array)} points; give another share or more points"
             )
         self._shape, self._flip = self._arranged(array.shape), flip
         if flip and self.layout != "image":

@@ -20,6 +20,8 @@ from fokker.yaml_files import read_yaml
 
 PAIRED = "paired blocks"
 INDEPENDENT = "both errors"
+#: A share of a number below which a difference, or its error, is rounding.
+ROUNDING = 1e-12
 #: What stands where one of the two has nothing.
 NONE = "-"
 _ERROR = "_standard_error"
@@ -47,8 +49,10 @@ class Difference:
 
     @property
     def difference(self) -> float | None:
-        """b - a."""
-        return None if self.a is None or self.b is None else self.b - self.a
+        """`b - a`, and 0 where only rounding tells the two apart."""
+        if self.a is None or self.b is None:
+            return None
+        return 0.0 if math.isclose(self.a, self.b, rel_tol=ROUNDING) else self.b - self.a
 
 
 @final
@@ -200,6 +204,8 @@ def _differences(
         own = f"{name}{_ERROR}"
         if error is None and own in a and own in b:
             error, how = math.hypot(a[own], b[own]), INDEPENDENT
+        if error is not None and error <= ROUNDING * abs(a.get(name) or 0.0):
+            error = 0.0
         how = "" if error is None else how
         rows.append(Difference(name, a.get(name), b.get(name), error, how))
     return rows
@@ -212,6 +218,7 @@ def _ratios(a: Mapping[str, list[float]], b: Mapping[str, list[float]]) -> list[
         levels = zip(a.get(name, ()), b.get(name, ()), SIGMAS.tolist(), strict=False)
         ratios = [(y / x, sigma) for x, y, sigma in levels if x > 0 and y > 0]  # NaN is not.
         if ratios:
+            ratios = [(1.0 if math.isclose(r, 1, rel_tol=ROUNDING) else r, s) for r, s in ratios]
             ratio, sigma = max(ratios, key=lambda pair: abs(math.log(pair[0])))
             found.append(LargestRatio(singular, ratio, sigma))
     return found

@@ -41,6 +41,9 @@ class FarOff:
         self._features, self._places = torch.unique(
             features_of(data.shape)[self._varies], return_inverse=True
         )
+        if not bool(self._varies.any()):
+            self._judged = self._varies[:0]  # Training points that are all the same.
+            return
         known = self._squares(data.some_points(KNOWN_POINTS))
         # Of the mean of so many squares; NaN, and not judged, where they are all 0.
         variance = known.var(0, correction=0) / known.mean(0) ** 2 / num_samples

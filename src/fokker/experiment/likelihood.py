@@ -176,6 +176,7 @@ class Likelihood:
         ]
         if data.levels is None:
             notes.append("no bits per dimension: the data declare no levels and range")
+        notes += self._of_constants(data, low)
         has_own_units = data.unit_label == "data units"
         in_units = "data units" if has_own_units else "the units of the file"
         return Report(
@@ -190,6 +191,19 @@ class Likelihood:
                 "nll": nll,
             },
         )
+
+    def _of_constants(self, data: DataModule, low: float) -> list[str]:
+        """Say that elements without a density are in the numbers; of levels they have one."""
+        constant = (data.start_law.variance == 0).flatten().nonzero().flatten().tolist()
+        if not constant or data.levels is not None:
+            return []
+        # Where the data are at their mean; such elements keep the scale of the model alone.
+        each = math.log(low * data.scale * math.sqrt(2 * math.pi))
+        return [
+            f"{data.named(constant)} constant in the training points and without a density: to "
+            f"nll and negative_elbo the lowest noise alone adds {each:.3g} nats or more for each, "
+            "which says nothing of the data; take them out of the file"
+        ]
 
     def _points(self, data: DataModule) -> Tensor:
         """Held-out points in the model's units, float64; levels are filled by uniform noise."""
