@@ -169,10 +169,12 @@ def why_not(error: Exception, overrides: Sequence[str], is_sweep: bool = False) 
 def in_words(error: Exception, overrides: Sequence[str]) -> Exception:
     """The error, or in place of hydra's or OmegaConf's one with a sentence."""
     # Of an option that is null hydra has an error of python's own.
-    is_theirs = isinstance(error, (HydraException, OmegaConfBaseException)) or str(
-        error
-    ).startswith("Config group override")
-    return ValueError(why_not(error, overrides)) if is_theirs else error
+    is_null = str(error).startswith("Config group override")
+    if not is_null and not isinstance(error, (HydraException, OmegaConfBaseException)):
+        return error
+    said = ValueError(why_not(error, overrides))
+    said.__cause__ = error
+    return said
 
 
 def _known(key: str, overrides: Sequence[str], is_sweep: bool) -> DictConfig | None:

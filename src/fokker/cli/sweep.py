@@ -203,7 +203,7 @@ class GridSweeper(Sweeper):
             with reading_files(folders, overrides):
                 config = self._loader.load_sweep_config(self._settings, overrides)
         except REFUSALS as error:
-            raise in_words(error, job.overrides) from error
+            raise in_words(error, job.overrides)  # noqa: B904 (its cause is the error)
         launcher = self._settings.hydra.launcher
         check_early(config, config.hydra.runtime.config_sources, self._read)
         check_launcher(type(self._launcher).__name__, launcher, config.trainer)
@@ -225,7 +225,8 @@ class GridSweeper(Sweeper):
     def _fail(self, job: Job, path: Path, error: Exception, seconds: float) -> None:
         """Record why a job could not be begun."""
         with suppress(TimeoutError), job_lock(path).acquire(timeout=1, poll_interval=0.01):
-            record_failure(path, error, seconds, overrides=list(job.overrides))
+            said = in_words(error, job.overrides)
+            record_failure(path, said, seconds, overrides=list(job.overrides))
 
     # ---- before and after ----------------------------------------------------------------
 
