@@ -18,7 +18,7 @@ from fokker.places import SAFETENSORS
 #: Groups that say what the numbers of a network mean, and single keys that must stay too.
 KEPT_GROUPS = ("formulation", "preconditioning", "network")
 KEPT_KEYS = ("data.batch_size", "ema.half_lives", "optimizer.optimizer._target_")
-ANEW = "or begin a training from its weights alone by init_from="
+ANEW = "or begin a training from its weights alone, by init_from in place of continue_from"
 
 
 def predecessor_of(

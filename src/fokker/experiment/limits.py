@@ -24,7 +24,7 @@ class Limits:
     limit is larger, or that has none, goes on with it, exactly.
 
     Attributes:
-        steps: optimiser steps in all; null: no limit.
+        steps: optimiser steps in all, below those of the whole training; null: no limit.
         seconds: of training in all, of all runs that came to an end; null: no limit.
         words: as they were typed.
     """
@@ -49,10 +49,10 @@ class Limits:
         Raises:
             ValueError: if one is none.
         """
-        given = {"max_time": max_time, "limit_train_batches": limit_train_batches}
+        steps = _steps(limit_train_batches, max_steps)
+        given = {"max_time": max_time, "limit_train_batches": steps and limit_train_batches}
         typed = {k: str(v).replace("'", "") for k, v in given.items() if v is not None}
         words = " and ".join(f"trainer.{k}={v}" for k, v in typed.items())
-        steps = _steps(limit_train_batches, max_steps)
         return cls(steps, _seconds(max_time), words)
 
     def are_reached(self, step: int, seconds: float) -> bool:
@@ -62,14 +62,15 @@ class Limits:
 
 
 def _steps(limit: float | None, max_steps: int) -> int | None:
-    if limit is None or (isinstance(limit, float) and limit == 1):
+    if limit is None:
         return None
     if limit <= 0 or (isinstance(limit, float) and limit > 1):
         raise ValueError(
             "trainer.limit_train_batches must be a number of optimiser steps, such as 100, or a "
             f"share of trainer.max_steps up to 1.0, such as 0.1, got {limit}"
         )
-    return limit if isinstance(limit, int) else max(1, int(limit * max_steps))
+    steps = limit if isinstance(limit, int) else max(1, int(limit * max_steps))
+    return steps if steps < max_steps else None
 
 
 def _seconds(time: Any) -> float | None:
