@@ -15,6 +15,7 @@ from fokker.figures.search import trials_and_parameters
 from fokker.figures.steps_maps import steps_maps
 from fokker.figures.style import save
 from fokker.figures.training_curve import training_curve
+from fokker.figures.training_curves import training_curves
 from fokker.figures.trajectory import trajectory
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "save",
     "steps_maps",
     "training_curve",
+    "training_curves",
     "trajectory",
     "trials_and_parameters",
 ]

@@ -12,21 +12,12 @@ from matplotlib.figure import Figure
 from fokker.figures.arrays import Floats
 from fokker.figures.lines import legend_above, line_style, round_log_ticks
 from fokker.figures.style import STYLE, WIDTH_INCHES, plain
+from fokker.measures import measure_of
 
 _KEYS = ("sampler", "grid", "num_steps", "nfe")
 _MAX_COLUMNS = 3
 # Times the third quartile: what lies above does not choose the axis.
 FAR = 100.0
-_LABELS = {
-    "w1": "W1 ({units})",
-    "sliced_w2": "sliced W2 ({units})",
-    "w2": "W2 ({units})",
-    "energy_distance": "energy distance (root of {units})",
-    "nearest_neighbour_ratio": "nearest-neighbour ratio (1 is best)",
-    "excess": "excess over the floor (the formulation's own loss)",
-    "relative_excess": "excess over the floor, as a share of it",
-    "denoising_error": "denoising error (standardised units²)",
-}
 #: What no sampler is called.
 OF_DATA = ""
 _AXES = {
@@ -192,4 +183,6 @@ def _error_bars(axes: Axes, points: Floats, colour: Any) -> None:
 
 def metric_label(metric: str, units: str = "data units") -> str:
     """Return what a metric is called on an axis, with its unit; distances count in `units`."""
-    return _LABELS.get(metric, metric).replace("{units}", units)
+    measure = measure_of(metric)
+    best = f" ({measure.better})" if measure.best == "closest to 1" else ""
+    return measure.label(units) + best

@@ -51,7 +51,7 @@ def training_curve(rows: Iterable[Mapping[str, Any]]) -> Figure:
         ValueError: if no row has a finite loss.
     """
     table = list(rows)
-    curves = {name: _points(table, name) for name in _LOOKS}
+    curves = {name: points_of(table, name) for name in _LOOKS}
     if not np.isfinite(curves["loss"][1]).any():
         raise ValueError(
             f"rows must hold a finite loss, got none in {len(table)} rows: nothing to draw"
@@ -82,7 +82,7 @@ def training_curve(rows: Iterable[Mapping[str, Any]]) -> Figure:
             if names == ("lr",):
                 _linear(axes, own, height)
             else:
-                _scale(axes, own, curves["floor"][1] if "floor" in names else own[:0], height)
+                scale_axis(axes, own, curves["floor"][1] if "floor" in names else own[:0], height)
             axes.set_ylabel(label)
             axes.set_axisbelow(True)
             axes.grid(True, which="major")
@@ -102,7 +102,7 @@ def training_curve(rows: Iterable[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def _points(table: Sequence[Mapping[str, Any]], name: str) -> Points:
+def points_of(table: Sequence[Mapping[str, Any]], name: str) -> Points:
     """Return the steps and values of the rows that have one, (n,) each."""
     found = [(row["step"], row[name]) for row in table if row.get(name) is not None]
     points = to_array(found).reshape(-1, 2)
@@ -119,7 +119,7 @@ def _gaps(lines: Mapping[str, Floats]) -> str:
     )
 
 
-def _scale(axes: Axes, values: Floats, floor: Floats, inches: float) -> None:
+def scale_axis(axes: Axes, values: Floats, floor: Floats, inches: float) -> None:
     """Choose the scale and the ends of a vertical axis, and as many ticks as it has room for.
 
     Args:

@@ -1,0 +1,115 @@
+"""What the numbers of a run are called in words, their units, and which way is better.
+
+Nothing here needs torch, so that tables are written at once.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal, final
+
+Best = Literal["lowest", "highest", "closest to 1"]
+
+_UNITS = "{units}"
+_OWN_LOSS = "the formulation's own loss"
+_SQUARED = "standardised units²"
+
+
+@final
+@dataclass(frozen=True)
+class Measure:
+    """A number of a run.
+
+    Attributes:
+        words: what it is called within a sentence.
+        unit: what it counts in; `{units}` stands for those of the data.
+        best: its best value.
+        is_of_model: whether it is the same whatever samples are drawn.
+    """
+
+    words: str
+    unit: str = ""
+    best: Best = "lowest"
+    is_of_model: bool = False
+
+    def badness(self, value: float) -> float:
+        """Return what is the lower the better: the value, its negative, or |value - 1|."""
+        return abs(value - 1) if self.best == "closest to 1" else self.slope(value) * value
+
+    def slope(self, value: float) -> float:
+        """Return d badness / d value: 1, or -1 where more is better."""
+        if self.best == "closest to 1":
+            return 1.0 if value >= 1 else -1.0
+        return -1.0 if self.best == "highest" else 1.0
+
+    def label(self, units: str) -> str:
+        """Return the words with the unit, for an axis or the head of a column."""
+        unit = self.unit.replace(_UNITS, units)
+        return f"{self.words} ({unit})" if unit else self.words
+
+    def amount(self, number: str, units: str) -> str:
+        """Return a number with its unit, for a sentence, where the unit is that of the data."""
+        return f"{number} {units}" if self.unit == _UNITS else number
+
+    @property
+    def superlative(self) -> str:
+        """Its best value in words: `lowest W1`, `ratio closest to 1`."""
+        best = (self.words, self.best) if self.best == "closest to 1" else (self.best, self.words)
+        return " ".join(best)
+
+    @property
+    def arrow(self) -> str:
+        """Which way is better, as a sign."""
+        return {"lowest": "↓", "highest": "↑", "closest to 1": "→ 1"}[self.best]
+
+    @property
+    def better(self) -> str:
+        """Which way is better, in words."""
+        return {
+            "lowest": "lower is better",
+            "highest": "higher is better",
+            "closest to 1": "1 is best",
+        }[self.best]
+
+
+_MEASURES = {
+    "num_steps": Measure("number of steps"),
+    "nfe": Measure("number of function evaluations", "a sample"),
+    "w1": Measure("W1", _UNITS),
+    "sliced_w2": Measure("sliced W2", _UNITS),
+    "w2": Measure("exact W2", _UNITS),
+    "w2_truncation": Measure("exact W2 of truncation", _UNITS),
+    "w2_initialisation": Measure("exact W2 of initialisation", _UNITS),
+    "w2_discretisation": Measure("exact W2 of discretisation", _UNITS),
+    "energy_distance": Measure("energy distance", f"root of {_UNITS}"),
+    "nearest_neighbour_ratio": Measure("nearest-neighbour ratio", best="closest to 1"),
+    "held_out_loss": Measure("loss on held-out data", _OWN_LOSS, is_of_model=True),
+    "loss": Measure("loss", _OWN_LOSS, is_of_model=True),
+    "floor": Measure("floor of the loss", _OWN_LOSS, is_of_model=True),
+    "excess": Measure("excess over the floor", _OWN_LOSS, is_of_model=True),
+    "relative_excess": Measure("excess over the floor", "share of the floor", is_of_model=True),
+    "denoising_error": Measure("denoising error", _SQUARED, is_of_model=True),
+    "error_truncation": Measure("truncation error (r.m.s.)", _UNITS),
+    "error_prior": Measure("error of the prior (r.m.s.)", _UNITS),
+    "error_discretisation": Measure("discretisation error (r.m.s.)", _UNITS),
+    "error_learning": Measure("learning error (r.m.s.)", _UNITS),
+    "error_measured": Measure("measured displacement (r.m.s.)", _UNITS),
+    "likelihood_nll": Measure("negative log-likelihood", "nats a sample"),
+    "likelihood_negative_elbo": Measure("negative ELBO", "nats a sample"),
+    "likelihood_bits_per_dim": Measure("negative log-likelihood", "bits per dimension"),
+    "likelihood_pathwise_kl": Measure("pathwise KL divergence", "nats a sample"),
+    "likelihood_pathwise_kl_prior": Measure("pathwise KL divergence of the prior", "nats a sample"),
+    "likelihood_round_trip_rms": Measure("round-trip error (r.m.s.)", _UNITS),
+    "likelihood_nfe": Measure("number of function evaluations", "of a likelihood"),
+    "seconds": Measure("time", "seconds"),
+}
+
+
+def measure_of(name: str, best: Best | None = None) -> Measure:
+    """Return the measure of a column of results.csv.
+
+    Args:
+        name: as in metrics.json; of one that is not known here, such as a user's own, the words
+            are the name's and less is better.
+        best: the direction that a search was told, if any.
+    """
+    known = _MEASURES.get(name, Measure(name.replace("_", " ")))
+    return known if best is None else replace(known, best=best)
