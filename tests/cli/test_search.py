@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -24,6 +25,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from fokker.cli.main import main
 from fokker.cli.objectives import Objectives
 from fokker.cli.search_method import read_method, with_steps
+from fokker.cli.search_results import Results
 from fokker.cli.search_space import Search, parameter
 from fokker.cli.sweep_jobs import Job, write_json
 from fokker.cli.trials import Trials, open_storage, watcher
@@ -427,6 +429,21 @@ def test_the_pareto_front_by_hand() -> None:
     assert [r["trial"] for r in best] == [3, 4]
     assert Objectives(("nfe",)).front(rows) == [rows[6]]
     assert Objectives(("nfe",), ("maximize",)).in_order(rows)[0] == rows[3]
+
+
+def test_where_the_seed_is_searched_means_are_compared() -> None:
+    values = [("a", 0, 0.1), ("a", 1, 0.9), ("b", 0, 0.4), ("b", 1, 0.5), ("c", 0, 0.2)]
+    rows = [
+        {"trial": i, "lr": lr, "seed": seed, "w1": w1, "status": "completed"}
+        for i, (lr, seed, w1) in enumerate(values)
+    ]
+    search: Any = SimpleNamespace(columns={"optimizer.lr": "lr", "seed": "seed"})
+    ((mean, same),) = Results(search, Objectives(("w1",)), [], rows).front()
+    assert mean["w1"] == pytest.approx(0.45)
+    assert [row["trial"] for row in same] == [2, 3]
+    search.columns = {"optimizer.lr": "lr"}
+    ((best, same),) = Results(search, Objectives(("w1",)), [], rows).front()
+    assert (best, same) == (rows[0], [rows[0]])
 
 
 def test_the_nearest_neighbour_ratio_is_best_at_1() -> None:

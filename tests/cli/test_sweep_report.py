@@ -1,16 +1,12 @@
 """What a sweep ends with, from job folders written by hand: tables, figures, report.html."""
 
 import base64
-import csv
 import json
 import math
 import os
 import re
 import sys
-import xml.etree.ElementTree as ET
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -20,105 +16,20 @@ from omegaconf import OmegaConf
 
 from fokker.cli import against_nfe as nfe_module
 from fokker.cli.against_nfe import points_of
-from fokker.cli.collection import Spread, results_table, seeds_table
+from fokker.cli.collection import Spread
+from fokker.cli.outcome import Outcome
 from fokker.cli.report import MAX_JOBS
 from fokker.cli.sweep_figures import draw_results, study_comment
-from fokker.cli.sweep_jobs import Job, Row
+from fokker.cli.tables import results_table, seeds_table
 from fokker.experiment.evaluate import SIGMAS
 from fokker.experiment.files import read_json
 from fokker.figures import save
-
-PIXEL = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
-
-
-class Sweep:
-    """A sweep's folder, filled by hand."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.jobs = folder, list[Job]()
-
-    def add(
-        self,
-        swept: Mapping[str, str],
-        metrics: Mapping[str, Any] | None = None,
-        evaluations: Sequence[Mapping[str, Any]] = (),
-        **record: Any,
-    ) -> Path:
-        """A job; completed if it has metrics."""
-        job = Job(self.folder, f"{len(self.jobs):08x}", (), dict(swept))
-        path = job.folder(1)
-        path.mkdir(parents=True)
-        status = "failed" if metrics is None else "completed"
-        facts = {
-            "status": status, "training": "trained", "model": {"key": f"m{len(self.jobs)}"},
-            "seconds": 2.0, "overrides": [f"{k}={v}" for k, v in swept.items()],
-            "versions": {"fokker": "7.8.9"},
-        }  # fmt: skip
-        (path / "run.json").write_text(json.dumps({**facts, **record}))
-        if metrics is not None:
-            (path / "metrics.json").write_text(json.dumps(metrics))
-        if evaluations:
-            with (path / "evaluations.csv").open("w") as handle:
-                writer = csv.DictWriter(handle, list(evaluations[0]))
-                writer.writeheader()
-                writer.writerows(evaluations)
-        self.jobs.append(job)
-        return path
-
-    @property
-    def rows(self) -> list[Row]:
-        return [job.row() for job in self.jobs]
-
-    @property
-    def swept(self) -> list[str]:
-        return list(self.jobs[0].swept)
-
-    def draw(self, *arguments: Any, **more: Any) -> tuple[list[str], dict[str, Figure]]:
-        """Names of the files, and the figures that were saved."""
-        figures: dict[str, Figure] = {}
-
-        def keep(figure: Figure, path: Path) -> Path:
-            figures[path.name] = figure
-            path.parent.mkdir(exist_ok=True)
-            path.with_suffix(".png").write_bytes(PIXEL)
-            return path.with_suffix(".png")
-
-        with mock.patch("fokker.figures.save", keep):
-            found = draw_results(self.folder, self.rows, self.swept, *arguments, **more)
-        return [path.name for path in found], figures
-
-    def table(self, name: str) -> list[dict[str, str]]:
-        with (self.folder / name).open() as handle:
-            return list(csv.DictReader(handle))
-
-    @property
-    def page(self) -> ET.Element:
-        """The report, which must be well-formed."""
-        text = (self.folder / "report.html").read_text()
-        return ET.fromstring(text.removeprefix("<!DOCTYPE html>"))
-
-    @property
-    def said(self) -> str:
-        """All of its text."""
-        return " ".join("".join(self.page.find("body").itertext()).split())  # type: ignore[union-attr]
+from made_sweeps import PIXEL, Sweep, evaluation, metrics
 
 
 @pytest.fixture
 def sweep(tmp_path: Path) -> Sweep:
     return Sweep(tmp_path / "a sweep")
-
-
-def evaluation(num_steps: Any, w1: Any, sampler: str = "heun", **more: Any) -> dict[str, Any]:
-    return {
-        "sampler": sampler, "grid": "g", "num_steps": num_steps, "nfe": 2.0 * num_steps - 1,
-        "weights": "ema", "w1": w1, "w1_standard_error": 0.01, "seconds": 1.0, **more,
-    }  # fmt: skip
-
-
-def metrics(w1: float, **more: Any) -> dict[str, Any]:
-    return {"nfe": 9.0, "w1": w1, "w1_standard_error": 0.01, "excess": 2 * w1, **more}
 
 
 def names_in(figure: Figure) -> list[str]:
@@ -235,8 +146,10 @@ def test_a_search_is_dots_and_has_no_baseline(sweep: Sweep) -> None:
     (sweep.folder / "figures").mkdir()
     also = sweep.folder / "figures" / "w1_of_trials.png"
     also.write_bytes(PIXEL)
-    found = draw_results(sweep.folder, rows, ["trial", "lr"], ["w1", "nfe"], "", None, [also])
-    assert [path.name for path in found] == ["w1_against_nfe.png", "report.html"]
+    searched = Outcome(sweep.folder, rows, ["trial", "lr"], ["w1", "nfe"])
+    found = draw_results(searched, also=[also])
+    names = ["results.tex", "results.md", "w1_against_nfe.png", "report.html"]
+    assert [path.name for path in found] == names
     assert sweep.page.find(".//h1").text == "Search over lr"  # type: ignore[union-attr]
     shown = [f.get("id") for f in sweep.page.iter("figure") if f.get("id")]
     assert shown == ["w1_against_nfe", "w1_of_trials"]
@@ -284,12 +197,14 @@ def test_seeds_are_averaged(sweep: Sweep) -> None:
     assert table[2]["w1_std"] == ""
     assert float(table[0]["held_out_loss_std"]) == 0
     assert not any("standard_error" in name or "seed" in name for name in table[0])
-    lines = seeds_table(sweep.rows, sweep.swept).splitlines()
-    assert lines[0].split() == ["formulation", "seeds", "w1", "excess"]
-    assert [line.split() for line in lines[1:]] == [
-        ["a", "3", "3", "+-", "3", "6", "+-", "5"],
-        ["b", "2", "5.2", "+-", "0.4", "10.5", "+-", "0.7"],
-        ["c", "1", "0.5", "1"],
+    shown = seeds_table(sweep.outcome())
+    assert shown is not None
+    assert shown.names == ["formulation", "seeds", "w1", "excess"]
+    # sqrt(7/3), sqrt(0.125/2), and twice as much; the smallest error has one digit.
+    assert shown.lines == [
+        ("a", "3", "3.0 +- 1.5", "6.0 +- 3.1"),
+        ("b", "2 of 3", "5.2 +- 0.2", "10.5 +- 0.5"),
+        ("c", "1 of 3", "0.5", "1.0"),
     ]
     figure = figures["w1_against_nfe"]
     assert lines_of(figure)["formulation=a"] == [(9, 0.6), (19, pytest.approx(0.3))]
@@ -297,15 +212,15 @@ def test_seeds_are_averaged(sweep: Sweep) -> None:
     ends = [np.array(c.get_segments()) for c in axes.collections]  # type: ignore[attr-defined]
     # The third has one seed and no bar.
     assert len(ends) == 2
-    np.testing.assert_allclose(ends[0][:, 1, 1], [(3 + math.sqrt(7)) / n for n in (5, 10)])
-    assert "between seeds" in figure.get_supxlabel()
+    np.testing.assert_allclose(ends[0][:, 1, 1], [(3 + math.sqrt(7 / 3)) / n for n in (5, 10)])
+    assert "standard error of the mean over the seeds" in figure.get_supxlabel()
     bars = figures["single_changes"]
-    assert "between seeds" in bars.get_supxlabel()
+    assert "standard error of the mean over the seeds" in bars.get_supxlabel()
     assert [text.get_text() for text in bars.axes[0].texts] == ["3.00", "5.25", "0.500"]
     ends = [np.array(c.get_segments()) for c in bars.axes[0].collections]  # type: ignore[attr-defined]
-    expected = [[m - s, m + s] for m, s in ((3, math.sqrt(7)), (5.25, math.sqrt(0.125)))]
+    expected = [[m - s, m + s] for m, s in ((3, math.sqrt(7 / 3)), (5.25, 0.25))]
     np.testing.assert_allclose([e[0, :, 0] for e in ends], expected)
-    assert "5.2 ± 0.4" in sweep.said
+    assert "5.2 ± 0.2" in sweep.said
 
 
 def test_a_metric_that_is_no_number_in_one_seed_has_no_mean() -> None:
@@ -313,27 +228,10 @@ def test_a_metric_that_is_no_number_in_one_seed_has_no_mean() -> None:
     assert Spread.of([1e200, 3e200]).std == pytest.approx(math.sqrt(2) * 1e200)
 
 
-@pytest.mark.parametrize(
-    ("mean", "std", "says"),
-    [
-        (0.01234, 0.00081, "0.0123 +- 0.0008"),
-        (31.07, 0.733, "31.1 +- 0.7"),
-        (1234.5, 56.0, "1234 +- 56"),
-        (2.31e-9, 8e-11, "2.31e-09 +- 8e-11"),
-        (5.0, 0.0, "5 +- 0"),
-        (5.0, math.nan, "5"),
-        (math.nan, math.nan, "nan"),
-        (math.inf, math.nan, "inf"),
-    ],
-)
-def test_a_mean_has_the_digits_of_its_deviation(mean: float, std: float, says: str) -> None:
-    assert Spread(mean, std, 3).text() == says
-
-
 def test_without_seeds_there_is_no_table_over_them(sweep: Sweep) -> None:
     sweep.add({"width": "1"}, metrics(1.0))
     sweep.draw()
-    assert seeds_table(sweep.rows, sweep.swept) == ""
+    assert seeds_table(sweep.outcome()) is None
     assert not (sweep.folder / "over_seeds.csv").exists()
 
 
@@ -455,7 +353,7 @@ def test_joint_figures_are_of_one_job_a_setting(sweep: Sweep) -> None:
     given = one.call_args.args[0]
     assert given == {label: sweep.folder / f"{k:08x}" for label, k in folders.items()}
     assert "flows.png" in names
-    assert "flows, side by side (5 of 10 settings)." in sweep.said
+    assert "Flows, these data, side by side (5 of 10 settings)." in sweep.said
 
 
 # ---- the report ------------------------------------------------------------------------------
@@ -471,7 +369,7 @@ def test_the_report_is_one_file_of_well_formed_escaped_html(sweep: Sweep) -> Non
     save(wide, path / "figures" / "samples")
     sweep.add({"name": "other"}, None, error=f"ValueError: {HOSTILE}")
     comment = f"Does {HOSTILE} help?\n\nYes."
-    sweep.draw("w1", comment, "fokker -m 'a=<1>,2' +sweeps=my_study")
+    sweep.draw("w1", comment=comment, command="fokker -m 'a=<1>,2' +sweeps=my_study")
     page = sweep.page
     assert not list(page.iter("script"))
     assert page.find(".//h1").text == "my_study"  # type: ignore[union-attr]
@@ -526,7 +424,7 @@ def test_a_sweep_of_which_nothing_is_completed_has_a_report(
     assert "ValueError: no" in sweep.said
     assert sweep.table("evaluations.csv") == []
     assert capsys.readouterr().out == ""
-    assert "width" in results_table(sweep.rows, sweep.swept, None)
+    assert "width" in results_table(sweep.outcome(), sweep.rows).names
 
 
 def test_what_is_there_is_left_alone_until_something_changes(sweep: Sweep) -> None:
@@ -535,16 +433,16 @@ def test_what_is_there_is_left_alone_until_something_changes(sweep: Sweep) -> No
     (sweep.folder / "figures").mkdir()
     (sweep.folder / "figures" / "mine.png").write_bytes(PIXEL)
     whole = ["w1_against_nfe.png", "single_changes.png", "report.html"]
-    assert sweep.draw("excess", "", "c")[0] == whole
-    assert sweep.draw("excess", "", "c")[0] == ["report.html"]
+    assert sweep.draw("excess", command="c")[0] == whole
+    assert sweep.draw("excess", command="c")[0] == ["report.html"]
     (sweep.folder / "figures" / "single_changes.png").unlink()
-    assert sweep.draw("excess", "", "c")[0] == whole
+    assert sweep.draw("excess", command="c")[0] == whole
     (sweep.folder / "evaluations.csv").unlink()
-    assert sweep.draw("excess", "", "c")[0] == whole
-    assert sweep.draw("w1", "", "c")[0] == whole
+    assert sweep.draw("excess", command="c")[0] == whole
+    assert sweep.draw("w1", command="c")[0] == whole
     # A shorter sweep is of its own rows, and its figures alone are left.
     sweep.jobs.pop()
-    assert sweep.draw("w1", "", "c")[0] == ["report.html"]
+    assert sweep.draw("w1", command="c")[0] == ["report.html"]
     assert [p.name for p in (sweep.folder / "figures").iterdir()] == ["mine.png"]
     assert [p.name for p in sweep.folder.iterdir() if "tmp" in p.name] == []
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 from fokker.cli.collection import ERROR, SEED, Spread, beside
+from fokker.cli.standings import TRIAL
+from fokker.measures import measure_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: The number of a trial, in a search.
-TRIAL = "trial"
 #: Keys that lead along a line, as NFE does, and make no other line.
 ALONG = re.compile(r"(sampler\.)?(num_steps|rtol|atol)")
 #: Lines beyond this number cannot be told apart in a panel.
@@ -20,17 +20,18 @@ MAX_LINES = 15
 _MAX_PANELS = 9
 #: What error bars are.
 BLOCKS = "1 standard error, from blocks of samples"
-SEEDS = "1 standard deviation between seeds"
+SEEDS = "1 standard error of the mean over the seeds"
 
 
 @final
 @dataclass(frozen=True)
 class Sketch:
-    """A figure to be saved as `name`."""
+    """A figure to be saved as `name`, with a heading above and a caption in the report."""
 
     name: str
     figure: "Figure"
     caption: str
+    heading: str
 
 
 def _named(line: Mapping[str, str]) -> str:
@@ -85,7 +86,7 @@ def points_of(
         nfe, values, errors = zip(*seeds.values())
         if SEED in swept:
             spread = Spread.of(values)
-            value, error = spread.mean, spread.std
+            value, error = spread.mean, spread.standard_error
         else:
             value, error = values[0], errors[0]
         steps = int(along[0]) if along[0].isdigit() else None
@@ -124,7 +125,11 @@ def panel_key(lines: Sequence[Mapping[str, str]]) -> str | None:
 
 
 def against_nfe(
-    evaluations: Sequence[Mapping[str, str]], swept: Sequence[str], metric: str, units: str
+    evaluations: Sequence[Mapping[str, str]],
+    swept: Sequence[str],
+    metric: str,
+    units: str,
+    data: str,
 ) -> Iterator[Sketch]:
     """The metric against NFE: a line a setting, or a dot each where they are too many."""
     points = points_of(evaluations, swept, metric)
@@ -135,12 +140,16 @@ def against_nfe(
         raise ValueError(f"all results have NFE {shown[0].nfe:g}")
     lines = list({tuple(p.line.items()): p.line for p in points}.values())
     name, bars = f"{metric}_against_nfe", SEEDS if SEED in swept else BLOCKS
+    measure = measure_of(metric)
+    words = measure.words[:1].upper() + measure.words[1:]
+    heading = f"{words} against number of function evaluations, {data} ({measure.better})"
     try:
         key = panel_key(lines)
     except ValueError:
         key = ""
     if key == "" or TRIAL in swept:
-        yield Sketch(name, _front(shown, metric, units), _front_caption(shown, len(lines), metric))
+        said = f"{heading}, a dot for each result of {len(lines)} settings."
+        yield Sketch(name, _front(shown, metric, units), f"{said} {_best(shown)}", heading)
         return
     from fokker.figures import metric_against_nfe, metric_label
 
@@ -157,8 +166,8 @@ def against_nfe(
     ]
     figure = metric_against_nfe(table, metric, label=metric_label(metric, units), bars=bars)
     panels = f", a panel for each {key}" if key else ""
-    caption = f"{metric} against the denoiser evaluations of a sample, a line a setting{panels}."
-    yield Sketch(name, figure, f"{caption} Bars: {bars}.")
+    caption = f"{heading}, a line a setting{panels}. Bars: {bars}."
+    yield Sketch(name, figure, caption, heading)
 
 
 def _front(points: Sequence[Point], metric: str, units: str) -> "Figure":
@@ -173,10 +182,10 @@ def _front(points: Sequence[Point], metric: str, units: str) -> "Figure":
     return front_per_nfe(groups, metric_label(metric, units))
 
 
-def _front_caption(points: Sequence[Point], count: int, metric: str) -> str:
+def _best(points: Sequence[Point]) -> str:
+    """The best up to each NFE, in words."""
     from fokker.figures.front_per_nfe import front_of
 
     best = [points[i] for i in front_of([(p.nfe, p.value) for p in points])]
     named = [f"NFE {p.nfe:g}: {p.value:.3g} ({_named(p.line) or p.sampler})" for p in best[:5]]
-    said = f"{metric} against NFE, a dot for each result of {count} settings"
-    return f"{said}. The best: {'; '.join(named)}{'; …' if len(best) > 5 else '.'}"
+    return f"The best: {'; '.join(named)}{'; …' if len(best) > 5 else '.'}"

@@ -89,33 +89,15 @@ def mixed_units(folder: Path, rows: Sequence[Row]) -> str:
     return f"distances do not compare across jobs: they count in {counts}"
 
 
-def in_order(rows: Sequence[Row], objective: str | None) -> list[Row]:
-    """The rows as they came, or from the best value of a metric to the worst."""
-    if objective is None:
-        return list(rows)
-
-    def key(row: Row) -> float:
-        value = row.get(objective)
-        if not isinstance(value, (int, float)) or math.isnan(value):
-            return math.inf
-        return badness(objective, value)
-
-    return sorted(rows, key=key)
-
-
-def badness(metric: str, value: float) -> float:
-    """Less is better in every metric but for the nearest-neighbour ratio, best at 1."""
-    return abs(value - 1) if metric == "nearest_neighbour_ratio" else value
-
-
 def write_results(path: Path, rows: Sequence[Row]) -> None:
     """results.csv: a row a job."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     names = [n for n in names if n not in FIXED[3:]] + list(FIXED[3:])
-    _write_csv(path, rows, names)
+    write_csv(path, rows, names)
 
 
-def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
+    """A table with these columns, whole or not at all."""
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
@@ -132,32 +114,6 @@ def main_metric(rows: Sequence[Row]) -> str:
 def excess_metric(rows: Sequence[Row]) -> str:
     """The excess by which models compare; of some data only that of their own losses is known."""
     return "relative_excess" if any("relative_excess" in row for row in rows) else "excess"
-
-
-def main_columns(
-    rows: Sequence[Row], swept: Sequence[str], objectives: Sequence[str | None]
-) -> list[str]:
-    """The columns of results.csv that tell most."""
-    wanted = [name for name in objectives if name]
-    shown = [*swept, "status", main_metric(rows), "nfe", excess_metric(rows), *wanted, "seconds"]
-    return [n for n in dict.fromkeys(shown) if n in FIXED or any(n in row for row in rows)]
-
-
-def results_table(rows: Sequence[Row], swept: Sequence[str], *objectives: str | None) -> str:
-    """The main columns for a terminal."""
-    names = main_columns(rows, swept, objectives)
-    return _aligned([names, *([_cell(row.get(name)) for name in names] for row in rows)])
-
-
-def _aligned(cells: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*cells)]
-    return "\n".join("  " + "  ".join(c.rjust(w) for c, w in zip(line, widths)) for line in cells)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def settings_of(rows: Sequence[Row], swept: Sequence[str]) -> dict[tuple[str, ...], list[Row]]:
@@ -202,16 +158,10 @@ class Spread:
         std = math.dist(values, [mean] * n) / math.sqrt(n - 1) if n > 1 else math.nan
         return cls(mean, std, n)
 
-    def text(self, digits: int = 1) -> str:
-        """As many places as these digits of the deviation have: `0.0123 +- 0.0008`."""
-        if not (math.isfinite(self.mean) and math.isfinite(self.std)):
-            return f"{self.mean:.4g}"
-        if self.std == 0:
-            return f"{self.mean:.4g} +- 0"
-        places = max(digits - 1 - math.floor(math.log10(self.std)), 0)
-        if places > 7 or abs(self.mean) >= 1e6:
-            return f"{self.mean:.3g} +- {self.std:.{digits}g}"
-        return f"{self.mean:.{places}f} +- {self.std:.{places}f}"
+    @property
+    def standard_error(self) -> float:
+        """`std / sqrt(n)`, of the mean; NaN of a single value."""
+        return self.std / math.sqrt(self.n)
 
 
 def over_seeds(rows: Sequence[Row], swept: Sequence[str]) -> list[tuple[Row, dict[str, Spread]]]:
@@ -236,30 +186,7 @@ def write_over_seeds(path: Path, rows: Sequence[Row], swept: Sequence[str]) -> N
             line[f"{name}_std"] = None if spread.n == 1 else spread.std
             line[f"{name}_n"] = spread.n
         table.append(line)
-    _write_csv(path, table, list(dict.fromkeys(name for line in table for name in line)))
-
-
-def seeds_table(rows: Sequence[Row], swept: Sequence[str], *objectives: str | None) -> str:
-    """The main metrics over the seeds for a terminal; nothing where no seeds are swept."""
-    cells = seeds_cells(rows, swept, objectives)
-    return _aligned(cells) if cells else ""
-
-
-def seeds_cells(
-    rows: Sequence[Row], swept: Sequence[str], objectives: Sequence[str | None]
-) -> list[list[str]]:
-    """The table of main metrics over the seeds, its head first; nothing where there are none."""
-    if SEED not in swept or not any(row["status"] == "completed" for row in rows):
-        return []
-    metric, settings = main_metric(rows), over_seeds(rows, swept)
-    shown = [metric, excess_metric(rows), *filter(None, objectives)]
-    names = [n for n in dict.fromkeys(shown) if any(n in metrics for _, metrics in settings)]
-    cells = [[*beside(swept), "seeds", *names]]
-    for row, metrics in settings:
-        seeds = max((metrics[name].n for name in names if name in metrics), default=0)
-        values = [metrics[name].text() if name in metrics else "-" for name in names]
-        cells.append([*(str(row[name]) for name in beside(swept)), str(seeds), *values])
-    return cells
+    write_csv(path, table, list(dict.fromkeys(name for line in table for name in line)))
 
 
 def evaluation_rows(
@@ -292,4 +219,4 @@ def evaluation_rows(
 def write_evaluations(path: Path, rows: Sequence[dict[str, str]]) -> None:
     """evaluations.csv: a row an evaluation of a job."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    _write_csv(path, rows, [n for n in names if n != "folder"] + ["folder"])
+    write_csv(path, rows, [n for n in names if n != "folder"] + ["folder"])

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, final, get_args
 
-from fokker.cli.collection import badness
 from fokker.cli.sweep_jobs import FAILED, Row
+from fokker.measures import measure_of
 
 #: Statuses that a trial ends with; after any other one it is run again.
 ENDED = ("completed", "pruned", *FAILED)
@@ -39,7 +39,7 @@ class Objectives:
         if len(numbers) < len(values):
             return None
         return [
-            badness(metric, v) if self.given is None else v
+            measure_of(metric).badness(v) if self.given is None else v
             for metric, v in zip(self.metrics, numbers)
         ]
 

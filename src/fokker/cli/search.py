@@ -10,9 +10,10 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from fokker.cli.arguments import whole
-from fokker.cli.collection import Progress, count
+from fokker.cli.collection import SEED, Progress, count
 from fokker.cli.compose import HELP, in_words, refuse
 from fokker.cli.objectives import ENDED, read_objectives, shown
+from fokker.cli.outcome import Outcome
 from fokker.cli.search_method import read_method, with_steps
 from fokker.cli.search_results import Results
 from fokker.cli.search_space import read_search
@@ -21,6 +22,7 @@ from fokker.cli.sweep import GridSweeper
 from fokker.cli.sweep_check import REFUSALS
 from fokker.cli.sweep_jobs import FAILED, alone
 from fokker.cli.trials import Trials, listed_trials
+from fokker.cli.verdict import Verdict
 from fokker.disk import DiskError
 from fokker.progress import duration
 
@@ -127,7 +129,8 @@ class SearchSweeper(GridSweeper):
             if trials is not None:
                 trials.leave()
             with said(code), alone(self._search.folder):
-                counts = self._report(progress.begun > 0)
+                outcome = self._report(progress.begun > 0)
+        counts = Counter(row["status"] for row in outcome.rows)
         failed = sum(counts[status] for status in FAILED)
         others = "".join(f", {n} {s}" for s, n in counts.items() if s not in ("completed", *FAILED))
         print(
@@ -135,6 +138,7 @@ class SearchSweeper(GridSweeper):
             f"{counts['completed']} completed, {failed} failed{others}; "
             f"{count(progress.trained, 'model')} trained; {duration(perf_counter() - started)}"
         )
+        print(Verdict(outcome).line)
         good = counts["completed"] + counts["pruned"] + counts["running"]
         return code or int(good < max(n_trials, counts.total()))
 
@@ -153,7 +157,8 @@ class SearchSweeper(GridSweeper):
                     progress.failed += 1
                     print(f"         a failure: {row['error']}", flush=True)
                 cost = self._objectives.costs(row)[0]
-                if cost < best and len(self._objectives.metrics) == 1:
+                is_one = len(self._objectives.metrics) == 1
+                if cost < best and is_one and SEED not in self._search.columns.values():
                     told = self._objectives.described(row)
                     print(f"         {told}, the best so far", flush=True)
                 best = min(best, cost)
@@ -164,8 +169,8 @@ class SearchSweeper(GridSweeper):
     def _results(self) -> Results:
         return Results.of(self._search, self._objectives, listed_trials(self._search))
 
-    def _report(self, has_run: bool) -> Counter[str]:
-        """Write and say what the search has come to; the trials by status."""
+    def _report(self, has_run: bool) -> Outcome:
+        """Write and say what the search has come to."""
         results = self._results()
         if results.rows:
             results.write()
@@ -174,10 +179,8 @@ class SearchSweeper(GridSweeper):
             print(f"results  {folder / 'results.csv'}")
             # Figures of an earlier start are as good if nothing has run.
             if has_run or not (folder / "figures").is_dir():
-                swept = ["trial", *results.search.columns.values()]
-                metrics = self._objectives.metrics
-                self._present(folder, results.rows, swept, metrics, has_run, results.draw())
-        return Counter(row["status"] for row in results.rows)
+                self._present(results.outcome, has_run, results.draw())
+        return results.outcome
 
     # ---- before --------------------------------------------------------------------------
 

@@ -9,10 +9,14 @@ from typing import Any, final
 
 from omegaconf import OmegaConf
 
-from fokker.cli.collection import results_table, write_results
+from fokker.cli.collection import SEED, settings_of, write_results
 from fokker.cli.objectives import ENDED, Objectives
+from fokker.cli.outcome import Outcome
 from fokker.cli.search_space import Search
+from fokker.cli.standings import TRIAL
 from fokker.cli.sweep_jobs import Job, Row, write_text
+from fokker.cli.tables import heading, results_table
+from fokker.measures import Best
 
 
 @final
@@ -53,6 +57,34 @@ class Results:
         """The lowest of the first metric; infinite without one."""
         return min((self.objectives.costs(row)[0] for row in self.rows), default=math.inf)
 
+    @property
+    def outcome(self) -> Outcome:
+        """The same for what is said of any sweep."""
+        swept = [TRIAL, *self.search.columns.values()]
+        best: dict[str, Best] = {"minimize": "lowest", "maximize": "highest"}
+        given = self.objectives.given
+        directions = None if given is None else [best[direction] for direction in given]
+        return Outcome(self.search.folder, self.rows, swept, self.objectives.metrics, directions)
+
+    def front(self) -> list[tuple[Row, list[Row]]]:
+        """The trials that no other one beats, each as a row and the rows that it stands for.
+
+        Where the seed is searched too, a row stands for the trials that differ in it alone, and has
+        the means of their metrics; the best single trial would be that of the luckiest seed.
+        """
+        if SEED not in self.search.columns.values():
+            return [(row, [row]) for row in self.objectives.front(self.rows)]
+        done = [row for row in self.rows if math.isfinite(self.objectives.costs(row)[0])]
+        groups = list(settings_of(done, list(self.search.columns.values())).values())
+        # One run beside means over several may be its seed's luck.
+        several = [same for same in groups if len(same) > 1] or groups
+        means = {
+            id(mean): (mean, same)
+            for same in several
+            for mean in [{**same[0], **{m: _mean(same, m) for m in self.objectives.metrics}}]
+        }
+        return [means[id(mean)] for mean in self.objectives.front([m for m, _ in means.values()])]
+
     def write(self) -> None:
         """Write results.csv and best.yaml."""
         folder = self.search.folder
@@ -64,22 +96,25 @@ class Results:
                 "folder": row["folder"],
                 "overrides": list(self.jobs[row["trial"]].overrides),
             }
-            for row in self.objectives.front(self.rows)
+            for _, same in self.front()
+            for row in same
         ]
         write_text(folder / "best.yaml", OmegaConf.to_yaml({"best": front}))
 
     def text(self) -> str:
         """The table from the best to the worst, and the best with their commands."""
-        metrics = self.objectives.metrics
-        columns = ["trial", *self.search.columns.values()]
+        metrics, outcome = self.objectives.metrics, self.outcome
         ordered = self.objectives.in_order(self.rows)
-        lines = [results_table(ordered, columns, *metrics)]
-        front = self.objectives.front(self.rows)
+        lines = [heading(outcome), results_table(outcome, ordered).aligned()]
+        front = self.front()
         if len(metrics) > 1 and front:
             lines.append(f"the Pareto front: no trial is better in {' and '.join(metrics)}")
-        for row in front:
-            lines.append(f"best     trial {row['trial']}: {self.objectives.described(row)}")
-            lines.append(f"         {self.command(row)}")
+        for row, same in front:
+            several = len(same) > 1
+            numbers = ", ".join(str(one[TRIAL]) for one in same)
+            which = f"the mean of trials {numbers}" if several else f"trial {numbers}"
+            lines.append(f"best     {which}: {self.objectives.described(row)}")
+            lines.append(f"         {self.command(same[0])}")
         return "\n".join(lines)
 
     def command(self, row: Row) -> str:
@@ -91,7 +126,7 @@ class Results:
 
     def draw(self) -> list[Path]:
         """The figures in `figures/`: each metric against the trials and against each parameter."""
-        from fokker.figures import save, trials_and_parameters
+        from fokker.figures import metric_label, save, trials_and_parameters
 
         parameters = {self.search.columns[p.key]: p for p in self.search.parameters}
         drawn = []
@@ -104,9 +139,16 @@ class Results:
                 costs,
                 [row["status"] for row in self.rows],
                 {name: [row[name] for row in self.rows] for name in parameters},
-                metric,
+                metric_label(metric, self.outcome.units),
                 logarithmic=[name for name, p in parameters.items() if p.log],
             )
             path = self.search.folder / "figures" / f"{metric}_of_trials"
-            drawn.append(save(figure, path))
+            measure = self.outcome.measure(metric)
+            words = measure.words[:1].upper() + measure.words[1:]
+            above = f"{words} of the trials, {self.outcome.data} (best: {measure.best})"
+            drawn.append(save(figure, path, above))
         return drawn
+
+
+def _mean(rows: Sequence[Row], metric: str) -> float:
+    return sum(float(row[metric]) for row in rows) / len(rows)

@@ -16,39 +16,41 @@ from omegaconf import DictConfig, flag_override
 
 from fokker.cli.arguments import whole
 from fokker.cli.collection import (
-    SEED,
     Progress,
     at_work,
     count,
     evaluation_rows,
-    in_order,
     mixed_units,
-    results_table,
-    seeds_table,
     write_results,
 )
 from fokker.cli.compose import in_words, reading_files, refuse
 from fokker.cli.early import check_early
 from fokker.cli.job_names import job_id
 from fokker.cli.launchers import check_launcher
+from fokker.cli.outcome import Outcome
 from fokker.cli.signatures import Signatures
+from fokker.cli.standings import in_order
 from fokker.cli.stopping import exit_code, said, stoppable
 from fokker.cli.sweep_check import REFUSALS, check_jobs
 from fokker.cli.sweep_figures import draw_results, study_comment
 from fokker.cli.sweep_jobs import (
     FAILED,
     Job,
-    Row,
     alone,
     grid_jobs,
     job_lock,
     record_failure,
     write_json,
 )
+from fokker.cli.tables import heading, results_table, seeds_table
+from fokker.cli.verdict import Verdict
 from fokker.cli.wandb_sweep import log_sweep
 from fokker.cli.whole_numbers import in_whole_numbers
 from fokker.disk import DiskError
 from fokker.progress import duration, minute_lines
+
+#: What a line says of a file, by its kind.
+_KINDS = {".html": "report   ", ".png": "figure   ", ".tex": "table    ", ".md": "table    "}
 
 
 # Not a BasicSweeper: hydra runs the files of its own plugins anew when it looks for plugins, and a
@@ -141,7 +143,8 @@ class GridSweeper(Sweeper):
             code = 1
         finally:
             with said(code), alone(jobs[0].sweep):
-                counts = self._collect(jobs, progress.begun > 0)
+                outcome = self._collect(jobs, progress.begun > 0)
+        counts = Counter(row["status"] for row in outcome.rows)
         others = "".join(f", {n} {s}" for s, n in counts.items() if s not in ("completed", *FAILED))
         failed = sum(counts[status] for status in FAILED)
         print(
@@ -149,6 +152,7 @@ class GridSweeper(Sweeper):
             f"{failed} failed{others}; {count(progress.trained, 'model')} trained; "
             f"{duration(perf_counter() - started)}"
         )
+        print(Verdict(outcome).line)
         return code or int(counts["completed"] + counts["running"] < len(jobs))
 
     @property
@@ -258,60 +262,48 @@ class GridSweeper(Sweeper):
                 code = 1
         return code
 
-    def _collect(self, jobs: Sequence[Job], has_run: bool) -> Counter[str]:
-        """Write results.csv and figures, print the table, and count the jobs by status."""
+    def _collect(self, jobs: Sequence[Job], has_run: bool) -> Outcome:
+        """Write the tables and figures of the jobs, and print the main tables."""
         folder, objective = jobs[0].sweep, self._settings.objective
         rows = [job.row() for job in jobs]
-        swept = list(jobs[0].swept)
+        outcome = Outcome(folder, rows, list(jobs[0].swept), [objective] if objective else [])
         write_results(folder / "results.csv", rows)
-        ordered = in_order(rows, objective)
-        print(results_table(ordered, swept, objective))
+        print(heading(outcome))
+        print(results_table(outcome, in_order(rows, outcome.swept, objective)).aligned())
         if note := mixed_units(folder, rows):
             print(f"units    {note}")
-        if objective in ordered[0] and SEED not in swept:  # It would be the luckiest seed.
-            best = " ".join(f"{name}={ordered[0][name]}" for name in swept)
-            print(f"best     {best}: {objective} {ordered[0][objective]:.4g}")
-        if seeds := seeds_table(rows, swept, objective):
-            print(f"over seeds, mean +- standard deviation:\n{seeds}")
+        if seeds := seeds_table(outcome):
+            print(f"over seeds, mean +- standard error of the mean:\n{seeds.aligned()}")
         print(f"results  {folder / 'results.csv'}")
         known = set().union(*(job.ids for job in jobs))
         finished = {job_id(path.parent) for path in folder.glob("*/metrics.json")}
         if others := len(finished - known):
             what = count(others, "finished job")
             print(f"         without {what} of other commands in this folder")
-        self._present(folder, rows, swept, objective, has_run)
-        counts = Counter(row["status"] for row in rows)
+        self._present(outcome, has_run)
         trained = sum(row["training"] in ("trained", "continued") for row in rows)
         write_json(
             folder / "sweep.json",
             {
                 "jobs": len(rows),
-                "statuses": counts,
+                "statuses": Counter(row["status"] for row in rows),
                 "models": len({row["model"] for row in rows if row["model"]}),
                 "trainings": trained,
                 "seconds": sum(row["seconds"] or 0.0 for row in rows),
             },
         )
-        return counts
+        return outcome
 
-    def _present(
-        self,
-        folder: Path,
-        rows: Sequence[Row],
-        swept: Sequence[str],
-        objective: str | Sequence[str] | None,
-        has_run: bool,
-        also: Sequence[Path] = (),
-    ) -> None:
+    def _present(self, outcome: Outcome, has_run: bool, also: Sequence[Path] = ()) -> None:
         """Draw what the rows show, besides the figures in `also`, and log it to W&B."""
-        comment = study_comment(self._settings)
-        drawn = [*also, *draw_results(folder, rows, swept, objective, comment, None, also)]
+        folder, rows = outcome.folder, outcome.rows
+        drawn = [*also, *draw_results(outcome, study_comment(self._settings), None, also)]
         for path in drawn:
-            print(f"{'report' if path.suffix == '.html' else 'figure'}   {path}")
+            print(f"{_KINDS[path.suffix]}{path}")
         if has_run or not (folder / "wandb.json").is_file():
             figures = sorted((folder / "figures").glob("*.png"))
             report = next((path for path in drawn if path.suffix == ".html"), None)
-            tables = {"evaluations": evaluation_rows(folder, rows, swept)}
+            tables = {"evaluations": evaluation_rows(folder, rows, outcome.swept)}
             address = log_sweep(folder, self._settings.logger, rows, tables, figures, report)
             if address.startswith("wandb sync"):  # One run of many.
                 address = f"wandb sync {folder}/wandb/offline-run-* {folder}/*/wandb/offline-run-*"
