@@ -21,9 +21,10 @@ from fokker import weighting
 from fokker.analysis.floors import Floors, integral
 from fokker.analysis.mmse_curve import MMSECurve
 from fokker.data import ToyData
+from fokker.disk import read_json
 from fokker.distributions import Affine, Empirical, Gaussian, GaussianMixture, Uniform
 from fokker.experiment.evaluate import SIGMAS, Validation
-from fokker.experiment.files import read_json, read_json_lines
+from fokker.experiment.files import read_json_lines
 from fokker.formulations import Diffusion
 from fokker.noise_levels import Levels, LogNormal, LogUniform, NoiseLevels, UniformTime
 from fokker.sde import EDM as EDMTime

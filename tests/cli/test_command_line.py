@@ -18,7 +18,8 @@ from hydra.errors import HydraException
 import fokker
 from fokker.cli.compose import composed, meant_overrides
 from fokker.cli.main import main
-from fokker.experiment.files import read_json, write_json
+from fokker.disk import read_json
+from fokker.experiment.files import write_json
 from fokker.grids import EDMRho
 from fokker.samplers import DDIM, Heun, ODEAdaptive
 from tiny_runs import TINY, compose_experiment, only_model, run, train

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fokker.experiment.files import read_json
+from fokker.disk import read_json
 from tiny_runs import TINY
 
 pytestmark = pytest.mark.thorough

@@ -29,7 +29,7 @@ from fokker.cli.search_results import Results
 from fokker.cli.search_space import Search, parameter
 from fokker.cli.sweep_jobs import Job, write_json
 from fokker.cli.trials import Trials, open_storage, watcher
-from fokker.experiment.files import read_json
+from fokker.disk import read_json
 from fokker.experiment.watching import Pruned
 from tiny_runs import TINY, compose_experiment, differing, only_model, run, trained_state
 from tiny_searches import Ends, Values, bowl, process, search

@@ -11,7 +11,7 @@ import pytest
 
 from fokker.cli.compose import config_dir
 from fokker.cli.main import main
-from fokker.experiment.files import read_json
+from fokker.disk import read_json
 from tiny_runs import process
 
 STUDIES = sorted(path.stem for path in (config_dir() / "sweeps").glob("*.yaml"))

@@ -18,7 +18,7 @@ import torch
 from fokker.cli.job_names import job_id, job_name, short_values
 from fokker.cli.main import main
 from fokker.cli.sweep_jobs import job_lock
-from fokker.experiment.files import read_json
+from fokker.disk import read_json
 from fokker.experiment.metric_names import metric_names
 from fokker.experiment.reports import Evaluation
 from tiny_runs import TINY, compose_experiment, process, run

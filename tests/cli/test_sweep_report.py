@@ -21,8 +21,8 @@ from fokker.cli.outcome import Outcome
 from fokker.cli.report import MAX_JOBS
 from fokker.cli.sweep_figures import draw_results, study_comment
 from fokker.cli.tables import results_table, seeds_table
+from fokker.disk import read_json
 from fokker.experiment.evaluate import SIGMAS
-from fokker.experiment.files import read_json
 from fokker.figures import save
 from made_sweeps import PIXEL, Sweep, evaluation, metrics
 

@@ -19,7 +19,7 @@ from wandb.sdk.lib.config_util import save_config_file_from_dict
 from fokker.cli.compose import composed, config_dir
 from fokker.cli.main import main
 from fokker.cli.wandb_sweep import log_sweep
-from fokker.experiment.files import read_json
+from fokker.disk import read_json
 from fokker.figures import save
 from tiny_runs import TINY
 from wandb_files import WandBFile, read_wandb

@@ -19,8 +19,9 @@ from safetensors import safe_open
 
 import cluster
 import tiny_runs
+from fokker.disk import read_json
 from fokker.experiment import ModelFolder
-from fokker.experiment.files import read_json, read_json_lines
+from fokker.experiment.files import read_json_lines
 
 T = TypeVar("T")
 

@@ -12,7 +12,8 @@ import pytest
 from cluster_runs import FOKKER, JOB
 
 import cluster
-from fokker.experiment.files import read_json, read_json_lines
+from fokker.disk import read_json
+from fokker.experiment.files import read_json_lines
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("slurm")]
 

@@ -15,9 +15,10 @@ import torch
 import fokker.data.base
 import tiny_runs
 from fokker.device import moved
+from fokker.disk import read_json
 from fokker.experiment import InterruptedTraining
 from fokker.experiment.evaluate import Validation
-from fokker.experiment.files import read_json, read_json_lines
+from fokker.experiment.files import read_json_lines
 from fokker.experiment.fit import obtain
 from fokker.experiment.sample import draw_samples
 from fokker.experiment.signals import Signals

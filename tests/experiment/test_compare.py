@@ -17,6 +17,7 @@ from fokker.cli.build import build_data
 from fokker.cli.instantiate import Builder
 from fokker.cli.main import main
 from fokker.data import DataModule
+from fokker.disk import read_json
 from fokker.experiment.compare import (
     INDEPENDENT,
     PAIRED,
@@ -26,7 +27,7 @@ from fokker.experiment.compare import (
     comparison_text,
 )
 from fokker.experiment.evaluate import SIGMAS, SampleMetrics
-from fokker.experiment.files import read_json, write_json
+from fokker.experiment.files import write_json
 
 pytestmark = pytest.mark.usefixtures("workdir")
 A, B = Path("a"), Path("b")

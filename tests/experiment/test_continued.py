@@ -9,9 +9,9 @@ import pytest
 import tiny_runs
 from fokker.cli.compose import with_inherited
 from fokker.data import base
+from fokker.disk import read_json
 from fokker.ema import EMA
 from fokker.experiment import InterruptedTraining, ModelFolder
-from fokker.experiment.files import read_json
 
 JOB = ("optimizer.schedule=constant", "optimizer.warmup_steps=5", "callbacks.save_steps=7",
        "callbacks.save_seconds=1e6", "callbacks.validation_steps=10")  # fmt: skip

@@ -8,8 +8,8 @@ import pytest
 
 import tiny_runs
 from fokker.cli.job import plan
+from fokker.disk import read_json
 from fokker.experiment import ModelFolder
-from fokker.experiment.files import read_json
 from fokker.experiment.limits import Limits
 
 JOB = ("trainer.max_steps=40", "callbacks.save_steps=7", "callbacks.save_seconds=1e6",

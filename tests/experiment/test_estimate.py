@@ -8,8 +8,8 @@ import pytest
 import fokker
 import tiny_runs
 from fokker.cli.job import plan
+from fokker.disk import read_json
 from fokker.experiment.estimate import estimate
-from fokker.experiment.files import read_json
 
 
 def test_the_estimate_is_of_the_size_of_what_a_run_measures(workdir: Path) -> None:

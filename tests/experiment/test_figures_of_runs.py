@@ -13,11 +13,10 @@ from matplotlib.figure import Figure
 import fokker
 import fokker.figures
 import tiny_runs
-from fokker.disk import DiskError
+from fokker.disk import DiskError, read_json
 from fokker.experiment import sample
 from fokker.experiment.draw import draw_figures
 from fokker.experiment.evaluate import SIGMAS
-from fokker.experiment.files import read_json
 from fokker.experiment.joint import recorded_units
 from fokker.experiment.sample import Samples
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import tiny_runs
+from fokker.disk import read_json
 from fokker.experiment import ModelFolder
-from fokker.experiment.files import read_json
 from fokker.experiment.identity import model_key, training_config
 
 

@@ -15,8 +15,8 @@ from torch import Tensor
 
 import fokker
 import tiny_runs
+from fokker.disk import read_json
 from fokker.experiment import Result, evaluate
-from fokker.experiment.files import read_json
 from fokker.formulations import Diffusion
 from fokker.samplers import Sampler
 

@@ -19,9 +19,9 @@ import fokker
 import tiny_runs
 from fokker.data import FiniteData
 from fokker.denoiser import ExactDenoiser
+from fokker.disk import read_json
 from fokker.experiment import sample
 from fokker.experiment.draw import density_beside_samples
-from fokker.experiment.files import read_json
 from fokker.networks import Exact
 
 EXACT = ("network=exact", "evaluation.budget_points=0")

@@ -14,10 +14,10 @@ import torch
 import fokker
 import tiny_runs
 from fokker.cli.main import main
-from fokker.disk import write_atomically
+from fokker.disk import read_json, write_atomically
 from fokker.experiment import evaluate, sample
 from fokker.experiment.evaluate import SIGMAS
-from fokker.experiment.files import read_json, read_json_lines
+from fokker.experiment.files import read_json_lines
 from fokker.formulations import Diffusion
 
 # Standardisation shows in these: mean 300, standard deviation 7.

@@ -16,10 +16,11 @@ import torch
 
 import tiny_runs
 from fokker.data import base
+from fokker.disk import read_json
 from fokker.ema import EMA
 from fokker.experiment import InterruptedTraining, ModelFolder
 from fokker.experiment.callbacks import Curves, Saving
-from fokker.experiment.files import read_json, read_json_lines
+from fokker.experiment.files import read_json_lines
 from fokker.experiment.signals import Signals
 
 # Saved at other steps than logged, so that blocks begin between saves and sums are under way.

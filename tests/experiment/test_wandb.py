@@ -18,9 +18,10 @@ import wandb
 from matplotlib.figure import Figure
 
 import fokker
+from fokker.disk import read_json
 from fokker.experiment import WandB, wandb_log, wandb_run
 from fokker.experiment.callbacks import Saving
-from fokker.experiment.files import read_json, read_json_lines, write_json
+from fokker.experiment.files import read_json_lines, write_json
 from fokker.experiment.wandb_log import EXIT_CODES, labels, name, read_table, tag, tags
 from fokker.experiment.wandb_run import SafeRun, within
 from fokker.experiment.watching import Pruned

@@ -14,8 +14,8 @@ import numpy as np
 import tiny_runs
 from children import Child
 from fokker.cli.main import main
+from fokker.disk import read_json
 from fokker.experiment import ModelFolder
-from fokker.experiment.files import read_json
 
 #: Saved at other steps than logged.
 JOB = (

@@ -25,7 +25,7 @@ from planted import (
     sweep_state,
 )
 
-from fokker.experiment.files import read_json
+from fokker.disk import read_json
 from tiny_runs import TINY
 
 Undisturbed = Callable[..., dict[str, Any]]

@@ -21,7 +21,7 @@ from planted import (
     sweep_state,
 )
 
-from fokker.experiment.files import read_json
+from fokker.disk import read_json
 from tiny_runs import differing, trained_state
 
 Undisturbed = Callable[..., dict[str, Any]]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from planted import JOB, command, is_same, last_run, litter, run_state
 
-from fokker.experiment.files import read_json
+from fokker.disk import read_json
 
 KILL = """
 from fokker.ema import EMA

@@ -20,7 +20,7 @@ from filelock import FileLock
 
 import tiny_runs
 from children import Child
-from fokker.experiment.files import read_json
+from fokker.disk import read_json
 from fokker.experiment.models import ModelFolder
 from fokker.ranks import ALONE
 

@@ -15,8 +15,8 @@ from fokker.cli.launch import launch
 from fokker.cli.loading import load
 from fokker.cli.start import Start, asked_ranks, check_alone
 from fokker.cli.surroundings import as_at_start
+from fokker.disk import read_json
 from fokker.experiment import Result
-from fokker.experiment.files import read_json
 
 __all__ = ["load", "run"]
 

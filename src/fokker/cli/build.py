@@ -18,9 +18,9 @@ from fokker.cli.keys import OF_ANY_DATA, check_keys
 from fokker.cli.sameness import flat, what_data
 from fokker.cli.start import asked_ranks, cores
 from fokker.data import DataModule, gaussianized
-from fokker.experiment import Engine, Experiment, ModelFolder, find_checkpoint
+from fokker.disk import read_json
+from fokker.experiment import Engine, Experiment, ModelFolder
 from fokker.experiment.description import record_of
-from fokker.experiment.files import read_json
 from fokker.experiment.identity import (
     TRAINED_FROM,
     as_recorded,
@@ -30,6 +30,7 @@ from fokker.experiment.identity import (
 )
 from fokker.experiment.models import load_checkpoint, weights_digest, weights_in
 from fokker.formulations import Diffusion
+from fokker.places import find_checkpoint
 from fokker.ranks import ALONE, Ranks
 from fokker.yaml_files import read_yaml
 

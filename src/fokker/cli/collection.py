@@ -13,7 +13,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, final
 
-from fokker.cli.sweep_jobs import FAILED, FIXED, Job, Row, read_json, write_text
+from fokker.cli.sweep_jobs import FAILED, FIXED, Job, Row, write_text
+from fokker.disk import read_json
 from fokker.progress import duration, expected_end
 
 SEED = "seed"

@@ -6,14 +6,13 @@ from typing import Any
 
 from fokker.cli.arguments import shown
 from fokker.cli.sameness import flat, what_data
-from fokker.experiment import find_checkpoint
+from fokker.disk import read_json
 from fokker.experiment.description import record_of
-from fokker.experiment.files import read_json
 from fokker.experiment.limits import Limits
 from fokker.experiment.models import USABLE, check_network, read_checkpoint
 from fokker.experiment.predecessor import Predecessor
 from fokker.formulations import Diffusion
-from fokker.places import SAFETENSORS
+from fokker.places import SAFETENSORS, find_checkpoint
 
 #: Groups that say what the numbers of a network mean, and single keys that must stay too.
 KEPT_GROUPS = ("formulation", "preconditioning", "network")

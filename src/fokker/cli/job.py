@@ -27,11 +27,10 @@ from fokker.cli.start import asked_ranks, cores_of_rank
 from fokker.cli.sweep_jobs import job_lock, record_failure
 from fokker.cli.trials import watcher
 from fokker.device import described
-from fokker.disk import DiskError, check_writable, remove_empty, writing
+from fokker.disk import DiskError, check_writable, read_json, remove_empty, writing
 from fokker.experiment import Experiment, Interrupted, Result
 from fokker.experiment import run as run_experiment
 from fokker.experiment.estimate import estimate
-from fokker.experiment.files import read_json
 from fokker.experiment.fit import is_far_enough
 from fokker.experiment.run import division
 from fokker.experiment.sample import is_out_of_memory

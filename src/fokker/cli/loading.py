@@ -13,12 +13,13 @@ from fokker.cli.instantiate import Builder
 from fokker.cli.job import find_own
 from fokker.cli.surroundings import as_at_start
 from fokker.data import DataModule, Remembered
-from fokker.experiment import find_checkpoint, load_model
+from fokker.disk import read_json
+from fokker.experiment import load_model
 from fokker.experiment.description import read_description
-from fokker.experiment.files import read_json
 from fokker.experiment.identity import as_recorded
 from fokker.experiment.models import weights_in
 from fokker.formulations import Diffusion
+from fokker.places import find_checkpoint
 from fokker.yaml_files import read_yaml
 
 #: Shift and scale of the same data, measured again elsewhere, may differ by rounding.

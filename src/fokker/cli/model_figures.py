@@ -10,7 +10,8 @@ from fokker.cli.against_nfe import ALONG, MAX_LINES, Sketch
 from fokker.cli.collection import SEED, beside
 from fokker.cli.outcome import Outcome
 from fokker.cli.standings import in_order
-from fokker.cli.sweep_jobs import Row, read_json
+from fokker.cli.sweep_jobs import Row
+from fokker.disk import read_json
 from fokker.yaml_files import read_yaml
 
 _MAX_JOINT = 6

@@ -9,7 +9,8 @@ from typing import Any, final
 
 from fokker.cli.collection import SEED, beside, main_metric
 from fokker.cli.standings import TRIAL, Standing, standings
-from fokker.cli.sweep_jobs import Row, read_json
+from fokker.cli.sweep_jobs import Row
+from fokker.disk import read_json
 from fokker.measures import Best, Measure, measure_of
 
 #: Keys of the data that leave them as they are.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fokker.cli.environment import number
-from fokker.cli.sweep_jobs import read_json
+from fokker.disk import read_json
 
 
 def facts(env: Mapping[str, str] = os.environ) -> dict[str, Any]:

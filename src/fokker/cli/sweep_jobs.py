@@ -23,8 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from fokker import disk
 from fokker.cli.inheritance import JobMeanings, group_of, override_key
 from fokker.cli.job_names import DIGITS, MAX_NAME, OLDER_DIGITS, job_id, short_hash, short_values
-from fokker.disk import make_folder
-from fokker.disk import read_json as read_json
+from fokker.disk import make_folder, read_json
 from fokker.yaml_files import read_yaml
 
 Row = dict[str, Any]

@@ -14,8 +14,8 @@ from filelock import FileLock, Timeout
 from fokker.cli.objectives import ENDED, Objectives
 from fokker.cli.search_method import PRUNERS, Method, made
 from fokker.cli.search_space import Search
-from fokker.cli.sweep_jobs import Job, read_json, write_json
-from fokker.disk import make_folder, writing
+from fokker.cli.sweep_jobs import Job, write_json
+from fokker.disk import make_folder, read_json, writing
 
 #: What SQLite says of the system's errors.
 SQLITE = {

@@ -8,7 +8,7 @@ from fokker.experiment.flow_field import FlowField
 from fokker.experiment.likelihood import Likelihood
 from fokker.experiment.loggers import CSV
 from fokker.experiment.marginal_map import MarginalMap
-from fokker.experiment.models import ModelFolder, find_checkpoint
+from fokker.experiment.models import ModelFolder
 from fokker.experiment.pde import PDE
 from fokker.experiment.reports import Evaluation
 from fokker.experiment.run import Result, load_model, run
@@ -35,7 +35,6 @@ __all__ = [
     "Sampling",
     "StepsMap",
     "WandB",
-    "find_checkpoint",
     "load_model",
     "run",
 ]

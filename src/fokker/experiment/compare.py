@@ -12,8 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from fokker.data import DataModule
+from fokker.disk import read_json
 from fokker.experiment.evaluate import OF_DATA, SIGMAS, SampleMetrics, losses_of
-from fokker.experiment.files import read_json
 from fokker.experiment.identity import as_recorded, comparable_data
 from fokker.metrics.blocks import MIN_SAMPLES, OnParts
 from fokker.yaml_files import read_yaml

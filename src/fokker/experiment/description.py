@@ -8,8 +8,8 @@ from omegaconf import OmegaConf
 
 from fokker.data import facts_of
 from fokker.denoiser import Denoiser
+from fokker.disk import read_json
 from fokker.experiment.experiment import Experiment
-from fokker.experiment.files import read_json
 from fokker.experiment.identity import TRAINED_FROM
 from fokker.experiment.models import DESCRIPTION, read_checkpoint, safetensors_metadata
 from fokker.places import SAFETENSORS

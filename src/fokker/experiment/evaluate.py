@@ -14,7 +14,7 @@ from torchmetrics import Metric
 from fokker.analysis.floors import Floors
 from fokker.data import DataModule
 from fokker.device import moved
-from fokker.experiment.files import read_json
+from fokker.disk import read_json
 from fokker.formulations import Diffusion
 from fokker.metrics import (
     DenoisingError,

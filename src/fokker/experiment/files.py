@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from fokker.disk import read_json as read_json
 from fokker.disk import write_text, writing
 
 

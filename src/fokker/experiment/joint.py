@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from fokker.experiment.files import read_json
+from fokker.disk import read_json
 
 MAX_RUNS = 6
 

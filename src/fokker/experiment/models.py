@@ -9,18 +9,18 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from fokker.disk import make_folder, write_atomically, writing
-from fokker.experiment.files import read_json, write_json
+from fokker.disk import make_folder, read_json, write_atomically, writing
+from fokker.experiment.files import write_json
 from fokker.formulations import Diffusion
 from fokker.places import SAFETENSORS
-from fokker.places import find_checkpoint as find_checkpoint
 
 #: Of what a model's folder holds; raised when an older version could not read it.
 FORMAT = 1
 #: The entry of a checkpoint, and of an exported file's metadata, that describes the model.
 DESCRIPTION = "fokker"
+#: What model.json calls a training that a limit of the run has ended.
 EARLY = "stopped early"
-#: What model.json calls a training that has come to the end that was asked for.
+#: What it calls one that has come to an end, so that its model may be used.
 USABLE = ("complete", EARLY)
 
 

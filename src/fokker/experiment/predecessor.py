@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from fokker.experiment.files import read_json, read_json_lines
+from fokker.disk import read_json
+from fokker.experiment.files import read_json_lines
 from fokker.experiment.models import check_undamaged, weights_digest
 
 

@@ -11,9 +11,9 @@ from typing import Any, final
 
 import numpy as np
 
-from fokker.disk import DiskError, make_folder, write_atomically, write_text
+from fokker.disk import DiskError, make_folder, read_json, write_atomically, write_text
 from fokker.experiment.evaluate import OF_DATA
-from fokker.experiment.files import read_json, write_json
+from fokker.experiment.files import write_json
 from fokker.experiment.reports import Report
 
 _ERROR = "_standard_error"

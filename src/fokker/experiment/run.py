@@ -13,11 +13,11 @@ from torch import Tensor
 
 from fokker.data import GivenPoints
 from fokker.device import forget_peak, peak_memory
-from fokker.disk import DiskError, held, short
+from fokker.disk import DiskError, held, read_json, short
 from fokker.experiment.draw import draw_figures
 from fokker.experiment.evaluate import Validation, flat, losses_of, where_trained
 from fokker.experiment.experiment import Experiment
-from fokker.experiment.files import read_json, read_json_lines
+from fokker.experiment.files import read_json_lines
 from fokker.experiment.fit import obtain
 from fokker.experiment.identity import versions
 from fokker.experiment.loggers import Log

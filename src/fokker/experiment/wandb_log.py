@@ -8,8 +8,8 @@ from typing import Any, final
 
 import numpy as np
 
+from fokker.disk import read_json
 from fokker.experiment.evaluate import SIGMAS, SINGULAR
-from fokker.experiment.files import read_json
 from fokker.experiment.loggers import CSVLog, Log, Several, numbers
 from fokker.experiment.wandb_run import SafeRun
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar, final
 from urllib.parse import urlparse
 
-from fokker.disk import short
-from fokker.experiment.files import read_json, write_json
+from fokker.disk import read_json, short
+from fokker.experiment.files import write_json
 
 # A healthy start takes one to three seconds, and a server that is down answers at once or never.
 INIT_SECONDS = 15.0
