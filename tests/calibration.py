@@ -79,7 +79,7 @@ def _measured(metric: str, law: str, n: int) -> tuple[Distance, Tensor, Tensor]:
         # The law's quantiles.
         normals = torch.special.ndtri((torch.arange(n, dtype=torch.float64) + 0.5) / n)[:, None]
     else:
-        normals = torch.randn(n, count, generator=_generator(9, n), dtype=torch.float64)
+        normals = torch.randn(n, count, generator=_generator(0, n, 1), dtype=torch.float64)
     reference = draw(normals)
     return METRICS[metric](reference), reference, reference.std(dim=0)
 
@@ -154,7 +154,7 @@ def _subsets(n: int, generator: torch.Generator) -> dict[str, Tensor]:
 
 def _on_line(metric: str, samples: Tensor, reference: Tensor) -> Tensor:
     """A metric of several sets of samples on the line, (sets, n) to (sets,)."""
-    x, y = samples.sort(dim=1).values, reference.flatten().sort().values
+    x, y = samples.sort(dim=1).values.contiguous(), reference.flatten().sort().values
     if metric == "w1":
         return coupling_cost(x, y, order=1)
     if metric == "sliced_w2":
