@@ -31,5 +31,7 @@ def test_the_spread_of_runs_is_claimed(
     metric: str, law: str, n: int, share: float, regime: str
 ) -> None:
     found = calibration(metric, law, regime, n, round(1000 * share))
-    assert LOW < found.plain < HIGH
-    assert LOW < found.paired < HIGH
+    # Of 20 samples a quarter has 4, from which little can be extrapolated.
+    low = LOW if n >= 100 else 0.75
+    assert low < found.plain < HIGH
+    assert low < found.paired < HIGH
