@@ -56,7 +56,7 @@ def predecessor_of(
             f"training must not change; take these overrides away, {ANEW}"
         )
     _check_weights(path, checkpoint, held, model)
-    found = Predecessor.of(checkpoint, held)
+    found = Predecessor.of(checkpoint, held, str(record.get("key", "")))
     if config["trainer"]["max_steps"] <= found.step:
         raise ValueError(
             f"trainer.max_steps must be above the {found.step} steps that continue_from={path} "

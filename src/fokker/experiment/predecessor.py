@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from fokker.disk import read_json
 from fokker.experiment.files import read_json_lines
 from fokker.experiment.models import check_undamaged, weights_digest
 
@@ -17,7 +16,7 @@ class Predecessor:
 
     Attributes:
         checkpoint: its weights, averages and state of the optimiser.
-        name: of the model; of a checkpoint that lies alone its path.
+        name: of the model; its path where nothing says it.
         step: the steps that it was trained for.
         digest: of its name and of all its weights; by its name it knows what it continues itself.
     """
@@ -28,17 +27,17 @@ class Predecessor:
     digest: str
 
     @classmethod
-    def of(cls, checkpoint: Path, content: Mapping[str, Any]) -> "Predecessor":
+    def of(cls, checkpoint: Path, content: Mapping[str, Any], key: str) -> "Predecessor":
         """Name the model of a checkpoint.
 
         Args:
             checkpoint: where it lies.
             content: what it holds.
+            key: of the model; empty where nothing says it.
         Raises:
             ValueError: if it is damaged.
         """
         check_undamaged(checkpoint)
-        key = str(read_json(checkpoint.with_name("model.json")).get("key", ""))
         averages = {f"{n}/{k}": w for n, ws in content["ema"].items() for k, w in ws.items()}
         digest = weights_digest({**content["state_dict"], **averages})
         return cls(checkpoint, key or str(checkpoint), content["global_step"], f"{key}/{digest}")
