@@ -142,7 +142,7 @@ def test_models_are_trained_once_each_and_every_job_has_a_row(sweep: Any) -> Non
     name = f"{least['formulation']} with {least['num_steps']} steps"
     assert lines[-1].startswith(f"answer   On uniform, {name} has the lowest W1, 0.")
     assert lines[lines.index(next(n for n in lines if n.startswith("  "))) - 1].startswith(
-        "results on uniform; w1 is W1 (data units), lower is better; relative_excess is "
+        "on uniform; w1 is W1 (data units), lower is better; relative_excess is "
     )
     assert folder().name.startswith("formulation-num_steps-")
 

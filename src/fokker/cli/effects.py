@@ -11,22 +11,16 @@ Source: Box, Hunter & Hunter 2005, "Statistics for Experimenters", chapters 5 an
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
 from typing import Any, final
-
-import numpy as np
-from numpy.typing import NDArray
 
 from fokker.cli.collection import ERROR, SEED, beside, settings_of
 from fokker.cli.standings import TRIAL
 from fokker.cli.sweep_jobs import Row
 
-Floats = NDArray[np.float64]
 #: Settings beyond this number are no factorial that one would look at factor by factor.
 MAX_SETTINGS = 2000
-_ROUNDING = 1e-12
 
 
 @final
@@ -112,7 +106,10 @@ def effects_of(rows: Sequence[Row], swept: Sequence[str], metric: str) -> Effect
     seeds = [seed for seed in every if all(seed in found for found in cells.values())]
     if not seeds:
         return Effects([], 0, "; ".join([*notes, "no seed has a value in all settings"]))
-    model = _Model.of(factors, list(cells))
+    # Late: it needs numpy, for which no command waits that only looks at what is there.
+    from fokker.cli.factorial import Factorial
+
+    model = Factorial.of(factors, list(cells))
     if model is None:
         return Effects([], 0, "; ".join([*notes, "those left do not tell the factors apart"]))
     if are_missing:
@@ -120,10 +117,10 @@ def effects_of(rows: Sequence[Row], swept: Sequence[str], metric: str) -> Effect
         notes.append("least squares over the others" + lost * (not model.has_interactions))
     if len(seeds) < len(every):
         notes.append(f"over {len(seeds)} of {len(every)} seeds, those that all settings have")
-    values = np.array([[found[seed][0] for seed in seeds] for found in cells.values()])
-    own = np.array([found[seeds[0]][1] for found in cells.values()])
-    notes.append(_behind(len(seeds), bool(np.isfinite(own).all())))
-    return Effects(_estimated(model, values, own), len(seeds), "; ".join(notes))
+    values = [[found[seed][0] for seed in seeds] for found in cells.values()]
+    own = [found[seeds[0]][1] for found in cells.values()]
+    notes.append(_behind(len(seeds), all(map(math.isfinite, own))))
+    return Effects(model.effects(values, own), len(seeds), "; ".join(notes))
 
 
 def _behind(seeds: int, are_known: bool) -> str:
@@ -157,81 +154,3 @@ def _cells(
 
 def _number(value: Any) -> float:
     return float(value) if isinstance(value, (int, float)) else math.nan
-
-
-@final
-@dataclass(frozen=True)
-class _Model:
-    """Which effects there are, and their weights on the settings, (effects, settings)."""
-
-    names: Sequence[tuple[tuple[str, ...], tuple[str, ...]]]
-    weights: Floats
-    has_interactions: bool
-
-    @classmethod
-    def of(
-        cls, factors: Mapping[str, Sequence[str]], cells: Sequence[tuple[str, ...]]
-    ) -> "_Model | None":
-        """Return the one with interactions if the settings tell these, else without, else none."""
-        for order in (2, 1):
-            terms = [t for size in range(1, order + 1) for t in combinations(factors, size)]
-            parts = [_columns(term, factors, cells) for term in terms]
-            design = np.hstack([np.ones((len(cells), 1)), *(x for x, _ in parts)])
-            if np.linalg.matrix_rank(design) == design.shape[1]:
-                solved, start, weights = np.linalg.pinv(design), 1, []
-                for x, expand in parts:
-                    weights.append(expand @ solved[start : start + x.shape[1]])
-                    start += x.shape[1]
-                names = [(t, pair) for t in terms for pair in product(*(factors[f] for f in t))]
-                return cls(names, np.vstack(weights), order == 2)
-        return None
-
-
-def _columns(
-    term: tuple[str, ...], factors: Mapping[str, Sequence[str]], cells: Sequence[tuple[str, ...]]
-) -> tuple[Floats, Floats]:
-    """Return a term's columns of the design, and what makes the effects of all levels of them.
-
-    Contrasts that sum to 0: the last level is minus the sum of the others.
-    """
-    places = [list(factors).index(factor) for factor in term]
-    contrasts = []
-    for factor in term:
-        size = len(factors[factor])
-        contrasts.append(np.vstack([np.eye(size - 1), -np.ones((1, size - 1))]))
-    expand: Floats = contrasts[0]
-    for contrast in contrasts[1:]:
-        expand = np.kron(expand, contrast).astype(np.float64)
-    levels = [factors[factor] for factor in term]
-    order = {pair: i for i, pair in enumerate(product(*levels))}
-    rows = [order[tuple(cell[place] for place in places)] for cell in cells]
-    return expand[rows], expand
-
-
-def _estimated(model: _Model, values: Floats, own: Floats) -> list[Effect]:
-    """Return the effects of values (settings, seeds) with their own errors (settings,)."""
-    effects, errors = _with_errors(model.weights, values, own)
-    if (values > 0).all():
-        logs, log_errors = _with_errors(model.weights, np.log(values), own / values[:, 0])
-        factors = np.exp(logs)
-        of_factors = factors * log_errors
-    else:
-        factors = of_factors = np.full(len(effects), math.nan)
-    return [
-        Effect(*name, float(value), *map(_known, numbers))
-        for name, value, *numbers in zip(model.names, effects, errors, factors, of_factors)
-    ]
-
-
-def _with_errors(weights: Floats, values: Floats, own: Floats) -> tuple[Floats, Floats]:
-    each = weights @ values
-    # Lest a 0 that is so but for rounding has digits.
-    each[np.abs(each) < _ROUNDING * np.abs(values).max()] = 0.0
-    seeds = values.shape[1]
-    if seeds > 1:
-        return each.mean(axis=1), each.std(axis=1, ddof=1) / math.sqrt(seeds)
-    return each[:, 0], np.sqrt(weights**2 @ own**2)
-
-
-def _known(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

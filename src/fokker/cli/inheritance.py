@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fokker.cli.hydra_node import PLACES
 from fokker.cli.inventory import last_run
+from fokker.cli.mistakes import of_value
 from fokker.cli.option_words import as_typed, option_words
 from fokker.cli.start import Start
 from fokker.disk import read_json
@@ -208,7 +209,7 @@ def _value(config: DictConfig, key: str) -> Any:
         value = OmegaConf.select(config, key)
         return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
     except OmegaConfBaseException as error:
-        raise ValueError(f"{key}: {str(error).splitlines()[0]}") from error
+        raise ValueError(of_value(error, key)) from error
 
 
 def last_model(config: DictConfig, key: str) -> str:

@@ -60,7 +60,7 @@ def heading(outcome: Outcome) -> str:
     if not measures:
         return "results"
     words = [f"{m} is {own.label(outcome.units)}, {own.better}" for m, own in measures.items()]
-    return f"results on {outcome.data}; {'; '.join(words)}"
+    return f"on {outcome.data}; {'; '.join(words)}"
 
 
 def main_columns(outcome: Outcome) -> list[str]:
