@@ -6,7 +6,7 @@ import time
 import pytest
 
 import fokker.progress
-from fokker.progress import Steps, minute_lines
+from fokker.progress import Steps, expected_end, minute_lines
 
 
 @pytest.fixture
@@ -63,3 +63,18 @@ def test_lines_while_a_block_runs(
     assert said.count("half of it is done\n") >= 2
     time.sleep(0.05)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (59.0, "about 59.0 s, until "),
+        (3600.0, "about 60 min, until "),
+        (1e5, "about 27.8 h, until "),
+        (1e12, "about 11,574,074 days"),
+        (1e99, "about "),
+    ],
+)
+def test_an_end_is_said_however_far_it_is(seconds: float, said: str) -> None:
+    assert expected_end(seconds).startswith(said)
+    assert ("until" in expected_end(seconds)) == ("until" in said)

@@ -49,11 +49,15 @@ def duration(seconds: float) -> str:
     """Say seconds, minutes or hours."""
     if seconds < 60:
         return f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 3e5 else f"{seconds / 86400:,.0f} days"
 
 
 def expected_end(seconds: float) -> str:
-    """Say how long it takes from now on, and until when."""
+    """Say how long it takes from now on, and until when, if that is within a year."""
+    if seconds > 3e7:
+        return f"about {duration(seconds)}"
     end = datetime.now() + timedelta(seconds=seconds)
     return f"about {duration(seconds)}, until {end:%H:%M}"
 

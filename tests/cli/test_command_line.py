@@ -16,7 +16,7 @@ import torch
 from hydra.errors import HydraException
 
 import fokker
-from fokker.cli.compose import composed, meant_overrides
+from fokker.cli.compose import composed, meant_overrides, with_config_dirs
 from fokker.cli.main import main
 from fokker.disk import read_json
 from fokker.experiment.files import write_json
@@ -441,3 +441,22 @@ def test_a_run_of_python_gives_what_the_record_holds() -> None:
         assert torch.equal(loaded.denoiser(x, sigma), result.model.denoiser(x, sigma))
     with pytest.raises(ValueError, match="task must be run to give a result, got plan"):
         run("task=plan")
+
+
+def test_a_folder_of_options_must_be_there_and_its_options_are_known(command: Any) -> None:
+    for typed in (["--config-dir", "nope"], ["--config-dir"]):
+        with pytest.raises(SystemExit):
+            command(*typed)
+        assert files() == []
+    options = Path("my/experiment")
+    options.mkdir(parents=True)
+    (options / "mine.yaml").write_text("# @package _global_\nseed: 3\n")
+    typed = with_config_dirs(["--config-dir", "my", "experiment=mien"])
+    with pytest.raises(ValueError, match=r"experiment=mien is not an option; did you mean mine\?"):
+        inherited(typed)
+
+
+@pytest.mark.parametrize("overrides", [None, "data=uniform", {"data": "uniform"}, ["seed=1", 3]])
+def test_overrides_are_a_list_of_texts(overrides: Any) -> None:
+    with pytest.raises(ValueError, match="overrides must be a list of texts, such as"):
+        fokker.run(overrides)

@@ -107,7 +107,7 @@ def test_a_record_that_holds_no_overrides_is_refused(content: str) -> None:
 
 
 def test_a_variable_that_is_not_there_is_a_sentence() -> None:
-    with pytest.raises(ValueError, match=r"^checkpoint: .*variable 'NOT_HERE' not found"):
+    with pytest.raises(ValueError, match=r"^checkpoint needs the environment variable NOT_HERE"):
         meant("checkpoint=${oc.env:NOT_HERE}")
 
 
@@ -141,6 +141,7 @@ def test_last_is_the_last_completed_run_with_a_model(capsys: pytest.CaptureFixtu
     run("e", m, 700, "failed")
     assert meant("checkpoint=last") == ["seed=2", "checkpoint=outputs/runs/b"]
     assert capsys.readouterr().out == "last     outputs/runs/b\n"
+    assert meant("init_from=last") == ["init_from=outputs/runs/b"]
     model("last", ["seed=3"])
     assert meant("checkpoint=./last") == ["seed=3", "checkpoint=./last"]
     with pytest.raises(ValueError, match="checkpoint=last means the last completed run in x/runs"):

@@ -155,7 +155,7 @@ def test_what_is_done_is_neither_run_nor_written_nor_composed_again(sweep: Any) 
     one.assert_not_called()
     assert said[::2] == (0, "")
     assert (job_files(), results()) == (files, rows)
-    assert "4 completed (4 of them before), 0 failed; 0 models trained; 0.0 s" in said.out
+    assert "4 completed (4 of them before), 0 failed; 0 models trained; " in said.out
     # The order of keys and of values is another order of rows and no other sweep.
     said = sweep("sampler.num_steps=3,2", "formulation=ddpm,edm")
     assert "4 completed (4 of them before)" in said.out
@@ -268,7 +268,7 @@ def test_a_failed_job_has_a_row_and_the_others_go_on(sweep: Any) -> None:
     assert column("status") == ["completed", "failed", "failed", "failed", "completed", "failed"]
     rows = results()
     assert rows[2]["error"] == "ValueError: sampler.num_steps must be at least 1, got 0"
-    assert "Could not find 'formulation/edn'" in rows[1]["error"]
+    assert "formulation=edn is not an option; did you mean edm?" in rows[1]["error"]
     for row in rows:
         path = folder() / row["folder"]
         record = read_json(path / "run.json")
@@ -331,7 +331,7 @@ def test_fail_fast_stops_at_the_first_failure(sweep: Any) -> None:
     [
         ([], ["a sweep needs a key with several values", "for one run leave -m away"]),
         (["data=gaussian"], ["a sweep needs a key with several values"]),
-        (["data=choice()"], ["data=choice()", "empty choice is not legal"]),
+        (["data=choice()"], ["data=choice()", "what it sweeps over needs its values"]),
         (["seed=range(5,5)"], ["seed=range(5,5) gives no values to sweep over"]),
         (["data=glob(xyz*)"], ["data=glob(xyz*) gives no values to sweep over"]),
         (["optimizer.lr=interval(0,1)"], ["optimizer.lr=interval(0,1)", "list such as 1,2,3"]),
@@ -397,7 +397,8 @@ def test_the_metrics_of_a_run_are_known_before(overrides: tuple[str, ...]) -> No
     typed = ["trainer.max_steps=2", "sampler.num_steps=4", *small, *overrides]
     promised = metric_names(compose_experiment(*typed))
     found = {name for name in run(*typed).metrics if "@" not in name}
-    about = {n for n in found if n.endswith(("_standard_error", "_limit", "tol", "exact_nll"))}
+    ends = ("_standard_error", "_data", "_limit", "tol", "exact_nll")
+    about = {n for n in found if n.endswith(ends)}
     assert promised is not None
     assert len(promised) == len(set(promised))
     assert set(promised) == found - about - {"num_steps"}

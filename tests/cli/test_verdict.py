@@ -135,6 +135,12 @@ def test_what_failed_is_said(sweep: Sweep) -> None:
     assert found.endswith("Not counted of 5 jobs: 2 failed, 1 diverged.")
 
 
+def test_the_only_one_with_a_result_is_named(sweep: Sweep) -> None:
+    sweep.add({"sampler": "a", "data": "ring8"}, metrics(0.5), data="ring8")
+    sweep.add({"sampler": "b", "data": "ring8"}, None)
+    assert says(sweep).startswith("On ring8, the W1 of a is 0.500 ± 0.010 data units")
+
+
 def test_each_data_set_has_its_own_best(sweep: Sweep) -> None:
     for data, shift in (("ring8", 0.0), ("uniform", 5.0)):
         for name, w1 in (("a", 0.5 + shift), ("b", 0.9 - 0.01 * shift)):

@@ -74,7 +74,7 @@ def hint(config: DictConfig) -> Callable[[str], str]:
         ("learning-rate", "did you mean optimizer.lr?"),
         ("learnign_rate", "did you mean optimizer.lr?"),
         ("epochs", "did you mean trainer.max_steps? fokker counts optimiser steps"),
-        ("trainer.max_epochs", "did you mean trainer.max_steps? fokker counts optimiser steps"),
+        ("trainer.max_epochs", "use trainer.max_steps"),
         ("iterations", "did you mean trainer.max_steps?"),
         ("steps", "did you mean sampler.num_steps, or for the training trainer.max_steps?"),
         ("sampler.steps", "did you mean sampler.num_steps, or"),

@@ -71,6 +71,7 @@ def given(shape: tuple[int, ...], **data: Any) -> dict[str, Any]:
         "own": Samples(points, 9, 0.1, points[None, :], torch.zeros(1)),
         "heading": "heun",
         "rows": [row, {**row, "nfe": 19, "num_steps": 10}],
+        "of_data": {"sliced_w2_data": 0.25},
         "reports": [],
     }
 

@@ -56,7 +56,10 @@ def test_all_weights_can_be_loaded_by_any_path(workdir: Path) -> None:
         model = fokker.load(path)
         assert torch.equal(model.denoiser(x, sigma), outputs["ema"])
         assert not model.training
-    with pytest.raises(ValueError, match=r"must be one of .*'raw', 'ema', 'ema_300'.* got best"):
+    for wrong in (None, 3):
+        with pytest.raises(ValueError, match=f"path must be a text or a Path, got {wrong}"):
+            fokker.load(wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"must be one of raw, ema, ema_300.* got best"):
         fokker.load(result.path, weights="best")
 
 

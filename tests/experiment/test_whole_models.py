@@ -121,6 +121,9 @@ def test_a_model_does_not_take_the_units_of_other_points(workdir: Path, is_old: 
         return
     loaded = fokker.load(result.path)
     same_model(result.model, loaded)
+    for key in ("checkpoint", "continue_from"):
+        with pytest.raises(ValueError, match=message):
+            tiny_runs.compose_experiment(f"{key}={result.path}", "trainer.max_steps=40", *TABLE)
     for ask in (lambda: loaded.data.law, lambda: loaded.data.batch(0, 2)):
         with pytest.raises(ValueError, match=message):
             ask()

@@ -125,22 +125,6 @@ def test_a_device_holds_at_least_one_image(piece: int) -> None:
 # Options ----------------------------------------------------------------------------------------
 
 
-def test_what_has_another_key_is_refused_with_that_key() -> None:
-    for key, better in (
-        ("accumulate_grad_batches", "trainer.device_batch_size"),
-        ("gradient_clip_val", "optimizer.max_grad_norm"),
-    ):
-        with pytest.raises(ValueError, match=f"trainer.{key} .*{re.escape(better)}"):
-            Engine(**{key: 2})
-
-
-def test_an_option_that_lightning_does_not_know_is_refused_with_those_that_it_does() -> None:
-    with pytest.raises(ValueError, match=r"trainer.detect_anomalie is not taken") as caught:
-        Engine(detect_anomalie=True)
-    assert "detect_anomaly" in str(caught.value)
-    assert Engine(detect_anomaly=True) is not None
-
-
 def test_scaled_gradients_do_not_go_with_spread_weights() -> None:
     with pytest.raises(ValueError, match=r"16-mixed.*fsdp.*bf16-mixed"):
         Engine(strategy="fsdp", precision="16-mixed")
@@ -157,6 +141,7 @@ def test_scaled_gradients_do_not_go_with_spread_weights() -> None:
         ("trainer.strategy=deepspeed", "trainer.strategy must be auto, ddp or fsdp"),
         ("trainer.device_batch_size=0", "trainer.device_batch_size"),
         ("+trainer.accumulate_grad_batches=2", "trainer.device_batch_size"),
+        ("+trainer.detect_anomalie=true", "did you mean detect_anomaly"),
         ("+trainer.gradient_clip_val=1.0", "optimizer.max_grad_norm"),
     ],
 )

@@ -31,8 +31,11 @@ def run(overrides: Sequence[str] = ()) -> Result:
     Raises:
         ValueError: for a configuration that cannot be, or `task=plan`, which gives no result.
     """
-    if isinstance(overrides, str):
-        raise ValueError(f"overrides must be a list, such as [{overrides!r}], got one text")
+    is_list = isinstance(overrides, Sequence) and not isinstance(overrides, str)
+    if not is_list or not all(isinstance(override, str) for override in overrides):
+        raise ValueError(
+            f"overrides must be a list of texts, such as ['data=uniform'], got {overrides!r}"
+        )
     with as_at_start(), composed(overrides) as config:
         hydra = config.hydra
         path = Path(hydra.run.dir)

@@ -15,7 +15,7 @@ from fokker.cli.continuing import check_limits, predecessor_of
 from fokker.cli.evaluations import build_evaluations, build_samplings
 from fokker.cli.instantiate import Builder, uncalled
 from fokker.cli.keys import OF_ANY_DATA, check_keys
-from fokker.cli.sameness import flat, what_data
+from fokker.cli.sameness import flat, other_points, source_of_points, what_data
 from fokker.cli.start import asked_ranks, cores
 from fokker.data import DataModule, gaussianized
 from fokker.disk import read_json
@@ -254,7 +254,7 @@ def _check_same(
     if record.get("key", name) == name:
         return
     before, data = record.get("made_of", made_of), config["data"]
-    if before["content"] not in ("", made_of["content"]) and _source(data):
+    if before["content"] not in ("", made_of["content"]) and source_of_points(data):
         raise ValueError(other_points(f"checkpoint={checkpoint}", data))
     other = record.get("config", {})
     there = flat(training_config(other)) if other else {}
@@ -281,21 +281,3 @@ def _check_same(
         "model of its own without checkpoint= (to sample along another SDE, use "
         "+sde@sampler.sde=edm)"
     )
-
-
-def other_points(model: str, data: Mapping[str, Any]) -> str:
-    """Return the sentence of a model whose data are no longer what they were."""
-    source = _source(data)
-    there = f"than {source} holds now" if source else "than its data give now"
-    return (
-        f"{model} was trained on other points {there}; bring those back, for samples are made and "
-        "judged by the data of the training, or train another model"
-    )
-
-
-def _source(data: Mapping[str, Any]) -> str:
-    """The key that says where points come from, and its value; nothing for fokker's own data."""
-    if data.get("path"):
-        return f"data.path={data['path']}"
-    dataset = data.get("dataset")
-    return f"data.dataset={dataset.get('_target_')}" if isinstance(dataset, Mapping) else ""

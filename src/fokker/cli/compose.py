@@ -152,8 +152,7 @@ def why_not(error: Exception, overrides: Sequence[str], is_sweep: bool = False) 
     """Why hydra cannot compose overrides, in a sentence."""
     key = unknown_key(error)
     if not key:
-        options = GlobalHydra.instance().config_loader().get_group_options
-        return sentence(error, overrides, options)
+        return sentence(error, overrides, lambda group: _options(group, overrides))
     way = "\na key of an option that is swept takes two: ++KEY=VALUE" if is_sweep else ""
     known = _known(key, overrides, is_sweep)
     parent = key.rpartition(".")[0]
@@ -164,6 +163,13 @@ def why_not(error: Exception, overrides: Sequence[str], is_sweep: bool = False) 
     unknown = UnknownKey(key, "is not a key", _beside(key, known), plus)
     sources = [] if known is None else known.hydra.runtime.config_sources
     return f"{with_hint(unknown, known, sources)}{way}"
+
+
+def _options(group: str, overrides: Sequence[str]) -> list[str]:
+    """The options of a group, those in the folders that overrides name too."""
+    places = [override for override in overrides if override.startswith(SEARCHPATH)]
+    loader = GlobalHydra.instance().config_loader()
+    return loader.get_group_options(group, config_name="config", overrides=places)
 
 
 def in_words(error: Exception, overrides: Sequence[str]) -> Exception:
@@ -231,13 +237,23 @@ def check_flags(flags: Sequence[str]) -> None:
 
 
 def with_config_dirs(arguments: Sequence[str]) -> list[str]:
-    """The overrides of a command line; `--config-dir FOLDER` is one of hydra's search path."""
+    """The overrides of a command line; `--config-dir FOLDER` is one of hydra's search path.
+
+    Raises:
+        ValueError: if there is no such folder.
+    """
     overrides, places = [], []
     words = iter(arguments)
     for word in words:
         name, _, value = word.partition("=")
         if name in CONFIG_DIR:
-            places.append(value or next(words, "."))
+            place = Path(value or next(words, "")).expanduser()
+            if not place.is_dir() or place == Path():
+                raise ValueError(
+                    f"{name} must be followed by a folder, seen from {Path.cwd()}, got "
+                    f"{value or ('nothing' if place == Path() else place)}"
+                )
+            places.append(str(place))
         elif name in (*SHOWN, *PACKAGE):
             _ = value or next(words, "")  # What is shown of it is no override.
         elif word[:1] != "-":

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fokker.cli.arguments import shown
-from fokker.cli.sameness import flat, what_data
+from fokker.cli.sameness import flat, other_points, what_data
 from fokker.disk import read_json
 from fokker.experiment.description import record_of
 from fokker.experiment.limits import Limits
@@ -49,6 +49,9 @@ def predecessor_of(
             "it come to its end"
         )
     known = str(record.get("made_of", {}).get("content", ""))
+    # Not so where other data are asked for, which is said by their name.
+    if known not in ("", content) and record.get("data") == options["data"]:
+        raise ValueError(other_points(f"continue_from={path}", config["data"]))
     differing = _differing(record, config, options, known, content)
     if differing:
         raise ValueError(

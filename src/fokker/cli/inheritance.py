@@ -25,6 +25,8 @@ from fokker.yaml_files import read_yaml, reading_yaml
 
 #: Keys that name a trained model, and take over the overrides that it was trained with.
 INHERITING = ("checkpoint", "continue_from")
+#: Those, and the one whose weights a training begins with.
+MODELS = (*INHERITING, "init_from")
 #: In place of a path: the last run that has a model.
 LAST = "last"
 #: Keys that hold paths, in which `~` is the user's home.
@@ -108,14 +110,14 @@ def meaning_of(overrides: Sequence[str], config: DictConfig) -> Meaning:
     inherited: list[str] = []
     for key in PATHS:
         value = _value(config, key)
-        is_model = key in INHERITING and isinstance(value, str) and value != ""
+        is_model = key in MODELS and isinstance(value, str) and value != ""
         meant: Any = _at_home(value)
         if is_model and meant == LAST:
             meant = last_model(config, key)
         # A model is that of one variable, not of what the variable says next time.
         if meant != value or (is_model and OmegaConf.is_interpolation(config, key)):
             places[key] = f"{key}={as_typed(meant)}"
-        if is_model and not inherited:
+        if is_model and key in INHERITING and not inherited:
             inherited = _inherited(key, Path(meant), given, config)
     return Meaning(inherited, places)
 
@@ -170,10 +172,13 @@ class JobMeanings:
         if key in PATHS:
             return key in INHERITING or "~" in value
         sources = OmegaConf.select(self._config, "hydra.runtime.config_sources", default=())
+        if "." in key:
+            return False
         try:
-            return "." not in key and option_words(sources, key, value) is not None
+            words = option_words(sources, key, value) or ()
         except ValueError:  # A file that is wrong, which the job complains of.
             return False
+        return any(map(self._matters, words))
 
 
 # ---- paths -----------------------------------------------------------------------------------

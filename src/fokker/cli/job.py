@@ -74,6 +74,11 @@ def run_job(
             remove_empty(path, Path(str(config.output_dir)))
         if isinstance(error, OmegaConfBaseException):
             raise ValueError(of_value(error)) from error
+        if isinstance(error, Exception) and is_out_of_memory(error):
+            raise ValueError(
+                f"the memory must hold the network and the data, and does not: {error}; make "
+                "network.width, network.depth, sampler.num_steps or the like smaller"
+            ) from error
         raise
     if config.task == "plan":
         if ranks.is_first:

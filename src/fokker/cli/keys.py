@@ -52,6 +52,8 @@ KEYS: Mapping[str, tuple[Any, str]] = {
     "evaluation.beside": (list[str], "a list of the folders of finished runs"),
     "evaluation.figures": (bool, "true or false"),
 }
+#: Of samples and steps: more is a slip in the exponent.
+MOST = 10**12
 
 
 def check_keys(config: DictConfig) -> None:
@@ -90,6 +92,8 @@ def check_keys(config: DictConfig) -> None:
         value = OmegaConf.select(config, key)
         if value is not None and value < 1:
             raise ValueError(f"{key} must be at least 1, got {value}")
+        if value is not None and value > MOST:
+            raise ValueError(f"{key} must be at most {MOST:,}, got {value:.3g}")
 
 
 def _check_names(config: DictConfig) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from fokker.cli.build import build_data, build_model, other_points
+from fokker.cli.build import build_data, build_model
 from fokker.cli.instantiate import Builder
 from fokker.cli.job import find_own
+from fokker.cli.sameness import other_points
 from fokker.cli.surroundings import as_at_start
 from fokker.data import DataModule, Remembered
 from fokker.disk import read_json
@@ -43,6 +44,8 @@ def load(
         ValueError: if there is no such model, it does not fit its configuration, or has no such
             weights.
     """
+    if not isinstance(path, str | Path):
+        raise ValueError(f"path must be a text or a Path, got {path!r}")
     with as_at_start():
         return _load(Path(path).expanduser(), weights, allow_targets)
 

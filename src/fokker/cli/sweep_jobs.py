@@ -225,7 +225,9 @@ def grid_jobs(
             values = [_value_of(key, words, value) for key, value in zip(swept, values)]
         decisive = [*own, *chosen, *unswept] if words == typed else _of_the_job(words)
         key = short_hash([body, *filter(None, [name]), *sorted(decisive)], DIGITS)
-        labels = dict(zip(columns.values(), [name, *values] if named else values))
+        # As one reads them: hydra escapes colons and the like.
+        read = [re.sub(r"\\(.)", r"\1", value) for value in values]
+        labels = dict(zip(columns.values(), [name, *read] if named else read))
         # In one order, however the keys were typed.
         shown = [labels[column] for _, column in sorted(columns.items())]
         jobs[key] = Job(folder, key, tuple(words), labels, short_values(shown))

@@ -158,6 +158,11 @@ def _unreadable(typed: str) -> str:
     for mark in ("'", '"'):
         if value.count(mark) % 2:
             return f"{typed} cannot be read, for a {mark} is not closed; add it, or take it away"
+    if re.match(r"(choice|range|interval|shuffle|sort|glob|extend_list)\(", value):
+        return (
+            f"{typed} cannot be read, for what it sweeps over needs its values; say {key}=a,b or "
+            f"{key}=choice(a,b), of numbers {key}=range(1,5) or {key}=interval(1,5)"
+        )
     if value.startswith("${"):
         return f"{typed} cannot be read, for a ${{ is not closed; write {key}=${{KEY}}"
     for opening, closing in ("[]", "{}"):

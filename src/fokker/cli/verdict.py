@@ -58,7 +58,7 @@ class Verdict:
         if not known:
             return f"On {name}, no completed {self._what} has a finite {words}."
         trials = f", of {count(len(known), 'trial')}" if self.outcome.is_search else ""
-        keys = self._varying(ranked)
+        keys = self._varying(rows)
         best, *others = known
         shown = [(s.mean, s.error) for s in known[:2]]
         *numbers, of_data = column([*shown, (_of_data(best, metric), None)], " ± ", "")
@@ -148,10 +148,11 @@ class Verdict:
         done = next(row for row in standing.rows if row["status"] == "completed")
         return str(self.outcome.records[str(done["folder"])].get("units", "data units"))
 
-    def _varying(self, ranked: Sequence[Standing]) -> list[str]:
-        """Return the keys in which settings differ."""
-        keys = self.outcome.keys
-        return [key for key in keys if len({str(s.rows[0][key]) for s in ranked}) > 1]
+    def _varying(self, own: Sequence[Row]) -> list[str]:
+        """Return the keys in which settings of a data set differ, those without a result too."""
+        without = [row for row in self.outcome.rows if row["status"] != "completed"]
+        values = {key: {str(row[key]) for row in [*own, *without]} for key in self.outcome.keys}
+        return [key for key, found in values.items() if key != "data" and len(found) > 1]
 
     def _name(self, standing: Standing, keys: Sequence[str]) -> str:
         """Return what a setting is called."""

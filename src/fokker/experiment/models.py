@@ -193,6 +193,8 @@ def weights_in(path: Path, model: Diffusion, asked: str | None) -> str:
         ValueError: if an exported file holds others.
     """
     if path.suffix != SAFETENSORS:
+        if asked not in (None, *model.weight_names):
+            raise ValueError(f"weights must be one of {', '.join(model.weight_names)}, got {asked}")
         return asked or "ema"
     own = safetensors_metadata(path).get("weights", path.stem)
     if asked not in (None, own, *(["ema"] if own == model.ema.names[0] else [])):

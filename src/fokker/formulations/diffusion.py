@@ -275,7 +275,8 @@ class Diffusion(L.LightningModule, ABC):
             ValueError: for an unknown name.
         """
         if name not in self.weight_names:
-            raise ValueError(f"evaluation.weights must be one of {self.weight_names}, got {name}")
+            known = ", ".join(self.weight_names)
+            raise ValueError(f"evaluation.weights must be one of {known}, got {name}")
         if name == "raw":
             return self._raw if self._raw is not None else dict(self.denoiser.named_parameters())
         return self.ema.state_dict()[self.ema.names[0] if name == "ema" else name]
