@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import tiny_runs
-from fokker.cli.compose import with_inherited
+from fokker.cli.compose import composed
 from fokker.data import base
 from fokker.disk import read_json
 from fokker.ema import EMA
@@ -152,13 +152,20 @@ def test_the_run_says_how_the_rate_goes_on(
 
 
 def test_it_takes_over_what_the_model_was_trained_with(workdir: Path, half: ModelFolder) -> None:
-    half_path = Path("copy")
-    shutil.copytree(half.path, half_path)
-    ModelFolder(half_path).write(overrides=[*JOB, "init_from=elsewhere", "sampler=ddim"])
-    asked = [f"continue_from={half_path}", "optimizer.lr=1e-4"]
-    assert with_inherited(asked) == [*JOB, "sampler=ddim", *asked]
-    both = [f"checkpoint={half_path}", "continue_from=null"]
-    assert "init_from=elsewhere" in with_inherited(both)
+    shutil.copytree(half.path, "copy")
+    limited = ["trainer.limit_train_batches=7", "trainer.max_time=00:00:00:01"]
+    trained = [*JOB, *limited, "init_from=elsewhere", "sampler=ddim"]
+    ModelFolder(Path("copy")).write(overrides=trained)
+    with composed(["continue_from=copy", "optimizer.lr=1e-4"]) as config:
+        assert config.callbacks.save_steps == 7
+        assert "eta" in config.sampler
+        assert config.optimizer.lr == 1e-4
+        # How far that run went, and what it began with, is its own.
+        assert config.trainer.max_time is config.trainer.limit_train_batches is None
+        assert config.init_from is None
+    asked = composed(["checkpoint=copy", "continue_from=null"])
+    with pytest.raises(ValueError, match="no checkpoint at elsewhere"), asked:
+        pass
 
 
 @pytest.mark.parametrize(
@@ -185,6 +192,7 @@ def test_what_cannot_be_gone_on_with_is_refused(
     workdir: Path, half: ModelFolder, overrides: tuple[str, ...], sentence: str
 ) -> None:
     given: list[Any] = ["+" + o if "amsgrad" in o else o for o in overrides]
+    given = [o.replace("=x", f"={half.path}") if o.endswith("=x") else o for o in given]
     with pytest.raises(ValueError, match=sentence):
         tiny_runs.compose_experiment(*further(half, *given))
     assert not Path("outputs").exists()

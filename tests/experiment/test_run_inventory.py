@@ -54,7 +54,10 @@ def command(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
 # The table -----------------------------------------------------------------------------------
 
 
-def test_runs_and_jobs_stand_in_one_table_the_newest_first() -> None:
+def test_runs_and_jobs_stand_in_one_table_the_newest_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "500")
     run("runs/one-aaaaaa", at=NOW - 300, samples=2_000_000)
     overrides = ["hydra.run.dir=x", "data=uniform", "+hydra.x=1", "seed=2"]
     run("runs/two-bbbbbb", "failed", NOW - 100, overrides=overrides, model=None)

@@ -31,6 +31,7 @@ def description_of(experiment: Experiment) -> str:
     - `config`: the resolved configuration of what the training is built from, so also the
       preconditioning and the network;
     - `data`: shape, shift, scale, moments and levels, see `facts_of`;
+    - in an exported file, `weights`: the kind that it holds;
     - `network`: the shape and the range of c_noise that it is made for, and the kind of its
       condition; `levels`: the formulation's own chain, if it has one.
     """

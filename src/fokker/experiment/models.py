@@ -1,6 +1,7 @@
 """The folder of one trained model."""
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, final
@@ -133,7 +134,8 @@ class ModelFolder:
         """Write the raw and averaged weights of the denoiser as safetensors.
 
         Each file holds what is in the denoiser's state: weights of one kind, and buffers, which are
-        not averaged. Its metadata say which kind, and describe the model.
+        not averaged. Its metadata describe the model, with the name of the kind as `weights`; in
+        one entry, as several would stand in any order.
         """
         from safetensors.torch import save  # save_file hides the file from other users.
 
@@ -141,7 +143,8 @@ class ModelFolder:
         for name in ("raw", *model.ema.names):
             whole = {**state, **model.weights(name)}
             tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in whole.items()}
-            content = save(tensors, {DESCRIPTION: description, "weights": name})
+            about = json.dumps({**json.loads(description), "weights": name})
+            content = save(tensors, {DESCRIPTION: about})
             write_atomically(
                 self.path / f"{name}{SAFETENSORS}",
                 lambda temporary, content=content: temporary.write_bytes(content),  # type: ignore[misc]
@@ -196,7 +199,8 @@ def weights_in(path: Path, model: Diffusion, asked: str | None) -> str:
         if asked not in (None, *model.weight_names):
             raise ValueError(f"weights must be one of {', '.join(model.weight_names)}, got {asked}")
         return asked or "ema"
-    own = safetensors_metadata(path).get("weights", path.stem)
+    about = json.loads(safetensors_metadata(path).get(DESCRIPTION, "{}"))
+    own = str(about.get("weights", path.stem))
     if asked not in (None, own, *(["ema"] if own == model.ema.names[0] else [])):
         raise ValueError(
             f"evaluation.weights must be {own}, the weights in {path}, got {asked}; choose these, "
