@@ -134,17 +134,17 @@ class ModelFolder:
         """Write the raw and averaged weights of the denoiser as safetensors.
 
         Each file holds what is in the denoiser's state: weights of one kind, and buffers, which are
-        not averaged. Its metadata describe the model, with the name of the kind as `weights`; in
-        one entry, as several would stand in any order.
+        not averaged. Its metadata describe the model, with the name of the kind as `weights` and
+        without the overrides; in one entry, as several would stand in any order.
         """
         from safetensors.torch import save  # save_file hides the file from other users.
 
-        state = model.denoiser.state_dict()
+        state, about = model.denoiser.state_dict(), json.loads(description)
+        about["record"].pop("overrides", None)  # The same model may be asked for in many words.
         for name in ("raw", *model.ema.names):
             whole = {**state, **model.weights(name)}
             tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in whole.items()}
-            about = json.dumps({**json.loads(description), "weights": name})
-            content = save(tensors, {DESCRIPTION: about})
+            content = save(tensors, {DESCRIPTION: json.dumps({**about, "weights": name})})
             write_atomically(
                 self.path / f"{name}{SAFETENSORS}",
                 lambda temporary, content=content: temporary.write_bytes(content),  # type: ignore[misc]
