@@ -288,6 +288,14 @@ def test_a_checkpoint_brings_the_overrides_that_it_was_trained_with(command: Any
     assert only_model().is_complete  # and there is no other
 
 
+def test_variables_stay_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each rank and each job has its own."""
+    monkeypatch.setenv("OF_A_TEST", "3")
+    typed = ["seed='${oc.decode:${oc.env:OF_A_TEST}}'", "trainer.max_steps=2"]
+    assert inherited(typed) == typed
+    assert "seed: 3\n" in (run(*typed).path / "config.yaml").read_text()
+
+
 def test_a_new_sampler_does_not_take_over_another_samplers_keys() -> None:
     result = run("sampler=ancestral", "sampler.variance=1", "sampler.num_steps=4")
     typed = [f"checkpoint={result.path}", "sampler=heun"]

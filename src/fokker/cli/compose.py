@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -268,8 +268,9 @@ def meant_overrides(config: DictConfig) -> list[str]:
     `fokker checkpoint=PATH sampler=ddim` means the command that trained PATH, with another
     sampler.
     """
-    found = config.hydra.overrides
-    return [*found.task, *(o for o in found.hydra if not o.startswith(SEARCHPATH))]
+    # As they were typed: to read a node of the list would put values in the place of variables.
+    found: Any = OmegaConf.to_container(config.hydra.overrides)
+    return [*found["task"], *(o for o in found["hydra"] if not o.startswith(SEARCHPATH))]
 
 
 def check_agents_parameters() -> None:
