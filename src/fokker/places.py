@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from fokker.disk import read_json
 
 #: The ending of files of exported weights.
 SAFETENSORS = ".safetensors"
+#: How a message begins about a run that is to be drawn beside another.
+BESIDE = "evaluation.beside must list"
 #: How far above a run's folder its outputs' `models` may be: a sweep's jobs lie two deeper.
 _LEVELS_UP = 4
 
@@ -64,3 +67,22 @@ def find_points(path: str | None) -> Path:
         what = "a folder" if file.is_dir() else f"not there, seen from {Path.cwd()}"
         raise ValueError(f"data.path must be a file of points, and {file} is {what}")
     return file
+
+
+def finished_run(path: Path, asks: str) -> dict[str, Any]:
+    """Return the record of a finished run.
+
+    Args:
+        path: the run's folder.
+        asks: how the message begins, such as "task=compare needs".
+    Raises:
+        ValueError: if the folder is not that of a finished run.
+    """
+    record = read_json(path / "run.json")
+    status = record.get("status", "no run at all")
+    if status != "completed":
+        raise ValueError(f"{asks} finished runs, and {path} is not one: {status}")
+    config = path / "config.yaml"
+    if not config.is_file():
+        raise ValueError(f"{asks} finished runs, and {config} is no configuration")
+    return record

@@ -103,7 +103,7 @@ CASES: list[tuple[str, list[str]]] = [
     ),
     (
         "evaluation.beside=[nowhere]",
-        ["evaluation.beside must list folders of finished runs", "nowhere is none"],
+        ["evaluation.beside must list finished runs", "nowhere is not one: no run at all"],
     ),
     (
         "evaluation=likelihood sampler=ancestral",

@@ -175,7 +175,7 @@ def test_signatures_that_are_read_are_those_that_python_has() -> None:
     "typed",
     [
         "optimizer.lr=abc", "+network.wdith=3", "evaluation.samplers=[{ddim: {etta: 1}}]",
-        "data.path=nowhere.npy", "init_from=nowhere",
+        "data.path=nowhere.npy", "init_from=nowhere", "evaluation.beside=[nowhere]",
     ],
 )  # fmt: skip
 def test_it_is_the_same_sentence_early_and_late(typed: str) -> None:
@@ -203,7 +203,8 @@ for mistake in sys.argv[1:]:
 def test_mistakes_are_said_before_torch_is_waited_for() -> None:
     mistakes = (
         "lr=1", "sampler=heunn", "optimizer.lr=abc", "+optimizer.lrr=1", "checkpoint=nowhere",
-        "data=points data.path=nowhere.npy", "-m network.width=abc,def",
+        "data=points data.path=nowhere.npy", "evaluation.beside=[nowhere]",
+        "task=compare nowhere there", "-m network.width=abc,def",
     )  # fmt: skip
     said = subprocess.run(
         [sys.executable, "-c", LINES, *mistakes], capture_output=True, text=True, check=True

@@ -479,7 +479,7 @@ def test_runs_on_other_data_or_unfinished_ones_are_not(workdir: Path) -> None:
         tiny_runs.compose_experiment(f"evaluation.beside=[{wide.path}]")
     facts = read_json(wide.path / "run.json")
     (wide.path / "run.json").write_text(json.dumps({**facts, "status": "failed"}))
-    with pytest.raises(ValueError, match=r"evaluation\.beside must list folders of finished runs"):
+    with pytest.raises(ValueError, match=r"evaluation\.beside must list finished runs"):
         tiny_runs.compose_experiment("data.high=3", f"evaluation.beside=[{wide.path}]")
 
 

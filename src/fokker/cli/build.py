@@ -18,7 +18,6 @@ from fokker.cli.keys import OF_ANY_DATA, check_keys
 from fokker.cli.sameness import flat, other_points, source_of_points, what_data
 from fokker.cli.start import asked_ranks, cores
 from fokker.data import DataModule, gaussianized
-from fokker.disk import read_json
 from fokker.experiment import Engine, Experiment, ModelFolder
 from fokker.experiment.description import record_of
 from fokker.experiment.identity import (
@@ -30,7 +29,7 @@ from fokker.experiment.identity import (
 )
 from fokker.experiment.models import load_checkpoint, weights_digest, weights_in
 from fokker.formulations import Diffusion
-from fokker.places import find_checkpoint
+from fokker.places import BESIDE, find_checkpoint, finished_run
 from fokker.ranks import ALONE, Ranks
 from fokker.yaml_files import read_yaml
 
@@ -195,11 +194,7 @@ def _beside(config: Mapping[str, Any], own: str, content: str) -> dict[str, Path
     found: dict[str, Path] = {}
     for text in config["evaluation"]["beside"]:
         path = Path(text)
-        record = read_json(path / "run.json")
-        if record.get("status") != "completed":
-            raise ValueError(
-                f"evaluation.beside must list folders of finished runs, and {path} is none"
-            )
+        record = finished_run(path, BESIDE)
         stored: Any = OmegaConf.to_container(read_yaml(path / "config.yaml"))
         known = record.get("made_of", {}).get("content", "")
         there, here = what_data(stored, known), what_data(config, content if known else "")

@@ -13,7 +13,7 @@ from fokker.cli.mistakes import UnknownKey, of_value
 from fokker.cli.names import with_hint
 from fokker.cli.nodes import check_nodes, nodes
 from fokker.cli.signatures import Signatures
-from fokker.places import find_checkpoint, find_points
+from fokker.places import BESIDE, find_checkpoint, find_points, finished_run
 
 #: What data say of themselves where it is null, and other parts are then given.
 MEASURED = "data.sigma_data"
@@ -85,5 +85,7 @@ def _check_files(config: DictConfig) -> None:
     for key in ("checkpoint", "init_from", "continue_from"):
         if config[key] is not None:
             find_checkpoint(Path(config[key]))
+    for path in config.evaluation.beside:
+        finished_run(Path(path), BESIDE)
     if config.data.get("_target_") == "fokker.data.PointsFile":
         find_points(config.data.get("path"))

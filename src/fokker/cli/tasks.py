@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from fokker.places import finished_run
+
 USAGE = {
     "models": "fokker task=models [delete=unused or 'delete=[NAME,...]'] [output_dir=outputs]",
     "runs": "fokker task=runs [delete=failed or 'delete=[NAME,...]' or prune=samples] "
@@ -88,7 +90,8 @@ def _runs(keys: dict[str, str], say: Callable[[str], None]) -> None:
 
 
 def _compare(a: Path, b: Path, allow_targets: Sequence[str], say: Callable[[str], None]) -> None:
-    # Late: models are listed without torch.
+    for path in (a, b):  # Before torch is waited for.
+        finished_run(path, "task=compare needs")
     from omegaconf import DictConfig
 
     from fokker.cli.build import build_data

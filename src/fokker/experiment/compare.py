@@ -16,6 +16,7 @@ from fokker.disk import read_json
 from fokker.experiment.evaluate import OF_DATA, SIGMAS, SampleMetrics, losses_of
 from fokker.experiment.identity import as_recorded, comparable_data
 from fokker.metrics.blocks import MIN_SAMPLES, OnParts
+from fokker.places import finished_run
 from fokker.yaml_files import read_yaml
 
 PAIRED = "paired blocks"
@@ -117,13 +118,8 @@ def compare(a: Path, b: Path, build: Callable[[DictConfig], DataModule]) -> Comp
 
 def _config(path: Path) -> DictConfig:
     """The stored configuration of a finished run."""
-    status = read_json(path / "run.json").get("status", "no run at all")
-    if status != "completed":
-        raise ValueError(f"task=compare needs finished runs, and {path} is not one: {status}")
-    file = path / "config.yaml"
-    if not file.is_file():
-        raise ValueError(f"task=compare needs finished runs, and {file} is no configuration")
-    return as_recorded(read_yaml(file))
+    finished_run(path, "task=compare needs")
+    return as_recorded(read_yaml(path / "config.yaml"))
 
 
 def _flat(node: Any, key: str = "") -> dict[str, str]:
