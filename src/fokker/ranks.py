@@ -1,11 +1,13 @@
 """The processes that carry out one run together; a run in one process is the case of size 1.
 
 Everything here goes over the CPU, by gloo, also where gradients go by NCCL: a process that dies is
-then noticed at once, since its connections break.
+then noticed at once, since its connections break. What they say is not encrypted, and is pickled in
+part, so those of one machine listen on its loopback alone.
 """
 
 import os
 import re
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -14,7 +16,7 @@ from typing import Any, TypeVar, final
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.distributed_c10d import Store
+from torch._C._distributed_c10d import FileStore, Store, TCPStore
 from torch.distributed.rendezvous import rendezvous
 
 T = TypeVar("T")
@@ -22,6 +24,9 @@ T = TypeVar("T")
 # The longest that one process waits for another to begin, and later, when it may be saving.
 MEETING = timedelta(minutes=5)
 PATIENCE = timedelta(minutes=30)
+# The variable that names the file, in a private folder, at which ranks of one machine meet.
+MEETING_FILE = "FOKKER_MEETING"
+LOOPBACK = "127.0.0.1"
 
 
 class LostRank(RuntimeError):
@@ -55,16 +60,59 @@ def _meet(patience: timedelta) -> tuple[Store, int, int]:
         LostRank: if one of them does not come.
     """
     try:
-        store, rank, size = next(rendezvous("env://", timeout=patience))
+        store, rank, size = meeting_point(patience)
         store.set(f"fokker/{rank}", "here")
         store.wait([f"fokker/{other}" for other in range(size)], patience)
         return store, rank, size
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         raise LostRank(
             f"not all {os.environ['WORLD_SIZE']} ranks have begun within "
             f"{patience.total_seconds():g} s; start all by one command, on machines that reach "
             f"each other's ports ({str(error).splitlines()[0][:100]})"
         ) from error
+
+
+def meeting_point(patience: timedelta) -> tuple[Store, int, int]:
+    """Return the store at which the ranks find each other, own rank and size.
+
+    Those that fokker has started meet at the file that `MEETING_FILE` names; others at the store
+    of torchrun's agent, or of the first rank at MASTER_PORT. Where all are on one machine, nothing
+    that is opened here listens on another address than its loopback.
+
+    Args:
+        patience: the longest that one of them waits for another.
+    Raises:
+        RuntimeError: if torch cannot connect them.
+        OSError: if another process has the port.
+    """
+    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    if int(os.environ["LOCAL_WORLD_SIZE"]) < size:  # On several machines.
+        return next(rendezvous("env://", timeout=patience))
+    _stay_inside()
+    if file := os.environ.get(MEETING_FILE):
+        file_store = FileStore(file, size)
+        file_store.set_timeout(patience)
+        return file_store, rank, size
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":  # Torchrun's own is there.
+        return next(rendezvous("env://", timeout=patience))
+    # Torch would listen on all interfaces.
+    port, listener = int(os.environ["MASTER_PORT"]), None
+    if rank == 0:
+        with socket.socket() as bound:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind((LOOPBACK, port))
+            bound.listen(size)
+            listener = bound.detach()  # It is the store's now.
+    store = TCPStore(LOOPBACK, port, size, rank == 0, patience, master_listen_fd=listener)
+    return store, rank, size
+
+
+def _stay_inside() -> None:
+    """Let gloo and NCCL listen on this machine's loopback alone."""
+    for _, name in socket.if_nameindex():
+        if re.fullmatch(r"lo\d*", name):
+            os.environ.update(GLOO_SOCKET_IFNAME=name, NCCL_SOCKET_IFNAME=name)
+            return
 
 
 @final

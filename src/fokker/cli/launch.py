@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,13 +38,9 @@ def launch(
         SystemExit: with the exit code of the rank that failed first.
         RankDied: if a rank was killed; the others have ended too.
     """
-    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    with tempfile.TemporaryDirectory(prefix="fokker-") as folder, _prepared(
-        size, config.trainer.get("accelerator") != "cpu"
-    ):
+    needs_gpus = config.trainer.get("accelerator") != "cpu"
+    # Private (mode 0700), and another one for each start.
+    with tempfile.TemporaryDirectory(prefix="fokker-") as folder, _prepared(size, needs_gpus):
         file = Path(folder) / "job.json"
         job = {
             "config": OmegaConf.to_yaml(config),
@@ -56,35 +52,45 @@ def launch(
             "search": sys.path,
         }
         file.write_text(json.dumps(job), encoding="utf-8")
-        agent = LaunchConfig(
-            min_nodes=1, max_nodes=1, nproc_per_node=size, run_id=path.name, max_restarts=0,
-            rdzv_backend="c10d", rdzv_endpoint="localhost:0", rdzv_configs={"is_host": True},
-            local_addr="localhost", logs_specs=DefaultLogsSpecs(log_dir=folder),
-            signals_to_handle=",".join(HANDED_ON),
-        )  # fmt: skip
-        try:
-            elastic_launch(agent, sys.executable)(
-                "-m", "fokker.cli.rank", str(file), str(os.getpid())
-            )  # fmt: skip
-        except SignalException as stop:
-            raise SystemExit(128 + stop.sigval) from None
-        except ChildFailedError as error:
-            # Torch ends the others by SIGTERM; and one that has lost another ends by itself.
-            killed = [
-                (rank, failure)
-                for rank, failure in error.failures.items()
-                if failure.exitcode < 0 and failure.exitcode != -signal.SIGTERM
-            ]
-            rank, first = killed[0] if killed else error.get_first_failure()
-            if first.exitcode > 0:  # It has said why.
-                raise SystemExit(first.exitcode) from None
-            name = signal.Signals(-first.exitcode).name
-            raise RankDied(
-                f"rank {rank} of {size} was ended by {name}, and the others with it; the same "
-                "command goes on from the last save, if there was one"
-            ) from None
+        _run_ranks(size, folder, [str(file), str(os.getpid())])
         answer = Path(folder) / "answer"
         return not answer.is_file() or bool(json.loads(answer.read_text()))
+
+
+def _run_ranks(size: int, folder: str, arguments: Sequence[str]) -> None:
+    """Let torch's agent start the ranks, and wait for their end."""
+    from torch.distributed.elastic.agent.server.api import WorkerSpec
+    from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
+
+    from fokker.cli.one_machine import OneMachine
+    from fokker.ranks import MEETING_FILE
+
+    os.environ[MEETING_FILE] = str(Path(folder) / "meeting")
+    spec = WorkerSpec(
+        role="rank", local_world_size=size, rdzv_handler=OneMachine(), entrypoint=sys.executable,
+        args=("-m", "fokker.cli.rank", *arguments), max_restarts=0, monitor_interval=0.1,
+    )  # fmt: skip
+    try:
+        done = LocalElasticAgent(spec, DefaultLogsSpecs(log_dir=folder)).run()
+    except SignalException as stop:
+        raise SystemExit(128 + stop.sigval) from None
+    if not done.is_failed():
+        return
+    # Torch ends the others by SIGTERM; and one that has lost another ends by itself.
+    killed = [
+        (rank, failure)
+        for rank, failure in done.failures.items()
+        if failure.exitcode < 0 and failure.exitcode != -signal.SIGTERM
+    ]
+    earliest = min(done.failures.items(), key=lambda item: item[1].timestamp)
+    rank, first = killed[0] if killed else earliest
+    if first.exitcode > 0:  # It has said why.
+        raise SystemExit(first.exitcode)
+    raise RankDied(
+        f"rank {rank} of {size} was ended by {signal.Signals(-first.exitcode).name}, and the "
+        "others with it; the same command goes on from the last save, if there was one"
+    )
 
 
 @contextmanager
@@ -97,6 +103,7 @@ def _prepared(size: int, needs_gpus: bool) -> Iterator[None]:
     if needs_gpus:
         claim(size)
     environment = dict(os.environ)
+    os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = ",".join(HANDED_ON)
     for log in logs:
         log.setLevel(logging.CRITICAL + 1)
     if not os.environ.get("OMP_NUM_THREADS"):

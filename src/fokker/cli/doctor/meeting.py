@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from fokker.cli.doctor.table import Row, judged
 from fokker.cli.start import Start
-from fokker.ranks import ALONE, LostRank, Ranks, together
+from fokker.ranks import ALONE, LostRank, Ranks, meeting_point, together
 
 # The longest that one rank waits for another, which has nothing to do but this.
 PATIENCE = timedelta(seconds=45)
@@ -41,9 +41,12 @@ def meet(start: Start, trainer: DictConfig, patience: timedelta = PATIENCE) -> R
         torch.cuda.set_device(start.local_rank % torch.cuda.device_count())
     seconds = patience.total_seconds()
     try:
-        dist.init_process_group("nccl" if is_cuda else "gloo", timeout=patience)
+        store, rank, size = meeting_point(patience)
+        dist.init_process_group(
+            "nccl" if is_cuda else "gloo", store=store, rank=rank, world_size=size, timeout=patience
+        )
         return Ranks(dist.new_group(backend="gloo", timeout=patience))
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         raise LostRank(
             f"the {start.size} ranks have not met within {seconds:g} s; {REMEDY} "
             f"({str(error).splitlines()[0][:100]})"
