@@ -86,15 +86,16 @@ def meeting_point(patience: timedelta) -> tuple[Store, int, int]:
         OSError: if another process has the port.
     """
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    if int(os.environ["LOCAL_WORLD_SIZE"]) < size:  # On several machines.
-        return next(rendezvous("env://", timeout=patience))
-    _stay_inside()
-    if file := os.environ.get(MEETING_FILE):
-        file_store = FileStore(file, size)
-        file_store.set_timeout(patience)
-        return file_store, rank, size
-    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":  # Torchrun's own is there.
-        return next(rendezvous("env://", timeout=patience))
+    is_here = int(os.environ["LOCAL_WORLD_SIZE"]) == size
+    if is_here:
+        _stay_inside()
+    if is_here and (file := os.environ.get(MEETING_FILE)):
+        private = FileStore(file, size)
+        private.set_timeout(patience)
+        return private, rank, size
+    if not is_here or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        found: tuple[Store, int, int] = next(rendezvous("env://", timeout=patience))
+        return found
     # Torch would listen on all interfaces.
     port, listener = int(os.environ["MASTER_PORT"]), None
     if rank == 0:

@@ -9,6 +9,8 @@ NUMBERS = (
     "WORLD_SIZE", "RANK", "LOCAL_WORLD_SIZE", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK",
     "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_NTASKS", "OMP_NUM_THREADS",
 )  # fmt: skip
+#: Hydra's switch for whole tracebacks in place of sentences.
+FULL_ERROR = "HYDRA_FULL_ERROR"
 
 
 def told(env: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -33,6 +35,16 @@ def number(env: Mapping[str, str], name: str, default: int) -> int:
             f"away: unset {name}"
         )
     return int(text) if text else default
+
+
+def is_on(name: str, env: Mapping[str, str] = os.environ) -> bool:
+    """Return whether a switch is set, as hydra reads its own: by 1 alone, so that 0 means off.
+
+    Args:
+        name: of the variable.
+        env: the environment.
+    """
+    return env.get(name) == "1"
 
 
 @contextmanager

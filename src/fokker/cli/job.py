@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from fokker.cli import slurm
 from fokker.cli.build import build_experiment
 from fokker.cli.choices import Choices
+from fokker.cli.environment import number
 from fokker.cli.gpus import claim
 from fokker.cli.job_names import OLDER_DIGITS, job_id
 from fokker.cli.joining import build_alike
@@ -276,7 +277,7 @@ def threads(experiment: Experiment) -> Iterator[None]:
     ranks = experiment.ranks
     parameters = sum(p.numel() for p in experiment.model.denoiser.parameters())
     small = 3 * parameters * experiment.model.data.batch_size < SMALL_STEP * ranks.size
-    if not os.environ.get("OMP_NUM_THREADS"):
+    if not number(os.environ, "OMP_NUM_THREADS", 0):
         torch.set_num_threads(1 if small else min(before, cores_of_rank(ranks.local_size)))
     try:
         yield

@@ -14,7 +14,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from fokker.cli.choices import Choices
+from fokker.cli.environment import number
 from fokker.cli.gpus import claim
+from fokker.cli.orphans import this_process
 from fokker.cli.start import cores
 
 # Handed on to the ranks, which save what is done.
@@ -52,7 +54,7 @@ def launch(
             "search": sys.path,
         }
         file.write_text(json.dumps(job), encoding="utf-8")
-        _run_ranks(size, folder, [str(file), str(os.getpid())])
+        _run_ranks(size, folder, [str(file), this_process()])
         answer = Path(folder) / "answer"
         return not answer.is_file() or bool(json.loads(answer.read_text()))
 
@@ -106,7 +108,7 @@ def _prepared(size: int, needs_gpus: bool) -> Iterator[None]:
     os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = ",".join(HANDED_ON)
     for log in logs:
         log.setLevel(logging.CRITICAL + 1)
-    if not os.environ.get("OMP_NUM_THREADS"):
+    if not number(os.environ, "OMP_NUM_THREADS", 0):
         os.environ["OMP_NUM_THREADS"] = str(max(1, cores() // size))
     try:
         yield

@@ -1,6 +1,5 @@
 """The command `fokker`. Nothing heavy is imported before it is needed."""
 
-import os
 import sys
 import warnings
 from contextlib import ExitStack
@@ -32,8 +31,9 @@ from fokker.cli.compose import (
 )
 from fokker.cli.early import check_early
 from fokker.cli.ending import ending
-from fokker.cli.environment import without_empty
+from fokker.cli.environment import FULL_ERROR, is_on, without_empty
 from fokker.cli.inheritance import override_key
+from fokker.cli.orphans import end_with_sweep
 from fokker.cli.output import patient_output
 from fokker.cli.signatures import Signatures
 from fokker.cli.slurm import earlier_run, ignore_while_starting
@@ -139,6 +139,7 @@ def _agreed_name(start: Start, config: DictConfig, is_sweep: bool, name: str) ->
 
 
 def _task(config: DictConfig) -> bool | None:
+    end_with_sweep()
     from fokker.cli.choices import Choices
     from fokker.cli.launch import RankDied, launch
     from fokker.cli.sweep_jobs import record_failure
@@ -164,7 +165,7 @@ def _task(config: DictConfig) -> bool | None:
             return True
         refuse(error)
     except ValueError as error:
-        if is_sweep or os.environ.get("HYDRA_FULL_ERROR"):
+        if is_sweep or is_on(FULL_ERROR):
             raise
         remove_empty(path, Path(str(config.output_dir)))
         refuse(error)
@@ -211,7 +212,7 @@ def as_rank(config: DictConfig, choices: Any, path: Path, in_sweep: bool) -> boo
     except (ValueError, DivergedError, LostRank, LostWorker) as error:
         if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
             raise
-        if os.environ.get("HYDRA_FULL_ERROR"):
+        if is_on(FULL_ERROR):
             raise
         refuse(error, None if isinstance(error, LostRank) else start)
     return None

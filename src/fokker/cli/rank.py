@@ -1,49 +1,58 @@
-"""One rank of a run that `fokker.cli.launch` has started: `python -m fokker.cli.rank JOB PID`."""
+"""One rank of a run that `fokker.cli.launch` has started.
 
-import ctypes
+`python -m fokker.cli.rank JOB PROCESS`, where the process is the one that waits for the ranks.
+"""
+
 import os
 import signal
 import sys
-from contextlib import suppress
-
-# First of all: end at Ctrl-C, for there is nothing to save yet, and end, and save, with the process
-# that waits, which may end at any time (Linux).
-with suppress(OSError, AttributeError):
-    signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-    if sys.argv[2:] and os.getppid() != int(sys.argv[2]):
-        raise SystemExit(128 + signal.SIGTERM)
-
-import json
 from pathlib import Path
+from shutil import rmtree
 
-from hydra.conf import ConfigSourceInfo
-from omegaconf import DictConfig, OmegaConf
-
-from fokker.cli.compose import register_resolvers
-from fokker.cli.ending import ending
-from fokker.cli.output import patient_output
+from fokker.cli.orphans import end_with, end_with_sweep, is_alive
 
 
 def main() -> None:
     """Carry out a job as one of its ranks."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    with patient_output(), ending():
-        file = Path(sys.argv[1])
-        job = json.loads(file.read_text(encoding="utf-8"))
-        sys.path[:] = job["search"]
-        register_resolvers()
-        from fokker.cli.choices import Choices
-        from fokker.cli.main import as_rank
+    # Before anything is waited for: end at Ctrl-C, for there is nothing to save yet, and end, and
+    # save, with the process that waits.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
+    file, waiting = Path(sys.argv[1]), sys.argv[2]
+    end_with(waiting)
+    end_with_sweep()
+    from fokker.cli.ending import ending
+    from fokker.cli.output import patient_output
 
-        config = OmegaConf.create(job["config"])
-        if not isinstance(config, DictConfig):
-            raise ValueError(f"{file} does not hold a job of fokker's")
-        sources = [ConfigSourceInfo(*source) for source in job["sources"]]
-        choices = Choices(job["options"], sources, job["overrides"])
-        was_run = as_rank(config, choices, Path(job["path"]), job["in_sweep"])
-        if was_run is not None and os.environ["RANK"] == "0":
-            (file.parent / "answer").write_text(json.dumps(was_run), encoding="utf-8")
+    with patient_output(), ending():
+        try:
+            _carry_out(file)
+        finally:
+            if not is_alive(waiting):  # It cannot clean up.
+                rmtree(file.parent, ignore_errors=True)
+
+
+def _carry_out(file: Path) -> None:
+    import json
+
+    from hydra.conf import ConfigSourceInfo
+    from omegaconf import DictConfig, OmegaConf
+
+    from fokker.cli.choices import Choices
+    from fokker.cli.compose import register_resolvers
+    from fokker.cli.main import as_rank
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    job = json.loads(file.read_text(encoding="utf-8"))
+    sys.path[:] = job["search"]
+    register_resolvers()
+    config = OmegaConf.create(job["config"])
+    if not isinstance(config, DictConfig):
+        raise ValueError(f"{file} does not hold a job of fokker's")
+    sources = [ConfigSourceInfo(*source) for source in job["sources"]]
+    choices = Choices(job["options"], sources, job["overrides"])
+    was_run = as_rank(config, choices, Path(job["path"]), job["in_sweep"])
+    if was_run is not None and os.environ["RANK"] == "0":
+        (file.parent / "answer").write_text(json.dumps(was_run), encoding="utf-8")
 
 
 if __name__ == "__main__":

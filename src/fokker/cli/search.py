@@ -1,6 +1,5 @@
 """`fokker -m hydra/sweeper=fokker_search`: the values of keys that make a metric best."""
 
-import os
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from omegaconf import OmegaConf
 from fokker.cli.arguments import whole
 from fokker.cli.collection import SEED, Progress, count
 from fokker.cli.compose import HELP, in_words, refuse
+from fokker.cli.environment import FULL_ERROR, is_on
 from fokker.cli.objectives import ENDED, read_objectives, shown
 from fokker.cli.outcome import Outcome
 from fokker.cli.search_method import read_method, with_steps
@@ -90,7 +90,7 @@ class SearchSweeper(GridSweeper):
         except KeyboardInterrupt as stop:  # Of what comes before the first trial or after the last.
             code = exit_code(stop)
         except (*REFUSALS, DiskError) as error:
-            if os.environ.get("HYDRA_FULL_ERROR"):
+            if is_on(FULL_ERROR):
                 raise
             refuse(in_words(error, arguments))
         if code:

@@ -1,6 +1,5 @@
 """`fokker -m`: every combination of the swept keys, each trained, run and recorded once."""
 
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,8 +24,10 @@ from fokker.cli.collection import (
 )
 from fokker.cli.compose import in_words, reading_files, refuse
 from fokker.cli.early import check_early
+from fokker.cli.environment import FULL_ERROR, is_on
 from fokker.cli.job_names import job_id
 from fokker.cli.launchers import check_launcher
+from fokker.cli.orphans import ending_with_this
 from fokker.cli.outcome import Outcome
 from fokker.cli.signatures import Signatures
 from fokker.cli.standings import in_order
@@ -107,7 +108,7 @@ class GridSweeper(Sweeper):
             self._check_keys()
             code = self._plan(jobs) if self._settings.task == "plan" else self._run(jobs)
         except (*REFUSALS, DiskError) as error:
-            if os.environ.get("HYDRA_FULL_ERROR"):
+            if is_on(FULL_ERROR):
                 raise
             refuse(in_words(error, arguments))
         if code:
@@ -179,7 +180,7 @@ class GridSweeper(Sweeper):
         try:
             if begun:
                 overrides = [self._overrides(job, path) for job, path in begun.items()]
-                with minute_lines(lambda: at_work(begun)):
+                with minute_lines(lambda: at_work(begun)), ending_with_this(self._launcher):
                     ends = self._launcher.launch(overrides, initial_job_idx=progress.ended)
                 mine -= {job for job, end in zip(begun, ends) if not end.return_value}
         except Exception as error:

@@ -173,10 +173,21 @@ def _begin(work: ModelFolder, experiment: Experiment) -> int:
     make_folder(work.path)
     write_text(work.config, experiment.config_text)
     key = experiment.folder.path.name
-    work.write(**experiment.facts, key=key, status="training", versions=versions())
+    work.write(
+        **experiment.facts, key=key, status="training", versions=versions(),
+        threads=_threads(work.record.get("threads") if done else None),
+    )  # fmt: skip
     if not done and experiment.predecessor:
         write_json_lines(work.curves, experiment.predecessor.curve)
     return done
+
+
+def _threads(before: Any) -> int | list[int]:
+    """The threads of each rank; of a training that went on with others all of them, in order."""
+    now = torch.get_num_threads()
+    known = [before] if isinstance(before, int) else list(before or [])
+    known += [now] if known[-1:] != [now] else []
+    return now if len(known) == 1 else known
 
 
 def _continuation(predecessor: Predecessor, experiment: Experiment) -> str:

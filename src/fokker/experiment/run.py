@@ -9,6 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, final
 
+import torch
 from torch import Tensor
 
 from fokker.data import GivenPoints
@@ -119,6 +120,7 @@ def _run(
             **experiment.facts,
             "model": {"key": experiment.folder.path.name, "path": model_path},
             "ranks": experiment.ranks.size,
+            "threads": torch.get_num_threads(),
             "versions": versions(),
         },
     )
