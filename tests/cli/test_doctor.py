@@ -5,10 +5,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
@@ -31,6 +34,7 @@ from fokker.cli.doctor.training import (
 from fokker.cli.doctor.wandb import server_answers, wandb_row
 from fokker.cli.start import Start
 from fokker.ranks import ALONE, LostRank
+from processes import is_inside, listened, marked
 
 GB = 2**30
 VERSIONS = {"fokker": "1", "python": "3.11", "torch": "2.13"}
@@ -60,8 +64,25 @@ def rows_of(text: str) -> dict[str, str]:
 
 
 def test_two_ranks_meet_and_nothing_is_left(tmp_path: Path) -> None:
-    done = doctor(tmp_path, "trainer=ddp_cpu", "output_dir=deep/er")
+    (temporary := tmp_path / "temporary").mkdir()
+    env = {"TMPDIR": str(temporary), "GLOO_SOCKET_IFNAME": "none0"}
+    addresses: set[str] = set()
+    modes: set[int] = set()
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(doctor, tmp_path, "trainer=ddp_cpu", "output_dir=deep/er", env=env)
+        while not answer.done():
+            addresses |= listened(marked(str(temporary)))
+            with suppress(FileNotFoundError):
+                modes |= {folder.stat().st_mode & 0o777 for folder in temporary.glob("fokker-*")}
+            sleep(0.05)
+    done = answer.result()
     assert done.returncode == 0, done.stderr
+    # Where ranks meet nobody else comes to, by whatever interface.
+    assert modes == {0o700}
+    assert addresses
+    assert all(map(is_inside, addresses)), addresses
+    assert list(temporary.iterdir()) == []
+    temporary.rmdir()
     assert done.stdout.splitlines()[-1].startswith("nothing would go wrong")
     assert done.stderr == ""
     rows = rows_of(done.stdout)

@@ -15,11 +15,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 import fokker
-from fokker.cli.environment import number
+from fokker.cli import job
+from fokker.cli.environment import is_on, number
+from fokker.cli.main import main
 from fokker.cli.slurm import facts, restarts
 from fokker.cli.start import Start, cores_of_rank, first_node
 from fokker.experiment.identity import source_of
-from tiny_runs import differing, only_model, run, tiny, trained_state
+from tiny_runs import compose_experiment, differing, only_model, run, tiny, trained_state
 
 pytestmark = pytest.mark.usefixtures("workdir")
 
@@ -177,6 +179,41 @@ def test_a_step_of_slurm_that_does_not_say_which_task_this_is() -> None:
     with pytest.raises(ValueError, match=r"SLURM_RESTART_COUNT .* got some; .*unset"):
         restarts({"SLURM_RESTART_COUNT": "some"})
     assert number({"N": " 3 "}, "N", 1) == 3
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        [*tiny("trainer.devices=2")],  # before torch is waited for
+        [*tiny("trainer.device_batch_size=100")],  # in the job
+        ["-m", *tiny()],
+        ["-m", "hydra/sweeper=fokker_search", "hydra.sweeper.n_trials=-1", *tiny()],
+    ],
+)
+def test_a_switch_is_on_by_1_alone_as_in_hydra(
+    typed: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert [value for value in ("0", "1", "", "false", "2") if is_on("S", {"S": value})] == ["1"]
+    assert not is_on("S", {})
+    for value, error in (("0", SystemExit), ("1", ValueError)):
+        monkeypatch.setenv("HYDRA_FULL_ERROR", value)
+        monkeypatch.setattr("sys.argv", ["fokker", *typed])
+        with pytest.raises(error):
+            main()
+    assert capsys.readouterr().err.count("fokker: ") == 1
+
+
+@pytest.mark.parametrize(("threads", "taken"), [("0", 1), ("", 1), ("2", 2)])
+def test_no_thread_is_no_number_of_threads(
+    threads: str, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    torch.set_num_threads(2)  # As torch has found them.
+    try:
+        with job.threads(compose_experiment()):
+            assert torch.get_num_threads() == taken
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_a_run_with_empty_variables(monkeypatch: pytest.MonkeyPatch) -> None:

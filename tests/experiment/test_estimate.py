@@ -4,12 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 import fokker
 import tiny_runs
 from fokker.cli.job import plan
 from fokker.disk import read_json
 from fokker.experiment.estimate import estimate
+from fokker.experiment.fit import _threads
 
 
 def test_the_estimate_is_of_the_size_of_what_a_run_measures(workdir: Path) -> None:
@@ -53,6 +55,15 @@ def test_the_record_has_speed_and_memory(workdir: Path) -> None:
     for facts in (first, found, known):
         assert facts["host_peak_bytes"] > 1e8
         assert "device_peak_bytes" not in facts
+        assert facts["threads"] == 1
+
+
+def test_a_model_notes_the_threads_of_all_its_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    noted: int | list[int] | None = None
+    for now, expected in ((2, 2), (2, 2), (1, [2, 1]), (1, [2, 1]), (2, [2, 1, 2])):
+        monkeypatch.setattr(torch, "get_num_threads", lambda now=now: now)
+        noted = _threads(noted)
+        assert noted == expected
 
 
 def test_a_run_says_what_it_trains_and_where(

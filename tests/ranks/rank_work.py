@@ -31,6 +31,7 @@ from fokker.experiment.signals import Signals
 from fokker.formulations import Diffusion
 from fokker.formulations.descent import Descent
 from fokker.ranks import LostRank, Ranks
+from processes import listened
 
 # A training that learns from its first step, with a curve that says much.
 JOB = ("optimizer.warmup_steps=0", "callbacks.validation_steps=10")
@@ -147,6 +148,7 @@ def words(ranks: Ranks) -> dict[str, Any]:
         "collected": ranks.collected({"rank": ranks.rank}),
         "place": (ranks.rank, ranks.size, ranks.local_rank, ranks.local_size, ranks.is_first),
         "is_kept": torch.equal(mine, kept),
+        "listens": listened([os.getpid()]),
     }
     for count, unit in ((10, 4), (3, 1024), (2049, 1024), (7, 1), (0, 5)):
         rows = torch.arange(count * 6.0).reshape(count, 2, 3)
@@ -303,6 +305,7 @@ def lost_in_words(ranks: Ranks) -> str:
     ranks.total(torch.ones(1))
     if ranks.rank == ranks.size - 1:
         keep("gone", f"lost_in_words.{ranks.rank}.pt")
+        sleep(1)  # The others are to come out of the sum before.
         os._exit(0)
     try:
         ranks.total(torch.ones(1))

@@ -23,6 +23,7 @@ from children import Child
 from fokker.disk import read_json
 from fokker.experiment.models import ModelFolder
 from fokker.ranks import ALONE
+from processes import is_inside
 
 BY_TWO = [
     "words", "fresh-ddp", "fresh-found", "digits-ddp", "learned-ddp", "independent-ddp",
@@ -53,7 +54,8 @@ class Pool:
         env = {
             **os.environ, "WORLD_SIZE": str(self.size), "GROUP_RANK": "0",
             "LOCAL_WORLD_SIZE": str(self.size), "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port),
+            # Of no use: all are on one machine, and an interface that there is not finds nobody.
+            "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "none0",
         }  # fmt: skip
         ranks = [
             Child(
@@ -137,6 +139,9 @@ def test_what_ranks_say_to_each_other(pools: dict[int, Pool], size: int) -> None
         assert said["largest"].tolist() == [1, size - 1, 0]
         assert said["is_kept"]
         assert said["collected"] == [{"rank": r} for r in range(size)]
+        # Whoever could reach them might run code here.
+        assert said["listens"]
+        assert all(map(is_inside, said["listens"])), said["listens"]
 
 
 @pytest.mark.parametrize("size", [2, 4])
