@@ -7,7 +7,7 @@ from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread, enumerate
-from time import monotonic, sleep
+from time import sleep
 from typing import Any
 
 #: The variable that names the process of a sweep to those that run its jobs.
@@ -81,11 +81,12 @@ def _wait(process: str) -> None:
         except OSError:  # Too many open files, say.
             pass
         sleep(POLL_SECONDS)
-    ended = monotonic()
+    # Of the system, since threads are the first that a process loses while it ends.
+    signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS + 1)
     os.kill(os.getpid(), signal.SIGTERM)
+    sleep(GRACE_SECONDS)
     import multiprocessing
 
-    sleep(max(0.0, GRACE_SECONDS - (monotonic() - ended)))
     for child in multiprocessing.active_children():
         child.kill()
     os.kill(os.getpid(), signal.SIGKILL)
