@@ -74,7 +74,7 @@ def test_two_ranks_meet_and_nothing_is_left(tmp_path: Path) -> None:
             addresses |= listened(marked(str(temporary)))
             with suppress(FileNotFoundError):
                 modes |= {folder.stat().st_mode & 0o777 for folder in temporary.glob("fokker-*")}
-            sleep(0.05)
+            sleep(0.2)
     done = answer.result()
     assert done.returncode == 0, done.stderr
     # Where ranks meet nobody else comes to, by whatever interface.

@@ -6,10 +6,10 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -40,9 +40,14 @@ def launch(
         SystemExit: with the exit code of the rank that failed first.
         RankDied: if a rank was killed; the others have ended too.
     """
+    # Here, so that their logs are there to be silenced.
+    from torch.distributed.elastic.multiprocessing import SignalException
+
+    from fokker.cli.one_machine import run_agent
+
     needs_gpus = config.trainer.get("accelerator") != "cpu"
-    # Private (mode 0700), and another one for each start.
-    with tempfile.TemporaryDirectory(prefix="fokker-") as folder, _prepared(size, needs_gpus):
+    # The folder is private (mode 0700), and another one for each start.
+    with _prepared(size, needs_gpus), tempfile.TemporaryDirectory(prefix="fokker-") as folder:
         file = Path(folder) / "job.json"
         job = {
             "config": OmegaConf.to_yaml(config),
@@ -54,38 +59,26 @@ def launch(
             "search": sys.path,
         }
         file.write_text(json.dumps(job), encoding="utf-8")
-        _run_ranks(size, folder, [str(file), this_process()])
+        try:
+            failures = run_agent(size, folder, ["-m", "fokker.cli.rank", str(file), this_process()])
+        except SignalException as stop:
+            raise SystemExit(128 + stop.sigval) from None
+        _check_end(failures, size)
         answer = Path(folder) / "answer"
         return not answer.is_file() or bool(json.loads(answer.read_text()))
 
 
-def _run_ranks(size: int, folder: str, arguments: Sequence[str]) -> None:
-    """Let torch's agent start the ranks, and wait for their end."""
-    from torch.distributed.elastic.agent.server.api import WorkerSpec
-    from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
-    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
-
-    from fokker.cli.one_machine import OneMachine
-    from fokker.ranks import MEETING_FILE
-
-    os.environ[MEETING_FILE] = str(Path(folder) / "meeting")
-    spec = WorkerSpec(
-        role="rank", local_world_size=size, rdzv_handler=OneMachine(), entrypoint=sys.executable,
-        args=("-m", "fokker.cli.rank", *arguments), max_restarts=0, monitor_interval=0.1,
-    )  # fmt: skip
-    try:
-        done = LocalElasticAgent(spec, DefaultLogsSpecs(log_dir=folder)).run()
-    except SignalException as stop:
-        raise SystemExit(128 + stop.sigval) from None
-    if not done.is_failed():
+def _check_end(failures: Mapping[int, Any], size: int) -> None:
+    """Raise for the rank whose end was the reason of the others', of torch's failures by rank."""
+    if not failures:
         return
     # Torch ends the others by SIGTERM; and one that has lost another ends by itself.
     killed = [
         (rank, failure)
-        for rank, failure in done.failures.items()
+        for rank, failure in failures.items()
         if failure.exitcode < 0 and failure.exitcode != -signal.SIGTERM
     ]
-    earliest = min(done.failures.items(), key=lambda item: item[1].timestamp)
+    earliest = min(failures.items(), key=lambda item: item[1].timestamp)
     rank, first = killed[0] if killed else earliest
     if first.exitcode > 0:  # It has said why.
         raise SystemExit(first.exitcode)
@@ -104,6 +97,8 @@ def _prepared(size: int, needs_gpus: bool) -> Iterator[None]:
     logs = {log: log.level for log in map(logging.getLogger, names)}
     if needs_gpus:
         claim(size)
+    if handlers["SIGTERM"] is signal.SIG_DFL:  # The agent hears it later on.
+        signal.signal(signal.SIGTERM, _stop)
     environment = dict(os.environ)
     os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = ",".join(HANDED_ON)
     for log in logs:
@@ -119,3 +114,7 @@ def _prepared(size: int, needs_gpus: bool) -> Iterator[None]:
         os.environ.update(environment)
         for name, handler in handlers.items():
             signal.signal(getattr(signal, name), handler)
+
+
+def _stop(number: int, frame: Any) -> NoReturn:
+    raise SystemExit(128 + number)

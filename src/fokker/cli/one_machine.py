@@ -1,15 +1,44 @@
-"""How torch's elastic agent meets the agents of other machines where there is none."""
+"""Torch's elastic agent, which starts ranks and watches them, for those of one machine."""
 
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import final
 
 from torch._C._distributed_c10d import HashStore
+from torch.distributed.elastic.agent.server.api import WorkerSpec
+from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 from torch.distributed.elastic.rendezvous import (
     RendezvousHandler,
     RendezvousInfo,
     RendezvousStoreInfo,
 )
 
-from fokker.ranks import LOOPBACK
+from fokker.ranks import LOOPBACK, MEETING_FILE
+
+
+def run_agent(size: int, folder: str, arguments: Sequence[str]) -> Mapping[int, ProcessFailure]:
+    """Start the ranks of a run, which meet at a file in a folder, and wait for their end.
+
+    Args:
+        size: how many.
+        folder: that nobody else may enter.
+        arguments: of Python, for each of them.
+    Returns:
+        those that failed, by rank.
+    Raises:
+        SignalException: if this process was told to end; the ranks have ended.
+    """
+    os.environ[MEETING_FILE] = str(Path(folder) / "meeting")
+    spec = WorkerSpec(
+        role="rank", local_world_size=size, rdzv_handler=OneMachine(), entrypoint=sys.executable,
+        args=tuple(arguments), max_restarts=0, monitor_interval=0.1,
+    )  # fmt: skip
+    done = LocalElasticAgent(spec, DefaultLogsSpecs(log_dir=folder)).run()
+    return done.failures if done.is_failed() else {}
 
 
 @final

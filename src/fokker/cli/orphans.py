@@ -3,10 +3,10 @@
 import os
 import re
 import signal
+import threading
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread, enumerate
 from time import sleep
 from typing import Any
 
@@ -69,8 +69,8 @@ def end_with(process: str) -> None:
     if not is_alive(process):
         raise SystemExit(ENDED)
     name = f"ends with {process}"
-    if not any(other.name == name for other in enumerate()):
-        Thread(target=_wait, args=(process,), name=name, daemon=True).start()
+    if not any(other.name == name for other in threading.enumerate()):
+        threading.Thread(target=_wait, args=(process,), name=name, daemon=True).start()
 
 
 def _wait(process: str) -> None:
