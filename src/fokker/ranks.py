@@ -84,9 +84,10 @@ def meeting_point(patience: timedelta) -> tuple[Store, int, int]:
     Raises:
         RuntimeError: if torch cannot connect them.
         OSError: if another process has the port.
+        ValueError: for a variable that is not as torchrun sets it.
     """
-    rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    is_here = int(os.environ["LOCAL_WORLD_SIZE"]) == size
+    rank, size = told("RANK"), told("WORLD_SIZE")
+    is_here = told("LOCAL_WORLD_SIZE") == size
     if is_here:
         _stay_inside()
     if is_here and (file := os.environ.get(MEETING_FILE)):
@@ -97,7 +98,7 @@ def meeting_point(patience: timedelta) -> tuple[Store, int, int]:
         found: tuple[Store, int, int] = next(rendezvous("env://", timeout=patience))
         return found
     # Torch would listen on all interfaces.
-    port, listener = int(os.environ["MASTER_PORT"]), None
+    port, listener = told("MASTER_PORT"), None
     if rank == 0:
         with socket.socket() as bound:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -106,6 +107,21 @@ def meeting_point(patience: timedelta) -> tuple[Store, int, int]:
             listener = bound.detach()  # It is the store's now.
     store = TCPStore(LOOPBACK, port, size, rank == 0, patience, master_listen_fd=listener)
     return store, rank, size
+
+
+def told(name: str) -> int:
+    """Return a whole number that whoever has started the ranks says in the environment.
+
+    Raises:
+        ValueError: if it is not there.
+    """
+    text = os.environ.get(name, "").strip()
+    if not text.isdecimal():
+        raise ValueError(
+            f"{name} in the environment must be a whole number for one of several ranks, got "
+            f"{text or 'nothing'}; start all of them by torchrun or srun, or by fokker trainer=ddp"
+        )
+    return int(text)
 
 
 def _stay_inside() -> None:
@@ -129,8 +145,8 @@ class Ranks:
         self.rank = 0 if group is None else dist.get_rank(group)
         self.size = 1 if group is None else dist.get_world_size(group)
         #: Among those on this machine.
-        self.local_rank = 0 if group is None else int(os.environ["LOCAL_RANK"])
-        self.local_size = 1 if group is None else int(os.environ["LOCAL_WORLD_SIZE"])
+        self.local_rank = 0 if group is None else told("LOCAL_RANK")
+        self.local_size = 1 if group is None else told("LOCAL_WORLD_SIZE")
 
     @classmethod
     def join(cls, device_type: str = "cpu") -> "Ranks":

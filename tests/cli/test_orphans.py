@@ -160,7 +160,7 @@ def test_a_killed_command_leaves_no_process(workdir: Path, what: str, ended_by: 
         return len(list(workdir.glob("outputs/models/*/metrics.jsonl"))) == models
 
     try:
-        assert until(are_training, 240), marked(mark)
+        assert until(are_training, 400), marked(mark)
         # Whose ranks have met says so by a listener.
         assert bool(seen) == ("trainer=ddp_cpu" in COMMANDS[what])
         assert all(map(is_inside, seen)), seen

@@ -64,6 +64,8 @@ def test_a_model_notes_the_threads_of_all_its_starts(monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(torch, "get_num_threads", lambda now=now: now)
         noted = _threads(noted)
         assert noted == expected
+    for damaged in (2.5, "2", {"a": 1}, [None, "x"], True):
+        assert _threads(damaged) == 2
 
 
 def test_a_run_says_what_it_trains_and_where(

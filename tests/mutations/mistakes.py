@@ -308,4 +308,25 @@ MISTAKES = (
             "::test_a_heun_run_from_quantiles_is_that_of_another_program",
         ),
     ),
+    # processes ------------------------------------------------------------------------------------
+    Mistake(
+        "another process of the same number taken for the one that was waited for",
+        "cli/orphans.py", "return _begun(int(number)) == begun", "return bool(_begun(int(number)))",
+        ("cli/test_orphans.py::test_a_number_that_is_given_anew_is_another_process",),
+    ),
+    Mistake(
+        "a process that has ended, and is still listed, taken for one at work", "cli/orphans.py",
+        'fields[0] in "ZX"', 'fields[0] in "X"',
+        ("cli/test_orphans.py::test_a_process_ends_with_the_one_it_waits_for",),
+    ),
+    Mistake(
+        "a switch asked by presence", "cli/environment.py",
+        'return env.get(name) == "1"', "return bool(env.get(name))",
+        ("cli/test_odd_places.py::test_a_switch_is_on_by_1_alone_as_in_hydra",),
+    ),
+    Mistake(
+        "ranks of one machine that listen where the environment says", "ranks.py",
+        "    if is_here:\n        _stay_inside()\n", "",
+        ("cli/test_doctor.py::test_two_ranks_meet_and_nothing_is_left",),
+    ),
 )  # fmt: skip

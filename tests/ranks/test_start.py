@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import fokker
 from fokker.cli.start import Start, asked_ranks, check_alone, first_node
+from fokker.ranks import meeting_point
 
 # A job of two tasks; what srun adds to it in its first step.
 JOB = {
@@ -280,3 +282,14 @@ def test_a_script_that_torchrun_has_started_is_told_who_starts_ranks(
         fokker.run(["data=uniform", "trainer=ddp_cpu"])
     assert str(caught.value).endswith("-m fokker data=uniform trainer=ddp_cpu")
     assert not list(workdir.iterdir())
+
+
+@pytest.mark.parametrize("name", ["RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_PORT"])
+@pytest.mark.parametrize("text", ["", "x", "-1"])
+def test_what_ranks_are_not_told(name: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key, value in {**TORCHRUN, "LOCAL_WORLD_SIZE": "4", "RANK": "0", name: text}.items():
+        monkeypatch.setenv(key, value)
+    for key in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):  # They are set here.
+        monkeypatch.setenv(key, "")
+    with pytest.raises(ValueError, match=f"^{name} .* must be a whole number .*torchrun or srun"):
+        meeting_point(timedelta(seconds=1))

@@ -185,7 +185,7 @@ def _begin(work: ModelFolder, experiment: Experiment) -> int:
 def _threads(before: Any) -> int | list[int]:
     """The threads of each rank; of a training that went on with others all of them, in order."""
     now = torch.get_num_threads()
-    known = [before] if isinstance(before, int) else list(before or [])
+    known = [n for n in (before if isinstance(before, list) else [before]) if type(n) is int]
     known += [now] if known[-1:] != [now] else []
     return now if len(known) == 1 else known
 
