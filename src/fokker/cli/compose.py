@@ -18,11 +18,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fokker.cli.early import check_early
-from fokker.cli.hydra_node import check_hydra
-from fokker.cli.inheritance import compose_meant, group_of, override_key
+from fokker.cli.hydra_node import check_hydra, check_typed_options
+from fokker.cli.inheritance import compose_meant
 from fokker.cli.mistakes import UnknownKey, of_value, was_interrupted
 from fokker.cli.names import with_hint
-from fokker.cli.option_words import quoted
+from fokker.cli.option_words import group_of, override_key, quoted
 from fokker.cli.signatures import Signatures
 from fokker.cli.start import Start
 from fokker.cli.translations import sentence, unknown_key
@@ -91,11 +91,15 @@ def composed(
     register_resolvers(name)
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
         try:
-            _, config = compose_meant(overrides, lambda words: _load(words, is_sweep))
+            meant, config = compose_meant(overrides, lambda words: _load(words, is_sweep))
         except HydraException as error:
             if was_interrupted(error):
                 raise KeyboardInterrupt from error
             raise ValueError(f"{why_not(error, overrides, is_sweep)}\n{HELP}") from error
+        check_typed_options(meant, config.hydra.runtime.config_sources)
+        found: Any = OmegaConf.to_container(config.hydra.overrides)
+        if sorted([*found["hydra"], *found["task"]]) != sorted(meant):
+            raise ValueError("hydra.overrides is written by hydra alone; leave it away")
         try:
             check_hydra(config)
         except OmegaConfBaseException as error:  # A value that refers to none.
@@ -116,6 +120,17 @@ def _load(overrides: Sequence[str], is_sweep: bool) -> DictConfig:
             raise
         except (OmegaConfBaseException, ValueError) as error:  # Of hydra's or OmegaConf's own.
             raise ValueError(f"{why_not(error, overrides, is_sweep)}\n{HELP}") from error
+        except KeyError as error:
+            raise ValueError(
+                f"hydra.job.env_copy must be empty, got the variable {error.args[0]}, which is not "
+                "there; jobs have the variables of the command anyway"
+            ) from error
+        except AttributeError as error:  # Of omegaconf, where null is to become a node.
+            key = re.search(r"full_key: (\S+)", str(error))
+            raise ValueError(
+                f"{key[1] if key else 'a key'} is null and takes no keys at once; set each: "
+                "+KEY.NAME=VALUE"
+            ) from error
 
 
 def _folders(overrides: Sequence[str]) -> list[Path]:

@@ -14,10 +14,11 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fokker.cli.hydra_node import PLACES
+from fokker.cli.foreign import NEVER, NotOwn, check_own
+from fokker.cli.hydra_node import PLACES, check_as_typed, check_typed_options
 from fokker.cli.inventory import last_run
 from fokker.cli.mistakes import of_value
-from fokker.cli.option_words import as_typed, option_words
+from fokker.cli.option_words import as_typed, group_of, is_group, option_words, override_key
 from fokker.cli.start import Start
 from fokker.disk import read_json
 from fokker.places import find_checkpoint
@@ -31,10 +32,9 @@ MODELS = (*INHERITING, "init_from")
 LAST = "last"
 #: Keys that hold paths, in which `~` is the user's home.
 PATHS = (*INHERITING, "init_from", "data.path", "evaluation.beside", *PLACES)
-# What is not taken over from the run that trained a model.
+# What is not taken over from the run that trained a model, which may have said it all the same.
 NOT_INHERITED = (
-    "task", *INHERITING, "retrain", "output_dir", "logger", "evaluation", "hydra", "fail_fast",
-    "objective", "allow_targets",  # A folder from elsewhere must not choose what is imported.
+    *NEVER, "task", *INHERITING, "retrain", "logger", "evaluation", "fail_fast", "objective",
 )  # fmt: skip
 # How far a run goes is no part of what was trained.
 LIMITS = ("trainer.max_time", "trainer.limit_train_batches")
@@ -47,14 +47,9 @@ _SPECIAL = re.compile(r"([\\()\[\]{}:=,\s])")
 Compose = Callable[[Sequence[str]], DictConfig]
 
 
-def override_key(override: str) -> str:
-    """The key that an override such as `+sde@sampler.sde=edm` or `~ema` names."""
-    return override.lstrip("+~").split("=", 1)[0]
-
-
-def group_of(key: str) -> str:
-    """The first part of a key or group."""
-    return re.split(r"[./]", key)[0]
+@final
+class ForeignRecord(ValueError):
+    """A model's record that says what none may say."""
 
 
 @final
@@ -65,10 +60,12 @@ class Meaning:
     Attributes:
         inherited: of the run that trained a model; the command's own stand behind them and win.
         places: overrides by key, in place of the command's own.
+        record: the file that the inherited ones are from.
     """
 
     inherited: Sequence[str] = ()
     places: dict[str, str] = field(default_factory=dict)
+    record: Path = Path()
 
     def of(self, overrides: Sequence[str]) -> list[str]:
         """The overrides that are meant by these."""
@@ -84,20 +81,29 @@ def compose_meant(overrides: Sequence[str], compose: Compose) -> tuple[list[str]
 
     Raises:
         HydraException: if they cannot be composed.
-        ValueError: if there is no such model, or its record cannot be used.
+        ValueError: if there is no such model, its record cannot be used, or would change what is
+            imported, what hydra does or where is written.
     """
     typed = [_with_home(override) for override in overrides]
     try:
         config = compose(typed)
     except HydraException as error:  # It may lack a key that the model's overrides bring.
-        meaning = Meaning()
-        with suppress(HydraException):
-            meaning = meaning_of(typed, compose(_of_places(typed)))
+        try:
+            config = compose(_of_places(typed))
+            meaning = meaning_of(typed, config)
+        except HydraException:
+            meaning = Meaning()
         if not meaning.inherited:
             raise error from error.__cause__
-        return (meant := meaning.of(typed)), compose(meant)
-    meant = meaning_of(typed, config).of(typed)
-    return meant, config if meant == typed else compose(meant)
+    else:
+        meaning = meaning_of(typed, config)
+    meant = meaning.of(typed)
+    if meant == typed:
+        return meant, config
+    whole = compose(meant)
+    if meaning.inherited:
+        check_as_typed(config, whole, meaning.record)
+    return meant, whole
 
 
 def meaning_of(overrides: Sequence[str], config: DictConfig) -> Meaning:
@@ -108,6 +114,7 @@ def meaning_of(overrides: Sequence[str], config: DictConfig) -> Meaning:
     """
     places, given = {}, _given(overrides, config)
     inherited: list[str] = []
+    record = Path()
     for key in PATHS:
         value = _value(config, key)
         is_model = key in MODELS and isinstance(value, str) and value != ""
@@ -118,8 +125,8 @@ def meaning_of(overrides: Sequence[str], config: DictConfig) -> Meaning:
         if meant != value or (is_model and OmegaConf.is_interpolation(config, key)):
             places[key] = f"{key}={as_typed(meant)}"
         if is_model and key in INHERITING and not inherited:
-            inherited = _inherited(key, Path(meant), given, config)
-    return Meaning(inherited, places)
+            record, inherited = _inherited(key, Path(meant), given, config)
+    return Meaning(inherited, places, record)
 
 
 @final
@@ -134,6 +141,7 @@ class JobMeanings:
     def __init__(self, config: DictConfig, loader: ConfigLoader) -> None:
         self._config, self._loader = config, loader
         self._known: dict[tuple[Any, ...], Meaning] = {}
+        self._checked: set[tuple[str, ...]] = set()
 
     def __call__(self, overrides: Sequence[str], varied: Sequence[str]) -> list[str]:
         """The overrides that are meant by a job's.
@@ -143,7 +151,18 @@ class JobMeanings:
         Args:
             overrides: all of the job's.
             varied: those of them in which jobs differ.
+        Raises:
+            ValueError: for a key of hydra's, which is no job's, or a model's record that says what
+                none may say.
         """
+        for override in overrides:
+            group, _, package = override_key(override).partition("@")
+            if "hydra" in (group_of(group), group_of(package)):
+                raise ValueError(
+                    f"{override} is for hydra, which has one value for all jobs of a sweep; say it "
+                    "on the command line, with one value, and not in a study's params or settings"
+                )
+        check_typed_options(overrides, self._config.hydra.runtime.config_sources)
         decisive = tuple(override for override in varied if self._matters(override))
         if not decisive:
             return list(overrides)
@@ -162,9 +181,20 @@ class JobMeanings:
                 config = compose(overrides)
             except HydraException:
                 config = compose(_of_places(overrides))
-            return meaning_of(overrides, config)
+            meaning = meaning_of(overrides, config)
+        except ForeignRecord:
+            raise
         except (ValueError, HydraException):
             return Meaning()
+        # Keys below groups are these groups', so that a hundred models of one kind are one check.
+        sources = config.hydra.runtime.config_sources
+        groups = {o: override_key(o).partition("@")[0] for o in meaning.inherited}
+        options = tuple(o for o, group in groups.items() if is_group(sources, group))
+        if options and options not in self._checked:
+            with suppress(HydraException):  # Which the job complains of.
+                check_as_typed(config, compose(meaning.of(overrides)), meaning.record)
+            self._checked.add(options)
+        return meaning
 
     def _matters(self, override: str) -> bool:
         """Whether an override names a model, a place at home, or a file that may do so."""
@@ -262,8 +292,14 @@ def _given(overrides: Sequence[str], config: DictConfig) -> set[str]:
     return keys
 
 
-def _inherited(key: str, place: Path, given: Collection[str], config: DictConfig) -> list[str]:
-    """The overrides of the run that trained the model at `place`, without what is given anew."""
+def _inherited(
+    key: str, place: Path, given: Collection[str], config: DictConfig
+) -> tuple[Path, list[str]]:
+    """The record of the model at `place`, and its overrides without what is given anew.
+
+    Raises:
+        ForeignRecord: if one of them is none of the configuration's own.
+    """
     file = find_checkpoint(place)
     beside, path = file.with_name("model.json"), file.with_name("config.yaml")
     record = read_json(beside)
@@ -281,15 +317,22 @@ def _inherited(key: str, place: Path, given: Collection[str], config: DictConfig
     left = {*NOT_INHERITED, *ALSO_LEFT.get(key, ())}
     try:
         if not isinstance(recorded, list) or not all(isinstance(o, str) for o in recorded):
-            raise ValueError(f"{beside} does not hold overrides: they must be a list of texts")
+            raise ForeignRecord(f"{beside} does not hold overrides: they must be a list of texts")
         kept = list(_kept(recorded, given, left, sources))
     except HydraException as error:
-        raise ValueError(f"{beside} does not hold overrides: {error}") from error
+        raise ForeignRecord(f"{beside} does not hold overrides: {error}") from error
+    except NotOwn as error:
+        raise ForeignRecord(
+            f"{beside} has the override {error}; a model may set keys and options of the "
+            "configuration alone, so take that override out of the file, or use another model"
+        ) from error
     # What `true` means depends on the data, and on the version of fokker that trained.
     word = None if "data" in given else recorded_standardize(trained)
     if word is not None and "data.standardize" not in given:
+        if not word.isalpha():
+            raise ForeignRecord(f"{path} has data.standardize={word}, which is no word of fokker's")
         kept.append(f"data.standardize={word}")
-    return kept
+    return beside, kept
 
 
 def _kept(
@@ -301,11 +344,15 @@ def _kept(
     own = {override.get_key_element().lstrip("+~") for override in parsed}
     for override in parsed:
         key = override.get_key_element().lstrip("+~")
+        place = group_of(override.package or str(override.key_or_group))
+        if override.package is None and place in left:
+            continue
+        check_own(override, sources)
         # Who gives sampler=ddim does not want another sampler's sampler.alpha.
         is_replaced = key in given or group_of(key) in given or key in LIMITS
+        words = option_words(sources, key, str(override.value())) or ()
         # A study would begin again, and of two experiments hydra takes one: its words are taken.
-        if key == "sweeps" or is_replaced:
-            words = option_words(sources, key, str(override.value()))
-            yield from _kept(words or (), {*given, *own}, left, sources)
-        elif group_of(str(override.key_or_group)) not in left:
+        if key == "sweeps" or is_replaced or any(group_of(override_key(w)) in NEVER for w in words):
+            yield from _kept(words, {*given, *own}, left, sources)
+        elif place not in left:
             yield str(override.input_line)

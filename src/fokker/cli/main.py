@@ -32,7 +32,7 @@ from fokker.cli.compose import (
 from fokker.cli.early import check_early
 from fokker.cli.ending import ending
 from fokker.cli.environment import FULL_ERROR, is_on, without_empty
-from fokker.cli.inheritance import override_key
+from fokker.cli.option_words import override_key
 from fokker.cli.orphans import end_with_sweep
 from fokker.cli.output import patient_output
 from fokker.cli.signatures import Signatures

@@ -15,6 +15,23 @@ _GLOBAL = re.compile(r"^#\s*@package\s+_global_\s*$", re.MULTILINE)
 _PLAIN = re.compile(r"(?!(?:null|true|false|inf|nan)$)[A-Za-z_/][\w./-]*", re.IGNORECASE | re.ASCII)
 
 
+def override_key(override: str) -> str:
+    """The key that an override such as `+sde@sampler.sde=edm` or `~ema` names."""
+    return override.lstrip("+~").split("=", 1)[0]
+
+
+def group_of(key: str) -> str:
+    """The first part of a key or group."""
+    return re.split(r"[./]", key)[0]
+
+
+def is_group(sources: Sequence[Any], key: str) -> bool:
+    """Whether a key is a group with a folder of options."""
+    if re.fullmatch(r"\w+(/\w+)*", key) is None:
+        return False
+    return any((Path(s.path) / key).is_dir() for s in sources if s.schema == "file")
+
+
 def quoted(value: str) -> str:
     """A text as a value in an override, whatever it is made of."""
     return QuotedString(value, Quote.single).with_quotes()
@@ -28,7 +45,8 @@ def option_words(sources: Sequence[Any], group: str, name: str) -> list[str] | N
         group: such as `experiment`.
         name: of the option.
     Returns:
-        none if there is no such file, or it says nothing of other groups.
+        none if there is no such file, or it says nothing of other groups; where it says
+        something of hydra's node, which is left out, `++hydra={}` is among them.
     """
     for source in sources:
         file = Path(source.path) / group / f"{name}.yaml"
@@ -45,7 +63,8 @@ def option_words(sources: Sequence[Any], group: str, name: str) -> list[str] | N
             for key, value in entry.items():
                 chosen = str(key).split()[-1].lstrip("/")
                 words.append(f"{chosen}={as_typed(value)}")
-        content.pop("hydra", None)
+        if content.pop("hydra", None):
+            words.append("++hydra={}")
         return [*words, *(f"++{key}={as_typed(value)}" for key, value in _leaves(content))]
     return None
 

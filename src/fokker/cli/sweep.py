@@ -25,6 +25,7 @@ from fokker.cli.collection import (
 from fokker.cli.compose import in_words, reading_files, refuse
 from fokker.cli.early import check_early
 from fokker.cli.environment import FULL_ERROR, is_on
+from fokker.cli.hydra_node import check_hydra
 from fokker.cli.job_names import job_id
 from fokker.cli.launchers import check_launcher
 from fokker.cli.orphans import ending_with_this
@@ -210,6 +211,7 @@ class GridSweeper(Sweeper):
         except REFUSALS as error:
             raise in_words(error, job.overrides)  # noqa: B904 (its cause is the error)
         launcher = self._settings.hydra.launcher
+        check_hydra(config)  # An option's file may set its node.
         check_early(config, config.hydra.runtime.config_sources, self._read)
         check_launcher(type(self._launcher).__name__, launcher, config.trainer)
         return config

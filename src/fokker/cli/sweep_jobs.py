@@ -21,8 +21,9 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from fokker import disk
-from fokker.cli.inheritance import JobMeanings, group_of, override_key
+from fokker.cli.inheritance import JobMeanings
 from fokker.cli.job_names import DIGITS, MAX_NAME, OLDER_DIGITS, job_id, short_hash, short_values
+from fokker.cli.option_words import group_of, override_key
 from fokker.disk import make_folder, read_json
 from fokker.yaml_files import read_yaml
 

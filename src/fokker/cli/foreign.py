@@ -1,0 +1,70 @@
+"""Which overrides may come from others: from a model's record, or a server's parameters.
+
+They may set what is the configuration's own, and name no path for it: options of its groups by
+their plain names, and keys below its groups. Everything else is refused, not what is known to be
+bad.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, final
+
+from hydra.core.override_parser.types import Override
+
+from fokker.cli.hydra_node import check_options
+from fokker.cli.keys import GROUPS, KEYS
+from fokker.cli.option_words import group_of, is_group
+
+#: Groups whose options are files of overrides for the whole configuration.
+OF_WORDS = ("experiment", "sweeps")
+#: What no file and no server says: what is imported, what hydra does, and where is written.
+NEVER = ("hydra", "allow_targets", "output_dir")
+_KEY = re.compile(r"[^\W\d]\w*(?:/[^\W\d]\w*)*(?:\.[\w-]+)*")
+
+
+@final
+class NotOwn(ValueError):
+    """An override of others that is none of the configuration's own."""
+
+
+def check_own(override: Override, sources: Sequence[Any], above: Collection[str] = ()) -> None:
+    """Refuse an override of others that is none of the configuration's own.
+
+    Args:
+        override: parsed.
+        sources: of the configuration, whose groups may have options.
+        above: keys that are no groups, and what they are is left to the caller.
+    Raises:
+        NotOwn: says the override and the rule.
+    """
+    line, key = override.input_line, str(override.key_or_group)
+    first = group_of(key)
+    own = {*GROUPS, *OF_WORDS, *(name for name in KEYS if "." not in name), *above}
+    if _KEY.fullmatch(key) is None or not (first in own or is_group(sources, first)):
+        raise NotOwn(f"{line}, of which {key or 'nothing'} is no key of the configuration's")
+    if override.is_sweep_override():
+        raise NotOwn(f"{line}, which must give {key} one value")
+    package = override.package
+    if package is not None:
+        place = group_of(package)
+        if place in NEVER or not (place in GROUPS or is_group(sources, place)):
+            raise NotOwn(f"{line}, whose package {package or '_global_'} is none of its groups")
+    value = override.value()
+    if is_group(sources, key) and isinstance(value, str | list):
+        try:
+            check_options({key: value})
+        except ValueError as error:
+            raise NotOwn(f"{line}, and {error}") from error
+
+
+def texts(value: Any) -> Iterator[str]:
+    """All texts in a value, names of keys among them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, below in value.items():
+            yield str(name)
+            yield from texts(below)
+    elif isinstance(value, list):
+        for entry in value:
+            yield from texts(entry)
