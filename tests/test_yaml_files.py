@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fokker.cli.compose import check_agents_parameters, composed
+from fokker.cli.agents import check_agents_parameters
+from fokker.cli.compose import composed
 from fokker.cli.option_words import quoted
 from fokker.yaml_files import read_yaml
 

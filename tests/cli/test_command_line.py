@@ -16,7 +16,8 @@ import torch
 from hydra.errors import HydraException
 
 import fokker
-from fokker.cli.compose import composed, meant_overrides, with_config_dirs
+from fokker.cli.compose import composed, meant_overrides
+from fokker.cli.flags import read_flags
 from fokker.cli.main import main
 from fokker.disk import read_json
 from fokker.experiment.files import write_json
@@ -459,7 +460,8 @@ def test_a_folder_of_options_must_be_there_and_its_options_are_known(command: An
     options = Path("my/experiment")
     options.mkdir(parents=True)
     (options / "mine.yaml").write_text("# @package _global_\nseed: 3\n")
-    typed = with_config_dirs(["--config-dir", "my", "experiment=mien"])
+    given = read_flags(["--config-dir", "my", "experiment=mien"])
+    typed = [*given.overrides, *given.search]
     with pytest.raises(ValueError, match=r"experiment=mien is not an option; did you mean mine\?"):
         inherited(typed)
 

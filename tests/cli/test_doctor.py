@@ -122,9 +122,8 @@ def test_a_configuration_that_cannot_be_composed_is_a_sentence(tmp_path: Path) -
 
 def test_when_it_is_asked() -> None:
     assert is_asked(["data=uniform", "task=doctor"])
-    assert is_asked(["-m", "task='doctor'", "--config-dir", "mine"])
+    assert is_asked(["task='doctor'"])
     assert not is_asked(["task=doctor", "task=plan"])
-    assert not is_asked(["task=doctor", "--cfg", "job"])
     assert not is_asked(["data=doctor"])
 
 

@@ -1,6 +1,5 @@
 """Finding the configuration and composing it."""
 
-import os
 import re
 import secrets
 import sys
@@ -22,22 +21,12 @@ from fokker.cli.hydra_node import check_hydra, check_typed_options
 from fokker.cli.inheritance import compose_meant
 from fokker.cli.mistakes import UnknownKey, of_value, was_interrupted
 from fokker.cli.names import with_hint
-from fokker.cli.option_words import group_of, override_key, quoted
+from fokker.cli.option_words import override_key
 from fokker.cli.signatures import Signatures
 from fokker.cli.start import Start
 from fokker.cli.translations import sentence, unknown_key
 from fokker.yaml_files import read_yaml, reading_yaml
 
-MULTIRUN = ("-m", "--multirun")
-CONFIG_DIR = ("--config-dir", "-cd")
-SHOWN = ("-c", "--cfg")
-PACKAGE = ("-p", "--package")
-#: Hydra's flags besides these.
-OTHER_FLAGS = (
-    "-h", "--help", "--hydra-help", "--version", "--resolve", "-r", "--run",
-    "-sc", "--shell-completion", "-cp", "--config-path", "-cn", "--config-name", "-i", "--info",
-    "--experimental-rerun",
-)  # fmt: skip
 SEARCHPATH = "hydra.searchpath="
 HELP = "fokker --help lists the groups, options and keys"
 
@@ -231,52 +220,6 @@ def refuse(error: Exception, start: Start | None = None) -> NoReturn:
     raise SystemExit(1)
 
 
-def check_flags(flags: Sequence[str]) -> None:
-    """Refuse the flags of other programs, whose overrides have dashes.
-
-    Raises:
-        ValueError: says what to type.
-    """
-    for flag in flags:
-        name = flag.partition("=")[0]
-        if flag[:1] != "-" or name in (*MULTIRUN, *CONFIG_DIR, *SHOWN, *PACKAGE, *OTHER_FLAGS):
-            continue
-        key = name.lstrip("-").replace("-", "_")
-        try:
-            with composed([f"{key}=null"], is_shown=True):
-                pass
-        except ValueError as error:
-            if str(error).startswith(f"{key} is not a key"):
-                raise ValueError(f"{name} is not a flag, and {error}") from error
-        raise ValueError(f"{name} is not a flag; an override has no dashes: say {key}=VALUE")
-
-
-def with_config_dirs(arguments: Sequence[str]) -> list[str]:
-    """The overrides of a command line; `--config-dir FOLDER` is one of hydra's search path.
-
-    Raises:
-        ValueError: if there is no such folder.
-    """
-    overrides, places = [], []
-    words = iter(arguments)
-    for word in words:
-        name, _, value = word.partition("=")
-        if name in CONFIG_DIR:
-            place = Path(value or next(words, "")).expanduser()
-            if not place.is_dir() or place == Path():
-                raise ValueError(
-                    f"{name} must be followed by a folder, seen from {Path.cwd()}, got "
-                    f"{value or ('nothing' if place == Path() else place)}"
-                )
-            places.append(str(place))
-        elif name in (*SHOWN, *PACKAGE):
-            _ = value or next(words, "")  # What is shown of it is no override.
-        elif word[:1] != "-":
-            overrides.append(word)
-    names = [quoted(f"file://{Path(place).expanduser().resolve()}") for place in places]
-    return [*overrides, *([f"{SEARCHPATH}[{','.join(names)}]"] if names else [])]
-
-
 def meant_overrides(config: DictConfig) -> list[str]:
     """The overrides that a composed configuration has, but for the folders of its files.
 
@@ -286,20 +229,3 @@ def meant_overrides(config: DictConfig) -> list[str]:
     # As they were typed: to read a node of the list would put values in the place of variables.
     found: Any = OmegaConf.to_container(config.hydra.overrides)
     return [*found["task"], *(o for o in found["hydra"] if not o.startswith(SEARCHPATH))]
-
-
-def check_agents_parameters() -> None:
-    """That a W&B sweep, whose values come from a server, does not choose what is imported.
-
-    Raises:
-        ValueError: if one of its parameters is allow_targets.
-    """
-    path = Path(os.environ.get("WANDB_SWEEP_PARAM_PATH", ""))
-    if not path.is_file():
-        return
-    for key in read_yaml(path):
-        if group_of(str(key).strip(" +~")) == "allow_targets":
-            raise ValueError(
-                "allow_targets must not be a parameter of a W&B sweep, for it says whose code may "
-                f"run, got it in {path}; write it into the sweep's command"
-            )

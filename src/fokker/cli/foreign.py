@@ -6,7 +6,7 @@ bad.
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, final
 
 from hydra.core.override_parser.types import Override
@@ -27,20 +27,20 @@ class NotOwn(ValueError):
     """An override of others that is none of the configuration's own."""
 
 
-def check_own(override: Override, sources: Sequence[Any], above: Collection[str] = ()) -> None:
+def check_own(override: Override, sources: Sequence[Any]) -> None:
     """Refuse an override of others that is none of the configuration's own.
 
     Args:
         override: parsed.
         sources: of the configuration, whose groups may have options.
-        above: keys that are no groups, and what they are is left to the caller.
     Raises:
         NotOwn: says the override and the rule.
     """
     line, key = override.input_line, str(override.key_or_group)
     first = group_of(key)
-    own = {*GROUPS, *OF_WORDS, *(name for name in KEYS if "." not in name), *above}
-    if _KEY.fullmatch(key) is None or not (first in own or is_group(sources, first)):
+    own = {*GROUPS, *OF_WORDS, *(name for name in KEYS if "." not in name)} - {*NEVER}
+    is_own = first in own or (first not in NEVER and is_group(sources, first))
+    if _KEY.fullmatch(key) is None or not is_own:
         raise NotOwn(f"{line}, of which {key or 'nothing'} is no key of the configuration's")
     if override.is_sweep_override():
         raise NotOwn(f"{line}, which must give {key} one value")

@@ -14,24 +14,19 @@ from omegaconf import DictConfig
 
 from fokker import __version__
 from fokker.cli import doctor
+from fokker.cli.agents import check_agents_parameters
 from fokker.cli.compose import (
-    CONFIG_DIR,
-    MULTIRUN,
-    SEARCHPATH,
-    SHOWN,
-    check_agents_parameters,
-    check_flags,
     composed,
     config_dir,
     meant_overrides,
     refuse,
     register_resolvers,
     run_name,
-    with_config_dirs,
 )
 from fokker.cli.early import check_early
 from fokker.cli.ending import ending
 from fokker.cli.environment import FULL_ERROR, is_on, without_empty
+from fokker.cli.flags import read_flags
 from fokker.cli.option_words import override_key
 from fokker.cli.orphans import end_with_sweep
 from fokker.cli.output import patient_output
@@ -40,9 +35,6 @@ from fokker.cli.slurm import earlier_run, ignore_while_starting
 from fokker.cli.start import Start, asked_ranks, check_alone
 from fokker.cli.tasks import carry_out, task_of
 from fokker.disk import DiskError, check_writable, make_folder, remove_empty
-
-#: Flags of hydra's that show the configuration of a command.
-SHOWN_BY = ("--cfg", "-c", "--package", "-p", "--resolve", "--info", "-i", "--help", "-h")
 
 
 def main() -> None:
@@ -56,48 +48,47 @@ def _main(numbers: ExitStack) -> None:
     if arguments == ["--version"]:
         print(f"fokker {__version__}")
         return
-    task = task_of(arguments)
-    if task is not None:
-        try:
-            carry_out(task, arguments)
-        except ValueError as error:
-            refuse(error)
-        return
-    overrides = [a for a in arguments if a[:1] != "-" and ("=" in a or a[:1] == "~")]
-    flags = [a for a in arguments if a not in overrides]
-    is_sweep = bool({*MULTIRUN} & {*flags}) or any(override_key(o) == "sweeps" for o in overrides)
-    # conf/hydra/launcher/submitit_slurm.yaml has the name, and the keys, of its package's own.
-    warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/.*validated against ConfigStore")
     try:
+        check_agents_parameters()
+        task = task_of(arguments)
+        if task is not None:
+            carry_out(task, arguments)
+            return
         numbers.enter_context(without_empty())
         start = Start.here()
     except ValueError as error:
         refuse(error)
+    # conf/hydra/launcher/submitit_slurm.yaml has the name, and the keys, of its package's own.
+    warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/.*validated against ConfigStore")
     ignore_while_starting()
-    if doctor.is_asked(arguments):
-        if not doctor.doctor(arguments, is_sweep):
-            raise SystemExit(1)
-        return
     name: str = run_name()
     made: list[Path] = []
     try:
-        check_agents_parameters()
-        check_flags(flags)
-        names = {flag.partition("=")[0] for flag in flags if flag[:1] == "-"}
-        begins = names <= {*MULTIRUN, *CONFIG_DIR}
-        words = [w for w in with_config_dirs(flags) if begins or w.startswith(SEARCHPATH)]
-        shows = names <= {*MULTIRUN, *CONFIG_DIR, *SHOWN_BY} and (overrides or {*SHOWN} & names)
-        if begins or shows:
+        given = read_flags(arguments)
+        overrides = list(given.overrides)
+        is_study = any(override_key(override) == "sweeps" for override in overrides)
+        is_sweep = is_study or "--multirun" in given.flags
+        if given.begins and doctor.is_asked(overrides):
+            if not doctor.doctor([*overrides, *given.search], is_sweep):
+                raise SystemExit(1)
+            return
+        # Whatever hydra does with them: its help sets up its logging too.
+        if given.begins or "--cfg" in given.flags or overrides:
+            typed = [*overrides, *given.search]
+            if "--shell-completion" in given.flags:
+                typed = given.search
             # Hydra shows the way through its own code for some mistakes; here they are a message.
-            with composed([*overrides, *words], is_sweep, name, is_shown=not begins) as config:
-                # A checkpoint brings the overrides that it was trained with.
-                overrides = meant_overrides(config)
-                if begins:
+            with composed(typed, is_sweep, name, is_shown=not given.begins) as config:
+                given.check_shown(config)
+                if "--shell-completion" not in given.flags:
+                    # A checkpoint brings the overrides that it was trained with.
+                    overrides = meant_overrides(config)
+                if given.begins:
                     name, made = _prepare(config, start, is_sweep, name, overrides)
     except (ValueError, DiskError) as error:
         refuse(error, start)
     # Hydra reads sys.argv itself, and finds no override behind a flag that stands behind one.
-    sys.argv[1:] = [*overrides, *flags]
+    sys.argv[1:] = [*overrides, *given.words]
     register_resolvers(name)
     command = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")
     try:

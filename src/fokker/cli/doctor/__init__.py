@@ -6,34 +6,24 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from fokker.cli.compose import (
-    CONFIG_DIR,
-    MULTIRUN,
-    composed,
-    meant_overrides,
-    refuse,
-    with_config_dirs,
-)
+from fokker.cli.compose import composed, meant_overrides, refuse
 from fokker.cli.start import Start
 
 # In place of a run's folder, of which there is none.
 NO_FOLDER = Path("fokker-doctor")
 
 
-def is_asked(arguments: Sequence[str]) -> bool:
-    """Whether a command line is for the doctor; with --help, --cfg and others it is hydra's."""
-    tasks = [a.lstrip("+").partition("=")[2] for a in arguments if a.lstrip("+")[:5] == "task="]
-    flags = [a.partition("=")[0] for a in arguments if a[:1] == "-"]
-    return bool(tasks) and tasks[-1].strip("'\"") == "doctor" and {*flags} <= {
-        *MULTIRUN, *CONFIG_DIR,
-    }  # fmt: skip
+def is_asked(overrides: Sequence[str]) -> bool:
+    """Whether overrides are for the doctor."""
+    tasks = [o.lstrip("+").partition("=")[2] for o in overrides if o.lstrip("+")[:5] == "task="]
+    return bool(tasks) and tasks[-1].strip("'\"") == "doctor"
 
 
-def doctor(arguments: Sequence[str], is_sweep: bool) -> bool:
+def doctor(overrides: Sequence[str], is_sweep: bool) -> bool:
     """Examine, by as many ranks as a run would have, and print what was found.
 
     Args:
-        arguments: of the command line.
+        overrides: as typed, with the search path.
         is_sweep: whether keys may have several values.
     Returns:
         whether nothing would go wrong.
@@ -42,8 +32,8 @@ def doctor(arguments: Sequence[str], is_sweep: bool) -> bool:
     """
     start = Start.here()
     try:
-        with composed(with_config_dirs(arguments), is_sweep) as config:
-            hydra, overrides = config.hydra, meant_overrides(config)
+        with composed(overrides, is_sweep) as config:
+            hydra, meant = config.hydra, meant_overrides(config)
             options, sources = dict(hydra.runtime.choices), list(hydra.runtime.config_sources)
             jobs: Any = OmegaConf.to_container(hydra.launcher, resolve=True)
             plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
@@ -54,7 +44,7 @@ def doctor(arguments: Sequence[str], is_sweep: bool) -> bool:
     from fokker.cli.doctor.launched import Launch, to_start
     from fokker.cli.launch import RankDied, launch
 
-    choices = Choices(options, sources, overrides)
+    choices = Choices(options, sources, meant)
     is_queued = is_sweep or options["hydra/launcher"] != "basic"
     way = Launch(start, str(options["hydra/launcher"]), jobs if is_queued else None)
     try:
