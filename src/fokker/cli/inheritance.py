@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fokker.cli.foreign import NEVER, NotOwn, check_own
+from fokker.cli.foreign import NEVER, OF_WORDS, NotOwn, check_own
 from fokker.cli.hydra_node import PLACES, check_as_typed, check_typed_options
 from fokker.cli.inventory import last_run
 from fokker.cli.mistakes import of_value
@@ -351,8 +351,9 @@ def _kept(
         # Who gives sampler=ddim does not want another sampler's sampler.alpha.
         is_replaced = key in given or group_of(key) in given or key in LIMITS
         words = option_words(sources, key, str(override.value())) or ()
+        says_more = key in OF_WORDS and any(group_of(override_key(w)) in NEVER for w in words)
         # A study would begin again, and of two experiments hydra takes one: its words are taken.
-        if key == "sweeps" or is_replaced or any(group_of(override_key(w)) in NEVER for w in words):
+        if key == "sweeps" or is_replaced or says_more:
             yield from _kept(words, {*given, *own}, left, sources)
         elif place not in left:
             yield str(override.input_line)
