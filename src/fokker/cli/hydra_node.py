@@ -68,7 +68,7 @@ def check_hydra(config: DictConfig) -> None:
     Raises:
         ValueError: says the key, the rule, the value and a remedy.
     """
-    check_options(config.hydra.runtime.choices)
+    check_options(_plain(config, "hydra.runtime.choices"))
     for key, example in PLACES.items():
         place = OmegaConf.select(config, key)
         if not isinstance(place, str) or not place.strip():
