@@ -11,7 +11,7 @@ from typing import Any, final
 
 from hydra.core.override_parser.types import Override
 
-from fokker.cli.hydra_node import check_options
+from fokker.cli.hydra_node import is_plain
 from fokker.cli.keys import GROUPS, KEYS
 from fokker.cli.option_words import group_of, is_group
 
@@ -50,11 +50,9 @@ def check_own(override: Override, sources: Sequence[Any]) -> None:
         if place in NEVER or not (place in GROUPS or is_group(sources, place)):
             raise NotOwn(f"{line}, whose package {package or '_global_'} is none of its groups")
     value = override.value()
-    if is_group(sources, key) and isinstance(value, str | list):
-        try:
-            check_options({key: value})
-        except ValueError as error:
-            raise NotOwn(f"{line}, and {error}") from error
+    names = value if isinstance(value, list) else [value]
+    if is_group(sources, key) and not all(map(is_plain, names)):
+        raise NotOwn(f"{line}, whose option is a path")
 
 
 def texts(value: Any) -> Iterator[str]:

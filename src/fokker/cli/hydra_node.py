@@ -104,12 +104,17 @@ def check_options(choices: Mapping[Any, Any]) -> None:
     """
     for group, chosen in choices.items():
         for name in chosen if isinstance(chosen, list) else [chosen]:
-            if isinstance(name, str) and (re.search(r"[/\\]", name) or ".." in name):
+            if not is_plain(name):
                 plain = str(group).partition("@")[0]
                 raise ValueError(
                     f"{group} must be the plain name of an option, without / or .., got {name}; "
                     f"put its file into FOLDER/{plain}/ and say --config-dir FOLDER {group}=NAME"
                 )
+
+
+def is_plain(name: Any) -> bool:
+    """Whether an option's name leads to no other folder; what is no text is no name."""
+    return not isinstance(name, str) or re.search(r"[/\\]|\.\.", name) is None
 
 
 def check_typed_options(overrides: Sequence[str], sources: Sequence[Any]) -> None:
@@ -120,7 +125,7 @@ def check_typed_options(overrides: Sequence[str], sources: Sequence[Any]) -> Non
     """
     for override in overrides:
         key, _, value = override.partition("=")
-        if value[:1] != "{" and re.search(r"[/\\]|\.\.", value):
+        if value[:1] != "{" and not is_plain(value):
             group = override_key(key)
             if is_group(sources, group.partition("@")[0]):
                 check_options({group: value})
