@@ -20,8 +20,8 @@ from fokker.cli.main import main
 from fokker.experiment import Experiment, ModelFolder, Result
 from fokker.experiment.evaluate import Validation
 from fokker.experiment.fit import obtain
-from fokker.experiment.signals import Signals
 from fokker.formulations import Diffusion
+from fokker.signals import Signals
 
 TINY = (
     "data=uniform",

@@ -2,14 +2,17 @@
 
 import sys
 
+from fokker.signals import AT_START, SIGNALS, STOPS, exit_code
+
 
 def main() -> None:
-    """Run `fokker [overrides]`; Ctrl-C has a sentence from the first import on."""
+    """Run `fokker [overrides]`; what ends it has a sentence from the first import on."""
+    SIGNALS.hear(AT_START)  # For as long as the process lives.
     try:
         from fokker.cli.main import main as command
-    except KeyboardInterrupt:
+    except STOPS as stop:
         print("fokker: stopped before anything was begun", file=sys.stderr)
-        raise SystemExit(130) from None
+        raise SystemExit(exit_code(stop)) from None
     command()
 
 

@@ -27,8 +27,8 @@ from fokker.experiment import Experiment
 from fokker.experiment.evaluate import Validation
 from fokker.experiment.fit import obtain
 from fokker.experiment.sample import draw_samples
-from fokker.experiment.signals import Signals
 from fokker.ranks import ALONE, Ranks
+from fokker.signals import Signals
 
 SHARE, BLOCK, STEPS = 256, 25, 250
 SAMPLES = 4096

@@ -18,8 +18,8 @@ from fokker.experiment import ModelFolder
 from fokker.experiment.evaluate import Validation
 from fokker.experiment.experiment import Experiment
 from fokker.experiment.fit import obtain
-from fokker.experiment.signals import Signals
 from fokker.progress import nobody
+from fokker.signals import Signals
 
 # Of steps that are timed together; the first one of a training warms up.
 BLOCK = 100

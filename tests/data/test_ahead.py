@@ -11,7 +11,7 @@ from torch import Tensor
 
 import tiny_runs
 from fokker.data.ahead import Ahead
-from fokker.experiment.signals import HEARD
+from fokker.signals import HEARD
 
 
 def numbered(start: int, stop: int) -> Tensor:

@@ -21,10 +21,10 @@ from fokker.experiment.evaluate import Validation
 from fokker.experiment.files import read_json_lines
 from fokker.experiment.fit import obtain
 from fokker.experiment.sample import draw_samples
-from fokker.experiment.signals import Signals
 from fokker.formulations.sharding import average_whole, total_norm
 from fokker.randomness import Randomness
 from fokker.ranks import Ranks
+from fokker.signals import Signals
 
 #: Steps of three and of four blocks, of 1, 2, 4 and 8 steps.
 THREE_BLOCKS, FOUR_BLOCKS = 7, 15

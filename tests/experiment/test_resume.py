@@ -21,7 +21,7 @@ from fokker.ema import EMA
 from fokker.experiment import InterruptedTraining, ModelFolder
 from fokker.experiment.callbacks import Curves, Saving
 from fokker.experiment.files import read_json_lines
-from fokker.experiment.signals import Signals
+from fokker.experiment.signals import Stopping
 
 # Saved at other steps than logged, so that blocks begin between saves and sums are under way.
 JOB = (
@@ -230,10 +230,10 @@ def test_an_interrupt_after_the_last_step_leaves_a_complete_model(
 def test_ctrl_c_in_the_last_block_ends_the_run_and_leaves_a_complete_model(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, whole: ModelFolder
 ) -> None:
-    def asked_at_the_end(self: Signals, trainer: Any, *_: Any) -> None:
-        self.asked = signal.SIGINT if trainer.global_step == trainer.max_steps else 0
+    def asked_at_the_end(self: Stopping, trainer: Any, *_: Any) -> None:
+        self._signals.asked = signal.SIGINT if trainer.global_step == trainer.max_steps else 0
 
-    monkeypatch.setattr(Signals, "on_train_batch_end", asked_at_the_end)
+    monkeypatch.setattr(Stopping, "on_train_batch_end", asked_at_the_end)
     with pytest.raises(KeyboardInterrupt):
         tiny_runs.train(*JOB)
     assert is_as(tiny_runs.only_model(), whole)

@@ -27,10 +27,10 @@ from fokker.experiment.evaluate import SampleMetrics, Validation
 from fokker.experiment.files import read_json_lines
 from fokker.experiment.fit import obtain
 from fokker.experiment.sample import draw_samples
-from fokker.experiment.signals import Signals
 from fokker.formulations import Diffusion
 from fokker.formulations.descent import Descent
 from fokker.ranks import LostRank, Ranks
+from fokker.signals import Signals
 from processes import listened
 
 # A training that learns from its first step, with a curve that says much.

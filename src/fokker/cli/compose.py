@@ -25,6 +25,7 @@ from fokker.cli.option_words import override_key
 from fokker.cli.signatures import Signatures
 from fokker.cli.start import Start
 from fokker.cli.translations import sentence, unknown_key
+from fokker.signals import SIGNALS
 from fokker.yaml_files import read_yaml, reading_yaml
 
 SEARCHPATH = "hydra.searchpath="
@@ -82,6 +83,7 @@ def composed(
         try:
             meant, config = compose_meant(overrides, lambda words: _load(words, is_sweep))
         except HydraException as error:
+            SIGNALS.ask()  # A library may make an error of its own of what a signal raises.
             if was_interrupted(error):
                 raise KeyboardInterrupt from error
             raise ValueError(f"{why_not(error, overrides, is_sweep)}\n{HELP}") from error

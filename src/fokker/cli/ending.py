@@ -10,34 +10,39 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from fokker.cli.start import Start
-
-STOPPED = "stopped; the same command makes the run anew, and keeps a model that is trained"
+from fokker.signals import ANEW, AT_START, SIGNALS, STOPS, exit_code
 
 
 @contextmanager
 def ending() -> Iterator[None]:
-    """End with an exit code that says why.
+    """End with an exit code that says why; a signal is said, whatever has become of it.
 
     Raises:
-        SystemExit: with 130 in place of KeyboardInterrupt.
+        SystemExit: with 128 and the signal's number after a signal, in place of what it has become.
     """
-    # Ctrl-C would stop nothing by then, and end a finished run with an error.
-    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        if Start.here().rank == 0:
-            print(f"fokker: {str(stop) or STOPPED}", file=sys.stderr)
-        _end(128 + signal.SIGINT)
-    except SystemExit as end:
-        _end(end.code)
-    except Exception:
-        if not _has_met_others():
-            raise
-        traceback.print_exc()
-        _end(1)
-    if _has_met_others():
-        _end(0)
+    # They would stop nothing by then, and end a finished run with an error.
+    for number in AT_START:
+        atexit.register(signal.signal, number, signal.SIG_IGN)
+    code: str | int | None = 0
+    with SIGNALS.heard(AT_START):
+        try:
+            with SIGNALS.raised():
+                yield
+        except STOPS as stop:
+            code = exit_code(stop)
+            if Start.here().rank == 0:
+                print(f"fokker: {str(stop) or ANEW}", file=sys.stderr)
+        except SystemExit as end:
+            code = end.code
+        except Exception:
+            if not _has_met_others():
+                raise
+            traceback.print_exc()
+            code = 1
+        finally:
+            SIGNALS.end()
+        if code or _has_met_others():
+            _end(code)
 
 
 def _end(code: str | int | None) -> NoReturn:

@@ -1,7 +1,6 @@
 """One job of the command line or of the Python API."""
 
 import os
-import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +28,7 @@ from fokker.cli.sweep_jobs import job_lock, record_failure
 from fokker.cli.trials import watcher
 from fokker.device import described
 from fokker.disk import DiskError, check_writable, read_json, remove_empty, writing
-from fokker.experiment import Experiment, Interrupted, Result
+from fokker.experiment import Experiment, Result
 from fokker.experiment import run as run_experiment
 from fokker.experiment.estimate import estimate
 from fokker.experiment.fit import is_far_enough
@@ -38,11 +37,12 @@ from fokker.experiment.sample import is_out_of_memory
 from fokker.experiment.watching import Pruned, Watch
 from fokker.progress import print_now
 from fokker.ranks import ALONE, LostRank, Ranks
+from fokker.signals import HEARD, SIGNALS, Interrupted
 
 # Below this many multiplications a step, a second thread costs more than it gives.
 SMALL_STEP = 5e8
 # Exit codes after a signal, which ends a sweep; any other exit is a job's own failure.
-SIGNALLED = (128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGHUP)
+SIGNALLED = tuple(128 + number for number in HEARD)
 
 
 def run_job(
@@ -210,13 +210,14 @@ def _run_recorded(
         watch = watcher(path) if ranks.is_first else None
         if ranks.first_says(lambda: watch is not None) and watch is None:
             watch = _unasked
-        run_job(config, choices, path, say, watch, ranks)
+        with SIGNALS.raised():
+            run_job(config, choices, path, say, watch, ranks)
     except Pruned as stop:
         print(f"pruned   {stop}", file=output)
     except Interrupted as stop:
         if ranks.is_first:
             print(f"fokker: {stop}", file=sys.stderr)
-        raise
+        raise SystemExit(stop.code) from stop  # It is said.
     except DiskError:  # It would refuse the other jobs too.
         raise
     except (Exception, SystemExit) as error:

@@ -35,6 +35,7 @@ from fokker.cli.slurm import earlier_run, ignore_while_starting
 from fokker.cli.start import Start, asked_ranks, check_alone
 from fokker.cli.tasks import carry_out, task_of
 from fokker.disk import DiskError, check_writable, make_folder, remove_empty
+from fokker.signals import STOPS
 
 
 def main() -> None:
@@ -93,7 +94,7 @@ def _main(numbers: ExitStack) -> None:
     command = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")
     try:
         command(_task)()
-    except KeyboardInterrupt:
+    except STOPS:
         if made:  # And nothing written yet.
             remove_empty(*made)
         raise
@@ -173,7 +174,6 @@ def as_rank(config: DictConfig, choices: Any, path: Path, in_sweep: bool) -> boo
     from fokker.cli.job import run_in_sweep, run_job
     from fokker.cli.joining import join
     from fokker.data import LostWorker
-    from fokker.experiment import Interrupted
     from fokker.formulations import DivergedError
     from fokker.ranks import LostRank
 
@@ -194,10 +194,6 @@ def as_rank(config: DictConfig, choices: Any, path: Path, in_sweep: bool) -> boo
         if in_sweep:
             return run_in_sweep(config, choices, path, ranks)
         run_job(config, choices, path, ranks=ranks)
-    except Interrupted as stop:
-        if start.rank == 0 and not in_sweep:  # There it is said by the job.
-            print(f"fokker: {stop}", file=sys.stderr)
-        raise
     except DiskError as error:  # Of a sweep too, whose other jobs it would end as well.
         refuse(error, start)
     except (ValueError, DivergedError, LostRank, LostWorker) as error:

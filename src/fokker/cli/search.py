@@ -17,7 +17,7 @@ from fokker.cli.outcome import Outcome
 from fokker.cli.search_method import read_method, with_steps
 from fokker.cli.search_results import Results
 from fokker.cli.search_space import read_search
-from fokker.cli.stopping import exit_code, said, stoppable
+from fokker.cli.stopping import said
 from fokker.cli.sweep import GridSweeper
 from fokker.cli.sweep_check import REFUSALS
 from fokker.cli.sweep_jobs import FAILED, alone
@@ -25,6 +25,7 @@ from fokker.cli.trials import Trials, listed_trials
 from fokker.cli.verdict import Verdict
 from fokker.disk import DiskError
 from fokker.progress import duration
+from fokker.signals import SIGNALS, exit_code
 
 
 class SearchSweeper(GridSweeper):
@@ -85,10 +86,8 @@ class SearchSweeper(GridSweeper):
             self._objectives = read_objectives(objective, self._given["directions"])
             self._method = read_method(self._given, self._objectives)
             self._put_into(self._search.folder)
-            with stoppable():
+            with SIGNALS.heard():
                 code = self._show() if self._settings.task == "plan" else self._search_on()
-        except KeyboardInterrupt as stop:  # Of what comes before the first trial or after the last.
-            code = exit_code(stop)
         except (*REFUSALS, DiskError) as error:
             if is_on(FULL_ERROR):
                 raise
@@ -115,21 +114,22 @@ class SearchSweeper(GridSweeper):
             trials = Trials(self._search, self._method, self._objectives, n_trials)
             progress = Progress(max(n_trials, len(before)), trials.open)
         print(f"search   {self._search.folder}", flush=True)
-        try:
-            if trials is not None:
-                self._run_trials(trials, progress)
-        except KeyboardInterrupt as stop:
-            code = exit_code(stop)
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 1
-        except DiskError as error:
-            print(f"fokker: {error}", file=sys.stderr)
-            code = 1
-        finally:
-            if trials is not None:
-                trials.leave()
-            with said(code), alone(self._search.folder):
-                outcome = self._report(progress.begun > 0)
+        with SIGNALS.held():  # Until the tables are written.
+            try:
+                with SIGNALS.raised():
+                    if trials is not None:
+                        self._run_trials(trials, progress)
+            except (KeyboardInterrupt, SystemExit) as stop:
+                code = exit_code(stop)
+                SIGNALS.meet()
+            except DiskError as error:
+                print(f"fokker: {error}", file=sys.stderr)
+                code = 1
+            finally:
+                if trials is not None:
+                    trials.leave()
+                with said(code), alone(self._search.folder):
+                    outcome = self._report(progress.begun > 0)
         counts = Counter(row["status"] for row in outcome.rows)
         failed = sum(counts[status] for status in FAILED)
         others = "".join(f", {n} {s}" for s, n in counts.items() if s not in ("completed", *FAILED))
@@ -150,6 +150,7 @@ class SearchSweeper(GridSweeper):
             progress.ended = todo - trials.open
             self._launch(taken, progress)
             for job in taken:
+                SIGNALS.ask()
                 trials.tell(job)
                 ran = job.row()
                 row = self._objectives.judged(ran)
@@ -179,7 +180,8 @@ class SearchSweeper(GridSweeper):
             print(f"results  {folder / 'results.csv'}")
             # Figures of an earlier start are as good if nothing has run.
             if has_run or not (folder / "figures").is_dir():
-                self._present(results.outcome, has_run, results.draw())
+                with SIGNALS.raised():
+                    self._present(results.outcome, has_run, results.draw())
         return results.outcome
 
     # ---- before --------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from fokker.signals import SIGNALS
+
 POLL_SECONDS = 2.0
 #: Keys that submitit calls as it does for every executor; the others are SLURM's own.
 COMMON = (
@@ -88,6 +90,7 @@ class SlurmLauncher(Launcher):
             [state] * len(job_overrides),
         )
         while not all(job.done() for job in jobs):
+            SIGNALS.ask()
             sleep(POLL_SECONDS)
         return [_end(job) for job in jobs]
 

@@ -32,7 +32,7 @@ from fokker.cli.orphans import ending_with_this
 from fokker.cli.outcome import Outcome
 from fokker.cli.signatures import Signatures
 from fokker.cli.standings import in_order
-from fokker.cli.stopping import exit_code, said, stoppable
+from fokker.cli.stopping import said
 from fokker.cli.sweep_check import REFUSALS, check_jobs
 from fokker.cli.sweep_figures import draw_results, study_comment
 from fokker.cli.sweep_jobs import (
@@ -50,6 +50,7 @@ from fokker.cli.wandb_sweep import log_sweep
 from fokker.cli.whole_numbers import in_whole_numbers
 from fokker.disk import DiskError
 from fokker.progress import duration, minute_lines
+from fokker.signals import SIGNALS, exit_code
 
 #: What a line says of a file, by its kind.
 _KINDS = {".html": "report   ", ".png": "figure   ", ".tex": "table    ", ".md": "table    "}
@@ -107,7 +108,8 @@ class GridSweeper(Sweeper):
             jobs = grid_jobs(typed, self._settings, self._loader, named)
             self._put_into(jobs[0].sweep)
             self._check_keys()
-            code = self._plan(jobs) if self._settings.task == "plan" else self._run(jobs)
+            with SIGNALS.heard():
+                code = self._plan(jobs) if self._settings.task == "plan" else self._run(jobs)
         except (*REFUSALS, DiskError) as error:
             if is_on(FULL_ERROR):
                 raise
@@ -129,23 +131,19 @@ class GridSweeper(Sweeper):
         done = len(jobs) - len(todo)
         print(f"sweep    {jobs[0].sweep}", flush=True)
         progress, code = Progress(len(jobs), len(todo)), 0
-        try:
-            with stoppable():
-                for batch in self._batches(todo):
-                    self._launch(batch, progress)
-                    if settings.fail_fast and progress.failed:
-                        print("stopped at the first failure, for fail_fast=true")
-                        break
-        except KeyboardInterrupt as stop:
-            code = exit_code(stop)
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 1
-        except DiskError as error:
-            print(f"fokker: {error}", file=sys.stderr)
-            code = 1
-        finally:
-            with said(code), alone(jobs[0].sweep):
-                outcome = self._collect(jobs, progress.begun > 0)
+        with SIGNALS.held():  # Until the tables are written.
+            try:
+                with SIGNALS.raised():
+                    self._launch_all(todo, progress)
+            except (KeyboardInterrupt, SystemExit) as stop:
+                code = exit_code(stop)
+                SIGNALS.meet()
+            except DiskError as error:
+                print(f"fokker: {error}", file=sys.stderr)
+                code = 1
+            finally:
+                with said(code), alone(jobs[0].sweep):
+                    outcome = self._collect(jobs, progress.begun > 0)
         counts = Counter(row["status"] for row in outcome.rows)
         others = "".join(f", {n} {s}" for s, n in counts.items() if s not in ("completed", *FAILED))
         failed = sum(counts[status] for status in FAILED)
@@ -168,6 +166,15 @@ class GridSweeper(Sweeper):
         for start in range(0, len(jobs), max(size, 1)):
             yield jobs[start : start + size]
 
+    def _launch_all(self, todo: Sequence[Job], progress: Progress) -> None:
+        """Run the jobs, batch by batch."""
+        for batch in self._batches(todo):
+            SIGNALS.ask()
+            self._launch(batch, progress)
+            if self._settings.fail_fast and progress.failed:
+                print("stopped at the first failure, for fail_fast=true")
+                return
+
     def _launch(self, batch: Sequence[Job], progress: Progress) -> None:
         """Run a batch; what is done or held by now is left alone."""
         begun: dict[Job, Path] = {}
@@ -185,11 +192,13 @@ class GridSweeper(Sweeper):
                     ends = self._launcher.launch(overrides, initial_job_idx=progress.ended)
                 mine -= {job for job, end in zip(begun, ends) if not end.return_value}
         except Exception as error:
+            SIGNALS.ask()  # A launcher may make an error of its own of what a signal raises.
             if alone:
                 self._fail(batch[0], begun[batch[0]], error, perf_counter() - started)
             else:  # Of a launcher whose job was killed; it does not wait for the others then.
                 print(f"launcher: {type(error).__name__}: {error}", flush=True)
                 while any(job.is_held for job in batch):
+                    SIGNALS.ask()
                     sleep(1)
         for after, job in zip(reversed(range(len(batch))), batch):
             progress.end(job, job.row(), job in mine, after)
@@ -283,7 +292,6 @@ class GridSweeper(Sweeper):
         if others := len(finished - known):
             what = count(others, "finished job")
             print(f"         without {what} of other commands in this folder")
-        self._present(outcome, has_run)
         trained = sum(row["training"] in ("trained", "continued") for row in rows)
         write_json(
             folder / "sweep.json",
@@ -295,6 +303,8 @@ class GridSweeper(Sweeper):
                 "seconds": sum(row["seconds"] or 0.0 for row in rows),
             },
         )
+        with SIGNALS.raised():
+            self._present(outcome, has_run)
         return outcome
 
     def _present(self, outcome: Outcome, has_run: bool, also: Sequence[Path] = ()) -> None:

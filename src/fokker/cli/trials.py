@@ -16,6 +16,7 @@ from fokker.cli.search_method import PRUNERS, Method, made
 from fokker.cli.search_space import Search
 from fokker.cli.sweep_jobs import Job, write_json
 from fokker.disk import make_folder, read_json, writing
+from fokker.signals import SIGNALS
 
 #: What SQLite says of the system's errors.
 SQLITE = {
@@ -131,7 +132,10 @@ class Trials:
     @contextmanager
     def _together(self) -> Iterator[None]:
         """One process after the other."""
-        with FileLock(self._search.folder / ".search.lock"), storing(self.url):
+        SIGNALS.ask()
+        lock = FileLock(self._search.folder / ".search.lock")
+        # A storage that is stopped in the middle would have to undo what it has begun.
+        with lock, storing(self.url), SIGNALS.held():
             yield
 
     @property

@@ -13,7 +13,7 @@ from fokker.experiment.pde import PDE
 from fokker.experiment.reports import Evaluation
 from fokker.experiment.run import Result, load_model, run
 from fokker.experiment.sample import Sampling
-from fokker.experiment.signals import Interrupted, InterruptedTraining
+from fokker.experiment.signals import InterruptedTraining
 from fokker.experiment.steps_map import StepsMap
 from fokker.experiment.wandb_log import WandB
 
@@ -25,7 +25,6 @@ __all__ = [
     "Evaluation",
     "Experiment",
     "FlowField",
-    "Interrupted",
     "InterruptedTraining",
     "Intervals",
     "Likelihood",

@@ -15,6 +15,7 @@ from fokker.experiment.evaluate import OF_DATA, SIGMAS
 from fokker.experiment.reports import Report
 from fokker.experiment.sample import Samples
 from fokker.formulations import Diffusion
+from fokker.signals import SIGNALS
 
 CAUSES = ("truncation", "initialisation", "discretisation")
 
@@ -63,6 +64,7 @@ def draw_figures(
         **{r.name: (r.figure, heading) for r in reports if r.figure is not None},
     }
     for name, (draw, above) in sketches.items():
+        SIGNALS.ask()
         try:
             save(draw(), folder / name, above)
         except DiskError:

@@ -126,7 +126,7 @@ class Engine:
         # The group is there already, whatever started it, with its ranks in torchrun's words.
         plugins: Any = [TorchElasticEnvironment()] if ranks.size > 1 else None
         single: Any = [device.index or 0] if device.type == "cuda" else 1
-        return L.Trainer(
+        trainer = L.Trainer(
             accelerator=ACCELERATORS.get(device.type, device.type),
             devices=ranks.local_size if ranks.size > 1 else single,
             num_nodes=ranks.size // ranks.local_size, strategy=strategy, plugins=plugins,
@@ -135,3 +135,11 @@ class Engine:
             enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
             limit_val_batches=0, **self._flags,
         )  # fmt: skip
+        # At SIGTERM lightning would wait for the other ranks, wherever they are. It calls the
+        # handler that was there before too.
+        trainer._signal_connector._sigterm_notifier_fn = _nothing  # type: ignore[assignment]
+        return trainer
+
+
+def _nothing(number: Any, frame: Any) -> None:
+    """Hear a signal that somebody else heeds."""

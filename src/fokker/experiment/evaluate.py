@@ -27,6 +27,7 @@ from fokker.metrics import (
 from fokker.metrics.blocks import MIN_SAMPLES, OnParts
 from fokker.randomness import Randomness
 from fokker.ranks import ALONE, Ranks
+from fokker.signals import SIGNALS
 
 #: The noise levels at which every model is validated, in standardised units.
 SIGMAS = torch.logspace(-2.69897, 1.90309, 16, dtype=torch.float64)  # 0.002 to 80
@@ -63,6 +64,7 @@ def denoising_errors(model: Diffusion, ranks: Ranks = ALONE) -> Tensor:
     points = whole[share.start : share.stop].to(model.device)
     metric = alone(DenoisingError(SIGMAS))
     for index, sigma in enumerate(SIGMAS):
+        SIGNALS.ask()
         start = index * VALIDATION_POINTS + share.start
         noise = VALIDATION.normal("validation", start, start + len(points), model.data.shape)
         noise = moved(noise, model.device)
@@ -311,6 +313,7 @@ class SampleMetrics:
     def _given(self, samples: Tensor) -> Iterator[tuple[str, Distance]]:
         """The metrics by name, each holding these samples."""
         for name, metric in self.distances.items():
+            SIGNALS.ask()
             metric.reset()
             metric.update(samples.flatten(1))
             yield name, metric

@@ -26,10 +26,11 @@ from fokker.experiment.identity import versions
 from fokker.experiment.limits import Ending, Enough
 from fokker.experiment.models import EARLY, ModelFolder
 from fokker.experiment.predecessor import Predecessor
-from fokker.experiment.signals import Interrupted, InterruptedTraining, Signals, Stop
+from fokker.experiment.signals import InterruptedTraining, Stop, Stopping
 from fokker.experiment.watching import Watching
 from fokker.formulations import DivergedError
 from fokker.ranks import LostRank, Ranks, together
+from fokker.signals import SIGNALS, Interrupted, Signals
 
 
 @contextmanager
@@ -71,10 +72,12 @@ def _held(folder: ModelFolder, ranks: Ranks, say: Callable[[str], None]) -> Iter
     """The one place where a model is trained: one run after the other."""
     lock = folder.lock()
 
-    def take(seconds: float) -> bool:
-        with suppress(Timeout), writing(Path(lock.lock_file)):
-            lock.acquire(timeout=seconds)
-            return True
+    def take(seconds: int) -> bool:
+        for _ in range(max(1, seconds)):
+            SIGNALS.ask()
+            with suppress(Timeout), writing(Path(lock.lock_file)):
+                lock.acquire(timeout=min(1, seconds))
+                return True
         return False
 
     if not ranks.first_says(lambda: take(0)):
@@ -105,7 +108,7 @@ def obtain(
         validation: of the model's data.
         listener: called with (metrics, step).
         say: tells the user what happens.
-        signals: of the run.
+        signals: of the process, which are noted until what is done is saved.
     Returns:
         `found`, `continued` or `trained`.
     Raises:
@@ -114,7 +117,7 @@ def obtain(
         Pruned: if the experiment's watch ends it.
     """
     folder, ranks, retrain = experiment.folder, experiment.ranks, experiment.retrain
-    with _held(folder, ranks, say):
+    with _held(folder, ranks, say), signals.held():
         if ranks.first_says(lambda: folder.is_complete) and not retrain:
             folder.load_into(experiment.model)
             return "found"
@@ -235,7 +238,8 @@ def _train(
     before = LambdaCallback(on_train_start=lambda *_: tell(folder.curves, listener))
     callbacks: list[L.Callback] = [curves, *([before] if ranks.is_first else [])]
     # What ends it stands behind what saves.
-    callbacks += [Saving(folder, intervals, ranks, description_of(experiment)), signals]
+    callbacks += [Saving(folder, intervals, ranks, description_of(experiment))]
+    callbacks.append(Stopping(signals, ranks))
     callbacks.append(Ending(engine.limits, ranks, ranks.first_says(lambda: folder.seconds)))
     if experiment.watch is not None:
         callbacks.append(watching := Watching(folder, experiment.watch, ranks))
@@ -262,7 +266,6 @@ def _train(
         _flags_kept(),
         torch.random.fork_rng([device.index or 0] if device.type == "cuda" else []),
         trained.prepared(),
-        signals.in_training(ranks),
         model.data.made_ahead(),
     ):
         speed = Speed()
@@ -281,12 +284,12 @@ def _train(
         except Stop:
             number = signals.asked
         except SystemExit:  # Lightning's way to leave after KeyboardInterrupt.
-            number = signal.SIGINT
+            number = signals.asked or signal.SIGINT
         except DivergedError:
             leave("diverged")
             raise
         except LostRank:
-            signals.is_over = True  # Who watches the ranks ends those that are left.
+            signals.end()  # Who watches the ranks ends those that are left.
             leave("interrupted")
             raise
         except BaseException:

@@ -4,7 +4,6 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from time import perf_counter
 from typing import Any, final
@@ -27,11 +26,14 @@ from fokker.experiment.record import Record, report_text, rows_table, table
 from fokker.experiment.reports import Report, budget_report, no_budget
 from fokker.experiment.sample import Samples, check_finite
 from fokker.experiment.samplings import draw, evaluate, words
-from fokker.experiment.signals import Interrupted, InterruptedTraining, Signals
+from fokker.experiment.signals import InterruptedTraining
 from fokker.experiment.watching import Pruned
 from fokker.formulations import Diffusion, DivergedError
 from fokker.progress import nobody, print_now
 from fokker.randomness import Randomness
+from fokker.signals import SIGNALS, Interrupted
+
+COMPLETE = "stopped when the run was complete; its folder holds all of it"
 
 
 @final
@@ -62,22 +64,23 @@ def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print_n
         Interrupted: after a signal; of a training `InterruptedTraining`.
         Pruned: if the experiment's watch ends the training.
     """
-    signals = Signals()
-    with signals.heard():
+    with SIGNALS.heard():
         if experiment.ranks.is_first:
-            with held(path):
-                return _run(experiment, path, say, signals)
-        samples = _take_part(experiment, signals)
+            # What is noted of a signal is told when the record is in order.
+            with held(path), SIGNALS.held():
+                return _run(experiment, path, say)
+        with SIGNALS.raised():
+            samples = _take_part(experiment)
         points = experiment.model.data.to_file(samples.points)
         return Result({}, points, experiment.model, path.resolve())
 
 
-def _take_part(experiment: Experiment, signals: Signals) -> Samples:
+def _take_part(experiment: Experiment) -> Samples:
     """What a rank does that is not the first: it trains, validates and samples."""
     model, ranks = experiment.model, experiment.ranks
     validation = Validation(model.data, ranks)
     try:
-        _obtain(experiment, validation, lambda *_: None, lambda _: None, signals)
+        _obtain(experiment, validation, lambda *_: None, lambda _: None)
     except InterruptedTraining:
         ranks.first_says(lambda: None)  # A scheduler may end all when one goes.
         raise
@@ -108,33 +111,22 @@ def _draw_own(
     return samples
 
 
-def _run(
-    experiment: Experiment, path: Path, say: Callable[[str], None], signals: Signals
-) -> Result:
+def _run(experiment: Experiment, path: Path, say: Callable[[str], None]) -> Result:
     started = perf_counter()
     forget_peak(experiment.device)
-    model_path = str((experiment.checkpoint or experiment.folder.path).resolve())
-    record = Record(
-        path,
-        {
-            **experiment.facts,
-            "model": {"key": experiment.folder.path.name, "path": model_path},
-            "ranks": experiment.ranks.size,
-            "threads": torch.get_num_threads(),
-            "versions": versions(),
-        },
-    )
-    record.config(experiment.config_text)
-    log = experiment.logger.open(path, experiment.config)
-    finish_log = cache(log.finish)  # Once.
-    if experiment.ranks.size > 1:
-        batch_size = experiment.model.data.batch_size
-        say(f"by       {division(batch_size, experiment.ranks.size)}")
-    if isinstance(experiment.model.data, GivenPoints):
-        say(f"data     {experiment.model.data.described()}")
+    record = _begun(experiment, path)
+    logs: list[Log] = []
+
+    def finish_log() -> None:  # Once, however that ends.
+        while logs:
+            logs.pop().finish()
+
     try:
-        with _samples_named(record, say):
-            metrics, samples = _carry_out(experiment, record, log, say, signals)
+        with SIGNALS.raised(), _samples_named(record, say):
+            log = experiment.logger.open(path, experiment.config)
+            logs.append(log)
+            _introduce(experiment, say)
+            metrics, samples = _carry_out(experiment, record, log, say)
     except Interrupted as stop:
         record.failed("interrupted", stop)
         # A mirror may take more time than is left after SIGTERM.
@@ -157,7 +149,8 @@ def _run(
         memory = peak_memory(experiment.device)
         record.note(status="completed", seconds=perf_counter() - started, **memory)
         try:
-            finish_log()
+            with SIGNALS.raised(COMPLETE):
+                finish_log()
         except DiskError as error:
             record.failed("interrupted", error)
             raise
@@ -170,6 +163,30 @@ def _run(
     if log.address:
         say(f"wandb    {log.address}")
     return Result(metrics, samples, experiment.model, path.resolve())
+
+
+def _begun(experiment: Experiment, path: Path) -> Record:
+    """The record of a run of which nothing is done."""
+    model_path = str((experiment.checkpoint or experiment.folder.path).resolve())
+    facts = {
+        **experiment.facts,
+        "model": {"key": experiment.folder.path.name, "path": model_path},
+        "ranks": experiment.ranks.size,
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+    }
+    record = Record(path, facts)
+    record.config(experiment.config_text)
+    return record
+
+
+def _introduce(experiment: Experiment, say: Callable[[str], None]) -> None:
+    """Say who does it, and with which data, where that is not seen from the command."""
+    if experiment.ranks.size > 1:
+        batch_size = experiment.model.data.batch_size
+        say(f"by       {division(batch_size, experiment.ranks.size)}")
+    if isinstance(experiment.model.data, GivenPoints):
+        say(f"data     {experiment.model.data.described()}")
 
 
 @contextmanager
@@ -189,15 +206,11 @@ def division(batch_size: int, size: int) -> str:
 
 
 def _carry_out(
-    experiment: Experiment,
-    record: Record,
-    log: Log,
-    say: Callable[[str], None],
-    signals: Signals,
+    experiment: Experiment, record: Record, log: Log, say: Callable[[str], None]
 ) -> tuple[dict[str, Any], Tensor]:
     model = experiment.model
     validation = Validation(model.data, experiment.ranks)
-    _make_ready(experiment, validation, record, log, say, signals)
+    _make_ready(experiment, validation, record, log, say)
     to_file = model.data.to_file
 
     def keep(drawn: Samples) -> None:
@@ -217,6 +230,7 @@ def _carry_out(
     say(table({name: value for name, value in metrics.items() if name not in hidden}))
     reports = []
     for report in _reports(experiment, say):
+        SIGNALS.ask()
         record.report(report)
         metrics.update(report.metrics)
         say(report_text(report))
@@ -264,11 +278,10 @@ def _make_ready(
     record: Record,
     log: Log,
     say: Callable[[str], None],
-    signals: Signals,
 ) -> None:
     """Give the model the weights that are evaluated, trained if need be, and say so."""
     model, folder, started = experiment.model, experiment.folder, perf_counter()
-    how = _obtain(experiment, validation, log.log, say, signals)
+    how = _obtain(experiment, validation, log.log, say)
     if how == "exact":
         record.note(model=None)
     elif experiment.checkpoint is not None:
@@ -301,7 +314,6 @@ def _obtain(
     validation: Validation,
     listener: Callable[[dict[str, Any], int], None],
     say: Callable[[str], None],
-    signals: Signals,
 ) -> str:
     """Give the model its trained weights; how."""
     model = experiment.model
@@ -310,7 +322,7 @@ def _obtain(
     if experiment.checkpoint is not None:
         load_checkpoint(experiment.checkpoint, model)
         return "loaded"
-    return obtain(experiment, validation, listener, say, signals)
+    return obtain(experiment, validation, listener, say, SIGNALS)
 
 
 def _use(experiment: Experiment) -> None:

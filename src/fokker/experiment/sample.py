@@ -16,6 +16,7 @@ from fokker.progress import Steps, nobody
 from fokker.randomness import Randomness, unit_rows
 from fokker.ranks import ALONE, Ranks
 from fokker.samplers import Sampler
+from fokker.signals import SIGNALS
 
 PATH_POINTS = 4000
 # Numbers of a state that are kept: of large images few samples are drawn.
@@ -137,10 +138,12 @@ def draw_samples(
     while start < share.stop:
 
         def watch(i: int, y: Tensor, first: bool = start == share.start) -> None:
+            SIGNALS.ask()
             steps.advance(int(i > 0))
             if first and i in shown:
                 states.append(y[:kept].clone())  # A copy to the CPU would wait for it.
 
+        SIGNALS.ask()
         stop, before = min(start + rows, share.stop), model.denoiser.evaluations
         try:
             drawn = model.sample(sampling.sampler, nodes, randomness, start, stop, watch, quantiles)
