@@ -14,6 +14,7 @@ from children import Child
 from fokker.cli.collection import Progress
 from fokker.cli.search import SearchSweeper
 from fokker.cli.sweep_jobs import Job, job_lock, write_json
+from fokker.signals import STOPS
 
 Values = dict[str, str]
 Ends = Callable[[Values], dict[str, float]]
@@ -28,7 +29,7 @@ def search(what: Ends, *typed: str) -> int:
 
     Args:
         what: from the values of a job to its metrics; it may raise ValueError, for a failure,
-            KeyboardInterrupt, or ProcessLookupError, for a job whose own process was killed.
+            Interrupted, or ProcessLookupError, for a job whose own process was killed.
         typed: overrides, those of the sweeper and of the search's own keys among them.
     """
     keys = OmegaConf.create(SETTINGS)
@@ -69,7 +70,7 @@ def record(path: Path, what: Ends, job: Job) -> dict[str, Any]:
         return {"status": "failed", "error": str(error), "seconds": 0.5}
     except ProcessLookupError:
         return {"status": "running"}
-    except KeyboardInterrupt:
+    except STOPS:
         write_json(path / "run.json", {"status": "interrupted"})
         raise
     return {"status": "completed", "seconds": 0.5}

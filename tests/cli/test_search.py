@@ -31,6 +31,7 @@ from fokker.cli.sweep_jobs import Job, write_json
 from fokker.cli.trials import Trials, open_storage, watcher
 from fokker.disk import read_json
 from fokker.experiment.watching import Pruned
+from fokker.signals import Interrupted
 from tiny_runs import TINY, compose_experiment, differing, only_model, run, trained_state
 from tiny_searches import Ends, Values, bowl, process, search
 
@@ -319,7 +320,7 @@ def test_fail_fast_stops_at_the_first_failure(tiny: Any) -> None:
 
 
 def test_a_signal_ends_the_search_with_its_table_and_the_trial_is_run_again(tiny: Any) -> None:
-    what, typed = ends(1.0, KeyboardInterrupt("SIGTERM"), 2.0, 3.0), (*SPACE, W1)
+    what, typed = ends(1.0, Interrupted(signal.SIGTERM), 2.0, 3.0), (*SPACE, W1)
     said = tiny(what, *typed, "hydra.sweeper.n_trials=3")
     assert said.code == 128 + signal.SIGTERM
     assert column("status") == ["completed", "interrupted"]
@@ -330,7 +331,7 @@ def test_a_signal_ends_the_search_with_its_table_and_the_trial_is_run_again(tiny
 
 
 def test_a_signal_before_the_first_trial_is_no_traceback(tiny: Any) -> None:
-    stop = KeyboardInterrupt("SIGTERM")
+    stop = Interrupted(signal.SIGTERM)
     with mock.patch("fokker.cli.search.listed_trials", side_effect=stop):
         assert tiny(bowl, *SPACE, W1) == (128 + signal.SIGTERM, "", "")
     assert list(Path().iterdir()) == []
