@@ -154,7 +154,8 @@ class Signals:
         except STOPS:
             raise
         except BaseException as error:
-            if self.asked and not (self._is_met or self._is_over):
+            is_said = isinstance(error, SystemExit) and error.code == 128 + self.asked
+            if self.asked and not (is_said or self._is_met or self._is_over):
                 raise self._stop() from error
             raise
         finally:
@@ -163,8 +164,8 @@ class Signals:
     # ---- the end -------------------------------------------------------------------------
 
     def meet(self) -> None:
-        """Let what ends a piece of work in good order ask no more; Ctrl-C still raises."""
-        self._is_met = True
+        """Let what ends in good order after a signal ask no more; Ctrl-C still raises."""
+        self._is_met = bool(self.asked)
 
     def end(self) -> None:
         """Hear nothing any more: what is to be said is said."""

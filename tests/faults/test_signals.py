@@ -99,6 +99,10 @@ def test_what_a_signal_has_become_is_the_signal_again() -> None:
             if error is not None:
                 raise error
 
+    # What ends the process so has said why.
+    with pytest.raises(SystemExit) as told:
+        work(SystemExit(128 + TERM))
+    assert type(told.value) is SystemExit
     for error in (None, ValueError("of a library"), SystemExit(1), RuntimeError("another")):
         with pytest.raises(Interrupted, match="in words") as caught:
             work(error)
@@ -167,8 +171,14 @@ SWALLOWING: dict[str, tuple[Any, str, int, tuple[str, ...]]] = {
 }
 
 
-@pytest.mark.parametrize("how", [swallowed, of_a_destructor])
-@pytest.mark.parametrize("place", SWALLOWING)
+@pytest.mark.parametrize(
+    ("place", "how"),
+    [
+        *((place, swallowed) for place in SWALLOWING),
+        ("a sampling", of_a_destructor),
+        ("a callback", of_a_destructor),
+    ],
+)
 def test_a_swallowed_signal_ends_the_run(
     workdir: Path,
     monkeypatch: pytest.MonkeyPatch,

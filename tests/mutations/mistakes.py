@@ -329,4 +329,20 @@ MISTAKES = (
         "    if is_here:\n        _stay_inside()\n", "",
         ("cli/test_doctor.py::test_two_ranks_meet_and_nothing_is_left",),
     ),
+    # signals --------------------------------------------------------------------------------------
+    Mistake(
+        "a signal that is swallowed is lost", "signals.py",
+        "if self.asked and not (self._held", "if False and not (self._held",
+        ("faults/test_signals.py::test_a_swallowed_signal_ends_the_run",),
+    ),
+    Mistake(
+        "what a library makes of a signal is a failure of the run", "signals.py",
+        "if self.asked and not (is_said", "if False and not (is_said",
+        ("faults/test_signals.py::test_what_a_library_makes_of_a_signal_is_no_failure",),
+    ),
+    Mistake(
+        "a signal ends a run while its record is written", "experiment/run.py",
+        "with held(path), SIGNALS.held():", "with held(path):",
+        ("faults/test_signals.py::test_a_signal_while_a_record_is_written_tears_nothing",),
+    ),
 )  # fmt: skip

@@ -24,10 +24,15 @@ def ending() -> Iterator[None]:
     for number in AT_START:
         atexit.register(signal.signal, number, signal.SIG_IGN)
     code: str | int | None = 0
+    has_ended = True
     with SIGNALS.heard(AT_START):
         try:
-            with SIGNALS.raised():
-                yield
+            try:
+                with SIGNALS.raised():
+                    yield
+                has_ended = _has_met_others()
+            finally:
+                SIGNALS.end()
         except STOPS as stop:
             code = exit_code(stop)
             if Start.here().rank == 0:
@@ -39,9 +44,7 @@ def ending() -> Iterator[None]:
                 raise
             traceback.print_exc()
             code = 1
-        finally:
-            SIGNALS.end()
-        if code or _has_met_others():
+        if has_ended:
             _end(code)
 
 

@@ -17,7 +17,7 @@ from fokker.cli.outcome import Outcome
 from fokker.cli.search_method import read_method, with_steps
 from fokker.cli.search_results import Results
 from fokker.cli.search_space import read_search
-from fokker.cli.stopping import said
+from fokker.cli.stopping import TABLES, said
 from fokker.cli.sweep import GridSweeper
 from fokker.cli.sweep_check import REFUSALS
 from fokker.cli.sweep_jobs import FAILED, alone
@@ -180,7 +180,7 @@ class SearchSweeper(GridSweeper):
             print(f"results  {folder / 'results.csv'}")
             # Figures of an earlier start are as good if nothing has run.
             if has_run or not (folder / "figures").is_dir():
-                with SIGNALS.raised():
+                with SIGNALS.raised(TABLES):
                     self._present(results.outcome, has_run, results.draw())
         return results.outcome
 

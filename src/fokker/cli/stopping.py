@@ -5,6 +5,9 @@ from contextlib import contextmanager
 
 from fokker.disk import DiskError
 
+#: Told to who stops it when its jobs are done.
+TABLES = "stopped when the tables were written, before all figures were drawn"
+
 
 @contextmanager
 def said(code: int) -> Iterator[None]:

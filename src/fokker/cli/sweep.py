@@ -32,7 +32,7 @@ from fokker.cli.orphans import ending_with_this
 from fokker.cli.outcome import Outcome
 from fokker.cli.signatures import Signatures
 from fokker.cli.standings import in_order
-from fokker.cli.stopping import said
+from fokker.cli.stopping import TABLES, said
 from fokker.cli.sweep_check import REFUSALS, check_jobs
 from fokker.cli.sweep_figures import draw_results, study_comment
 from fokker.cli.sweep_jobs import (
@@ -303,7 +303,7 @@ class GridSweeper(Sweeper):
                 "seconds": sum(row["seconds"] or 0.0 for row in rows),
             },
         )
-        with SIGNALS.raised():
+        with SIGNALS.raised(TABLES):
             self._present(outcome, has_run)
         return outcome
 
