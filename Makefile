@@ -44,7 +44,7 @@ test-thorough: setup .venv/hydra-next
 	.venv/bin/python -m pip install --quiet --no-deps --target $@ \
 	  hydra-core==1.4.0rc3 omegaconf==2.4.1rc1
 
-# What need not be asked of every change: kills at 56 moments, a full disk at every file, properties
+# What need not be asked of every change: kills at 56 moments, signals at 100, a full disk at every file, properties
 # with twenty times as many examples.
 test-long: export OMP_NUM_THREADS = 1
 test-long: setup
