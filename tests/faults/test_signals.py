@@ -293,14 +293,15 @@ def records() -> dict[str, list[str]]:
 def is_done() -> bool:
     """Whether a command has written all that it comes to."""
     if list(Path("outputs").glob("sweeps/*")):
-        return bool(list(Path("outputs").glob("sweeps/*/sweep.json")))
+        last = ("sweep.json", "best.yaml")  # Of a sweep, of a search.
+        return any(list(Path("outputs").glob(f"sweeps/*/{name}")) for name in last)
     return records()["runs"] == ["completed"]
 
 
 def is_heeded(process: Child, seconds: float) -> bool:
     """Send SIGTERM after so many seconds: the command has ended, or ends by it with a record."""
     process._process.join(seconds)
-    was_done = is_done()
+    was_done = process.returncode is not None or is_done()
     if process.returncode is None:
         os.kill(process.pid, TERM)
     said = ended(process)
