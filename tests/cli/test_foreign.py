@@ -15,7 +15,8 @@ from wandb.sdk.lib.config_util import save_config_file_from_dict
 
 from fokker.cli.agents import check_agents_parameters
 from fokker.cli.compose import _load, composed, config_dir, meant_overrides, register_resolvers
-from fokker.cli.inheritance import ForeignRecord, JobMeanings, compose_meant
+from fokker.cli.inheritance import JobMeanings, compose_meant
+from fokker.cli.recorded import ForeignRecord
 from fokker.yaml_files import read_yaml
 
 pytestmark = pytest.mark.usefixtures("workdir")

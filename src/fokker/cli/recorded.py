@@ -1,0 +1,97 @@
+"""The overrides that the record of a trained model brings, of which others may be the authors."""
+
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any, final
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from fokker.cli.foreign import NEVER, OF_WORDS, NotOwn, check_own
+from fokker.cli.option_words import group_of, option_words, override_key
+from fokker.disk import read_json
+from fokker.places import find_checkpoint
+from fokker.yaml_files import read_yaml
+
+# What is not taken over from the run that trained a model, which may have said it all the same.
+NOT_INHERITED = (
+    *NEVER, "task", "checkpoint", "continue_from", "retrain", "logger", "evaluation", "fail_fast",
+    "objective",
+)  # fmt: skip
+# How far a run goes is no part of what was trained.
+LIMITS = ("trainer.max_time", "trainer.limit_train_batches")
+# What a model that is continued started from is in its own name.
+ALSO_LEFT = {"continue_from": ("init_from",)}
+
+
+@final
+class ForeignRecord(ValueError):
+    """A model's record that says what none may say."""
+
+
+def recorded_overrides(
+    key: str, place: Path, given: Collection[str], config: DictConfig
+) -> tuple[Path, list[str]]:
+    """The record of the model at `place`, and its overrides without what is given anew.
+
+    Raises:
+        ForeignRecord: if one of them is none of the configuration's own.
+    """
+    file = find_checkpoint(place)
+    beside, path = file.with_name("model.json"), file.with_name("config.yaml")
+    record = read_json(beside)
+    trained = read_yaml(path) if path.is_file() else OmegaConf.create()
+    # Late, for both need torch.
+    from fokker.experiment.identity import recorded_standardize
+
+    if not record:  # A checkpoint on its own says itself what it is.
+        from fokker.experiment.description import record_of
+
+        beside, record = file, record_of(file)
+        trained = OmegaConf.create(record.get("config", {}))
+    recorded = record.get("overrides", [])
+    sources = config.hydra.runtime.config_sources
+    left = {*NOT_INHERITED, *ALSO_LEFT.get(key, ())}
+    try:
+        if not isinstance(recorded, list) or not all(isinstance(o, str) for o in recorded):
+            raise ForeignRecord(f"{beside} does not hold overrides: they must be a list of texts")
+        kept = list(_kept(recorded, given, left, sources))
+    except HydraException as error:
+        raise ForeignRecord(f"{beside} does not hold overrides: {error}") from error
+    except NotOwn as error:
+        raise ForeignRecord(
+            f"{beside} has the override {error}; a model may set keys and options of the "
+            "configuration alone, so take that override out of the file, or use another model"
+        ) from error
+    # What `true` means depends on the data, and on the version of fokker that trained.
+    word = None if "data" in given else recorded_standardize(trained)
+    if word is not None and "data.standardize" not in given:
+        if not word.isalpha():
+            raise ForeignRecord(f"{path} has data.standardize={word}, which is no word of fokker's")
+        kept.append(f"data.standardize={word}")
+    return beside, kept
+
+
+def _kept(
+    recorded: Sequence[str], given: Collection[str], left: Collection[str], sources: Any
+) -> Iterator[str]:
+    """Those of recorded overrides that are taken over."""
+    # By hydra's parser, which takes no flag for an override and sees through spaces.
+    parsed = OverridesParser.create().parse_overrides(list(recorded))
+    own = {override.get_key_element().lstrip("+~") for override in parsed}
+    for override in parsed:
+        key = override.get_key_element().lstrip("+~")
+        place = group_of(override.package or str(override.key_or_group))
+        if override.package is None and place in left:
+            continue
+        check_own(override, sources)
+        # Who gives sampler=ddim does not want another sampler's sampler.alpha.
+        is_replaced = key in given or group_of(key) in given or key in LIMITS
+        words = option_words(sources, key, str(override.value())) or ()
+        says_more = key in OF_WORDS and any(group_of(override_key(w)) in NEVER for w in words)
+        # A study would begin again, and of two experiments hydra takes one: its words are taken.
+        if key == "sweeps" or is_replaced or says_more:
+            yield from _kept(words, {*given, *own}, left, sources)
+        elif place not in left:
+            yield str(override.input_line)
