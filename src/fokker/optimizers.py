@@ -1,5 +1,6 @@
 """An optimiser with its learning rate over the steps."""
 
+import inspect
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -8,7 +9,7 @@ from typing import Any, Literal, final
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import Optimizer, SparseAdam
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 
@@ -79,8 +80,29 @@ class Schedule:
         return str(getattr(made, "__name__", made))
 
     def build(self, parameters: Iterable[Tensor]) -> Optimizer:
-        """The optimiser of these parameters."""
-        return self._make(parameters, lr=self._lr)
+        """The optimiser of these parameters.
+
+        Raises:
+            ValueError: if what makes it refuses, or makes something else.
+        """
+        try:
+            made = self._make(parameters, lr=self._lr)
+        except (AttributeError, TypeError) as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from error
+        if not isinstance(made, Optimizer):
+            raise ValueError(
+                "optimizer.optimizer must make a torch.optim.Optimizer, got "
+                f"{type(made).__name__}; let optimizer.optimizer._target_ name what does"
+            )
+        needed = inspect.signature(made.step).parameters.values()
+        is_sparse = isinstance(made, SparseAdam)
+        if is_sparse or any(p.default is p.empty for p in needed):
+            raise ValueError(
+                f"{type(made).__name__} must step by dense gradients alone, and needs "
+                f"{'sparse ones' if is_sparse else 'the loss as a closure too'}; choose another, "
+                "such as torch.optim.Adam"
+            )
+        return made
 
     def restore_numbers(self, optimizer: Optimizer) -> None:
         """Give an optimiser whose state was read from a file the numbers that are asked for.

@@ -20,6 +20,7 @@ from fokker.ema import EMA
 from fokker.formulations.descent import Descent
 from fokker.formulations.divergence import diverged
 from fokker.formulations.draws import Draws, DrawsAhead, NetworkNoise
+from fokker.formulations.making import made_network
 from fokker.formulations.sharding import one_by_one, shard
 from fokker.grids import Grid
 from fokker.grids import Levels as LevelsGrid
@@ -72,7 +73,7 @@ class Diffusion(L.LightningModule, ABC):
         else:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.randomness.generator("init").initial_seed())
-                made = network(shape=data.shape, c_noise_range=preconditioning.c_noise_range)
+                made = made_network(network, data.shape, preconditioning.c_noise_range)
             self.denoiser = Denoiser(made, preconditioning)
         self.weighting = weighting
         self.noise_levels = noise_levels.on(levels)
