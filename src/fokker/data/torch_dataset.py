@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from itertools import count
-from typing import Any, final
+from typing import Any, Protocol, final
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import IterableDataset
+from torch.utils.data import Dataset, IterableDataset
 
 from fokker.data.files import array_of
 from fokker.data.given import Content, GivenPoints
@@ -19,6 +19,18 @@ WHERE = "data.dataset"
 MAX_BYTES, MAX_POINTS = 2 * 2**30, 10_000_000
 #: How many points of a dataset are read twice, to see whether they stay the same.
 PROBES = 4
+
+
+class MapStyle(Protocol):
+    """What is read by its indices, in place of a class derived from Dataset."""
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+class IterableStyle(Protocol):
+    """What is read from its beginning to its end."""
+
+    def __iter__(self) -> Iterator[Any]: ...
 
 
 @final
@@ -38,7 +50,7 @@ class TorchDataset(GivenPoints):
 
     def __init__(
         self,
-        dataset: Any = None,
+        dataset: Dataset[Any] | MapStyle | IterableStyle | None = None,
         batch_size: int = 256,
         standardize: Standardize = True,
         sigma_data: float | None = None,

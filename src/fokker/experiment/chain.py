@@ -16,7 +16,7 @@ from fokker.experiment.noised import (
     need_at_least,
     need_steps,
 )
-from fokker.experiment.reports import Report
+from fokker.experiment.reports import Evaluation, Report
 from fokker.experiment.sample import PATH_POINTS, Sampling
 from fokker.formulations import Diffusion
 from fokker.randomness import Randomness
@@ -29,7 +29,7 @@ ONE_AXIS = 4.0
 
 @final
 @dataclass(frozen=True)
-class Chain:
+class Chain(Evaluation):
     """x_t of the run's own sampler at nodes spread evenly from the start to the sample.
 
     In one dimension histograms of all points, beside the exact density where the law is known; in

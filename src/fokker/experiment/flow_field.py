@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fokker.denoiser import DenoiserFunction, ExactDenoiser
 from fokker.experiment.noised import NoisedLaw, need_at_least, need_known_line
-from fokker.experiment.reports import Report
+from fokker.experiment.reports import Evaluation, Report
 from fokker.experiment.sample import Sampling
 from fokker.formulations import Diffusion
 from fokker.randomness import Randomness
@@ -41,7 +41,7 @@ def flow(denoiser: DenoiserFunction, sde: SDE, t: Tensor, x: Tensor) -> Tensor:
 
 @final
 @dataclass(frozen=True)
-class FlowField:
+class FlowField(Evaluation):
     """The field dx/dt of the sampler's SDE over t and x, exact and learned, in one dimension.
 
     With it paths of the two flows, from the same quantiles of the exact p_T. Times are even in

@@ -10,7 +10,7 @@ from torch import Tensor
 from fokker.data import DataModule
 from fokker.denoiser import ExactDenoiser
 from fokker.distributions import Estimate
-from fokker.experiment.reports import Report
+from fokker.experiment.reports import Evaluation, Report
 from fokker.experiment.sample import Sampling
 from fokker.formulations import Diffusion
 from fokker.likelihood import (
@@ -37,7 +37,7 @@ STIFF_BELOW = 0.1
 
 @final
 @dataclass(frozen=True)
-class Likelihood:
+class Likelihood(Evaluation):
     """The ODE's log-likelihood, its bounds and its latents, on held-out data.
 
     `-log p(x; sigma_min)` by the probability-flow ODE from the prior; beside it the negative ELBO

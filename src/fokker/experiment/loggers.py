@@ -38,7 +38,7 @@ def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 
 @final
-class CSV:
+class CSV(Logger):
     """The curves as `metrics.csv` in the run's folder, for spreadsheets."""
 
     def open(self, folder: Path, config: Mapping[str, Any]) -> Log:

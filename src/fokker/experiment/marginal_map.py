@@ -17,7 +17,7 @@ from fokker.experiment.noised import (
     need_steps,
     node_places,
 )
-from fokker.experiment.reports import Report
+from fokker.experiment.reports import Evaluation, Report
 from fokker.experiment.sample import Sampling
 from fokker.formulations import Diffusion
 from fokker.randomness import Randomness
@@ -29,7 +29,7 @@ ROWS = 8
 
 @final
 @dataclass(frozen=True)
-class MarginalMap:
+class MarginalMap(Evaluation):
     """The density p_t(x) of x_t at every node of the run's grid, in one dimension.
 
     Exactly, and as a histogram of the run's own sampler on its way; a deterministic one starts at

@@ -11,7 +11,7 @@ from torch import Tensor
 from fokker.analysis.fokker_planck import fokker_planck_residual
 from fokker.analysis.marginal_errors import chance, forward_errors, relative_w1, solved_errors
 from fokker.distributions import Gaussian
-from fokker.experiment.reports import Report
+from fokker.experiment.reports import Evaluation, Report
 from fokker.experiment.sample import Sampling
 from fokker.formulations import Diffusion
 from fokker.randomness import Randomness
@@ -21,7 +21,7 @@ RESIDUAL_POINTS = 1024
 
 @final
 @dataclass(frozen=True)
-class PDE:
+class PDE(Evaluation):
     """The Fokker-Planck residual of a score, and simulated marginals beside p_t, in one dimension.
 
     At some nodes of the run's own grid: the r.m.s. residual of the score's equation (0 for an

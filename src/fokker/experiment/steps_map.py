@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fokker.analysis.marginal_errors import chance
 from fokker.experiment.noised import histogram, need_at_least
-from fokker.experiment.reports import Report
+from fokker.experiment.reports import Evaluation, Report
 from fokker.experiment.sample import Sampling, check_finite, draw_samples
 from fokker.formulations import Diffusion
 from fokker.metrics import Wasserstein1
@@ -23,7 +23,7 @@ MARGIN = 0.25
 
 @final
 @dataclass(frozen=True)
-class StepsMap:
+class StepsMap(Evaluation):
     """The histogram of samples, and their W1 to the data, at each number of steps N.
 
     The run's own sampler on its own grid, rebuilt with each N, from the same start noise (a

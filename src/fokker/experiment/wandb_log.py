@@ -10,7 +10,7 @@ import numpy as np
 
 from fokker.disk import read_json
 from fokker.experiment.evaluate import SIGMAS, SINGULAR
-from fokker.experiment.loggers import CSVLog, Log, Several, numbers
+from fokker.experiment.loggers import CSVLog, Log, Logger, Several, numbers
 from fokker.experiment.wandb_run import SafeRun
 
 MAX_TAG, MAX_NAME = 64, 128  # W&B's own limits
@@ -25,7 +25,7 @@ NOT_IN_SUMMARY = ("overrides", "swept", "sweep", "formulation", "data", "version
 
 
 @final
-class WandB:
+class WandB(Logger):
     """Weights & Biases: online where there is a key, else offline; never a prompt.
 
     One W&B run a run. The curves go there as they come, against `images`; the rest at the end, from
