@@ -1,12 +1,12 @@
 """Whether a configuration gives a class the arguments that it takes, before it is called."""
 
+import collections.abc
 import inspect
+import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, final, get_args, get_origin, get_type_hints
-
-from fokker.cli.mistakes import UnknownKey
 
 UNIONS = (Union, UnionType)
 LISTS = (Sequence, list, tuple)
@@ -103,35 +103,49 @@ class Signature:
         name: of the class or function.
         types: by parameter.
         takes_all: whether it takes any others too.
+        required: parameters that have no default.
+        positional: parameters that need not be named, in order.
+        takes_more: whether it takes more of these.
+        gives: the class, or the type that the function says to return; any if it says none.
+        is_class: whether it is one.
+        is_own: whether it is the user's.
     """
 
     name: str
     types: Mapping[str, Any]
     takes_all: bool
+    required: Sequence[str] = ()
+    positional: Sequence[str] = ()
+    takes_more: bool = True
+    gives: Any = Any
+    is_class: bool = False
+    is_own: bool = False
 
     def handing_on(self, parts: Sequence["Signature"]) -> "Signature":
         """With what it hands on to others, if it has `**parameters`."""
-        if not self.takes_all or not parts:
+        if not self.takes_all or not parts or self.gives is Any:  # Of what is not read.
             return self
         others = {name: kind for part in parts for name, kind in part.types.items()}
-        return Signature(self.name, {**others, **self.types}, any(p.takes_all for p in parts))
+        needed = [name for part in (self, *parts) for name in part.required]
+        return replace(
+            self,
+            types={**others, **self.types},
+            takes_all=any(part.takes_all for part in parts),
+            required=tuple(dict.fromkeys(needed)),
+        )
 
 
-def check_arguments(
-    taken: Signature, arguments: Mapping[str, Any], keys: Mapping[str, str]
-) -> None:
-    """Check the names and types of arguments against those of their target.
+def check_types(taken: Signature, arguments: Mapping[str, Any], keys: Mapping[str, str]) -> None:
+    """Check the types of arguments against those of their target.
 
     Args:
         taken: what the target takes.
         arguments: plain values by name.
         keys: where each of them was set, for messages.
     Raises:
-        ValueError: for a name that is not taken, or a value of another type.
+        ValueError: for a value of another type.
     """
     for name, value in arguments.items():
-        if name not in taken.types and not taken.takes_all:
-            raise UnknownKey(keys[name], f"is not taken by {taken.name}", list(taken.types))
         kind = taken.types.get(name, Any)
         # What takes nothing but null says itself why.
         if kind is not NoneType and not fits(value, kind):
@@ -140,15 +154,41 @@ def check_arguments(
 
 def signature(target: Callable[..., Any]) -> Signature:
     """Return what an imported class or function takes."""
+    is_class = inspect.isclass(target)
+    if _is_made_by_protocol(target):
+        return Signature(target.__name__, {}, False, takes_more=False, gives=target, is_class=True)
     try:
         parameters = inspect.signature(target).parameters.values()
     except (ValueError, TypeError):  # Written in C.
-        return Signature(target.__name__, {}, True)
-    try:
-        types = get_type_hints(target.__init__ if inspect.isclass(target) else target)
-    except Exception:  # Annotations can be anything, such as names for a type checker alone.
-        types = {}
+        gives = target if is_class else Any
+        return Signature(target.__name__, {}, True, gives=gives, is_class=is_class)
+    types = _hints(target.__init__ if is_class else target)
     fixed = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    named = {p.name: types.get(p.name, Any) for p in parameters if p.kind not in fixed}
-    takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
-    return Signature(target.__name__, named, takes_all)
+    named = [p for p in parameters if p.kind not in fixed]
+    return Signature(
+        target.__name__,
+        {p.name: types.get(p.name, Any) for p in named},
+        takes_all=any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters),
+        required=tuple(p.name for p in named if p.default is p.empty),
+        positional=tuple(p.name for p in named if p.kind is not inspect.Parameter.KEYWORD_ONLY),
+        takes_more=any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters),
+        gives=target if is_class else types.get("return", Any),
+        is_class=is_class,
+    )
+
+
+def _is_made_by_protocol(target: Callable[..., Any]) -> bool:
+    """Whether the constructor is that of a protocol, which takes nothing and says anything."""
+    above = inspect.getmro(target) if inspect.isclass(target) else ()
+    maker = next((c for c in above if "__init__" in vars(c)), object)
+    return bool(getattr(maker, "_is_protocol", False))
+
+
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of a function, which can be anything: names for a type checker alone."""
+    for names in (None, {**vars(typing), **vars(collections.abc)}):
+        try:
+            return get_type_hints(target, localns=names)
+        except Exception:
+            continue
+    return {}

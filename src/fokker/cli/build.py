@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from fokker.cli.arguments import shown
 from fokker.cli.choices import Choices
 from fokker.cli.continuing import check_limits, predecessor_of
+from fokker.cli.early import asked_of, parts_of
 from fokker.cli.evaluations import build_evaluations, build_samplings
 from fokker.cli.instantiate import Builder, uncalled
 from fokker.cli.keys import OF_ANY_DATA, check_keys
@@ -77,13 +78,26 @@ def build_model(config: DictConfig, data: DataModule, build: Builder) -> Diffusi
     # A schedule is made where there is an optimiser.
     schedule = {k: uncalled(v) for k, v in config.optimizer.items() if k == "schedule"}
     changes: dict[str, dict[str, Any]] = {"optimizer": schedule}
+    groups = [group for group in TRAINED_FROM if group != "data"]
+    for group in groups:
+        if config.get(group) is None:
+            raise ValueError(f"{group} must be an option, and is taken away; say {group}=NAME")
+    build.check_all((group, config[group]) for group in groups)
     parts = {
         group: build(config[group], group, **changes.get(group, {}))
-        for group in TRAINED_FROM
-        if group not in ("data", "formulation")
+        for group in groups
+        if group != "formulation"
     }
     make = build(config.formulation, "formulation", _partial_=True)
-    model: Diffusion = make(data=data, seed=config.seed, **parts)
+    try:
+        model = make(data=data, seed=config.seed, **parts)
+    except (AttributeError, TypeError) as error:  # A function or class of the user's own.
+        raise ValueError(f"formulation cannot be built: {type(error).__name__}: {error}") from error
+    if not isinstance(model, Diffusion):
+        raise ValueError(
+            f"formulation._target_ must name what gives a fokker.formulations.Diffusion, got "
+            f"{config.formulation._target_}, which gives {type(model).__name__}"
+        )
     if model.is_exact:
         return model
     try:
@@ -111,6 +125,7 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
             config.sampler.sde = "${sde}"
     device = find_device(config.trainer.accelerator, ranks)
     build = Builder(config.allow_targets)
+    build.check_all([*parts_of(config), *asked_of(config, choices.sources)])
     engine: Engine = build(config.trainer, "trainer")
     if config.retrain and engine.limits.words:
         raise ValueError(

@@ -7,16 +7,21 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from fokker.cli.arguments import Signature
 from fokker.cli.choices import option
-from fokker.cli.keys import GROUPS, OF_ANY_DATA, check_keys
+from fokker.cli.keys import GROUPS, check_keys
+from fokker.cli.kinds import kind_of
 from fokker.cli.mistakes import UnknownKey, of_value
 from fokker.cli.names import with_hint
-from fokker.cli.nodes import check_nodes, nodes
+from fokker.cli.nodes import check_kinds, check_nodes, nodes, plain_of
 from fokker.cli.signatures import Signatures
+from fokker.cli.targets import check_name, own_names
 from fokker.places import BESIDE, find_checkpoint, find_points, finished_run
 
 #: What data say of themselves where it is null, and other parts are then given.
 MEASURED = "data.sigma_data"
+#: Where the kinds are said, which are read there: to import them would wait for torch.
+PARTS = "fokker.cli.parts.Parts"
 
 
 def check_early(config: DictConfig, sources: Sequence[Any], read: Signatures) -> None:
@@ -33,11 +38,12 @@ def check_early(config: DictConfig, sources: Sequence[Any], read: Signatures) ->
         return
     try:
         check_keys(config)
-        for key, node in _parts(config):
-            for changed, number in _check_part(node, key, read).items():
+        own = own_names(config.allow_targets)
+        for key, node in parts_of(config):
+            for changed, number in check_part(node, key, read, own).items():
                 OmegaConf.update(config, changed, number)
-        for group, node in _asked(config, sources):
-            _check_part(node, group, read)
+        for group, node in asked_of(config, sources):
+            check_part(node, group, read, own)
     except UnknownKey as error:
         raise ValueError(with_hint(error, config, sources)) from error
     except OmegaConfBaseException as error:
@@ -45,7 +51,7 @@ def check_early(config: DictConfig, sources: Sequence[Any], read: Signatures) ->
     _check_files(config)
 
 
-def _parts(config: DictConfig) -> Iterator[tuple[str, DictConfig]]:
+def parts_of(config: DictConfig) -> Iterator[tuple[str, DictConfig]]:
     """The nodes that objects are made of, by key."""
     groups = [(group, config.get(group)) for group in GROUPS if group != "evaluation"]
     others = [(f"evaluation.{name}", node) for name, node in config.evaluation.items()]
@@ -54,7 +60,7 @@ def _parts(config: DictConfig) -> Iterator[tuple[str, DictConfig]]:
             yield key, node
 
 
-def _asked(config: DictConfig, sources: Sequence[Any]) -> Iterator[tuple[str, DictConfig]]:
+def asked_of(config: DictConfig, sources: Sequence[Any]) -> Iterator[tuple[str, DictConfig]]:
     """The nodes of what an evaluation lists, by group: names, or `{name: {key: value}}`."""
     scope = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     for group in ("sampler", "grid"):
@@ -67,17 +73,34 @@ def _asked(config: DictConfig, sources: Sequence[Any]) -> Iterator[tuple[str, Di
                 yield group, scope[group]
 
 
-def _check_part(node: DictConfig, key: str, read: Signatures) -> dict[str, Any]:
-    """Check a node and what is in it; the whole numbers by the key where each was set."""
-    plain: Any = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
-    if key == "data":
-        plain = {name: value for name, value in plain.items() if name not in OF_ANY_DATA}
-    found = list(nodes(plain, OmegaConf.to_container(node), key))
+def check_part(
+    node: DictConfig, key: str, read: Signatures, own: Sequence[str]
+) -> dict[str, Any]:
+    """Check a node and what is in it.
+
+    Args:
+        node: with a `_target_`.
+        key: where it stands.
+        read: what fokker's classes take.
+        own: packages of the user's.
+    Returns:
+        whole numbers by the key where each was set.
+    Raises:
+        ValueError: says the key, the rule and the value.
+    """
+    kind = kind_of(key, read(PARTS).types)
+
+    def taken(place: str, target: Any) -> Signature:
+        return read(check_name(place, target, own))
+
+    found = list(nodes(plain_of(node, key), OmegaConf.to_container(node), key, kind, taken))
     for part in found:
         for name, place in part.keys.items():
             if key != "data" and place == MEASURED and part.plain[name] is None:
                 del part.plain[name]
-    return check_nodes(found, {n.target: read(n.target) for n in found})
+                part.known_later.add(name)
+    check_kinds(found, ())  # Of others' classes it is not known here what stands inside them.
+    return check_nodes(found)
 
 
 def _check_files(config: DictConfig) -> None:

@@ -2,27 +2,30 @@
 
 import inspect
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, final
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from fokker.cli.arguments import signature
-from fokker.cli.nodes import Node, check_nodes, nodes
+from fokker.cli.arguments import Signature, signature
+from fokker.cli.kinds import belongs, kind_of, kind_words
+from fokker.cli.nodes import Node, check_kinds, check_nodes, nodes, plain_of
+from fokker.cli.parts import Inside, Parts
+from fokker.cli.targets import (
+    ALLOWED,
+    DATASETS,
+    FUNCTIONS,
+    begins_with,
+    check_name,
+    own_names,
+    rule,
+)
 
-ALLOWED = ("fokker", "torch.nn", "torch.optim", "lightning", "torchmetrics")
-#: Functions that may be a target; everything else must be a class.
-FUNCTIONS = ("fokker.distributions.two_moons", "fokker.distributions.swiss_roll")
-#: Datasets of others, which run nothing by themselves, for `data.dataset`.
-DATASETS = ("torch.utils.data.ConcatDataset", "torch.utils.data.Subset")
 #: Hydra from 1.4 on has a list of its own, and warns without it.
 HYDRAS_LIST = "_execution_whitelist_"
-
-
-def _begins_with(name: str, prefix: str) -> bool:
-    return f"{name}.".startswith(f"{prefix}.")
 
 
 @final
@@ -31,21 +34,21 @@ class Builder:
 
     A target must begin with an allowed name, by whole dotted parts, and so must the module of the
     class that it leads to: `torch.nn.functional.torch.hub.load` passes a check of its name alone.
-    Nested and partial targets are checked before anything is built.
+    What it gives must be of the kind of the place where it stands. Nested and partial targets are
+    checked before anything is built.
 
     Args:
         allow: names besides fokker, torch.nn, torch.optim, lightning and torchmetrics.
     Raises:
-        ValueError: for a name that would allow everything.
+        ValueError: for a name that would allow everything, or is private.
     """
 
     def __init__(self, allow: Sequence[str] = ()) -> None:
-        for name in allow:
-            if not all(part.isidentifier() for part in name.split(".")):
-                raise ValueError(
-                    f"allow_targets must list names of packages, such as my_package, got {name!r}"
-                )
-        self._own, self._allowed = tuple(allow), (*ALLOWED, *allow)
+        self._own = own_names(allow)
+        self._known: dict[str, Signature] = {}
+        self._found: dict[str, Callable[..., Any]] = {}
+        self._groups = signature(Parts).types
+        self._inside = list(signature(Inside).types.values())
         #: Classes and functions of the user's that were built, for the model's identity.
         self.own_classes: list[Any] = []
         #: Whole numbers in place of such as 1e4, by the key where each was set.
@@ -56,66 +59,103 @@ class Builder:
 
         Args:
             node: with a `_target_`.
-            key: where it stands, for messages.
+            key: where it stands, which says the kind of the object.
             changes: entries in place of the node's.
         Raises:
             ValueError: for a target that is not allowed, or what the class itself refuses.
         """
-        if not isinstance(node, DictConfig) or "_target_" not in node:
-            raise ValueError(f"{key} must be a node with a _target_, got {node}")
-        plain: Any = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
-        found = list(nodes(plain, OmegaConf.to_container(node), key))
-        self._check_all(found)
+        plain, found = self._nodes(node, key)
+        self.whole.update(check_nodes(found))
+        self.own_classes += [self._found[n.target] for n in found if n.taken.is_own]
         try:
-            return instantiate({**plain, **changes}, _convert_="all", **self._told_to_hydra())
+            made = instantiate({**plain, **changes}, _convert_="all", **self._told_to_hydra())
         except InstantiationException as error:
             cause = error.__cause__ or error
             raise ValueError(_sentence(cause, key, found[0].keys)) from cause
+        self._check_made(made, found[0])
+        return made
 
-    def check(self, node: DictConfig, key: str) -> None:
+    def check_all(self, parts: Iterable[tuple[str, DictConfig]]) -> None:
+        """Check the targets of several parts, and what they are called with, but for its types.
+
+        Args:
+            parts: nodes, by key.
+        Raises:
+            ValueError: as for one that is built here.
+        """
+        for key, node in parts:
+            self._nodes(node, key)
+
+    def check(self, node: DictConfig, key: str, kind: Any = Any) -> None:
         """Check all targets in a node, which others build.
 
+        Args:
+            node: with or without a `_target_` of its own.
+            key: where it stands.
+            kind: of it.
         Raises:
             ValueError: as for one that is built here.
         """
         plain: Any = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
-        self._check_all(list(nodes(plain, OmegaConf.to_container(node), key)))
+        found = list(nodes(plain, OmegaConf.to_container(node), key, kind, self._read))
+        check_kinds(found, self._inside)
+        check_nodes(found)
 
-    def _check_all(self, found: Sequence[Node]) -> None:
-        known = {n.target: signature(self._check(f"{n.key}._target_", n.target)) for n in found}
-        self.whole.update(check_nodes(found, known))
+    def _nodes(self, node: DictConfig, key: str) -> tuple[dict[str, Any], list[Node]]:
+        """A part and all nodes in it, of which each has its kind."""
+        if not isinstance(node, DictConfig) or "_target_" not in node:
+            raise ValueError(f"{key} must be a node with a _target_, got {node}")
+        plain, kind = plain_of(node, key), kind_of(key, self._groups)
+        found = list(nodes(plain, OmegaConf.to_container(node), key, kind, self._read))
+        check_kinds(found, self._inside)
+        return plain, found
+
+    def _check_made(self, made: Any, node: Node) -> None:
+        """Refuse what a function gives that does not say in its annotation what this is."""
+        if node.is_partial or node.is_made_later or node.taken.gives is not Any:
+            return
+        taken = replace(node.taken, gives=type(made))
+        if not belongs(taken, False, node.kind, self._inside):
+            wanted = kind_words(node.kind, self._inside)
+            raise ValueError(
+                f"{node.key}._target_ must name what gives {wanted}, got {node.target}, which "
+                f"gives {type(made).__name__}; let it return one"
+            )
 
     def _told_to_hydra(self) -> dict[str, list[str]]:
         is_known = HYDRAS_LIST in inspect.signature(instantiate).parameters
-        names = [*(f"{name}.*" for name in self._allowed), *DATASETS]
+        names = [*(f"{name}.*" for name in (*ALLOWED, *self._own)), *DATASETS]
         return {HYDRAS_LIST: names} if is_known else {}
 
-    def _check(self, key: str, target: str) -> Callable[..., Any]:
-        """The class or function that a target leads to, if it is allowed."""
-        allowed = self._allowed
-        rule = f"{key} must name a class in {', '.join(allowed)}, got {target}"
-        if target not in DATASETS and not any(_begins_with(target, name) for name in allowed):
-            raise ValueError(
-                f"{rule}; to use a package of your own, add its name: allow_targets=[my_package]"
-            )
+    def _read(self, key: str, target: Any) -> Signature:
+        """What the class or function takes that a target leads to, if it is allowed."""
+        name = check_name(key, target, self._own)
+        if name not in self._known:
+            self._found[name], is_own = self._allowed(key, name)
+            self._known[name] = replace(signature(self._found[name]), is_own=is_own)
+        return self._known[name]
+
+    def _allowed(self, key: str, target: str) -> tuple[Callable[..., Any], bool]:
+        """The class or function that a name leads to, and whether it is the user's."""
         try:
             found = _get_quietly(target)
         except Exception as error:  # Import errors of all kinds, a user's own among them.
             why = " ".join(str(error).split())
             raise ValueError(f"{key}: {target} cannot be imported: {why}") from error
-        own = any(_begins_with(target, prefix) for prefix in self._own)
+        own = any(begins_with(target, prefix) for prefix in self._own)
+        # A package of the user's may hand on what another one defines.
+        homes = [*self._own, *(name for name in ALLOWED if own or begins_with(target, name))]
         is_function = target in FUNCTIONS or (own and inspect.isfunction(found))
         module = getattr(found, "__module__", None) or ""
         is_fit = inspect.isclass(found) or is_function
-        is_known = target in DATASETS or any(_begins_with(module, prefix) for prefix in allowed)
+        is_known = target in DATASETS or any(begins_with(module, prefix) for prefix in homes)
         if not is_fit or not is_known:
             what = "a class" if inspect.isclass(found) else "no class"
             name = f"{module}.{getattr(found, '__name__', type(found).__name__)}".strip(".")
-            raise ValueError(f"{rule}, which is {name}, {what}; name a class where it is defined")
-        if own:
-            self.own_classes.append(found)
+            said = rule(key, target, self._own)
+            raise ValueError(f"{said}, which is {name}, {what}; name a class where it is defined")
         fit: Callable[..., Any] = found
-        return fit
+        return fit, own
 
 
 def _get_quietly(target: str) -> Any:

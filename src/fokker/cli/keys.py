@@ -102,6 +102,10 @@ def _check_names(config: DictConfig) -> None:
     for group in NEEDED:
         if config.get(group) is None:
             raise ValueError(f"{group} must be an option, and is taken away; say {group}=NAME")
+    for group in GROUPS:
+        node = config.get(group)
+        if node is not None and group != "evaluation" and not _is_node(node):
+            raise ValueError(f"{group} must be a node with a _target_, got {shown(node)}")
     for key in map(str, config):
         if key not in known:
             if key in ("experiment", "sweeps"):
@@ -111,8 +115,20 @@ def _check_names(config: DictConfig) -> None:
                 )
             more = ", or a key below one, such as sampler.num_steps"
             raise UnknownKey(key, "is not a key of fokker", known, more)
+    if not OmegaConf.is_dict(config.evaluation):
+        raise ValueError(
+            "evaluation must have keys below it, such as evaluation.num_samples, got "
+            f"{shown(config.evaluation)}; set these, or choose an option such as "
+            "evaluation=likelihood"
+        )
     below = sorted(key.split(".")[1] for key in KEYS if key.startswith("evaluation."))
     for key, node in config.evaluation.items():
         if not OmegaConf.is_dict(node) and key not in below:
             more = ", or an option such as evaluation=likelihood"
             raise UnknownKey(f"evaluation.{key}", "is not a key of fokker", below, more)
+        if OmegaConf.is_dict(node) and not _is_node(node):
+            raise ValueError(f"evaluation.{key} must be a node with a _target_, got {node}")
+
+
+def _is_node(value: Any) -> bool:
+    return isinstance(value, DictConfig) and "_target_" in value

@@ -6,24 +6,24 @@ import collections.abc
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from types import NoneType
+from types import NoneType, new_class
 from typing import Any, final
 
 from fokker.cli.arguments import Signature
+from fokker.cli.targets import FUNCTIONS
 
 PACKAGE = Path(__file__).resolve().parents[1]
 #: Names that mean the same type here as in the file that imports them.
 KNOWN_MODULES = {"typing": typing, "collections.abc": collections.abc, "builtins": builtins}
 
 
-class _Part(ABC):
-    """What stands for an abstract class: a type whose values have a node of their own."""
-
-    @abstractmethod
-    def stands_for(self) -> str:
-        """Name the class."""
+#: Classes of others that are networks, which their names alone do not say.
+NETWORKS = ("lightning.LightningModule", "torchmetrics.Metric")
+#: Methods with such names count for what a class is; others are of python's own machinery.
+SPECIAL = ("__call__", "__getitem__", "__iter__", "__len__")
 
 
 @final
@@ -46,16 +46,22 @@ class Signatures:
     def __init__(self, package: Path = PACKAGE) -> None:
         self._package = package
         self._modules: dict[str, dict[str, ast.AST | str]] = {}
+        self._classes: dict[str, type] = {}
 
     def __call__(self, target: str) -> Signature:
         """Return what a target takes: anything, if it is not fokker's or is not found."""
         found = self._find(target)
         name = target.rpartition(".")[2]
         if isinstance(found, _Found) and isinstance(found.node, ast.ClassDef):
-            types, takes_all = self._of_class(found)
-            return Signature(found.node.name, types, takes_all)
+            taken = self._of_class(found)
+            return replace(
+                taken, name=found.node.name, gives=self._class(found, found.node), is_class=True
+            )
         if isinstance(found, _Found) and isinstance(found.node, ast.FunctionDef):
-            return Signature(name, *self._of_function(found, found.node))
+            taken = self._of_function(found, found.node)
+            is_target = target in FUNCTIONS
+            gives = self._type(found.module, found.node.returns) if is_target else Any
+            return replace(taken, name=name, gives=gives)
         return Signature(name, {}, True)
 
     # ---- definitions ---------------------------------------------------------------------
@@ -94,33 +100,37 @@ class Signatures:
         place = self._package.joinpath(*module.split(".")[1:])
         for file in (place.with_suffix(".py"), place / "__init__.py"):
             if file.is_file():
-                return ast.parse(file.read_text(encoding="utf-8")).body
+                return _parsed(file)
         return []
 
     # ---- parameters ----------------------------------------------------------------------
 
-    def _of_class(self, found: _Found) -> tuple[dict[str, Any], bool]:
-        """Return the types of the parameters of a class, and whether it takes any others."""
+    def _of_class(self, found: _Found) -> Signature:
+        """Return what the constructor of a class takes."""
         node = found.node
         assert isinstance(node, ast.ClassDef)
         if any(_name(decorator) == "dataclass" for decorator in node.decorator_list):
-            return dict(self._fields(found)), False
+            fields = list(self._fields(found))
+            names = tuple(name for name, _, _ in fields)
+            needed = tuple(name for name, _, has_default in fields if not has_default)
+            types = {name: kind for name, kind, _ in fields}
+            return Signature("", types, False, needed, names, takes_more=False)
         for inner in node.body:
             if isinstance(inner, ast.FunctionDef) and inner.name == "__init__":
-                types, takes_all = self._of_function(found, inner)
-                return dict(list(types.items())[1:]), takes_all  # Without self.
+                return _without_self(self._of_function(found, inner))
         is_plain = True
         for base in node.bases:
             above = self._find_name(found.module, base)
             if isinstance(above, _Found) and isinstance(above.node, ast.ClassDef):
-                types, takes_all = self._of_class(above)
-                if types or takes_all:
-                    return types, takes_all
+                taken = self._of_class(above)
+                if taken.types or taken.takes_all:
+                    return taken
             elif above not in ("abc.ABC", "typing.Protocol"):
                 is_plain = False
-        return {}, not is_plain
+        return Signature("", {}, not is_plain, takes_more=not is_plain)
 
-    def _fields(self, found: _Found) -> Iterator[tuple[str, Any]]:
+    def _fields(self, found: _Found) -> Iterator[tuple[str, Any, bool]]:
+        """Find the fields of a dataclass: name, type, and whether there is a default."""
         assert isinstance(found.node, ast.ClassDef)
         for base in found.node.bases:
             above = self._find_name(found.module, base)
@@ -128,12 +138,63 @@ class Signatures:
                 yield from self._fields(above)
         for inner in found.node.body:
             if isinstance(inner, ast.AnnAssign) and isinstance(inner.target, ast.Name):
-                yield inner.target.id, self._type(found.module, inner.annotation)
+                kind = self._type(found.module, inner.annotation)
+                yield inner.target.id, kind, inner.value is not None
 
-    def _of_function(self, found: _Found, node: ast.FunctionDef) -> tuple[dict[str, Any], bool]:
-        listed = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-        types = {a.arg: self._type(found.module, a.annotation) for a in listed}
-        return types, node.args.kwarg is not None
+    def _of_function(self, found: _Found, node: ast.FunctionDef) -> Signature:
+        given = node.args
+        ordered = [*given.posonlyargs, *given.args]
+        listed = [*ordered, *given.kwonlyargs]
+        bare = ordered[: len(ordered) - len(given.defaults)]
+        named = [a for a, value in zip(given.kwonlyargs, given.kw_defaults) if value is None]
+        return Signature(
+            node.name,
+            {a.arg: self._type(found.module, a.annotation) for a in listed},
+            takes_all=given.kwarg is not None,
+            required=tuple(a.arg for a in [*bare, *named]),
+            positional=tuple(a.arg for a in ordered),
+            takes_more=given.vararg is not None,
+        )
+
+    def _class(self, found: _Found, node: ast.ClassDef) -> type:
+        """Return what stands for a class: of its name, its bases and the names of its methods."""
+        name = self._public(found, node)
+        if name in self._classes:
+            return self._classes[name]
+        bases: list[Any] = []
+        for base in node.bases:
+            plain = base.value if isinstance(base, ast.Subscript) else base
+            above = self._find_name(found.module, plain)
+            if isinstance(above, _Found) and isinstance(above.node, ast.ClassDef):
+                bases.append(self._class(above, above.node))
+            elif isinstance(above, str):
+                known = {"abc.ABC": ABC, "typing.Protocol": typing.Protocol}
+                bases.append(known.get(above) or self._unread(above))
+        body: dict[str, Any] = {"__module__": name.rpartition(".")[0]}
+        for inner in node.body:
+            if isinstance(inner, ast.FunctionDef):
+                if inner.name in SPECIAL or not inner.name.startswith("__"):
+                    body[inner.name] = _method(inner)
+            elif isinstance(inner, ast.AnnAssign) and isinstance(inner.target, ast.Name):
+                body.update({inner.target.id: None} if inner.value is not None else {})
+        made = new_class(node.name, tuple(bases), {}, lambda space: space.update(body))
+        self._classes[name] = made
+        return made
+
+    def _unread(self, dotted: str) -> type:
+        """Return what stands for a class of others, of which no more is known than its name."""
+        if dotted not in self._classes:
+            module, _, name = dotted.rpartition(".")
+            body = {"__module__": module, "__class_getitem__": classmethod(_itself)}
+            bases = (self._unread("torch.nn.Module"),) if dotted in NETWORKS else ()
+            self._classes[dotted] = type(name, bases, body)
+        return self._classes[dotted]
+
+    def _public(self, found: _Found, node: ast.ClassDef) -> str:
+        """Return the dotted name of a class, by the first package that has it."""
+        parts = found.module.split(".")
+        names = (".".join([*parts[:count], node.name]) for count in range(1, len(parts) + 1))
+        return next(name for name in names if self._find(name) == found)
 
     # ---- types ---------------------------------------------------------------------------
 
@@ -160,11 +221,17 @@ class Signatures:
             return self._generic(module, node)
         found = self._find_name(module, node) if node is not None else ""
         if isinstance(found, str):
-            return _of_others(found)
+            return self._of_others(found)
         if isinstance(found.node, ast.ClassDef):
-            is_final = any(_name(decorator) == "final" for decorator in found.node.decorator_list)
-            return type(found.node.name, () if is_final else (_Part,), {})
+            return self._class(found, found.node)
         return self._type(found.module, found.node)
+
+    def _of_others(self, dotted: str) -> Any:
+        """Return a type that is not fokker's: python's own, or what stands for a class."""
+        module, _, name = dotted.rpartition(".")
+        if module in KNOWN_MODULES:
+            return getattr(KNOWN_MODULES[module], name, Any)
+        return self._unread(dotted) if module else Any
 
     def _generic(self, module: str, node: ast.Subscript) -> Any:
         """Return such as `list[int]` or `Literal["a", "b"]`."""
@@ -173,7 +240,7 @@ class Signatures:
         if origin is typing.Literal:
             return typing.Literal[tuple(ast.literal_eval(option) for option in inner)]
         if origin is Callable:
-            return Callable[..., Any]
+            return Callable[..., self._type(module, inner[-1])]
         if origin is Any:
             return Any
         kinds = tuple(self._type(module, each) for each in inner)
@@ -186,10 +253,31 @@ def _name(decorator: ast.AST) -> str:
     return called.id if isinstance(called, ast.Name) else ""
 
 
-def _of_others(dotted: str) -> Any:
-    """Return a type that is not fokker's: of python's own, torch's tensors, or any."""
-    module, _, name = dotted.rpartition(".")
-    if name == "Tensor":
-        return type("Tensor", (), {})
-    known = KNOWN_MODULES.get(module)
-    return Any if known is None else getattr(known, name, Any)
+@cache
+def _parsed(file: Path) -> list[ast.stmt]:
+    """Return the statements of a file of fokker's, which do not change while it runs."""
+    return ast.parse(file.read_text(encoding="utf-8")).body
+
+
+def _without_self(taken: Signature) -> Signature:
+    """Return what a constructor takes besides the object."""
+    _, *positional = taken.positional
+    types = {name: kind for name, kind in taken.types.items() if name != taken.positional[0]}
+    needed = tuple(name for name in taken.required if name in types)
+    return replace(taken, types=types, required=needed, positional=tuple(positional))
+
+
+def _method(node: ast.FunctionDef) -> Any:
+    """Return what stands for a method or a property, written or not."""
+
+    def unread(self: object) -> None:
+        """Do nothing."""
+
+    names = {_name(decorator) for decorator in node.decorator_list}
+    made = abstractmethod(unread) if "abstractmethod" in names else unread
+    return property(made) if "property" in names else made
+
+
+def _itself(kind: type, item: object) -> type:
+    """Return a class for a generic one, whatever it is of."""
+    return kind
