@@ -14,12 +14,20 @@ BESIDE = "evaluation.beside must list"
 _LEVELS_UP = 4
 
 
-def find_checkpoint(path: Path) -> Path:
+def one_line(text: str) -> str:
+    """A text of the user's, in which line breaks and the like are written as `\\n`."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def find_checkpoint(path: Path, key: str = "") -> Path:
     """The checkpoint that a path means: a file, a model's folder or a run's folder.
 
     A run's model is looked for by its name below the folders above the run, as `outputs` may have
     been moved or copied; then where it was.
 
+    Args:
+        path: that is given.
+        key: by which it is given, for the message.
     Raises:
         ValueError: if there is none.
     """
@@ -30,7 +38,8 @@ def find_checkpoint(path: Path) -> Path:
         if place.is_file():
             return place
     raise ValueError(
-        f"no checkpoint at {path}; give a run's folder, a model's folder, a .ckpt or a "
+        f"{f'{key} must lead to a model, and there is ' if key else ''}no checkpoint at "
+        f"{one_line(str(path))}; give a run's folder, a model's folder, a .ckpt or a "
         f"{SAFETENSORS} file"
     )
 
@@ -65,7 +74,8 @@ def find_points(path: str | None) -> Path:
     file = Path(path).expanduser()
     if not file.is_file():
         what = "a folder" if file.is_dir() else f"not there, seen from {Path.cwd()}"
-        raise ValueError(f"data.path must be a file of points, and {file} is {what}")
+        name = one_line(str(file))
+        raise ValueError(f"data.path must be a file of points, and {name} is {what}")
     return file
 
 
@@ -81,7 +91,8 @@ def finished_run(path: Path, asks: str) -> dict[str, Any]:
     record = read_json(path / "run.json")
     status = record.get("status", "no run at all")
     if status != "completed":
-        raise ValueError(f"{asks} finished runs, and {path} is not one: {status}")
+        name = one_line(str(path))
+        raise ValueError(f"{asks} finished runs, and {name} is not one: {status}")
     config = path / "config.yaml"
     if not config.is_file():
         raise ValueError(f"{asks} finished runs, and {config} is no configuration")

@@ -2,16 +2,24 @@
 
 import collections.abc
 import inspect
+import math
+import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, final, get_args, get_origin, get_type_hints
 
+from fokker.places import one_line
+
 UNIONS = (Union, UnionType)
 LISTS = (Sequence, list, tuple)
 WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 PLURALS = {int: "whole numbers", float: "numbers", str: "texts"}
+#: Of samples, steps, and all that is counted: more is a slip in the exponent.
+MOST = 10**12
+# Whole numbers that torch takes for numbers.
+_LARGEST = 2**63 - 1
 
 
 def fits(value: Any, kind: Any) -> bool:
@@ -44,15 +52,25 @@ def whole(value: Any, kind: Any) -> Any:
         kind: the type that is wanted.
     Returns:
         10000 for 1e4, or a list with such; the value itself where it fits, or no number would.
+        The other way round 1e20 for 100000000000000000000, which torch takes for no number.
     """
-    if fits(value, kind):
-        return value
-    number = list(map(_whole, value)) if isinstance(value, list) else _whole(value)
-    return number if fits(number, kind) else value
+    number = _changed(value, _short if fits(value, kind) else _whole)
+    is_same = repr(number) == repr(value)
+    return number if not is_same and fits(number, kind) else value
+
+
+def _changed(value: Any, change: Callable[[Any], Any]) -> Any:
+    return [_changed(v, change) for v in value] if isinstance(value, list) else change(value)
 
 
 def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _short(value: Any) -> Any:
+    if type(value) is not int or abs(value) <= _LARGEST:
+        return value
+    return float(value) if abs(value) < sys.float_info.max else math.copysign(math.inf, value)
 
 
 def _is_built(kind: Any) -> bool:
@@ -88,10 +106,25 @@ def _names(kind: Any) -> list[str]:
 
 
 def shown(value: Any) -> str:
-    """A value as it is written in a configuration."""
+    """A value as it is written in a configuration, in one line."""
     if value is None or value == "":
         return "null" if value is None else "nothing"
-    return str(value).lower() if value in (True, False) else str(value)
+    return str(value).lower() if value in (True, False) else one_line(str(value))
+
+
+def check_count(key: str, value: Any, kind: Any) -> None:
+    """Refuse a whole number, or one in a list, that is larger than any count.
+
+    Numbers of any kind are free, and so are seeds.
+
+    Raises:
+        ValueError: says the key, the rule and the value.
+    """
+    if key.rpartition(".")[2] == "seed":
+        return
+    for number in value if isinstance(value, list) else [value]:
+        if type(number) is int and number > MOST and not fits(0.5, kind) and not fits([0.5], kind):
+            raise ValueError(f"{key} must be at most {MOST:,}, got {_short(number):.3g}")
 
 
 @final

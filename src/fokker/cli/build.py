@@ -3,6 +3,7 @@
 import copy
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ from fokker.experiment.identity import (
     training_config,
 )
 from fokker.experiment.models import load_checkpoint, weights_digest, weights_in
+from fokker.experiment.needs import check_needs, check_network
 from fokker.formulations import Diffusion
+from fokker.networks import Exact
 from fokker.places import BESIDE, find_checkpoint, finished_run
 from fokker.ranks import ALONE, Ranks
 from fokker.yaml_files import read_yaml
@@ -89,6 +92,10 @@ def build_model(config: DictConfig, data: DataModule, build: Builder) -> Diffusi
         if group != "formulation"
     }
     make = build(config.formulation, "formulation", _partial_=True)
+    if not isinstance(parts["network"], Exact):
+        node: Any = OmegaConf.to_container(config.network, resolve=True)
+        copies = 1 + len(parts["ema"].half_lives)
+        parts["network"] = partial(check_network, parts["network"], node, copies)
     try:
         model = make(data=data, seed=config.seed, **parts)
     except (AttributeError, TypeError) as error:  # A function or class of the user's own.
@@ -103,8 +110,15 @@ def build_model(config: DictConfig, data: DataModule, build: Builder) -> Diffusi
     try:
         model.configure_optimizers()
     except ValueError as error:  # Torch's own checks, which come at the start of the training.
-        raise ValueError(f"optimizer.optimizer cannot be made: {error}") from error
+        raise ValueError(_why_no_optimizer(error, config.optimizer.optimizer)) from error
     return model
+
+
+def _why_no_optimizer(error: ValueError, node: DictConfig) -> str:
+    """What torch refuses of an optimiser, with the key of the argument that it speaks of."""
+    known = [str(key) for key in node if str(key).rstrip("s") in str(error)]
+    key = f"optimizer.optimizer{f'.{known[0]}' if known else ''}"
+    return f"{key} cannot be: {error}; change it"
 
 
 def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE) -> Experiment:
@@ -147,7 +161,7 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
     evaluations = build_evaluations(config, model, samplings[0], build)
     init = ""
     if config.init_from is not None:
-        load_checkpoint(find_checkpoint(Path(config.init_from)), model)
+        load_checkpoint(find_checkpoint(Path(config.init_from), "init_from"), model)
         model.ema.follow(model.denoiser)
         init = weights_digest(dict(model.denoiser.named_parameters()))
     plain: Any = OmegaConf.to_container(config, resolve=True)
@@ -159,7 +173,7 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
     checkpoint = None
     if config.checkpoint is not None:
         # What it continues itself need not be there any more.
-        checkpoint = find_checkpoint(Path(config.checkpoint))
+        checkpoint = find_checkpoint(Path(config.checkpoint), "checkpoint")
         continued = str(record_of(checkpoint).get("made_of", {}).get("continued", ""))
     made_of = {"content": data.content, "source": source, "init": init, "continued": continued}
     key = model_key(training_config(plain), **made_of)
@@ -171,7 +185,7 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
         _check_same(checkpoint, name, plain, choices.options, made_of)
         weights_in(checkpoint, model, config.evaluation.weights)
         load_checkpoint(checkpoint, model)
-    return Experiment(
+    experiment = Experiment(
         model=model,
         folder=folder,
         checkpoint=checkpoint,
@@ -202,6 +216,10 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
         },
         ranks=ranks,
     )
+    machines = config.trainer.get("num_nodes", 1)
+    asked = asked_ranks(config.trainer) // (machines if type(machines) is int else 1)
+    check_needs(experiment, ranks.local_size if ranks.size > 1 else asked)
+    return experiment
 
 
 def _beside(config: Mapping[str, Any], own: str, content: str) -> dict[str, Path]:

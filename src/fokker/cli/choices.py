@@ -8,6 +8,7 @@ from typing import Any, final
 from omegaconf import DictConfig
 
 from fokker.cli.mistakes import one_of
+from fokker.places import one_line
 from fokker.yaml_files import read_yaml
 
 
@@ -41,7 +42,7 @@ def option(sources: Sequence[Any], group: str, name: str) -> DictConfig:
         known |= {path.stem for path in folder.glob("*.yaml")}
         if (folder / f"{name}.yaml").is_file():
             return read_yaml(folder / f"{name}.yaml")
-    raise ValueError(f"{group}={name} is not an option; {one_of(name, sorted(known))}")
+    raise ValueError(f"{group}={one_line(name)} is not an option; {one_of(name, sorted(known))}")
 
 
 def options_with(

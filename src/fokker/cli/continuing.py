@@ -34,7 +34,7 @@ def predecessor_of(
         ValueError: if it cannot, and why.
     """
     path = config["continue_from"]
-    checkpoint = find_checkpoint(Path(path))
+    checkpoint = find_checkpoint(Path(path), "continue_from")
     if checkpoint.suffix == SAFETENSORS:
         raise ValueError(
             f"continue_from={path} has weights alone, and no state of an optimiser; name the "

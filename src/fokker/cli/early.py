@@ -34,9 +34,9 @@ def check_early(config: DictConfig, sources: Sequence[Any], read: Signatures) ->
     Raises:
         ValueError: says the key, the rule and the value, as what builds the objects would.
     """
-    if config.get("task") == "doctor":  # Which says all mistakes itself.
-        return
     try:
+        if config.get("task") == "doctor":  # Which says all mistakes itself.
+            return
         check_keys(config)
         own = own_names(config.allow_targets)
         for key, node in parts_of(config):
@@ -66,7 +66,10 @@ def asked_of(config: DictConfig, sources: Sequence[Any]) -> Iterator[tuple[str, 
     for group in ("sampler", "grid"):
         for entry in config.evaluation[f"{group}s"]:
             for name in [entry] if isinstance(entry, str) else entry:
-                node = option(sources, group, str(name))
+                try:
+                    node = option(sources, group, str(name))
+                except ValueError as error:
+                    raise ValueError(f"evaluation.{group}s: {error}") from error
                 changes = {} if isinstance(entry, str) else entry[name]
                 with open_dict(scope):
                     scope[group] = OmegaConf.merge(node, changes)
@@ -107,7 +110,7 @@ def _check_files(config: DictConfig) -> None:
     """Refuse files that are not there."""
     for key in ("checkpoint", "init_from", "continue_from"):
         if config[key] is not None:
-            find_checkpoint(Path(config[key]))
+            find_checkpoint(Path(config[key]), key)
     for path in config.evaluation.beside:
         finished_run(Path(path), BESIDE)
     if config.data.get("_target_") == "fokker.data.PointsFile":

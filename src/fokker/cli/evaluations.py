@@ -74,7 +74,13 @@ def build_samplings(
             seen.append(parts)
             sampler: Sampler = build(scope.sampler, "sampler")
             grid: Grid = build(scope.grid, "grid")
-            nodes = model.nodes(sampler, grid, sampler.num_steps)
+            try:
+                nodes = model.nodes(sampler, grid, sampler.num_steps)
+            except ValueError as error:
+                if sampler.num_steps not in config.evaluation.num_steps or index == 0:
+                    raise
+                said = str(error).replace("sampler.num_steps", "evaluation.num_steps")
+                raise ValueError(said) from error
             samplings.append(Sampling(name, sampler, grid_name, nodes, at_quantiles, grid))
     return samplings
 

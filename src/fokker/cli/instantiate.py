@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, final
@@ -173,6 +174,8 @@ def _sentence(cause: BaseException, key: str, keys: Mapping[str, str]) -> str:
         return f"{key} cannot be built: {type(cause).__name__}: {cause}".splitlines()[0]
     # A distribution says `low must be ...`, for it does not know that it stands at `data`.
     name, space, rest = str(cause).partition(" ")
+    # So it is with `high=3` behind it.
+    rest = re.sub(r"(?<![\w.])(\w+)(?==)", lambda found: keys.get(found[1], found[1]), rest)
     return f"{keys.get(name, name)}{space}{rest}"
 
 

@@ -32,6 +32,7 @@ from fokker.experiment import Experiment, Result
 from fokker.experiment import run as run_experiment
 from fokker.experiment.estimate import estimate
 from fokker.experiment.fit import is_far_enough
+from fokker.experiment.needs import check_room
 from fokker.experiment.run import division
 from fokker.experiment.sample import is_out_of_memory
 from fokker.experiment.watching import Pruned, Watch
@@ -68,6 +69,7 @@ def run_job(
         experiment = replace(made, watch=watch, facts=facts, stopped=slurm.when_stopped)
         if config.task != "plan" and ranks.is_first:
             check_writable(path)
+            check_room(path, experiment)
             if not made.model.is_exact and made.checkpoint is None:
                 check_writable(made.folder.path)
     except BaseException as error:

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from fokker.cli.arguments import fits, shown, whole
-from fokker.cli.mistakes import UnknownKey
+from fokker.cli.arguments import check_count, fits, shown, whole
+from fokker.cli.mistakes import UnknownKey, of_value
+from fokker.memory import DOUBLE, check_fits
 
 GROUPS = (
     "data", "formulation", "sde", "preconditioning", "weighting", "noise_levels", "network",
@@ -17,6 +19,8 @@ NEEDED = (
     "data", "formulation", "network", "optimizer", "ema", "sampler", "grid", "trainer", "logger",
     "callbacks", "evaluation",
 )  # fmt: skip
+# Of a process that makes batches, which shares most of its memory with the training, at least.
+WORKER_BYTES = 5_000_000
 #: Keys for any data, which their classes do not know.
 OF_ANY_DATA = ("gaussianize", "workers")
 #: What must hold of keys that are no part's arguments, and how it is said.
@@ -52,8 +56,6 @@ KEYS: Mapping[str, tuple[Any, str]] = {
     "evaluation.beside": (list[str], "a list of the folders of finished runs"),
     "evaluation.figures": (bool, "true or false"),
 }
-#: Of samples and steps: more is a slip in the exponent.
-MOST = 10**12
 
 
 def check_keys(config: DictConfig) -> None:
@@ -64,13 +66,13 @@ def check_keys(config: DictConfig) -> None:
     """
     _check_names(config)
     for key, (kind, rule) in KEYS.items():
-        value = OmegaConf.select(config, key)
-        given = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+        given = _plain(config, key)
         plain = whole(given, kind)
         if plain is not given:
             OmegaConf.update(config, key, plain)
         if not fits(plain, kind):
             raise ValueError(f"{key} must be {rule}, got {shown(plain)}")
+        check_count(key, plain, kind)
     for key in ("checkpoint", "init_from", "continue_from"):
         if config[key] == "":
             raise ValueError(f"{key} must be a path or null, got nothing")
@@ -85,15 +87,29 @@ def check_keys(config: DictConfig) -> None:
             "evaluation.budget_points must be null, 0 for no error budget, or positive, got "
             f"{points}"
         )
+    key = "evaluation.budget_points"
+    # Their starts, where three solvers lead them, and the law's own.
+    check_fits(key, points or 0, 5 * DOUBLE * (points or 0), "the error budget")
     workers = OmegaConf.select(config, "data.workers")
     if workers is not None and workers < 0:
         raise ValueError(f"data.workers must be null, 0 or positive, got {workers}")
+    check_fits("data.workers", workers or 0, WORKER_BYTES * (workers or 0), "the processes")
     for key in ("evaluation.num_samples", "evaluation.batch_size", "trainer.max_steps"):
         value = OmegaConf.select(config, key)
         if value is not None and value < 1:
             raise ValueError(f"{key} must be at least 1, got {value}")
-        if value is not None and value > MOST:
-            raise ValueError(f"{key} must be at most {MOST:,}, got {value:.3g}")
+    for value in config.evaluation.num_steps:
+        if value < 1:
+            raise ValueError(f"evaluation.num_steps must be at least 1 each, got {value}")
+
+
+def _plain(config: DictConfig, key: str) -> Any:
+    """A value of the configuration, resolved."""
+    try:
+        value = OmegaConf.select(config, key, throw_on_missing=True)
+        return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    except OmegaConfBaseException as error:
+        raise ValueError(of_value(error, key)) from error
 
 
 def _check_names(config: DictConfig) -> None:

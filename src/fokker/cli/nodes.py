@@ -1,12 +1,13 @@
 """The nodes of a configuration that describe objects, found without making any."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
 from omegaconf import DictConfig, OmegaConf
 
-from fokker.cli.arguments import Signature, check_types, fits, shown, whole, words
+from fokker.cli.arguments import Signature, check_count, check_types, fits, shown, whole, words
 from fokker.cli.keys import OF_ANY_DATA
 from fokker.cli.kinds import belongs, inside, is_base, is_unsaid, kind_words, made_by
 from fokker.cli.mistakes import UnknownKey
@@ -151,6 +152,11 @@ def check_nodes(found: Sequence[Node]) -> dict[str, Any]:
         listed = dict(zip(node.taken.positional, node.plain.get(ARGS, ())))
         places = {name: f"{node.key}.{ARGS}[{index}]" for index, name in enumerate(listed)}
         check_types(node.taken, listed, places)
+        for name, value in node.arguments.items():
+            if node.target.startswith("fokker."):  # Those of others may be no counts.
+                check_count(node.keys[name], value, node.taken.types.get(name, Any))
+            if node.target.startswith("torch.optim.") and value in (math.inf, -math.inf):
+                raise ValueError(f"{node.keys[name]} must be finite, got {value}")
     return changes
 
 

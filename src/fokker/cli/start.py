@@ -9,11 +9,14 @@ from typing import final
 from omegaconf import DictConfig
 
 from fokker.cli.environment import number, told
+from fokker.memory import check_fits
 
 AUTO = "auto"
 # Where the ranks of a SLURM step meet: apart from what the system hands out, another one for each
 # step that a machine may run at once.
 FIRST_PORT, PORTS = 12000, 20000
+# Of a process that has imported torch, of its own, at least.
+RANK_BYTES = 100_000_000
 
 
 @final
@@ -179,6 +182,8 @@ def check_alone(trainer: DictConfig, env: Mapping[str, str] = os.environ) -> Non
         ValueError: for several machines, and in a SLURM job of another number of tasks.
     """
     devices, nodes = trainer.get("devices", 1), trainer.get("num_nodes", 1)
+    if type(devices) is int:
+        check_fits("trainer.devices", devices, RANK_BYTES * devices, "a process each")
     if nodes not in (1, AUTO):
         raise ValueError(
             f"trainer.num_nodes={nodes} needs a start on every machine: "

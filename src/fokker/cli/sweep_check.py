@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from fokker.cli.compose import HELP
-from fokker.cli.start import asked_ranks
+from fokker.cli.start import Start, asked_ranks, check_alone
 from fokker.cli.sweep_jobs import FIXED, Job, Row
 
 # What can be wrong with a job's overrides.
@@ -48,6 +48,8 @@ def check_jobs(
     for job in todo:
         try:
             config = compose(job)
+            if with_objects and Start.here().by == "fokker":
+                check_alone(config.trainer)
             if job in built and asked_ranks(config.trainer) == 1:
                 _build(config)
         except REFUSALS as error:

@@ -146,7 +146,7 @@ class DataModule(L.LightningDataModule, ABC):
         std = math.sqrt(float((variance + (mean - shift) ** 2).mean()))
         if not 0 < std < math.inf:
             raise ValueError(
-                f"the data must vary, and their standard deviation be finite, got {std:g}; "
+                f"data must vary, and their standard deviation be finite, got {std:g}; "
                 "give other data, or the same in another unit"
             )
         #: Mean and standard deviation over all elements, in the data's units.

@@ -95,7 +95,7 @@ class FiniteData(DataModule):
         flip: bool = False,
     ) -> None:
         array: NDArray[Any] = np.asarray(self.load())
-        count = round(len(array) * held_out_share)
+        count = round(len(array) * held_out_share) if 0 < held_out_share < 1 else 0
         if not 0 < count < len(array) - 1:
             raise ValueError(
                 "data.held_out_share must leave at least 2 points to train on and 1 held out, got "

@@ -11,6 +11,7 @@ from torch import Tensor
 from fokker.data.base import DataModule, Shuffle
 from fokker.data.units import Standardize
 from fokker.distributions import Distribution, GaussianCovariance
+from fokker.memory import DOUBLE, SINGLE, check_fits
 from fokker.randomness import Randomness, Stream
 
 # Held-out points are the same for every seed, so that runs are compared on one set.
@@ -66,6 +67,9 @@ class ToyData(DataModule):
                 "exact denoiser has one scale for all coordinates; choose data.standardize=all"
             )
         self.distribution = distribution(**parameters)
+        if num_points is not None:
+            of_one = self.distribution.dim * (DOUBLE + SINGLE)
+            check_fits("data.num_points", num_points, num_points * of_one, "the points")
         self._shape = (self.distribution.dim,) if shape is None else tuple(shape)
         self.num_points = num_points
         self.fresh = num_points is None

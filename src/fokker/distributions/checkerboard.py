@@ -10,6 +10,7 @@ from fokker.distributions.arguments import as_points, as_positive, as_sigma, as_
 from fokker.distributions.base import Distribution, Estimate
 from fokker.distributions.interval import interval_posterior
 from fokker.distributions.quadrature import lattice_bells, panel_rule
+from fokker.memory import DOUBLE, check_fits
 
 
 class _Strips(NamedTuple):
@@ -37,12 +38,14 @@ class Checkerboard(Distribution):
         low, high: ends of both axes.
 
     Raises:
-        ValueError: cells below 2, or not low < high.
+        ValueError: cells below 2 or too many for the memory, or not low < high.
     """
 
     def __init__(self, cells: int, low: float = -1.0, high: float = 1.0) -> None:
         if cells < 2:
             raise ValueError(f"cells must be at least 2, got {cells}")
+        # The strips of a thousand points: logarithms of masses, means and two more.
+        check_fits("cells", cells, 4 * 1000 * DOUBLE * cells)
         ends = as_vector("low and high", (low, high))
         if not low < high:
             raise ValueError(f"low must be below high={high:g}, got {low:g}")

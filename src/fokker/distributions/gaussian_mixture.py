@@ -56,8 +56,8 @@ class GaussianMixture(Distribution):
             centres = centres[:, None]
         if centres.ndim != 2 or len(centres) != count or centres.shape[1] == 0:
             raise ValueError(
-                f"means must have shape ({count}, d) or ({count},), a row for each of the "
-                f"{count} weights, got {tuple(centres.shape)}"
+                f"means must have shape ({count}, d) or ({count},), a row for each of "
+                f"weights={weight.tolist()}, got {tuple(centres.shape)}"
             )
         if not bool(centres.isfinite().all()):
             raise ValueError("means must be finite, got NaN or infinite values")

@@ -9,6 +9,7 @@ from torch import Tensor
 from fokker.distributions.arguments import as_positive
 from fokker.distributions.base import Distribution, Estimate
 from fokker.distributions.gaussian_mixture import GaussianMixture
+from fokker.memory import DOUBLE, check_fits
 
 
 @final
@@ -27,6 +28,8 @@ class Ring(Distribution):
     def __init__(self, modes: int, radius: float, std: float) -> None:
         if modes < 1:
             raise ValueError(f"modes must be at least 1, got {modes}")
+        # Components as lists and tensors, with their centres in two coordinates.
+        check_fits("modes", modes, 20 * DOUBLE * modes)
         self.radius = as_positive("radius", radius)
         self.std = as_positive("std", std)
         angles = 2 * math.pi * torch.arange(modes, dtype=torch.float64) / modes

@@ -25,6 +25,7 @@ from fokker.distributions.interval import (
 )
 from fokker.distributions.inversion import as_probabilities, invert
 from fokker.distributions.quadrature import bells, integrate
+from fokker.memory import DOUBLE, check_fits
 
 
 @final
@@ -45,6 +46,8 @@ class Uniform(Distribution):
     def __init__(self, low: Numbers, high: Numbers, dim: int = 1) -> None:
         if dim < 1:
             raise ValueError(f"dim must be at least 1, got {dim}")
+        # Ends as tensors and lists, a mean and a variance.
+        check_fits("dim", dim, 12 * DOUBLE * dim)
         length = common_dim(low, high)
         if length > 1 and dim not in (1, length):
             raise ValueError(f"dim must be {length}, the length of low and high, got {dim}")

@@ -14,6 +14,7 @@ from fokker.experiment.noised import (
     histogram,
     lag_note,
     need_at_least,
+    need_memory,
     need_steps,
 )
 from fokker.experiment.reports import Evaluation, Report
@@ -66,6 +67,9 @@ class Chain(Evaluation):
                 f"shape {shape}; the figure trajectory of every run shows them on their way"
             )
         need_steps("chain", sampling)
+        panels = min(self.num_panels, len(sampling.nodes))
+        need_memory("chain", "num_points", self.num_points, self.num_points * shape[0] * panels)
+        need_memory("chain", "num_bins", self.num_bins, 2 * self.num_bins * panels)
 
     def __call__(self, model: Diffusion, sampling: Sampling, randomness: Randomness) -> Report:
         """The states of a model that is ready."""

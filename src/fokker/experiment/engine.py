@@ -109,7 +109,11 @@ class Engine:
 
     def is_sharded(self, ranks: Ranks) -> bool:
         """Whether each rank holds a part of the weights alone."""
-        return self._strategy == "fsdp" and ranks.size > 1
+        return self.is_sharded_over(ranks.size)
+
+    def is_sharded_over(self, size: int) -> bool:
+        """The same for so many ranks, which may not have been started."""
+        return self._strategy == "fsdp" and size > 1
 
     def trainer(
         self, device: torch.device, ranks: Ranks, callbacks: Sequence[L.Callback], folder: Path

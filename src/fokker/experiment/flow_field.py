@@ -8,7 +8,12 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from fokker.denoiser import DenoiserFunction, ExactDenoiser
-from fokker.experiment.noised import NoisedLaw, need_at_least, need_known_line
+from fokker.experiment.noised import (
+    NoisedLaw,
+    need_at_least,
+    need_known_line,
+    need_memory,
+)
 from fokker.experiment.reports import Evaluation, Report
 from fokker.experiment.sample import Sampling
 from fokker.formulations import Diffusion
@@ -69,6 +74,12 @@ class FlowField(Evaluation):
         need_known_line("flow_field", model)
         if len(sampling.nodes) < 3:
             raise ValueError("evaluation=flow_field needs a grid of at least 2 steps, got 1")
+        sizes = {"num_times": self.num_times, "num_places": self.num_places}
+        key = max(sizes, key=lambda name: sizes[name])
+        # The places, and two fields on them.
+        need_memory("flow_field", key, sizes[key], 3 * self.num_times * self.num_places)
+        paths = 2 * self.num_times * self.num_paths
+        need_memory("flow_field", "num_paths", self.num_paths, paths)
 
     @torch.no_grad()
     def __call__(self, model: Diffusion, sampling: Sampling, randomness: Randomness) -> Report:

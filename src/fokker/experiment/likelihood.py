@@ -10,6 +10,7 @@ from torch import Tensor
 from fokker.data import DataModule
 from fokker.denoiser import ExactDenoiser
 from fokker.distributions import Estimate
+from fokker.experiment.noised import need_memory
 from fokker.experiment.reports import Evaluation, Report
 from fokker.experiment.sample import Sampling
 from fokker.formulations import Diffusion
@@ -76,11 +77,11 @@ class Likelihood(Evaluation):
                     f"evaluation.likelihood.{key} must be at least {least}, got "
                     f"{getattr(self, key)}"
                 )
-        if not (self.rtol > 0 and self.atol > 0):
-            raise ValueError(
-                "evaluation.likelihood.rtol and atol must be positive, got "
-                f"{self.rtol:g} and {self.atol:g}"
-            )
+        for key, tolerance in (("rtol", self.rtol), ("atol", self.atol)):
+            if not 0 < tolerance < math.inf:
+                raise ValueError(
+                    f"evaluation.likelihood.{key} must be positive and finite, got {tolerance:g}"
+                )
 
     def check(self, model: Diffusion, sampling: Sampling) -> None:
         """Refuse a stochastic sampler, equal points, bits without levels, and an empty range."""
@@ -101,6 +102,12 @@ class Likelihood(Evaluation):
                 "which range (data.levels and data.value_range), for a density alone has no bits; "
                 "leave it null for nats"
             )
+        dim = math.prod(model.data.shape)
+        if model.data.fresh:  # Of a finite set there are no more than its own.
+            need_memory("likelihood", "num_points", self.num_points, 2 * dim * self.num_points)
+        # All probes of a point, in float32.
+        if self.trace != "exact" and (self.trace != "auto" or dim > SMALL_DIM):
+            need_memory("likelihood", "probes", self.probes, dim * self.probes / 2)
         low, high = self._range(sampling)
         if self.sigma_min is None and len(sampling.nodes) < 3:
             raise ValueError(

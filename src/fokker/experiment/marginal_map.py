@@ -14,6 +14,7 @@ from fokker.experiment.noised import (
     lag_note,
     need_at_least,
     need_known_line,
+    need_memory,
     need_steps,
     node_places,
 )
@@ -55,6 +56,10 @@ class MarginalMap(Evaluation):
         """Refuse data in more dimensions or of unknown law, and a sampler without a grid."""
         need_known_line("marginal_map", model)
         need_steps("marginal_map", sampling)
+        need_memory("marginal_map", "num_points", self.num_points, 2 * self.num_points)
+        # Edges and densities at each node.
+        numbers = 2 * self.num_bins * len(sampling.nodes)
+        need_memory("marginal_map", "num_bins", self.num_bins, numbers)
 
     def __call__(self, model: Diffusion, sampling: Sampling, randomness: Randomness) -> Report:
         """The densities of a model that is ready."""

@@ -11,6 +11,7 @@ from fokker.data import DataModule
 from fokker.distributions import Distribution
 from fokker.experiment.sample import Sampling
 from fokker.formulations import Diffusion
+from fokker.memory import DOUBLE, check_fits
 from fokker.samplers import AnnealedLangevin
 from fokker.sde import SDE
 
@@ -122,6 +123,15 @@ def need_steps(option: str, sampling: Sampling) -> None:
         )
     if sampling.num_steps == 1:
         raise ValueError(f"evaluation={option} needs a grid of at least 2 steps, got 1")
+
+
+def need_memory(option: str, key: str, value: int, numbers: float) -> None:
+    """Refuse an option's number that asks for more numbers in float64 than the memory holds.
+
+    Raises:
+        ValueError: says how much there is.
+    """
+    check_fits(f"evaluation.{option}.{key}", value, DOUBLE * numbers)
 
 
 def need_at_least(option: str, least: dict[str, int], values: object) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from fokker.analysis.fokker_planck import fokker_planck_residual
 from fokker.analysis.marginal_errors import chance, forward_errors, relative_w1, solved_errors
 from fokker.distributions import Gaussian
+from fokker.experiment.noised import need_memory
 from fokker.experiment.reports import Evaluation, Report
 from fokker.experiment.sample import Sampling
 from fokker.formulations import Diffusion
@@ -58,6 +59,8 @@ class PDE(Evaluation):
             )
         if len(sampling.nodes) < 3:
             raise ValueError("evaluation=pde needs a grid of at least 2 steps, got 1")
+        levels = min(self.num_levels, len(sampling.nodes))
+        need_memory("pde", "num_points", self.num_points, self.num_points * levels)
 
     def __call__(self, model: Diffusion, sampling: Sampling, randomness: Randomness) -> Report:
         """The table of a model that is ready."""

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from fokker.analysis.marginal_errors import chance
-from fokker.experiment.noised import histogram, need_at_least
+from fokker.experiment.noised import histogram, need_at_least, need_memory
 from fokker.experiment.reports import Evaluation, Report
 from fokker.experiment.sample import Sampling, check_finite, draw_samples
 from fokker.formulations import Diffusion
@@ -64,6 +64,10 @@ class StepsMap(Evaluation):
                 f"evaluation=steps_map needs a sampler with a number of steps, got "
                 f"sampler={sampling.name}, which chooses its own; choose one such as sampler=heun"
             )
+        # The samples beside what they are compared with.
+        need_memory("steps_map", "num_points", self.num_points, 2 * self.num_points)
+        bins = self.num_bins * len(self.num_steps)
+        need_memory("steps_map", "num_bins", self.num_bins, bins)
         self._samplings(model, sampling)
 
     def _samplings(self, model: Diffusion, sampling: Sampling) -> list[Sampling]:

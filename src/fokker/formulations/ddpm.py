@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from fokker.formulations.diffusion import Diffusion
+from fokker.memory import DOUBLE, check_fits
 from fokker.sde import SDE, VPLinear
 
 
@@ -52,6 +53,7 @@ class DDPM(Diffusion):
     def __init__(self, sde: SDE, num_levels: int = 1000, **parts: Any) -> None:
         if num_levels < 2:
             raise ValueError(f"formulation.num_levels must be at least 2, got {num_levels}")
+        check_fits("formulation.num_levels", num_levels, 4 * DOUBLE * num_levels, "the chain")
         if isinstance(sde, VPLinear):
             levels = ddpm_levels(num_levels, *sde.betas)
         else:

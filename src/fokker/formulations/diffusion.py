@@ -27,6 +27,7 @@ from fokker.grids import Levels as LevelsGrid
 from fokker.networks import Exact
 from fokker.noise_levels import NoiseLevels
 from fokker.optimizers import Schedule
+from fokker.places import one_line
 from fokker.preconditioning import Preconditioning
 from fokker.randomness import Randomness, SamplingNoise
 from fokker.samplers import GivenStart, Noise, Sampler, sampled_std, spread_quantiles
@@ -277,7 +278,7 @@ class Diffusion(L.LightningModule, ABC):
         """
         if name not in self.weight_names:
             known = ", ".join(self.weight_names)
-            raise ValueError(f"evaluation.weights must be one of {known}, got {name}")
+            raise ValueError(f"evaluation.weights must be one of {known}, got {one_line(name)}")
         if name == "raw":
             return self._raw if self._raw is not None else dict(self.denoiser.named_parameters())
         return self.ema.state_dict()[self.ema.names[0] if name == "ema" else name]

@@ -7,6 +7,7 @@ import torch
 
 from fokker.data import DataModule
 from fokker.formulations.diffusion import Diffusion
+from fokker.memory import DOUBLE, check_fits
 
 
 @final
@@ -42,11 +43,13 @@ class SMLD(Diffusion):
     ) -> None:
         if num_levels < 2:
             raise ValueError(f"formulation.num_levels must be at least 2, got {num_levels}")
+        check_fits("formulation.num_levels", num_levels, 4 * DOUBLE * num_levels, "the chain")
         low = 0.02 if sigma_min is None else sigma_min
         high = _largest_level(data) if sigma_max is None else sigma_max
-        if not 0 < low < high:
+        if not 0 < low < high < math.inf:
             raise ValueError(
-                f"formulation.sigma_min must be positive and below sigma_max={high:g}, got {low:g}"
+                "formulation.sigma_min must be positive and below formulation.sigma_max="
+                f"{high:g}, which must be finite, got {low:g}"
             )
         ratio = torch.linspace(0, 1, num_levels, dtype=torch.float64)
         super().__init__(data=data, levels=low * (high / low) ** ratio, **parts)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from fokker.memory import DOUBLE, check_fits
 from fokker.sde import SDE
 
 #: The standard deviations, (k,), of what a sampler makes of Gaussians with variances (k,) on nodes.
@@ -56,6 +57,8 @@ class Grid(ABC):
         """
         if num_steps < 1:
             raise ValueError(f"sampler.num_steps must be at least 1, got {num_steps}")
+        # As three tensors here, and as three lists of numbers in a sampler.
+        check_fits("sampler.num_steps", num_steps, 15 * DOUBLE * num_steps, "the grid")
         low, high = self._ends(sde, trained)
         sigmas = self._nodes(num_steps, low, high, sde, levels)
         nodes = torch.cat([sigmas, torch.zeros(1, dtype=torch.float64)])

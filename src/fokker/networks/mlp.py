@@ -6,6 +6,10 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from fokker.memory import SINGLE, check_fits
+
+# Of a block besides its weights, at least: its modules are objects too.
+BLOCK_BYTES = 10_000
 # Of the embedding of c_noise; a narrow one keeps it cheap beside the hidden layers.
 EMBEDDING = 64
 
@@ -25,7 +29,7 @@ class MLP(nn.Module):
         depth: number of residual blocks.
         num_frequencies: of the Fourier features, 1/2 to num_frequencies/2 periods on [0, 1].
     Raises:
-        ValueError: if width, depth or num_frequencies is below 1.
+        ValueError: if width, depth or num_frequencies is below 1, or too large for the memory.
     """
 
     _frequencies: Tensor
@@ -46,6 +50,7 @@ class MLP(nn.Module):
         for key, value in sizes.items():
             if value < 1:
                 raise ValueError(f"network.{key} must be at least 1, got {value}")
+        self._check_size(numbers, **sizes)
         self._low, self._high = c_noise_range
         self.register_buffer(
             "_frequencies", math.pi * torch.arange(1.0, num_frequencies + 1), persistent=False
@@ -56,6 +61,20 @@ class MLP(nn.Module):
         self.last = nn.Linear(width, numbers)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
+
+    @staticmethod
+    def _check_size(numbers: int, width: int, depth: int, num_frequencies: int) -> None:
+        """Refuse what is larger than the memory, before a part of it is made."""
+        embedding = (2 * num_frequencies + 1) * EMBEDDING
+        block = 2 * width + 2 * (width + 1) * width + (EMBEDDING + 1) * width
+        ends = (numbers + 1) * width + (width + 1) * numbers
+        shares = {"width": ends + depth * block, "depth": depth * block}
+        shares["num_frequencies"] = embedding
+        sizes = {"width": width, "depth": depth, "num_frequencies": num_frequencies}
+        weights = SINGLE * (embedding + ends + depth * block) + depth * BLOCK_BYTES
+        key = max(("num_frequencies", "width"), key=lambda name: shares[name])
+        key = "depth" if key == "width" and depth > width else key
+        check_fits(f"network.{key}", sizes[key], weights, "the weights")
 
     def forward(self, x: Tensor, c_noise: Tensor, condition: Tensor | None = None) -> Tensor:
         """F, in the shape of x.

@@ -1,0 +1,165 @@
+"""What a run certainly needs of memory and disk, held against what there is before it begins.
+
+All numbers are below what is really needed, so that nothing is refused that would work.
+"""
+
+import math
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+
+from fokker.denoiser import Denoiser
+from fokker.experiment.evaluate import as_in_use
+from fokker.experiment.experiment import Experiment
+from fokker.experiment.fit import is_far_enough
+from fokker.formulations import Diffusion
+from fokker.memory import DOUBLE, SINGLE, amount, check_fits, whole_memory
+
+# Of a number in float64 that was computed in float32, compressed.
+STORED = 3
+
+
+def check_needs(experiment: Experiment, ranks: int) -> None:
+    """Refuse a run whose weights, batch or samples alone are larger than the whole memory.
+
+    Args:
+        experiment: whose model is built, and not yet on its device.
+        ranks: that train on this machine.
+    Raises:
+        ValueError: says the key, what is needed and what there is.
+    """
+    count = experiment.num_samples
+    numbers = count * math.prod(experiment.model.data.shape)
+    # Batches, the same in one piece, and in the data's units.
+    size = numbers * (2 * SINGLE + DOUBLE)
+    check_fits("evaluation.num_samples", count, size, "the samples")
+    folder = experiment.folder
+    is_there = folder.is_complete and not experiment.retrain
+    is_trained = experiment.model.is_exact or experiment.checkpoint is not None or is_there
+    if not is_trained and not is_far_enough(folder, experiment):
+        _check_training(experiment, ranks)
+
+
+def _check_training(experiment: Experiment, ranks: int) -> None:
+    """Refuse weights or a batch that are larger than the memory of what computes."""
+    model, engine, device = experiment.model, experiment.engine, experiment.device
+    batch, all_ranks = model.data.batch_size, max(ranks, experiment.ranks.size)
+    on_host = batch * math.prod(model.data.shape) * 2 * SINGLE * ranks // all_ranks
+    check_fits("data.batch_size", batch, on_host, "a batch and its noise")
+    parameters = sum(p.numel() for p in model.denoiser.parameters())
+    kept = 1 + 1 + len(_moments(model)) + len(model.ema.half_lives)
+    held = parameters * SINGLE * kept
+    if engine.is_sharded_over(all_ranks):
+        held //= all_ranks
+    key, value = largest(experiment.config["network"])
+    whole, copies, where = whole_memory(), ranks, "this machine's memory"
+    if device.type == "cuda":
+        whole, copies, where = torch.cuda.get_device_properties(device).total_memory, 1, "the GPU"
+    what = f"{parameters:,} parameters with gradients, moments and averages"
+    check_fits(key, value, copies * held, what, whole, where)
+    share = batch // all_ranks
+    rows = share // engine.parts(batch, all_ranks)
+    of_row = saved_bytes(model) // (1 if engine.precision == "32-true" else 2)
+    if copies * (held + rows * of_row) > whole:
+        most = (whole // copies - held) // of_row
+        fit = next((n for n in range(min(most, share), 0, -1) if share % n == 0), 0)
+        remedy = f"say trainer.device_batch_size={fit}" if fit else "use a smaller network"
+        name = "data.batch_size" if rows == share else "trainer.device_batch_size"
+        raise ValueError(
+            f"{name} must fit into {where} of {amount(whole)}, and {rows:,} at once need at least "
+            f"{amount(copies * (held + rows * of_row))} for a step, {amount(of_row)} each; {remedy}"
+        )
+
+
+def _moments(model: Diffusion) -> list[str]:
+    """What the optimiser keeps of each number; a count of steps is one for a whole tensor."""
+    return [name for name in model.schedule.state_names() if name != "step"]
+
+
+def saved_bytes(model: Diffusion) -> int:
+    """Return what autograd keeps of one more row on its way through the network, in bytes.
+
+    0 if there is no network, or it cannot be called for this.
+    """
+    if not isinstance(model.denoiser, Denoiser):
+        return 0
+    network, (low, high) = model.denoiser.network, model.denoiser.preconditioning.c_noise_range
+    level = (low + high) / 2 if math.isfinite(low + high) else 0.0
+
+    def kept(rows: int) -> int:
+        found: dict[int, int] = {}
+
+        def pack(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            found[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with saved_tensors_hooks(pack, lambda tensor: tensor):
+            x = torch.zeros(rows, *model.data.shape)
+            held = network(x, torch.full((rows,), level), None)
+        del held  # Until here, so that no place in memory is taken twice.
+        return sum(found.values())
+
+    try:
+        with torch.random.fork_rng(devices=[]), as_in_use(network):
+            return max(0, kept(3) - kept(2))
+    except Exception:  # A network of one's own says itself, in the training, what it cannot do.
+        return 0
+
+
+def check_room(path: Path, experiment: Experiment) -> None:
+    """Refuse samples that are larger than the free space of the disk.
+
+    Args:
+        path: of the run's folder, which need not be there.
+        experiment: that is to be recorded there.
+    Raises:
+        ValueError: says what is free.
+    """
+    count = experiment.num_samples
+    size = count * math.prod(experiment.model.data.shape) * STORED
+    place = next(p for p in (path, *path.resolve().parents) if p.is_dir())
+    free = shutil.disk_usage(place).free
+    if size > free:
+        raise ValueError(
+            f"evaluation.num_samples must leave room on the disk, and {count:,} need at least "
+            f"{amount(size)} in {path}, where {amount(free)} are free; make it smaller, or give "
+            "another folder by output_dir"
+        )
+
+
+def largest(node: Mapping[str, Any], group: str = "network") -> tuple[str, int]:
+    """The key with the largest whole number in a network's node, and the number."""
+    numbers = {f"{group}.{k}": v for k, v in node.items() if type(v) is int}
+    key = max(numbers, key=lambda name: numbers[name], default=group)
+    return key, numbers.get(key, 1)
+
+
+def check_network(
+    make: Callable[..., nn.Module], node: Mapping[str, Any], copies: int, **given: Any
+) -> nn.Module:
+    """Make a network, unless its weights are larger than the memory.
+
+    It is first made on torch's meta device, where tensors have no values and take no memory.
+
+    Args:
+        make: makes it.
+        node: of the configuration that it is made by.
+        copies: of the weights that are held as soon as it is there.
+        given: what else it is made from.
+    Raises:
+        ValueError: says the key, what is needed and what there is.
+    """
+    key, value = largest(node)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            weights = [p.numel() * p.element_size() for p in make(**given).parameters()]
+    except Exception:  # One that cannot be made there is made, or says why not, in the next line.
+        weights = []
+    check_fits(key, value, copies * sum(weights), "the weights and their averages")
+    return make(**given)
