@@ -49,8 +49,9 @@ class Schedule:
         max_grad_norm: float | None = 1.0,
         milestones: dict[int, float] | None = None,
     ) -> None:
-        if not lr > 0:
-            raise ValueError(f"optimizer.lr must be positive, got {lr:g}")
+        if not 0 < lr < math.inf:
+            rule = "finite" if lr > 0 else "positive"
+            raise ValueError(f"optimizer.lr must be {rule}, got {lr:g}")
         if warmup_steps < 0:
             raise ValueError(f"optimizer.warmup_steps must not be negative, got {warmup_steps}")
         if isinstance(schedule, str) and schedule not in ("cosine", "constant", "piecewise"):

@@ -9,7 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fokker.cli.arguments import Signature
 from fokker.cli.choices import option
-from fokker.cli.keys import GROUPS, check_keys
+from fokker.cli.keys import GROUPS, OF_ANY_DATA, check_keys, value_of
 from fokker.cli.kinds import kind_of
 from fokker.cli.mistakes import UnknownKey, of_value
 from fokker.cli.names import with_hint
@@ -35,7 +35,7 @@ def check_early(config: DictConfig, sources: Sequence[Any], read: Signatures) ->
         ValueError: says the key, the rule and the value, as what builds the objects would.
     """
     try:
-        if config.get("task") == "doctor":  # Which says all mistakes itself.
+        if value_of(config, "task") == "doctor":  # Which says all mistakes itself.
             return
         check_keys(config)
         own = own_names(config.allow_targets)

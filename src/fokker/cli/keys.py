@@ -66,7 +66,7 @@ def check_keys(config: DictConfig) -> None:
     """
     _check_names(config)
     for key, (kind, rule) in KEYS.items():
-        given = _plain(config, key)
+        given = value_of(config, key)
         plain = whole(given, kind)
         if plain is not given:
             OmegaConf.update(config, key, plain)
@@ -100,10 +100,10 @@ def check_keys(config: DictConfig) -> None:
             raise ValueError(f"{key} must be at least 1, got {value}")
     for value in config.evaluation.num_steps:
         if value < 1:
-            raise ValueError(f"evaluation.num_steps must be at least 1 each, got {value}")
+            raise ValueError(f"evaluation.num_steps must be at least 1, got {value}")
 
 
-def _plain(config: DictConfig, key: str) -> Any:
+def value_of(config: DictConfig, key: str) -> Any:
     """A value of the configuration, resolved."""
     try:
         value = OmegaConf.select(config, key, throw_on_missing=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fokker.data.csv_table import read_table
 from fokker.data.given import Content
+from fokker.places import one_line
 
 TABLES = (".csv", ".tsv")
 TENSORS = (".pt", ".pth")
@@ -41,7 +42,8 @@ def read_file(path: Path, key: str | None, in_memory: bool) -> Content:
 def _check_no_key(key: str | None, where: str) -> None:
     if key is not None:
         raise ValueError(
-            f"data.key must be null with {where}, which holds one array without a name, got {key}"
+            f"data.key must be null with {where}, which holds one array without a name, got "
+            f"{one_line(key)}"
         )
 
 

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 Numbers = float | Sequence[float] | Tensor
+#: Of parameters: squares, and sums of many of them, are finite numbers still.
+LARGEST = 1e150
 
 
 def as_vector(name: str, value: Numbers, dim: int | None = None) -> Tensor:
@@ -30,6 +32,7 @@ def as_vector(name: str, value: Numbers, dim: int | None = None) -> Tensor:
         raise ValueError(f"{name} must be one number or {dim} numbers, got {len(vector)}")
     if not bool(vector.isfinite().all()):
         raise ValueError(f"{name} must be finite, got {vector.tolist()}")
+    _check_square(name, float(vector.abs().max()))
     return vector
 
 
@@ -49,7 +52,14 @@ def as_positive(name: str, value: float, allow_zero: bool = False) -> float:
     if not good:
         rule = "finite and not negative" if allow_zero else "positive and finite"
         raise ValueError(f"{name} must be {rule}, got {number:g}")
+    _check_square(name, number)
     return number
+
+
+def _check_square(name: str, number: float) -> None:
+    """Refuse what has no variance, as its square is no finite number."""
+    if number > LARGEST:
+        raise ValueError(f"{name} must be at most {LARGEST:g}, got {number:g}")
 
 
 def as_points(x: Tensor, dim: int) -> Tensor:
