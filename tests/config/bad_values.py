@@ -18,6 +18,7 @@ from fokker.cli.choices import Choices
 from fokker.cli.compose import HELP, composed, config_dir
 from fokker.cli.early import check_early
 from fokker.cli.signatures import Signatures
+from fokker.experiment import Experiment
 
 #: By name: wrong types, ends of ranges, numbers that are none, and texts that other programs read.
 VALUES: dict[str, Any] = {
@@ -76,7 +77,7 @@ class Harness:
 
     def __init__(self, folder: Path) -> None:
         np.save(folder / "points.npy", np.random.default_rng(0).normal(size=(50, 2)))
-        self._folder, self._read = folder, Signatures()
+        self.folder, self._read = folder, Signatures()
         self._known: dict[str, tuple[DictConfig, Choices]] = {}
         self._bases: dict[tuple[str, ...], tuple[DictConfig, Choices]] = {}
 
@@ -132,25 +133,29 @@ class Harness:
                     for kind in IN_A_LIST:
                         yield Case(option, key, f"[{kind}]", [VALUES[kind]])
 
-    def outcome(self, case: Case) -> str:
-        """`accepted`, the sentence by which it is refused, or what is wrong behind `FAULT`."""
+    def built(self, case: Case) -> Experiment:
+        """The experiment with the value, checked as a run checks it."""
         config, choices = self.composed(case.option)
         config = copy.deepcopy(config)
         with open_dict(config):
             OmegaConf.update(config, case.key, case.value, merge=False, force_add=True)
-        before = sorted(os.listdir(self._folder))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            check_early(config, choices.sources, self._read)
+            return build_experiment(config, choices)
+
+    def outcome(self, case: Case) -> str:
+        """`accepted`, the sentence by which it is refused, or what is wrong behind `FAULT`."""
+        before = sorted(os.listdir(self.folder))
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                check_early(config, choices.sources, self._read)
-                build_experiment(config, choices)
+            self.built(case)
             found = "accepted"
         except ValueError as error:
             found = str(error)
         except Exception as error:
             return f"FAULT {type(error).__name__}: {error}"
-        if sorted(os.listdir(self._folder)) != before:
-            return f"FAULT written: {os.listdir(self._folder)}"
+        if sorted(os.listdir(self.folder)) != before:
+            return f"FAULT written: {os.listdir(self.folder)}"
         return found if found == "accepted" else said_well(found, case.key)
 
 

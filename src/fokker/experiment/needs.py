@@ -35,8 +35,9 @@ def check_needs(experiment: Experiment, ranks: int) -> None:
     """
     count = experiment.num_samples
     numbers = count * math.prod(experiment.model.data.shape)
-    # Batches, the same in one piece, and in the data's units.
-    size = numbers * (2 * SINGLE + DOUBLE)
+    # Batches, the same in one piece, and in the data's units; then these beside as many points of
+    # the law, and one of the two in order.
+    size = numbers * (3 * DOUBLE if experiment.model.data.fresh else 2 * SINGLE + DOUBLE)
     check_fits("evaluation.num_samples", count, size, "the samples")
     folder = experiment.folder
     is_there = folder.is_complete and not experiment.retrain
