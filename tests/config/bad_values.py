@@ -34,6 +34,12 @@ IN_A_LIST = (
     "negative", "zero", "nan", "inf", "huge", "large", "int64", "huge fraction", "tiny", "fraction",
     "true", "null", "nothing", "text",
 )  # fmt: skip
+#: Keys of data that are not those of their law.
+OF_ALL_DATA = {
+    f"data.{key}"
+    for key in ("batch_size", "standardize", "sigma_data", "num_points", "workers", "gaussianize",
+                "seed")
+}  # fmt: skip
 LISTS = {"sampler.stds", "data.low", "data.mean", "data.std", "objective"}
 #: Whose options are other things than parts: files of overrides.
 NO_PARTS = ("hydra", "experiment", "sweeps")
@@ -117,13 +123,14 @@ class Harness:
         """Every key of every option, once with every value: the same key of a class once."""
         seen = set()
         for option in ("", *options()):
-            config: Any = OmegaConf.to_container(self.composed(option)[0])
+            whole, group = self.composed(option)[0], option.partition("=")[0]
+            config: Any = OmegaConf.to_container(OmegaConf.masked_copy(whole, group or [*whole]))
             for key, now in keys_of(option, config):
                 parent = config
                 for part in key.split(".")[:-1]:
                     parent = parent[part]
                 law = str((parent.get("distribution") or {}).get("_target_"))
-                own = law if option.startswith("data=") and key in _laws(config) else ""
+                own = law if option.startswith("data=") and key not in OF_ALL_DATA else ""
                 same = (str(parent.get("_target_")), key, own)
                 if same in seen:
                     continue
@@ -208,9 +215,3 @@ def _leaves(node: dict[str, Any], above: str) -> Iterator[tuple[str, Any]]:
             yield f"{above}.{name}", value
             if isinstance(value, dict):
                 yield from _leaves(value, f"{above}.{name}")
-
-
-def _laws(config: dict[str, Any]) -> set[str]:
-    """The keys of data that are those of their law."""
-    shared = {"batch_size", "standardize", "sigma_data", "num_points", "workers", "gaussianize"}
-    return {f"data.{key}" for key in config["data"] if key not in {*shared, "seed"}}
