@@ -7,6 +7,7 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
+from fokker.places import one_line
 from fokker.samplers.base import Denoise, Nodes, Noise, Sampler
 from fokker.samplers.dormand_prince import NotFiniteError, ToleranceError, integrate
 from fokker.sde import SDE
@@ -42,8 +43,9 @@ class ODEAdaptive(Sampler):
     ) -> None:
         if num_steps is not None:
             raise ValueError(
-                f"sampler.num_steps must be null for ode_adaptive, got {num_steps}; it chooses its "
-                "own steps by sampler.rtol and sampler.atol"
+                "sampler.num_steps must be null for ode_adaptive, got "
+                f"{one_line(str(num_steps))}; "
+                "it chooses its own steps by sampler.rtol and sampler.atol"
             )
         # Its grid is the range alone: the highest node, the lowest, 0.
         super().__init__(sde, 2, prior)
