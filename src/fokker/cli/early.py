@@ -9,7 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fokker.cli.arguments import Signature
 from fokker.cli.choices import option
-from fokker.cli.keys import GROUPS, OF_ANY_DATA, check_keys, value_of
+from fokker.cli.keys import GROUPS, check_keys, value_of
 from fokker.cli.kinds import kind_of
 from fokker.cli.mistakes import UnknownKey, of_value
 from fokker.cli.names import with_hint
