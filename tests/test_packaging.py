@@ -18,7 +18,9 @@ FOLDERS = {".ci", "conf", "docs", "src", "sweeps", "tests", "outputs"}
 
 # A room may import from itself and from earlier rows.
 ROWS = (
-    {"device", "disk", "measures", "memory", "progress", "signals", "yaml_files"},
+    {
+        "csv_files", "device", "disk", "measures", "memory", "progress", "signals", "yaml_files",
+    },
     {"places"},
     {"randomness", "ranks"},
     {"sde"},

@@ -4,10 +4,12 @@ import errno
 import fcntl
 import json
 import os
+import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 _ELSEWHERE = "let it be written, or give another folder by output_dir or hydra.run.dir"
 _IN_THE_WAY = "move away what stands there, or give another folder by output_dir"
@@ -25,6 +27,7 @@ REMEDIES = {
     errno.ENOTDIR: _IN_THE_WAY,
     errno.EISDIR: _IN_THE_WAY,
     errno.EEXIST: _IN_THE_WAY,
+    errno.ELOOP: "a link stands in its place; take it away",
 }
 
 
@@ -143,20 +146,60 @@ def check_writable(folder: Path) -> None:
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then put it in its place.
 
-    A file has one writer at a time, so what a kill has left of an earlier one is written over.
+    A file has one writer at a time, so what a kill has left of an earlier one is taken away. The
+    temporary file is made here: no link that somebody has put in its place, or in the file's, leads
+    elsewhere.
 
     Raises:
-        DiskError: if the disk refuses it; what was there before is there still.
+        DiskError: if the disk refuses it, or another process put something in the place of the
+            temporary file; what was there before is there still.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     with writing(path):
+        temporary.unlink(missing_ok=True)
+        made = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, 0o666)
         try:
+            own = os.fstat(made)
             write(temporary)
             with temporary.open("rb+") as handle:
                 os.fsync(handle.fileno())
+            if not os.path.samestat(own, temporary.lstat()):
+                raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
             temporary.replace(path)
         finally:
+            os.close(made)
             temporary.unlink(missing_ok=True)
+
+
+def open_to_append(path: Path) -> TextIO:
+    """A text file of a run, made if it is not there; a link in its place is not followed.
+
+    Raises:
+        OSError: if it cannot be opened, or is a link.
+    """
+    flags = os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_WRONLY
+    return os.fdopen(os.open(path, flags, 0o666), "a", encoding="utf-8")
+
+
+def own_folder() -> Path:
+    """The user's folder on this machine, for locks: `fokker-UID`, which nobody else may enter.
+
+    It lies in the system's temporary folder, where others may have made one of this name before.
+
+    Raises:
+        ValueError: if it is a link, another user's, or open to others.
+    """
+    place = Path(tempfile.gettempdir()) / f"fokker-{os.getuid()}"
+    with writing(place), suppress(FileExistsError):
+        place.mkdir(mode=0o700)
+    found = place.lstat()
+    is_own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    if not is_own or stat.S_IMODE(found.st_mode) & 0o077:
+        raise ValueError(
+            f"{place} must be a folder of your own that others may not enter, and is not; remove "
+            "it, or name another temporary folder by TMPDIR"
+        )
+    return place
 
 
 def write_text(path: Path, text: str) -> None:

@@ -181,6 +181,7 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
     folder = ModelFolder(Path(config.output_dir) / "models" / name)
     if checkpoint is None and not model.is_exact:
         folder.check(model)
+        _check_alone(folder, key, plain, made_of)
     elif checkpoint is not None:
         _check_same(checkpoint, name, plain, choices.options, made_of)
         weights_in(checkpoint, model, config.evaluation.weights)
@@ -268,6 +269,36 @@ def find_device(accelerator: str, ranks: Ranks = ALONE) -> torch.device:
             "trainer=gpu needs a GPU that torch sees, and there is none; use trainer=cpu or auto"
         )
     return torch.device("cpu")
+
+
+def _check_alone(
+    folder: ModelFolder, key: str, config: Mapping[str, Any], made_of: Mapping[str, str]
+) -> None:
+    """That the model of a folder is the one that is meant, and no other one of the same key.
+
+    What a folder has from an older version may be written in another way, and give another key now.
+    """
+    record = folder.record
+    if not folder.config.is_file() or not isinstance(record.get("made_of"), dict):
+        return
+    try:
+        stored: Any = OmegaConf.to_container(as_recorded(read_yaml(folder.config)))
+        there, before = training_config(stored), {**made_of, **record["made_of"]}
+        if model_key(there, **before) != key:
+            return
+    except (ValueError, TypeError, KeyError, AttributeError):  # Damaged, or of another form.
+        return
+    stored = {**flat(there), **before}
+    here = {**flat(training_config(config)), **made_of}
+    names = [n for n in stored | here if shown(stored.get(n)) != shown(here.get(n))]
+    if names:
+        differing = (
+            f"{n} ({shown(stored.get(n))} there, {shown(here.get(n))} here)" for n in names
+        )
+        raise ValueError(
+            f"{folder.path} holds another model whose key is the same by chance: "
+            f"{', '.join(differing)}; move it away, or give another seed"
+        )
 
 
 def _check_same(

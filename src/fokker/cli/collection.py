@@ -3,8 +3,6 @@
 Nothing here needs torch, so that a sweep which is done says so at once.
 """
 
-import csv
-import io
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,6 +12,7 @@ from time import perf_counter
 from typing import Any, final
 
 from fokker.cli.sweep_jobs import FAILED, FIXED, Job, Row, write_text
+from fokker.csv_files import csv_text, read_csv
 from fokker.disk import read_json
 from fokker.progress import duration, expected_end
 
@@ -45,7 +44,7 @@ class Progress:
         self.failed += status in FAILED
         if status == "running":
             why = "left to the process that runs it"
-        elif not mine:
+        elif not mine and status not in FAILED:
             why = "by another process"
         took = f" in {duration(row['seconds'])}" if mine and row["seconds"] else ""
         left = self._todo - self.ended
@@ -99,11 +98,7 @@ def write_results(path: Path, rows: Sequence[Row]) -> None:
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
     """A table with these columns, whole or not at all."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+    write_text(path, csv_text(rows, names))
 
 
 def main_metric(rows: Sequence[Row]) -> str:
@@ -203,8 +198,7 @@ def evaluation_rows(
     for row in rows:
         file = folder / str(row["folder"]) / "evaluations.csv"
         if row["status"] == "completed" and file.is_file():
-            with file.open(newline="", encoding="utf-8") as handle:
-                found += [(row, own) for own in csv.DictReader(handle)]
+            found += [(row, own) for own in read_csv(file)]
     other = [n for n in swept if any(own.get(n, str(row[n])) != str(row[n]) for row, own in found)]
     return [
         {

@@ -22,27 +22,34 @@ from fokker.places import BESIDE, find_checkpoint, find_points, finished_run
 MEASURED = "data.sigma_data"
 #: Where the kinds are said, which are read there: to import them would wait for torch.
 PARTS = "fokker.cli.parts.Parts"
+#: The keys that list options of other groups.
+ASKED = ("evaluation.samplers", "evaluation.grids")
 
 
-def check_early(config: DictConfig, sources: Sequence[Any], read: Signatures) -> None:
+def check_early(
+    config: DictConfig, sources: Sequence[Any], read: Signatures, only: str = ""
+) -> None:
     """Refuse what is wrong by its name, type or file, and make whole numbers of such as 1e4.
 
     Args:
         config: composed; it is changed.
         sources: where options are found.
         read: what fokker's classes take.
+        only: a key; it alone, with the part in which it stands, has changed since all was checked.
     Raises:
         ValueError: says the key, the rule and the value, as what builds the objects would.
     """
     try:
         if value_of(config, "task") == "doctor":  # Which says all mistakes itself.
             return
-        check_keys(config)
+        check_keys(config, only)
         own = own_names(config.allow_targets)
         for key, node in parts_of(config):
+            if only and only.split(".")[0] != key.split(".")[0]:
+                continue
             for changed, number in check_part(node, key, read, own).items():
                 OmegaConf.update(config, changed, number)
-        for group, node in asked_of(config, sources):
+        for group, node in asked_of(config, sources) if only in ("", *ASKED) else ():
             check_part(node, group, read, own)
     except UnknownKey as error:
         raise ValueError(with_hint(error, config, sources)) from error

@@ -2,9 +2,10 @@
 
 import os
 import sys
-import tempfile
 from collections.abc import MutableMapping
 from pathlib import Path
+
+from fokker.disk import own_folder
 
 DRIVER = Path("/proc/driver/nvidia/gpus")
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -26,7 +27,7 @@ def claim(
         count: of GPUs.
         env: where CUDA_VISIBLE_DEVICES is read and set.
         driver: a folder with an entry for each GPU.
-        folder: of the locks; null: the system's temporary folder.
+        folder: of the locks; null: the user's own on this machine.
     """
     count_all = len(list(driver.iterdir())) if driver.is_dir() else 0
     known = [str(number) for number in range(count_all)]
@@ -39,9 +40,9 @@ def claim(
     for name in visible:
         if len(mine) == count:
             break
-        place = (folder or Path(tempfile.gettempdir())) / f"fokker-gpu-{os.getuid()}-{name}.lock"
+        place = (folder or own_folder()) / f"gpu-{name}.lock"
         # Never closed: it is held for as long as the process lives, whatever way it ends.
-        handle = os.open(place, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        handle = os.open(place, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             mine.append(name)

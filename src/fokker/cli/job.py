@@ -27,7 +27,7 @@ from fokker.cli.start import asked_ranks, cores_of_rank
 from fokker.cli.sweep_jobs import job_lock, record_failure
 from fokker.cli.trials import watcher
 from fokker.device import described
-from fokker.disk import DiskError, check_writable, read_json, remove_empty, writing
+from fokker.disk import DiskError, check_writable, open_to_append, read_json, remove_empty, writing
 from fokker.experiment import Experiment, Result
 from fokker.experiment import run as run_experiment
 from fokker.experiment.estimate import estimate
@@ -179,7 +179,7 @@ def run_in_sweep(
                 _run_recorded(config, choices, path, ranks, nobody)
         else:
             file = path / "output.txt"
-            with writing(file), file.open("a", encoding="utf-8") as output:
+            with writing(file), open_to_append(file) as output:
                 _run_recorded(config, choices, path, ranks, output)
     finally:
         if ranks.is_first:

@@ -58,14 +58,19 @@ KEYS: Mapping[str, tuple[Any, str]] = {
 }
 
 
-def check_keys(config: DictConfig) -> None:
+def check_keys(config: DictConfig, only: str = "") -> None:
     """Refuse unknown keys, and values of another type or range; 1e4 becomes a whole number.
 
+    Args:
+        config: composed; it is changed.
+        only: the key of which the type is looked at; empty: all keys.
     Raises:
         ValueError: says the key, the rule and the value.
     """
     _check_names(config)
     for key, (kind, rule) in KEYS.items():
+        if only and not f"{key}.".startswith(f"{only}."):
+            continue
         given = value_of(config, key)
         plain = whole(given, kind)
         if plain is not given:

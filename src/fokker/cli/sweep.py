@@ -3,9 +3,10 @@
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter, sleep
+from typing import Any
 
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.core.plugins import Plugins
@@ -26,6 +27,7 @@ from fokker.cli.compose import in_words, reading_files, refuse
 from fokker.cli.early import check_early
 from fokker.cli.environment import FULL_ERROR, is_on
 from fokker.cli.hydra_node import check_hydra
+from fokker.cli.job_loader import JobLoader, record_refusal
 from fokker.cli.job_names import job_id
 from fokker.cli.launchers import check_launcher
 from fokker.cli.orphans import ending_with_this
@@ -40,8 +42,6 @@ from fokker.cli.sweep_jobs import (
     Job,
     alone,
     grid_jobs,
-    job_lock,
-    record_failure,
     write_json,
 )
 from fokker.cli.tables import heading, results_table, seeds_table
@@ -52,6 +52,8 @@ from fokker.disk import DiskError
 from fokker.progress import duration, minute_lines
 from fokker.signals import SIGNALS, exit_code
 
+#: The launcher that runs jobs in this process, one after the other.
+BASIC = "BasicLauncher"
 #: What a line says of a file, by its kind.
 _KINDS = {".html": "report   ", ".png": "figure   ", ".tex": "table    ", ".md": "table    "}
 
@@ -91,6 +93,10 @@ class GridSweeper(Sweeper):
     ) -> None:
         """Take what hydra has composed, before the sweep."""
         self._settings, self._loader = config, hydra_context.config_loader
+        name = str(config.hydra.launcher.get("_target_")).rpartition(".")[2]
+        if name != BASIC:
+            loader: Any = JobLoader(self._loader, name)
+            hydra_context = replace(hydra_context, config_loader=loader)
         self._launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -124,12 +130,13 @@ class GridSweeper(Sweeper):
         settings, started = self._settings, perf_counter()
         rows = {job: job.row() for job in jobs}
         todo = [job for job in jobs if rows[job]["status"] != "completed"]
-        check_jobs(self._compose, todo, rows, settings.objective, self._is_serial)
+        # Before what takes its time, such as torch.
+        print(f"sweep    {jobs[0].sweep}", flush=True)
+        check_jobs(self._load, self._check, todo, rows, settings.objective, self._is_serial)
         listed = [{"key": j.key, "swept": j.swept, "overrides": j.overrides} for j in jobs]
         with alone(jobs[0].sweep):
             write_json(jobs[0].sweep / "jobs.json", {"jobs": listed})
         done = len(jobs) - len(todo)
-        print(f"sweep    {jobs[0].sweep}", flush=True)
         progress, code = Progress(len(jobs), len(todo)), 0
         with SIGNALS.held():  # Until the tables are written.
             try:
@@ -158,7 +165,7 @@ class GridSweeper(Sweeper):
     @property
     def _is_serial(self) -> bool:
         """Whether the jobs run in this process, one after the other."""
-        return type(self._launcher).__name__ == "BasicLauncher"
+        return type(self._launcher).__name__ == BASIC
 
     def _batches(self, jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
         """One job after the other where the launcher does so too, else all at once."""
@@ -182,8 +189,6 @@ class GridSweeper(Sweeper):
             if job.row()["status"] not in ("completed", "running"):
                 begun[job] = job.next_folder
         mine, alone = set(begun), len(batch) == 1
-        if not alone:  # One that cannot be composed would take the others with it.
-            begun = {job: path for job, path in begun.items() if self._composes(job, path)}
         started = perf_counter()
         try:
             if begun:
@@ -194,7 +199,8 @@ class GridSweeper(Sweeper):
         except Exception as error:
             SIGNALS.ask()  # A launcher may make an error of its own of what a signal raises.
             if alone:
-                self._fail(batch[0], begun[batch[0]], error, perf_counter() - started)
+                (job,), seconds = batch, perf_counter() - started
+                record_refusal(begun[job], error, seconds, job.overrides)
             else:  # Of a launcher whose job was killed; it does not wait for the others then.
                 print(f"launcher: {type(error).__name__}: {error}", flush=True)
                 while any(job.is_held for job in batch):
@@ -211,38 +217,34 @@ class GridSweeper(Sweeper):
 
     def _compose(self, job: Job) -> DictConfig:
         """A job's configuration, with hydra's own node, if its launcher can start it."""
+        config = self._load(job)
+        self._check(config)
+        return config
+
+    def _load(self, job: Job) -> DictConfig:
+        """A job's configuration, of which nothing is checked but that hydra can compose it."""
         overrides = self._overrides(job, job.next_folder)
         sources = self._settings.hydra.runtime.config_sources
         folders = [Path(source.path) for source in sources if source.schema == "file"]
         try:
             with reading_files(folders, overrides):
-                config = self._loader.load_sweep_config(self._settings, overrides)
+                return self._loader.load_sweep_config(self._settings, overrides)
         except REFUSALS as error:
             raise in_words(error, job.overrides)  # noqa: B904 (its cause is the error)
-        launcher = self._settings.hydra.launcher
-        check_hydra(config)  # An option's file may set its node.
-        check_early(config, config.hydra.runtime.config_sources, self._read)
-        check_launcher(type(self._launcher).__name__, launcher, config.trainer)
-        return config
+
+    def _check(self, config: DictConfig, only: str = "") -> None:
+        """Refuse a job's configuration, or one key's value in it."""
+        if not only:
+            check_hydra(config)  # An option's file may set its node.
+        check_early(config, config.hydra.runtime.config_sources, self._read, only)
+        if only.split(".")[0] in ("", "trainer"):
+            launcher = self._settings.hydra.launcher
+            check_launcher(type(self._launcher).__name__, launcher, config.trainer)
 
     def _whole(self, overrides: Sequence[str]) -> list[str]:
         """Overrides with whole numbers written as such."""
         sources = self._settings.hydra.runtime.config_sources
         return in_whole_numbers(overrides, self._settings, sources, self._read)
-
-    def _composes(self, job: Job, path: Path) -> bool:
-        try:
-            self._compose(job)
-        except REFUSALS as error:
-            self._fail(job, path, error, 0.0)
-            return False
-        return True
-
-    def _fail(self, job: Job, path: Path, error: Exception, seconds: float) -> None:
-        """Record why a job could not be begun."""
-        with suppress(TimeoutError), job_lock(path).acquire(timeout=1, poll_interval=0.01):
-            said = in_words(error, job.overrides)
-            record_failure(path, said, seconds, overrides=list(job.overrides))
 
     # ---- before and after ----------------------------------------------------------------
 

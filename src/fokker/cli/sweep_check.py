@@ -1,28 +1,30 @@
 """Which jobs of a sweep cannot be, before the first one is run."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
+from fokker.cli.alike import Alike, Check, Compose
 from fokker.cli.compose import HELP
 from fokker.cli.start import Start, asked_ranks, check_alone
 from fokker.cli.sweep_jobs import FIXED, Job, Row
 
 # What can be wrong with a job's overrides.
 REFUSALS = (ValueError, HydraException, OmegaConfBaseException)
-# Jobs that are built before the sweep begins, which takes some 50 ms each.
-MOST_BUILT = 50
-
-Compose = Callable[[Job], DictConfig]
+#: Jobs that are composed before the sweep begins, which takes some 0.2 s each, as to build does.
+MOST_COMPOSED = 24
+#: Of more jobs than may be composed.
+MOST_BUILT = 6
 
 
 def check_jobs(
     compose: Compose,
+    check: Check,
     todo: Sequence[Job],
     rows: Mapping[Job, Row],
     objective: Any,
@@ -30,10 +32,12 @@ def check_jobs(
 ) -> None:
     """Refuse a sweep of which no job can be, and an unknown objective; warn of single jobs.
 
-    Every job is composed, and the first with each value may be built too.
+    A few jobs are all looked at; of many, the first with each value, so that what it takes grows
+    with the sum of the values and not with their product. Some of these may be built too.
 
     Args:
         compose: a job's configuration, with hydra's own node.
+        check: refuses a configuration for the value of one key.
         todo: the jobs that are to be run.
         rows: what all jobs have come to so far.
         objective: a metric, or null.
@@ -42,48 +46,50 @@ def check_jobs(
     Raises:
         ValueError: says what is wrong with the first job, or which metrics there are.
     """
-    errors: dict[Job, Exception] = {}
     first_with = {item: job for job in reversed(todo) for item in job.swept.items()}
-    built = list(first_with.values())[: MOST_BUILT * with_objects]
-    for job in todo:
+    chosen = set(first_with.values())
+    firsts = [job for job in todo if job in chosen]
+    looked = firsts if len(todo) > MOST_COMPOSED else todo
+    last, steps = len(firsts) - 1, MOST_BUILT - 1
+    spread = {firsts[n * last // steps] for n in range(steps + 1)} if looked is firsts else firsts
+    errors: dict[Job, Exception] = {}
+    none = (*FIXED, *next(iter(rows)).swept)
+    known = [set(r).difference(none) for r in rows.values() if r["status"] == "completed"]
+    configuration, right = Alike(compose, check, MOST_COMPOSED), len(rows) - len(todo)
+    for job in looked:
         try:
-            config = compose(job)
-            if with_objects and Start.here().by == "fokker":
+            config = configuration(job)
+            if config is not None and with_objects and Start.here().by == "fokker":
                 check_alone(config.trainer)
-            if job in built and asked_ranks(config.trainer) == 1:
-                _build(config)
+            is_here = config is not None and with_objects and asked_ranks(config.trainer) == 1
+            if config is not None and job in spread and (is_here or objective is not None):
+                # What is not run here fails in its turn.
+                with nullcontext() if is_here else suppress(*REFUSALS):
+                    known += _metric_names(config, job, objective)
+            right += config is not None and (job in spread or not is_here)
         except REFUSALS as error:
             errors[job] = error
-    if errors and len(errors) == len(rows):
+    if errors and not right:
         first = next(iter(errors.values()))
         is_ours = isinstance(first, ValueError)
         raise ValueError(str(first) if is_ours else f"{first}\n{HELP}")
     for job, why in errors.items():
         print(f"warning: {job.label} will fail: {str(why).splitlines()[0]}", file=sys.stderr)
-    if objective is None:
-        return
-    none = (*FIXED, *next(iter(rows)).swept)
-    known = [set(r).difference(none) for r in rows.values() if r["status"] == "completed"]
-    for job in todo:
-        with suppress(*REFUSALS):  # It fails in its turn.
-            known += _metric_names(compose(job))
     names = set.intersection(*known) if known else {objective}
-    if objective not in names:
+    if objective is not None and objective not in names:
         raise ValueError(
             "objective must be a metric that all jobs of the sweep will have, got "
             f"{objective}; choose one of {', '.join(sorted(names))}"
         )
 
 
-def _build(config: DictConfig) -> Any:
-    from fokker.cli.job import built  # It needs torch.
-
-    return built(config)
-
-
-def _metric_names(config: DictConfig) -> list[set[str]]:
-    """The metrics that a job will have; nothing if they cannot be known."""
+def _metric_names(config: DictConfig, job: Job, objective: Any) -> list[set[str]]:
+    """Build a job; the metrics that it will have, or nothing if they cannot be known."""
+    from fokker.cli.job import built  # Both need torch.
     from fokker.experiment.metric_names import metric_names
 
-    names = metric_names(_build(config))
+    with flag_override(config.hydra, ["struct", "readonly"], False):
+        config.hydra.overrides.task = list(job.overrides)  # In place of those of a job alike.
+    experiment = built(config)
+    names = None if objective is None else metric_names(experiment)
     return [] if names is None else [set(names)]

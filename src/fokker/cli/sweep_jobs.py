@@ -4,12 +4,14 @@ Nothing here needs torch, so that a sweep which is done says so at once.
 """
 
 import json
+import os
 import re
 import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any, final
@@ -82,6 +84,17 @@ def record_failure(path: Path, error: BaseException, seconds: float, **facts: An
     )
 
 
+@lru_cache(maxsize=1)
+def _by_key(folder: Path, changed: int) -> Mapping[str, str]:
+    """Names in a folder by what stands behind their last dash, read once for all jobs of a sweep.
+
+    Args:
+        folder: of a sweep.
+        changed: when, by which what has been read since is known to hold.
+    """
+    return {name.rpartition("-")[2]: name for name in sorted(os.listdir(folder), reverse=True)}
+
+
 @final
 @dataclass(frozen=True)
 class Job:
@@ -119,9 +132,12 @@ class Job:
         name = f"{self.short}-{self.key}" if self.short else self.key
         if (self.sweep / name).is_dir():
             return name
-        older = self.sweep / self.key[:OLDER_DIGITS]
-        others = [older] if older.is_dir() else sorted(self.sweep.glob(f"*-{self.key}"))
-        return others[0].name if others else name
+        try:
+            named = _by_key(self.sweep, self.sweep.stat().st_mtime_ns)
+        except OSError:  # It is not there yet.
+            return name
+        older = self.key[:OLDER_DIGITS]
+        return older if older in named else named.get(self.key, name)
 
     @property
     def ids(self) -> set[str]:
@@ -153,11 +169,24 @@ class Job:
         except Timeout:
             return True
 
+    def _check_own(self, record: Mapping[str, Any]) -> None:
+        """Refuse the folder of another job whose key is the same by chance."""
+        stored = record.get("overrides")
+        if not isinstance(stored, list) or len(self.key) != DIGITS:  # Of trials, keys are numbers.
+            return
+        there, here = (
+            sorted(o for o in words if group_of(override_key(o)) not in (*NOT_OF_THE_JOB, "hydra"))
+            for words in (map(str, stored), self.overrides)
+        )
+        if there != here:
+            raise ValueError(_by_chance(self.sweep, self.key, there, here))
+
     def row(self) -> Row:
         """What the last attempt came to: the swept keys, its record, and its metrics."""
         count = self.attempts
         folder = self.folder(max(count, 1))
         record = read_json(folder / "run.json") if count else {}
+        self._check_own(record)
         status = record.get("status", "not run")
         if status in ("not run", "running"):
             begun = bool(record) or (folder / "output.txt").is_file()
@@ -216,7 +245,8 @@ def grid_jobs(
         short = re.sub(r"[^\w.]+", "-", title).strip("-")[:MAX_NAME]
         keys = sorted(key.lstrip("+") for key in swept)
         folder /= f"{short}-{short_hash([title, body, *keys, *sorted(unswept)])}"
-    jobs, meant = {}, JobMeanings(config, loader)
+    jobs, made_of = dict[str, Job](), dict[str, list[str]]()
+    meant = JobMeanings(config, loader)
     for name, *values in product(named or [""], *swept.values()):
         chosen = [f"{key}={value}" for key, value in zip(swept, values)]
         own = [text for key, text in named.get(name, {}).items() if key not in overrides]
@@ -231,8 +261,22 @@ def grid_jobs(
         labels = dict(zip(columns.values(), [name, *read] if named else read))
         # In one order, however the keys were typed.
         shown = [labels[column] for _, column in sorted(columns.items())]
-        jobs[key] = Job(folder, key, tuple(words), labels, short_values(shown))
+        job = Job(folder, key, tuple(words), labels, short_values(shown))
+        whole = [name, *sorted(decisive)]
+        if made_of.setdefault(key, whole) != whole:
+            raise ValueError(_by_chance(folder, key, jobs[key].overrides, words))
+        jobs[key] = job
     return list(jobs.values())
+
+
+def _by_chance(folder: Path, key: str, one: Sequence[str], other: Sequence[str]) -> str:
+    """Say that two jobs have one key, in a sentence."""
+    first = " ".join(o for o in one if o not in other)
+    second = " ".join(o for o in other if o not in one)
+    return (
+        f"two jobs of {folder} have the key {key} by chance, {first} and {second}; run them in two "
+        "sweeps, or give one of them a folder of its own with hydra.sweep.dir"
+    )
 
 
 def _of_the_job(overrides: Sequence[str]) -> list[str]:

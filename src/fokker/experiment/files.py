@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from fokker.disk import write_text, writing
+from fokker.disk import open_to_append, write_text, writing
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -15,7 +15,7 @@ def write_json(path: Path, content: Any) -> None:
 
 def append_json_line(path: Path, row: dict[str, Any]) -> None:
     """One more line of a JSON-lines file."""
-    with writing(path), path.open("a", encoding="utf-8") as handle:
+    with writing(path), open_to_append(path) as handle:
         handle.write(json.dumps(row) + "\n")
 
 

@@ -1,7 +1,5 @@
 """The local record of one run."""
 
-import csv
-import io
 import json
 import traceback
 from collections.abc import Mapping, Sequence
@@ -11,6 +9,7 @@ from typing import Any, final
 
 import numpy as np
 
+from fokker.csv_files import csv_text
 from fokker.disk import DiskError, make_folder, read_json, write_atomically, write_text
 from fokker.experiment.evaluate import OF_DATA
 from fokker.experiment.files import write_json
@@ -70,13 +69,8 @@ class Record:
             self._arrays(report.name, {k: v.numpy() for k, v in report.arrays.items()})
 
     def _table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        text = io.StringIO()
-        # A sampler's name may hold a comma: heun(alpha=0.5, prior=matched).
         names = list(dict.fromkeys(column for row in rows for column in row))
-        writer = csv.DictWriter(text, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(self.path / f"{name}.csv", text.getvalue())
+        write_text(self.path / f"{name}.csv", csv_text(rows, names))
 
     def curves(self, source: Path) -> None:
         """metrics.jsonl: the training curves of the model."""

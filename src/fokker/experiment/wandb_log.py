@@ -1,6 +1,5 @@
 """Runs in W&B: a mirror of the local record, made of its files."""
 
-import csv
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any, final
 
 import numpy as np
 
+from fokker.csv_files import read_csv
 from fokker.disk import read_json
 from fokker.experiment.evaluate import SIGMAS, SINGULAR
 from fokker.experiment.loggers import CSVLog, Log, Logger, Several, numbers
@@ -216,9 +216,8 @@ def labels(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def read_table(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of a table of the record, with numbers as numbers and None for an empty cell."""
     if path.is_file():
-        with path.open(encoding="utf-8", newline="") as handle:
-            for row in csv.DictReader(handle):
-                yield {key: _value(text) for key, text in row.items()}
+        for row in read_csv(path):
+            yield {key: _value(text) for key, text in row.items()}
 
 
 def _value(text: str | None) -> Any:
