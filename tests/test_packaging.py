@@ -18,6 +18,7 @@ FOLDERS = {".ci", "conf", "docs", "src", "sweeps", "tests", "outputs"}
 
 # A room may import from itself and from earlier rows.
 ROWS = (
+    {"masking"},
     {
         "csv_files", "device", "disk", "measures", "memory", "progress", "signals", "yaml_files",
     },

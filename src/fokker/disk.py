@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from fokker.masking import masked
+
 _ELSEWHERE = "let it be written, or give another folder by output_dir or hydra.run.dir"
 _IN_THE_WAY = "move away what stands there, or give another folder by output_dir"
 _GOES_ON = "; then the same command goes on"
@@ -143,31 +145,33 @@ def check_writable(folder: Path) -> None:
     raise DiskError(number, os.strerror(number), os.fspath(short(place)))
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object], mode: int = 0o666) -> None:
     """Let `write` fill a temporary file beside `path`, then put it in its place.
 
     A file has one writer at a time, so what a kill has left of an earlier one is taken away. The
     temporary file is made here: no link that somebody has put in its place, or in the file's, leads
     elsewhere.
 
+    Args:
+        path: of the file.
+        write: gets the path of the temporary file, which is there and empty.
+        mode: of the file, less the user's umask.
     Raises:
-        DiskError: if the disk refuses it, or another process put something in the place of the
-            temporary file; what was there before is there still.
+        DiskError: if the disk refuses it; what was there before is there still.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     with writing(path):
         temporary.unlink(missing_ok=True)
-        made = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, 0o666)
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, mode))
         try:
-            own = os.fstat(made)
             write(temporary)
-            with temporary.open("rb+") as handle:
-                os.fsync(handle.fileno())
-            if not os.path.samestat(own, temporary.lstat()):
-                raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+            handle = os.open(temporary, os.O_RDWR | os.O_NOFOLLOW)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
             temporary.replace(path)
         finally:
-            os.close(made)
             temporary.unlink(missing_ok=True)
 
 
@@ -203,8 +207,14 @@ def own_folder() -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """A text file, whole or not at all."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    """A text file, whole or not at all, without passwords."""
+    hidden = masked(text)
+    write_atomically(path, lambda temporary: temporary.write_text(hidden, encoding="utf-8"))
+
+
+def write_private(path: Path, text: str) -> None:
+    """A text file with its passwords, which nobody but the user may read."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), 0o600)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from fokker.experiment.needs import check_room
 from fokker.experiment.run import division
 from fokker.experiment.sample import is_out_of_memory
 from fokker.experiment.watching import Pruned, Watch
+from fokker.masking import masked
 from fokker.progress import print_now
 from fokker.ranks import ALONE, LostRank, Ranks
 from fokker.signals import HEARD, SIGNALS, Interrupted
@@ -205,7 +206,7 @@ def _run_recorded(
 
     def say(text: str) -> None:
         with writing(path / "output.txt"):
-            print(text, file=output, flush=True)
+            print(masked(text), file=output, flush=True)
 
     try:
         # The curve is seen by the first rank, which decides for all.

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, final
 
+from fokker.masking import masked
+
 
 @final
 class Listener:
     """A stream whose reader may go away, or whose disk fill up; the rest is said to nobody.
 
-    What it has no letters for is said by their numbers.
+    What it has no letters for is said by their numbers, and no password is said.
 
     Args:
         stream: as `sys.stdout`.
@@ -21,12 +23,13 @@ class Listener:
         self._stream = stream
 
     def write(self, text: str) -> int:
+        said = masked(text)
         try:
             try:
-                self._stream.write(text)
+                self._stream.write(said)
             except UnicodeEncodeError:
                 known = self._stream.encoding
-                self._stream.write(text.encode(known, "backslashreplace").decode(known))
+                self._stream.write(said.encode(known, "backslashreplace").decode(known))
         except OSError:
             self._leave()
         return len(text)

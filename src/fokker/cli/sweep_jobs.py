@@ -27,6 +27,7 @@ from fokker.cli.inheritance import JobMeanings
 from fokker.cli.job_names import DIGITS, MAX_NAME, OLDER_DIGITS, job_id, short_hash, short_values
 from fokker.cli.option_words import group_of, override_key
 from fokker.disk import make_folder, read_json
+from fokker.masking import masked
 from fokker.yaml_files import read_yaml
 
 Row = dict[str, Any]
@@ -175,7 +176,10 @@ class Job:
         if not isinstance(stored, list) or len(self.key) != DIGITS:  # Of trials, keys are numbers.
             return
         there, here = (
-            sorted(o for o in words if group_of(override_key(o)) not in (*NOT_OF_THE_JOB, "hydra"))
+            sorted(
+                masked(o) for o in words
+                if group_of(override_key(o)) not in (*NOT_OF_THE_JOB, "hydra")
+            )  # fmt: skip
             for words in (map(str, stored), self.overrides)
         )
         if there != here:

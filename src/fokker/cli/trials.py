@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import json
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +16,8 @@ from fokker.cli.objectives import ENDED, Objectives
 from fokker.cli.search_method import PRUNERS, Method, made
 from fokker.cli.search_space import Search
 from fokker.cli.sweep_jobs import Job, write_json
-from fokker.disk import make_folder, read_json, writing
+from fokker.disk import make_folder, read_json, write_private, writing
+from fokker.masking import masked, without_password
 from fokker.signals import SIGNALS
 
 #: What SQLite says of the system's errors.
@@ -50,10 +52,10 @@ def open_storage(url: str) -> Any:
     try:
         return optuna.storages.RDBStorage(url, engine_kwargs=patient)
     except Exception as error:  # Every database has errors of its own.
-        why = str(error).splitlines()[0]
+        why = without_password(str(error).strip(), url).splitlines()[0]
         raise ValueError(
             "hydra.sweeper.storage must be sqlite, journal or the URL of a database, such as "
-            f"sqlite:///FILE, got {url}, which cannot be opened: {why}"
+            f"sqlite:///FILE, got {masked(url)}, which cannot be opened: {why}"
         ) from error
 
 
@@ -236,7 +238,10 @@ class Trials:
             "prune_on": self._method.prune_on,
             "pruner": self._method.pruner,
         }
-        write_json(job.next_folder / "trial.json", facts)
+        place = job.next_folder
+        make_folder(place)
+        # Alone in the folder it may hold a password, by which the job reaches the storage.
+        write_private(place / "trial.json", json.dumps(facts, indent=2) + "\n")
 
     def _tell(self, job: Job) -> None:
         from optuna.trial import TrialState

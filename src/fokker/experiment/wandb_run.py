@@ -12,6 +12,7 @@ from urllib.parse import urlparse
 
 from fokker.disk import read_json, short
 from fokker.experiment.files import write_json
+from fokker.masking import masked, masked_values
 
 # A healthy start takes one to three seconds, and a server that is down answers at once or never.
 INIT_SECONDS = 15.0
@@ -112,7 +113,7 @@ class SafeRun:
         known = {k: v for k, v in wanted.items() if k in wandb.Settings.model_fields}
         mode = _mode()
         given = {
-            **init, "dir": str(self._folder), "id": run_id, "reinit": "create_new",
+            **masked_values(init), "dir": str(self._folder), "id": run_id, "reinit": "create_new",
             "settings": wandb.Settings(**known),
         }  # fmt: skip
         try:
@@ -204,9 +205,12 @@ def _environment(folder: Path, is_agents: bool) -> Iterator[None]:
     os.environ.update(added)
     for name in hidden:
         del os.environ[name]
+    words = sys.argv[:]
+    sys.argv[:] = map(masked, words)  # W&B sends the command too.
     try:
         yield
     finally:
+        sys.argv[:] = words
         for name, value in hidden.items():
             os.environ.setdefault(name, value)
         for name in added:
