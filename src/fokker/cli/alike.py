@@ -53,7 +53,7 @@ class Alike:
             kind = self._kinds[name]
             if isinstance(kind.config, Exception):
                 raise kind.config
-            if kind.wrong == self._most:
+            if not kind.first and kind.wrong == self._most:
                 return None
             if self._set(kind, kind.config, job):
                 break
