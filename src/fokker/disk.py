@@ -162,7 +162,7 @@ def write_atomically(path: Path, write: Callable[[Path], object], mode: int = 0o
     temporary = path.with_name(f".{path.name}.tmp")
     with writing(path):
         temporary.unlink(missing_ok=True)
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, mode))
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode))
         try:
             write(temporary)
             handle = os.open(temporary, os.O_RDWR | os.O_NOFOLLOW)
