@@ -17,11 +17,12 @@ def csv_text(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
     A text that a spreadsheet would take for a formula gets an apostrophe before it, which
     `read_csv` takes away.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    text = io.StringIO(newline="")
+    # By its end of a line the writer decides what is in need of quotes: so "\r" is, too.
+    writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow([_plain(name) for name in names])
     writer.writerows([_plain(row.get(name)) for name in names] for row in rows)
-    return text.getvalue()
+    return text.getvalue().replace("\r\n", "\n")
 
 
 def read_csv(path: Path) -> Iterator[dict[str, str]]:

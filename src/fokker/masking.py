@@ -10,7 +10,9 @@ MASK = "***"
 _URL = re.compile(r"(?<=:/)(/?[^\s/:@'\"<>]*):(?!\*\*\*@)[^\s@'\"]+@")
 _WORDS = r"api_?key|password|passwd|secret|access_?token|auth_?token"
 # A key that is called so, and its value, in an override, YAML, JSON or a URL.
-_NAMED = re.compile(rf"({_WORDS})(\\?[\"']?\s?[=:]\s?\\?[\"']?)([^\s\"'\\,;&{{}}\[\]<>]+)", re.IGNORECASE)
+_NAMED = re.compile(
+    rf"({_WORDS})(\\?[\"']?\s?[=:]\s?\\?[\"']?)([^\s\"'\\,;&{{}}\[\]<>]+)", re.IGNORECASE
+)
 _CALLED = re.compile(rf"(?:{_WORDS}|token)$", re.IGNORECASE)
 #: What a key has that is none.
 _NOTHING = re.compile(r"null|none|true|false|\*\*\*|\$|~", re.IGNORECASE)
@@ -61,7 +63,11 @@ def _is_secret(key: Any, value: Any) -> bool:
 
 def _hidden(found: re.Match[str]) -> str:
     name, between, value = found.groups()
-    return found[0] if _NOTHING.match(value) else f"{name}{between}{MASK}"
+    if _NOTHING.match(value):
+        return found[0]
+    # Of a number in JSON or a word in YAML, in which three stars alone are no value.
+    is_bare = between.rstrip().endswith(":")
+    return f'{name}{between}"{MASK}"' if is_bare else f"{name}{between}{MASK}"
 
 
 def _of_environment() -> list[str]:

@@ -177,9 +177,10 @@ class Job:
             return
         there, here = (
             sorted(
-                masked(o) for o in words
+                masked(o)
+                for o in words
                 if group_of(override_key(o)) not in (*NOT_OF_THE_JOB, "hydra")
-            )  # fmt: skip
+            )
             for words in (map(str, stored), self.overrides)
         )
         if there != here:

@@ -12,6 +12,7 @@ from fokker.disk import read_json
 from fokker.experiment.experiment import Experiment
 from fokker.experiment.identity import TRAINED_FROM
 from fokker.experiment.models import DESCRIPTION, read_checkpoint, safetensors_metadata
+from fokker.masking import masked_values
 from fokker.places import SAFETENSORS
 from fokker.yaml_files import read_yaml
 
@@ -38,7 +39,7 @@ def description_of(experiment: Experiment) -> str:
     model, config = experiment.model, experiment.config
     steps = {key: config["trainer"][key] for key in ("max_steps", "precision")}
     low, high = cast(Denoiser, model.denoiser).preconditioning.c_noise_range
-    return json.dumps(
+    content = masked_values(
         {
             "format": FORMAT,
             "key": experiment.folder.path.name,
@@ -57,6 +58,7 @@ def description_of(experiment: Experiment) -> str:
             "levels": None if model.levels is None else model.levels.tolist(),
         }
     )
+    return json.dumps(content)
 
 
 def read_description(file: Path) -> dict[str, Any] | None:
