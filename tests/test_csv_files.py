@@ -3,8 +3,9 @@
 import csv
 from pathlib import Path
 
-from fokker.csv_files import csv_text, read_csv
+from fokker.csv_files import csv_text
 from fokker.disk import write_text
+from fokker.records import read_table
 
 TEXTS = ["=1+1", "+a", "-x", "@SUM(A1)", "\t=1", "\r=1", "'=1", "''@", "'", "'a", "plain", "a=b"]
 NUMBERS = ["-1.5", "+3", "-inf", "1e-3", "-0"]
@@ -18,7 +19,7 @@ def test_what_a_spreadsheet_would_compute_is_text_and_comes_back(tmp_path: Path)
     assert not any(cell.startswith(("=", "@", "\t", "\r")) for line in raw for cell in line)
     assert [line[1] for line in raw[1:]] == NUMBERS * len(TEXTS)
     assert raw[0][0] == "'=name"
-    assert list(read_csv(tmp_path / "a.csv")) == rows
+    assert read_table(tmp_path / "a.csv") == rows
 
 
 def test_numbers_and_what_is_not_there_are_written_as_they_are() -> None:

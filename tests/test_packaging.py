@@ -22,6 +22,7 @@ ROWS = (
     {
         "csv_files", "device", "disk", "measures", "memory", "progress", "signals", "yaml_files",
     },
+    {"records"},
     {"places"},
     {"randomness", "ranks"},
     {"sde"},

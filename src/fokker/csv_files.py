@@ -2,8 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 #: What a formula begins with in a spreadsheet.
@@ -15,7 +14,7 @@ def csv_text(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
     """A table with these columns.
 
     A text that a spreadsheet would take for a formula gets an apostrophe before it, which
-    `read_csv` takes away.
+    `unquoted` takes away.
     """
     text = io.StringIO(newline="")
     # By its end of a line the writer decides what is in need of quotes: so "\r" is, too.
@@ -25,24 +24,16 @@ def csv_text(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
     return text.getvalue().replace("\r\n", "\n")
 
 
-def read_csv(path: Path) -> Iterator[dict[str, str]]:
-    """The rows of a table by column, each cell as the text that it was made of."""
-    with path.open(newline="", encoding="utf-8") as handle:
-        for row in csv.DictReader(handle):
-            yield {_unquoted(key): _unquoted(cell) for key, cell in row.items()}
-
-
 def _plain(cell: Any) -> Any:
     if not isinstance(cell, str) or not cell.lstrip(_QUOTE).startswith(FORMULA) or _is_number(cell):
         return cell
     return _QUOTE + cell
 
 
-def _unquoted(cell: Any) -> Any:
-    # Of a row that is too long or too short.
-    if not isinstance(cell, str) or not cell.startswith(_QUOTE):
-        return cell
-    return cell[1:] if cell.lstrip(_QUOTE).startswith(FORMULA) else cell
+def unquoted(cell: str) -> str:
+    """Return the text that a cell was made of."""
+    is_quoted = cell.startswith(_QUOTE) and cell.lstrip(_QUOTE).startswith(FORMULA)
+    return cell[1:] if is_quoted else cell
 
 
 def _is_number(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import stat
@@ -31,6 +32,23 @@ REMEDIES = {
     errno.EEXIST: _IN_THE_WAY,
     errno.ELOOP: "a link stands in its place; take it away",
 }
+_OF_THE_RUN = "bring back a copy, or move its folder away and run it anew"
+_OF_THE_MODEL = (
+    "bring back a copy, or move the model's folder away, and the same command trains it anew"
+)
+_OF_THE_TRIALS = "bring back a copy, or give another folder with hydra.sweep.dir"
+#: What helps where a file of a name is damaged.
+_RESTORED = {
+    **dict.fromkeys(("run.json", "metrics.json", "config.yaml", "evaluations.csv"), _OF_THE_RUN),
+    "samples.npz": "bring back a copy, or take it away, and what needs no samples goes on",
+    "model.json": _OF_THE_MODEL,
+    "last.ckpt": _OF_THE_MODEL,
+    "jobs.json": "take it away, and the same command writes it anew",
+    "search.db": _OF_THE_TRIALS,
+    "search.log": _OF_THE_TRIALS,
+}
+#: Characters of a value in a message.
+_MAX_SHOWN = 60
 
 
 class DiskError(OSError):
@@ -48,6 +66,28 @@ class DiskError(OSError):
     def __str__(self) -> str:
         remedy = REMEDIES.get(self.errno or 0, f"see to it{_GOES_ON}")
         return f"{self.filename} cannot be written: {self.strerror}; {remedy}"
+
+
+class DamagedError(ValueError):
+    """A file that is not as it was written; says which, why, and what helps.
+
+    Args:
+        path: of the file.
+        why: what is wrong with it, in words.
+    """
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(path, why)
+        self.path, self.why = path, why
+
+    def __str__(self) -> str:
+        remedy = _RESTORED.get(self.path.name, "bring back a copy, or take it away")
+        return f"{short(self.path)} is damaged: {self.why}; {remedy}"
+
+    @property
+    def in_short(self) -> str:
+        """The same where its folder is known and nothing is to be done."""
+        return f"{self.path.name} is damaged: {self.why}"
 
 
 def short(path: Path) -> Path:
@@ -218,17 +258,34 @@ def write_private(path: Path, text: str) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """What a JSON file of ours holds; nothing if it is not there.
+    """What a JSON file of ours holds, of whatever kinds; nothing if it is not there.
 
     Raises:
-        ValueError: if it is damaged or another program's.
+        DamagedError: if it is no JSON, or no object.
     """
     if not path.is_file():
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} must hold JSON, and is damaged: {error}") from error
+    except UnicodeDecodeError as error:
+        raise DamagedError(path, "it must be text in UTF-8, and is not") from error
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(path, f"it must hold JSON, and holds none: {error}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a JSON object; it is not a file of fokker's")
+        raise DamagedError(path, f"it must hold a JSON object, and holds {described(content)}")
     return content
+
+
+def described(value: Any) -> str:
+    """A value of JSON for a message, cut where it is long."""
+    text = json.dumps(value, default=str)
+    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 3]}..."
+
+
+def checksum(path: Path) -> str:
+    """Of a file's bytes: sha256, as `sha256sum` prints it."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()

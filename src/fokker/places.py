@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fokker.disk import read_json
+from fokker.disk import DamagedError, described
+from fokker.records import check_unchanged, read_config, read_record
 
 #: The ending of files of exported weights.
 SAFETENSORS = ".safetensors"
@@ -47,14 +48,14 @@ def find_checkpoint(path: Path, key: str = "") -> Path:
 def _places(path: Path) -> Iterator[Path]:
     """Where the checkpoint of a folder may be."""
     yield path / "last.ckpt"
-    model = read_json(path / "run.json").get("model")
-    if not model:
+    model = read_record(path / "run.json").get("model")
+    if not model or "path" not in model:
         return
-    was, key = Path(model["path"]), str(model["key"])
+    was, key = Path(model["path"]), model["key"]
     if was.suffix:  # The checkpoint that was given, in place of a model of these outputs.
         yield was
         key = was.parent.name
-    if Path(key).name == key:
+    if Path(key).name == key and key not in ("", ".."):
         for above in path.resolve().parents[:_LEVELS_UP]:
             yield above / "models" / key / (was.name if was.suffix else "last.ckpt")
     yield was / "last.ckpt"
@@ -86,9 +87,9 @@ def finished_run(path: Path, asks: str) -> dict[str, Any]:
         path: the run's folder.
         asks: how the message begins, such as "task=compare needs".
     Raises:
-        ValueError: if the folder is not that of a finished run.
+        ValueError: if the folder is not that of a finished run, or one of its files is damaged.
     """
-    record = read_json(path / "run.json")
+    record = read_record(path / "run.json")
     status = record.get("status", "no run at all")
     if status != "completed":
         name = one_line(str(path))
@@ -96,4 +97,10 @@ def finished_run(path: Path, asks: str) -> dict[str, Any]:
     config = path / "config.yaml"
     if not config.is_file():
         raise ValueError(f"{asks} finished runs, and {config} is no configuration")
+    check_unchanged(path, record, "config.yaml", "metrics.json")
+    stored = read_config(config, "data", "evaluation")
+    seed = stored.get("seed")
+    if not isinstance(seed, int):
+        raise DamagedError(config, f"seed must be a whole number, got {described(seed)}")
+    read_record(path / "metrics.json")
     return record

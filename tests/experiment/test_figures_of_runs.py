@@ -113,7 +113,7 @@ def test_of_large_samples_few_are_kept_on_their_way(
 def test_runs_in_one_figure_have_common_units_or_each_its_own(tmp_path: Path) -> None:
     def run(name: str, **facts: str) -> Path:
         (tmp_path / name).mkdir()
-        (tmp_path / name / "run.json").write_text(json.dumps(facts))
+        (tmp_path / name / "run.json").write_text(json.dumps({"status": "completed", **facts}))
         return tmp_path / name
 
     standard, old = run("standard", units="standard units"), run("old")

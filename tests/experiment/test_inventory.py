@@ -109,7 +109,9 @@ def test_the_most_recently_used_stand_first_and_the_sum_last() -> None:
     assert lines[0].split() == heads
     assert re.fullmatch(rf"{B}  complete +20  2\.0 +\d+ s +\d+ \w+ ago +2", lines[1])
     assert re.fullmatch(rf"{C}  complete +20  0\.5 +\d+ s +never +0", lines[3])
-    assert lines[4:] == ["3 models in outputs/models, 4.0 MB"]
+    assert lines[4] == "3 models in outputs/models, 4.0 MB"
+    (unread,) = lines[5:]
+    assert unread.startswith("outputs/runs/broken/run.json is damaged: it must hold JSON")
 
 
 def test_what_is_not_a_finished_model_of_this_version() -> None:
@@ -134,7 +136,12 @@ def test_what_is_not_a_finished_model_of_this_version() -> None:
         C: ("complete, of fokker 0.0.1", 20, False),
         D: ("unfinished at step 0 of 50", 0, True),
         "edm-uniform-cut": ("damaged: its last.ckpt cannot be read", 20, True),
-        **dict.fromkeys(("mine", "text", "list", "empty", "other"), foreign),
+        "mine": foreign,
+        "text": ("damaged: it must hold JSON, and holds none: Expecting value: line 1 column 1 "
+                 "(char 0)", None, False),
+        "list": ("damaged: it must hold a JSON object, and holds [1]", None, False),
+        "empty": ("damaged: it holds nothing", None, False),
+        "other": foreign,
     }
 
 

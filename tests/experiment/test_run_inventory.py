@@ -75,7 +75,7 @@ def test_runs_and_jobs_stand_in_one_table_the_newest_first(
     ]  # fmt: skip
     assert [len(r.folders) for r in listed] == [1, 3, 1, 1]
     assert [r.model for r in listed] == ["", MODEL, MODEL, "exact"]
-    assert found()["empty"].status == "no run.json that can be read"
+    assert found()["empty"].status == "no run.json"
     lines = runs_text(listed, OUT).splitlines()
     assert lines[0].split() == ["time", "name", "status", "MB", "metric", "model", "overrides"]
     assert lines[1].split("  ")[-1] == "data=uniform seed=2"

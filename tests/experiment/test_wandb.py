@@ -22,7 +22,7 @@ from fokker.disk import read_json
 from fokker.experiment import WandB, wandb_log, wandb_run
 from fokker.experiment.callbacks import Saving
 from fokker.experiment.files import read_json_lines, write_json
-from fokker.experiment.wandb_log import EXIT_CODES, labels, name, read_table, tag, tags
+from fokker.experiment.wandb_log import EXIT_CODES, labels, name, tag, tags, typed_rows
 from fokker.experiment.wandb_run import SafeRun, within
 from fokker.experiment.watching import Pruned
 from fokker.figures import save
@@ -494,7 +494,8 @@ def test_an_earlier_attempt_gives_its_id(fake: FakeWandB) -> None:
     for job in ("ab", "ab.2", "ab.3", "ab.4", "cd"):
         path = Path("sweep", job)
         path.mkdir(parents=True)
-        write_json(path / "run.json", {"sweep": "sweep", "swept": {}, "formulation": 1, "data": 2})
+        facts = {"sweep": "sweep", "swept": {}, "formulation": "1", "data": "2"}
+        write_json(path / "run.json", {"status": "running", **facts})
     for job in ("ab", "ab.2", "ab.4", "cd"):  # The third was run without W&B.
         WandB().open(Path("sweep", job), {})
     ids = [given["id"] for given in fake.given]
@@ -537,11 +538,11 @@ def test_charts_are_filed_under_what_tells_the_samplings_apart() -> None:
 def test_a_table_is_read_with_its_types() -> None:
     path = Path("t.csv")
     path.write_text('a,b,c\n1,"x, y",\n0.5,nan,1e-30\n')
-    one, two = read_table(path)
+    one, two = typed_rows(path)
     assert one == {"a": 1, "b": "x, y", "c": None}
     assert (two["a"], two["c"]) == (0.5, 1e-30)
     assert np.isnan(two["b"])
-    assert list(read_table(Path("none.csv"))) == []
+    assert list(typed_rows(Path("none.csv"))) == []
 
 
 def test_samples_of_many_dimensions_are_left_to_their_figure() -> None:

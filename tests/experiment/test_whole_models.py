@@ -216,9 +216,11 @@ def damaged(description: str) -> dict[str, str]:
     other: dict[str, Any] = {**plain, "format": 7}
     taking = {**plain, "network": {**plain["network"], "condition": "labels"}}
     return {
-        r"the description in .* is damaged: Expecting value": "no json",
-        r"is damaged: 'config'": json.dumps({k: v for k, v in plain.items() if k != "config"}),
-        r"is damaged: data is no dict": json.dumps({**plain, "data": [1]}),
+        r"its description cannot be read: Expecting value": "no json",
+        r"its description cannot be read: 'config'": json.dumps(
+            {k: v for k, v in plain.items() if k != "config"}
+        ),
+        r"its description cannot be read: data is no dict": json.dumps({**plain, "data": [1]}),
         r"is damaged \(KeyError: 'shift'\)": json.dumps({**plain, "data": {"shape": [1],
             "fresh": True, "levels": None, "value_range": None, "file": plain["data"]["file"]}}),
         r"is damaged \(TypeError: a number is not finite\)": description.replace(

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
@@ -15,8 +14,8 @@ from fokker.cli.launch import launch
 from fokker.cli.loading import load
 from fokker.cli.start import Start, asked_ranks, check_alone
 from fokker.cli.surroundings import as_at_start
-from fokker.disk import read_json
 from fokker.experiment import Result
+from fokker.records import read_arrays, read_record
 
 __all__ = ["load", "run"]
 
@@ -69,8 +68,8 @@ def _run_by_ranks(config: DictConfig, choices: Choices, path: Path, size: int) -
     except SystemExit as end:
         if end.code in SIGNALLED:
             raise
-        why = read_json(path / "run.json").get("error", "what was wrong stands above")
+        why = read_record(path / "run.json").get("error", "what was wrong stands above")
         raise ValueError(f"the {size} ranks have failed: {why}") from end
-    samples = torch.from_numpy(np.load(path / "samples.npz")["samples"])
+    samples = torch.from_numpy(read_arrays(path / "samples.npz", "samples")["samples"])
     model = load(path, config.evaluation.weights, config.allow_targets)
-    return Result(read_json(path / "metrics.json"), samples, model, path.resolve())
+    return Result(read_record(path / "metrics.json"), samples, model, path.resolve())

@@ -29,13 +29,18 @@ from fokker.experiment.identity import (
     source_of,
     training_config,
 )
-from fokker.experiment.models import load_checkpoint, weights_digest, weights_in
+from fokker.experiment.models import (
+    check_undamaged,
+    load_checkpoint,
+    weights_digest,
+    weights_in,
+)
 from fokker.experiment.needs import check_needs, check_network
 from fokker.formulations import Diffusion
 from fokker.networks import Exact
 from fokker.places import BESIDE, find_checkpoint, finished_run
 from fokker.ranks import ALONE, Ranks
-from fokker.yaml_files import read_yaml
+from fokker.records import read_config
 
 
 def build_data(config: DictConfig, build: Builder) -> DataModule:
@@ -174,6 +179,7 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
     if config.checkpoint is not None:
         # What it continues itself need not be there any more.
         checkpoint = find_checkpoint(Path(config.checkpoint), "checkpoint")
+        check_undamaged(checkpoint)
         continued = str(record_of(checkpoint).get("made_of", {}).get("continued", ""))
     made_of = {"content": data.content, "source": source, "init": init, "continued": continued}
     key = model_key(training_config(plain), **made_of)
@@ -229,7 +235,7 @@ def _beside(config: Mapping[str, Any], own: str, content: str) -> dict[str, Path
     for text in config["evaluation"]["beside"]:
         path = Path(text)
         record = finished_run(path, BESIDE)
-        stored: Any = OmegaConf.to_container(read_yaml(path / "config.yaml"))
+        stored: Any = OmegaConf.to_container(read_config(path / "config.yaml"))
         known = record.get("made_of", {}).get("content", "")
         there, here = what_data(stored, known), what_data(config, content if known else "")
         if there != here:
@@ -238,7 +244,7 @@ def _beside(config: Mapping[str, Any], own: str, content: str) -> dict[str, Path
                 f"evaluation.beside must list runs on the same data, and {path} has other data "
                 f"({', '.join(f'data.{key}' for key in keys)}), whose losses have another floor"
             )
-        name = str(record["formulation"])
+        name = record.get("formulation", path.name)
         found[f"{name}, {path.name}" if name == own or name in found else name] = path
     return found
 
@@ -274,7 +280,7 @@ def find_device(accelerator: str, ranks: Ranks = ALONE) -> torch.device:
 def _check_alone(
     folder: ModelFolder, key: str, config: Mapping[str, Any], made_of: Mapping[str, str]
 ) -> None:
-    """That the model of a folder is the one that is meant, and no other one of the same key.
+    """Refuse a folder that holds another model whose key is the same by chance.
 
     What a folder has from an older version may be written in another way, and give another key now.
     """
@@ -282,7 +288,7 @@ def _check_alone(
     if not folder.config.is_file() or not isinstance(record.get("made_of"), dict):
         return
     try:
-        stored: Any = OmegaConf.to_container(as_recorded(read_yaml(folder.config)))
+        stored: Any = OmegaConf.to_container(as_recorded(read_config(folder.config)))
         there, before = training_config(stored), {**made_of, **record["made_of"]}
         if model_key(there, **before) != key:
             return

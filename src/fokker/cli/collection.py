@@ -12,9 +12,9 @@ from time import perf_counter
 from typing import Any, final
 
 from fokker.cli.sweep_jobs import FAILED, FIXED, Job, Row, write_text
-from fokker.csv_files import csv_text, read_csv
-from fokker.disk import read_json
+from fokker.csv_files import csv_text
 from fokker.progress import duration, expected_end
+from fokker.records import read_record, read_table
 
 SEED = "seed"
 #: Behind a metric's name.
@@ -67,7 +67,8 @@ def at_work(folders: Mapping[Job, Path]) -> str:
         return f"         {done} of {len(folders)} jobs done, {found['running']} at work"
     ((job, path),) = folders.items()
     said = path / "output.txt"
-    lines = said.read_text(encoding="utf-8").splitlines() if said.is_file() else []
+    text = said.read_text(encoding="utf-8", errors="replace") if said.is_file() else ""
+    lines = text.splitlines()
     return f"         {job.label}: {lines[-1] if lines else 'begun'}"
 
 
@@ -80,7 +81,7 @@ def mixed_units(folder: Path, rows: Sequence[Row]) -> str:
     """Say that the jobs' distances count in different units; nothing where they have one."""
     done = [row for row in rows if row["status"] == "completed"]
     found = Counter(
-        read_json(folder / str(row["folder"]) / "run.json").get("units", "data units")
+        read_record(folder / str(row["folder"]) / "run.json").get("units", "data units")
         for row in done
     )
     if len(found) < 2:
@@ -198,7 +199,7 @@ def evaluation_rows(
     for row in rows:
         file = folder / str(row["folder"]) / "evaluations.csv"
         if row["status"] == "completed" and file.is_file():
-            found += [(row, own) for own in read_csv(file)]
+            found += [(row, own) for own in read_table(file)]
     other = [n for n in swept if any(own.get(n, str(row[n])) != str(row[n]) for row, own in found)]
     return [
         {

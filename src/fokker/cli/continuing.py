@@ -6,13 +6,18 @@ from typing import Any
 
 from fokker.cli.arguments import shown
 from fokker.cli.sameness import flat, other_points, what_data
-from fokker.disk import read_json
 from fokker.experiment.description import record_of
 from fokker.experiment.limits import Limits
-from fokker.experiment.models import USABLE, check_network, read_checkpoint
+from fokker.experiment.models import (
+    USABLE,
+    check_network,
+    check_undamaged,
+    read_checkpoint,
+)
 from fokker.experiment.predecessor import Predecessor
 from fokker.formulations import Diffusion
 from fokker.places import SAFETENSORS, find_checkpoint
+from fokker.records import check_has, read_record
 
 #: Groups that say what the numbers of a network mean, and single keys that must stay too.
 KEPT_GROUPS = ("formulation", "preconditioning", "network")
@@ -40,7 +45,10 @@ def predecessor_of(
             f"continue_from={path} has weights alone, and no state of an optimiser; name the "
             f"checkpoint or the folder of the model, {ANEW}"
         )
-    beside, record = read_json(checkpoint.with_name("model.json")), record_of(checkpoint)
+    check_undamaged(checkpoint)
+    file = checkpoint.with_name("model.json")
+    beside, record = read_record(file), record_of(checkpoint)
+    check_has(file, beside, "status")
     held = read_checkpoint(checkpoint)
     if beside and beside.get("status") not in USABLE:
         raise ValueError(

@@ -3,7 +3,6 @@
 Nothing here needs torch, so that `fokker task=models` answers at once.
 """
 
-import json
 import os
 import re
 import shutil
@@ -18,6 +17,9 @@ from zipfile import is_zipfile
 from filelock import FileLock, Timeout
 
 from fokker import __version__
+from fokker.cli.model_uses import uses_of
+from fokker.disk import DamagedError
+from fokker.records import read_record, record_or_why
 
 # A model that is trained again is made in a folder of its own, and belongs to the first's runs.
 RETRAIN = ".retrain"
@@ -63,7 +65,7 @@ class Model:
 
 def models(output_dir: Path) -> list[Model]:
     """The models of an output folder, the most recently used first, then those never used."""
-    used = _uses(output_dir)
+    used = _uses(output_dir)[0]
     found = [_model(path, used) for path in _folders(output_dir)]
     return sorted(found, key=lambda m: (-(m.last_use or 0.0), m.age_seconds, m.name))
 
@@ -73,14 +75,19 @@ def delete(output_dir: Path, asked: Sequence[str] | None) -> list[Model]:
 
     Args:
         output_dir: whose models.
-        asked: names, or their last 8 hexadecimal digits; none: all that no run below
-            outputs/runs and outputs/sweeps used, no live process holds, and this version wrote.
+        asked: names, or their last 8 hexadecimal digits; none: all that no run used, wherever it
+            lies, no live process holds, and this version wrote.
     Raises:
-        ValueError: for an unknown name, or a model that a live process trains; then nothing is
-            deleted.
+        ValueError: for an unknown name, a model that a live process trains, or, where unused ones
+            are asked for, a record that cannot be read; then nothing is deleted.
     """
     there = models(output_dir)
     if asked is None:
+        if unread := _uses(output_dir)[1]:
+            raise ValueError(
+                f"delete=unused must know of all runs which models they used, and {unread[0]}; "
+                "nothing was deleted"
+            )
         chosen = [m for m in there if m.runs == 0 and m.is_ours and not m.is_held]
     else:
         chosen = [model for name in asked for model in _named(name, there, output_dir)]
@@ -104,7 +111,11 @@ def delete(output_dir: Path, asked: Sequence[str] | None) -> list[Model]:
 
 
 def models_text(found: Sequence[Model], output_dir: Path) -> str:
-    """Models as a table, and their sum."""
+    """Models as a table, their sum, and records that do not tell which model a run used."""
+    return "\n".join([_table(found, output_dir), *map(str, _uses(output_dir)[1])])
+
+
+def _table(found: Sequence[Model], output_dir: Path) -> str:
     total = sum(model.size_bytes for model in found) / MEGABYTE
     count = f"{len(found)} model{'' if len(found) == 1 else 's'}"
     sum_line = f"{count} in {output_dir / 'models'}, {total:.1f} MB"
@@ -164,7 +175,8 @@ def _is_held(path: Path) -> bool:
 
 
 def _model(path: Path, used: dict[str, list[float]]) -> Model:
-    record, is_held = read(path / "model.json"), _is_held(path)
+    record, why = record_or_why(path / "model.json")
+    is_held = _is_held(path)
     files = [p for p in path.rglob("*") if p.is_file() and not p.is_symlink()]
     written = max((p.stat().st_mtime for p in files), default=path.stat().st_mtime)
     uses = used.get(path.name.removesuffix(RETRAIN), [])
@@ -172,8 +184,12 @@ def _model(path: Path, used: dict[str, list[float]]) -> Model:
     steps = record.get("step", 0) if has_weights else 0
     version = _text(record.get("versions"), "fokker")
     status = str(record.get("status", ""))
-    is_known = status != "" and isinstance(steps, int)
-    if not is_known:
+    is_known = status != ""
+    if why:
+        words = f"damaged: {why.why}"
+    elif not is_known and "format" in record:
+        words = f"of another version: its format is {record['format']}"
+    elif not is_known:
         words = "not a model of fokker's: no model.json that can be read"
     elif has_weights and not is_zipfile(path / "last.ckpt"):
         words = "damaged: its last.ckpt cannot be read"
@@ -199,15 +215,9 @@ def _model(path: Path, used: dict[str, list[float]]) -> Model:
     )
 
 
-def _uses(output_dir: Path) -> dict[str, list[float]]:
-    """When the runs that used a model were last written, by the model's name."""
-    used: dict[str, list[float]] = {}
-    for place in ("runs", "sweeps"):
-        for file in (output_dir / place).rglob("run.json"):
-            name = _text(read(file).get("model"), "key")
-            if name:
-                used.setdefault(name, []).append(file.stat().st_mtime)
-    return used
+def _uses(output_dir: Path) -> tuple[dict[str, list[float]], list[DamagedError]]:
+    """By the name of a model, when the runs that used it were last written; what is not read."""
+    return uses_of(output_dir, list(_folders(output_dir)))
 
 
 def _text(node: Any, key: str) -> str:
@@ -236,22 +246,20 @@ def _ago(seconds: float) -> str:
 
 
 def last_run(output_dir: Path) -> Path | None:
-    """The folder of the completed run with a model whose record was written last."""
-    completed = {}
-    for file in (output_dir / "runs").glob("*/run.json"):
-        record = read(file)
+    """The folder of the completed run with a model whose record was written last.
+
+    Raises:
+        DamagedError: if a record that was written later cannot be read, for it may be that run's.
+    """
+    files = {
+        (file.stat().st_mtime, file.parent.name): file
+        for file in (output_dir / "runs").glob("*/run.json")
+    }
+    for _, file in sorted(files.items(), reverse=True):
+        record = read_record(file)
         if record.get("status") == "completed" and record.get("model"):
-            completed[file.parent] = (file.stat().st_mtime, file.parent.name)
-    return max(completed, key=lambda folder: completed[folder], default=None)
-
-
-def read(file: Path) -> dict[str, Any]:
-    """What a JSON file holds; nothing if it is not there, or is none."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+            return file.parent
+    return None
 
 
 def size_of(folder: Path) -> int:

@@ -27,7 +27,7 @@ from fokker.cli.start import asked_ranks, cores_of_rank
 from fokker.cli.sweep_jobs import job_lock, record_failure
 from fokker.cli.trials import watcher
 from fokker.device import described
-from fokker.disk import DiskError, check_writable, open_to_append, read_json, remove_empty, writing
+from fokker.disk import DiskError, check_writable, open_to_append, remove_empty, writing
 from fokker.experiment import Experiment, Result
 from fokker.experiment import run as run_experiment
 from fokker.experiment.estimate import estimate
@@ -39,6 +39,7 @@ from fokker.experiment.watching import Pruned, Watch
 from fokker.masking import masked
 from fokker.progress import print_now
 from fokker.ranks import ALONE, LostRank, Ranks
+from fokker.records import read_record, record_or_why
 from fokker.signals import HEARD, SIGNALS, Interrupted
 
 # Below this many multiplications a step, a second thread costs more than it gives.
@@ -193,7 +194,8 @@ def _take(lock: FileLock, path: Path) -> bool:
     # Not at once: who looks whether a job is held holds it for a moment.
     with suppress(Timeout):
         lock.acquire(timeout=0.2, poll_interval=0.01)
-        if not (path / "run.json").is_file() or slurm.is_requeued(read_json(path / "run.json")):
+        record, _ = record_or_why(path / "run.json")
+        if not (path / "run.json").is_file() or slurm.is_requeued(record):
             return True
         lock.release()
     return False
@@ -240,7 +242,7 @@ def _unasked(metrics: Mapping[str, Any], step: int) -> bool:
 def facts_of_sweep(path: Path) -> dict[str, Any]:
     """The sweep of the job in `path`, and the job's values of the swept keys; nothing without."""
     known = job_id(path)
-    for job in read_json(path.parent / "jobs.json").get("jobs", []):
+    for job in read_record(path.parent / "jobs.json").get("jobs", []):
         if known in (job["key"], job["key"][:OLDER_DIGITS]):
             return {"sweep": path.parent.name, "swept": job["swept"]}
     return {}

@@ -9,6 +9,8 @@ MAX_NAME = 60
 MAX_VALUE = 28
 #: Of the hash in the name of a job's folder, and in that of an older version's.
 DIGITS, OLDER_DIGITS = 10, 8
+#: The name of a trial's folder.
+TRIAL_NAME = r"t\d{4,}"
 
 
 def job_id(path: Path) -> str:

@@ -14,14 +14,13 @@ from fokker.cli.job import find_own
 from fokker.cli.sameness import other_points
 from fokker.cli.surroundings import as_at_start
 from fokker.data import DataModule, Remembered
-from fokker.disk import read_json
 from fokker.experiment import load_model
 from fokker.experiment.description import read_description
-from fokker.experiment.identity import as_recorded
-from fokker.experiment.models import weights_in
+from fokker.experiment.identity import TRAINED_FROM, as_recorded
+from fokker.experiment.models import check_undamaged, weights_in
 from fokker.formulations import Diffusion
 from fokker.places import find_checkpoint
-from fokker.yaml_files import read_yaml
+from fokker.records import check_unchanged, read_config, read_record
 
 #: Shift and scale of the same data, measured again elsewhere, may differ by rounding.
 _ROUNDING = 1e-6
@@ -54,15 +53,18 @@ def _load(folder: Path, weights: str | None, allow_targets: Sequence[str]) -> Di
     find_own(allow_targets)
     build = Builder(allow_targets)
     # A run of network=exact has no weights, but a configuration.
-    if read_json(folder / "run.json").get("training") == "exact":
+    record = read_record(folder / "run.json")
+    if record.get("training") == "exact":
+        check_unchanged(folder, record, "config.yaml")
         config = _recorded(folder)
-        content = read_json(folder / "run.json").get("made_of", {}).get("content", "")
+        content = record.get("made_of", {}).get("content", "")
         return build_model(config, _found(config, content, build, folder), build).eval()
     file = find_checkpoint(folder)
+    check_undamaged(file)
     description = read_description(file)
     if description is None:  # Of an older version, which has put less into the file.
         config = _recorded(file.parent)
-        content = read_json(file.with_name("model.json")).get("made_of", {}).get("content", "")
+        content = read_record(file.with_name("model.json")).get("made_of", {}).get("content", "")
         data = _found(config, content, build, file)
     else:
         config = OmegaConf.create(description["config"])
@@ -76,7 +78,7 @@ def _recorded(folder: Path) -> DictConfig:
     file = folder / "config.yaml"
     if not file.is_file():
         raise ValueError(f"{file} is not there, so nothing says what the model in {folder} is")
-    return as_recorded(read_yaml(file))
+    return as_recorded(read_config(file, *TRAINED_FROM))
 
 
 def _remembered(

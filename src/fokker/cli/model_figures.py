@@ -11,8 +11,7 @@ from fokker.cli.collection import SEED, beside
 from fokker.cli.outcome import Outcome
 from fokker.cli.standings import in_order
 from fokker.cli.sweep_jobs import Row
-from fokker.disk import read_json
-from fokker.yaml_files import read_yaml
+from fokker.records import read_config, read_record
 
 _MAX_JOINT = 6
 
@@ -87,8 +86,8 @@ def _data(job: Path) -> str:
     from fokker.experiment.identity import comparable_data
 
     file = job / "config.yaml"
-    config: Any = OmegaConf.to_container(read_yaml(file)) if file.is_file() else {}
-    content = read_json(job / "run.json").get("made_of", {}).get("content", "")
+    config: Any = OmegaConf.to_container(read_config(file, "data")) if file.is_file() else {}
+    content = read_record(job / "run.json").get("made_of", {}).get("content", "")
     data = comparable_data(config.get("data") or {}, content)
     return repr({key: value for key, value in data.items() if key not in ("batch_size", SEED)})
 

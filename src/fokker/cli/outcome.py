@@ -10,8 +10,8 @@ from typing import Any, final
 from fokker.cli.collection import SEED, beside, main_metric
 from fokker.cli.standings import TRIAL, Standing, standings
 from fokker.cli.sweep_jobs import Row
-from fokker.disk import read_json
 from fokker.measures import Best, Measure, measure_of
+from fokker.records import record_or_why
 
 #: Keys of the data that leave them as they are.
 _NOT_THE_DATA = ("data.batch_size", "data.workers", "data.in_memory")
@@ -75,9 +75,9 @@ class Outcome:
 
     @cached_property
     def records(self) -> dict[str, dict[str, Any]]:
-        """The run.json of each job, by the name of its folder; an empty one where there is none."""
+        """The run.json of each job, by the name of its folder; empty where none can be read."""
         names = [str(row["folder"]) for row in self.rows]
-        return {name: read_json(self.folder / name / "run.json") for name in names}
+        return {name: record_or_why(self.folder / name / "run.json")[0] for name in names}
 
     @property
     def units(self) -> str:

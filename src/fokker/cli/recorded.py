@@ -10,9 +10,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from fokker.cli.foreign import NEVER, OF_WORDS, NotOwn, check_own
 from fokker.cli.option_words import group_of, option_words, override_key
-from fokker.disk import read_json
+from fokker.disk import DamagedError
 from fokker.places import find_checkpoint
-from fokker.yaml_files import read_yaml
+from fokker.records import read_config, read_record
 
 # What is not taken over from the run that trained a model, which may have said it all the same.
 NOT_INHERITED = (
@@ -40,12 +40,15 @@ def recorded_overrides(
     """
     file = find_checkpoint(place)
     beside, path = file.with_name("model.json"), file.with_name("config.yaml")
-    record = read_json(beside)
-    trained = read_yaml(path) if path.is_file() else OmegaConf.create()
+    record, is_damaged = read_record(beside), False
+    try:
+        trained = read_config(path) if path.is_file() else OmegaConf.create()
+    except DamagedError:  # The checkpoint itself knows it too.
+        is_damaged = True
     # Late, for both need torch.
     from fokker.experiment.identity import recorded_standardize
 
-    if not record:  # A checkpoint on its own says itself what it is.
+    if not record or is_damaged:  # A checkpoint on its own says itself what it is.
         from fokker.experiment.description import record_of
 
         beside, record = file, record_of(file)

@@ -73,7 +73,7 @@ class Report:
         """Whether it is there as it would be written, with these files and all its figures."""
         if not self.path.is_file() or not all(file.is_file() for file in files):
             return False
-        text = self.path.read_text(encoding="utf-8")
+        text = self._text()
         figures = [self._figure(f"{name}.png") for name in _names(text)]
         return f'content="{self._key}"' in text and all(file.is_file() for file in figures)
 
@@ -92,12 +92,16 @@ class Report:
             effects: of the factors of the sweep, by metric.
             is_final: whether to leave it if the same is to be written again.
         """
-        before = _names(self.path.read_text(encoding="utf-8")) if self.path.is_file() else []
+        before = _names(self._text()) if self.path.is_file() else []
         lines = self._lines(pictures, notes, effects, self._key if is_final else "")
         write_text(self.path, "\n".join(lines) + "\n")
         for name in set(before) - {picture.path.stem for picture in pictures}:
             for kind in ("png", "pdf"):
                 self._figure(f"{name}.{kind}").unlink(missing_ok=True)
+
+    def _text(self) -> str:
+        """What is there, of which another one is written if it is damaged."""
+        return self.path.read_text(encoding="utf-8", errors="replace")
 
     def _figure(self, name: str) -> Path:
         return self.outcome.folder / "figures" / name

@@ -14,10 +14,11 @@ from typing import Any, final
 
 from filelock import Timeout
 
-from fokker.cli.inventory import DELETED, MEGABYTE, aligned, one_line, read, remove_deleted, size_of
-from fokker.cli.job_names import job_id, job_name
-from fokker.cli.sweep_jobs import job_lock
-from fokker.disk import held, is_held
+from fokker.cli.inventory import DELETED, MEGABYTE, aligned, one_line, remove_deleted, size_of
+from fokker.cli.job_names import TRIAL_NAME, job_id, job_name
+from fokker.cli.sweep_jobs import DAMAGED, job_lock
+from fokker.disk import DamagedError, held, is_held
+from fokker.records import check_unchanged, read_record, record_or_why
 
 SAMPLES = "samples.npz"
 #: What `delete=failed` means.
@@ -33,8 +34,9 @@ class Run:
     Attributes:
         name: of the folder; of a job `<sweep>/<job>`.
         folders: of all attempts, the last one behind.
-        status: as in run.json, `killed` if it says that the run is at work and no process is.
-        overrides: without hydra's own.
+        status: as in run.json, `killed` if it says that the run is at work and no process is,
+            `damaged` where its record cannot be read.
+        overrides: without hydra's own; of a damaged run what is wrong.
         size_bytes: of all its files.
         written: when its record was last written, in seconds since 1970.
         metric: the main one with its name; empty before there is one.
@@ -66,10 +68,10 @@ def runs(output_dir: Path) -> list[Run]:
         for folder in _folders(sweep):
             if (folder / "run.json").is_file():
                 jobs.setdefault(job_name(folder), []).append(folder)
-        is_search = "search" in read(sweep / "jobs.json")
         for name, attempts in jobs.items():
             attempts.sort(key=lambda path: (len(path.name), path.name))
-            found.append(_run(f"{sweep.name}/{name}", tuple(attempts), is_search))
+            is_trial = re.fullmatch(TRIAL_NAME, name) is not None
+            found.append(_run(f"{sweep.name}/{name}", tuple(attempts), is_trial))
     return sorted(found, key=lambda run: (-run.written, run.name))
 
 
@@ -195,19 +197,24 @@ def _named(name: str, there: Sequence[Run], output_dir: Path) -> Run:
 
 def _run(name: str, folders: tuple[Path, ...], is_trial: bool) -> Run:
     path = folders[-1]
-    record, metrics = read(path / "run.json"), read(path / "metrics.json")
-    status = str(record.get("status", "no run.json that can be read"))
+    record, why = record_or_why(path / "run.json")
+    metrics: dict[str, Any] = {}
+    try:
+        check_unchanged(path, record, "metrics.json")
+        metrics = read_record(path / "metrics.json")
+    except DamagedError as error:
+        why = why or error
+    status = DAMAGED if why else str(record.get("status", "no run.json"))
     if status == "running" and not is_held(path):
         status = "killed"
-    numbers = {k: v for k, v in metrics.items() if isinstance(v, (int, float))}
-    main = [f"{name} {numbers[name]:.4g}" for name in _METRICS if name in numbers]
+    main = [f"{name} {metrics[name]:.4g}" for name in _METRICS if metrics.get(name) is not None]
     used: Any = record.get("model")
     key = str(used.get("key", "")) if isinstance(used, dict) else ""
     return Run(
         name=name,
         folders=folders,
         status=status,
-        overrides=one_line(record.get("overrides")),
+        overrides=why.in_short if why else one_line(record.get("overrides")),
         size_bytes=sum(size_of(folder) for folder in folders),
         written=_written(path),
         metric=main[0] if main else "",

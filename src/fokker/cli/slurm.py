@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fokker.cli.environment import number
-from fokker.disk import read_json
+from fokker.records import record_or_why
 
 
 def facts(env: Mapping[str, str] = os.environ) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def earlier_run(runs: Path, overrides: list[str]) -> str | None:
     if not restarts():
         return None
     for file in sorted(runs.glob("*/run.json"), reverse=True):
-        record = read_json(file)
+        record, _ = record_or_why(file)
         if is_requeued(record) and record.get("overrides") == overrides:
             return file.parent.name
     return None

@@ -26,12 +26,15 @@ from fokker import disk
 from fokker.cli.inheritance import JobMeanings
 from fokker.cli.job_names import DIGITS, MAX_NAME, OLDER_DIGITS, job_id, short_hash, short_values
 from fokker.cli.option_words import group_of, override_key
-from fokker.disk import make_folder, read_json
+from fokker.disk import DamagedError, make_folder
 from fokker.masking import masked
+from fokker.records import check_unchanged, read_record, read_table, record_or_why
 from fokker.yaml_files import read_yaml
 
 Row = dict[str, Any]
 FAILED = ("failed", "diverged")
+#: The status of a job whose record cannot be read; it is run again.
+DAMAGED = "damaged"
 #: The columns of a row that are neither swept keys nor metrics.
 FIXED = ("status", "training", "model", "seconds", "folder", "error")
 #: Keys of the sweep itself, which change no job.
@@ -77,7 +80,7 @@ def record_failure(path: Path, error: BaseException, seconds: float, **facts: An
     """traceback.txt, and a run.json that says how a job failed, however far it came."""
     text = "".join(traceback.format_exception(error))
     write_text(path / "traceback.txt", text)
-    stored = {**facts, **read_json(path / "run.json")}
+    stored = {**facts, **record_or_why(path / "run.json")[0]}
     status = stored["status"] if stored.get("status") in FAILED else "failed"
     sentence = f"{type(error).__name__}: {error}"
     write_json(
@@ -190,14 +193,20 @@ class Job:
         """What the last attempt came to: the swept keys, its record, and its metrics."""
         count = self.attempts
         folder = self.folder(max(count, 1))
-        record = read_json(folder / "run.json") if count else {}
+        record, why = record_or_why(folder / "run.json") if count else ({}, None)
         self._check_own(record)
         status = record.get("status", "not run")
-        if status in ("not run", "running"):
+        metrics: dict[str, Any] = {}
+        if status == "completed":
+            try:
+                metrics = _results(folder, record)
+            except DamagedError as error:
+                why = error
+        if why or status in ("not run", "running"):
             begun = bool(record) or (folder / "output.txt").is_file()
-            status = "running" if self.is_held else "killed" if begun else status
+            left = DAMAGED if why else "killed" if begun else status
+            status = "running" if self.is_held else left
         model = record.get("model") or {}
-        metrics = read_json(folder / "metrics.json") if status == "completed" else {}
         row: Row = {
             **self.swept,
             "status": status,
@@ -205,11 +214,24 @@ class Job:
             "model": None if record.get("training") == "exact" else model.get("key"),
         }
         for name, value in metrics.items():
-            if "@" not in name and isinstance(value, (int, float)):
+            if "@" not in name and value is not None:
                 row.setdefault(name, value)
-        error = " ".join(str(record.get("error") or "").split())
+        said = " ".join((why.in_short if why else record.get("error") or "").split())
         seconds = record.get("seconds")
-        return {**row, "seconds": seconds, "folder": folder.name, "error": error or None}
+        return {**row, "seconds": seconds, "folder": folder.name, "error": said or None}
+
+
+def _results(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
+    """The metrics of a completed job.
+
+    Raises:
+        DamagedError: if a part of the record that a sweep reads is not as it was written.
+    """
+    check_unchanged(folder, record, "metrics.json", "evaluations.csv", "config.yaml")
+    table = folder / "evaluations.csv"
+    if table.is_file():
+        read_table(table)
+    return read_record(folder / "metrics.json")
 
 
 def grid_jobs(

@@ -15,9 +15,10 @@ from filelock import FileLock, Timeout
 from fokker.cli.objectives import ENDED, Objectives
 from fokker.cli.search_method import PRUNERS, Method, made
 from fokker.cli.search_space import Search
-from fokker.cli.sweep_jobs import Job, write_json
-from fokker.disk import make_folder, read_json, write_private, writing
+from fokker.cli.sweep_jobs import DAMAGED, Job, write_json
+from fokker.disk import DamagedError, make_folder, write_private, writing
 from fokker.masking import masked, without_password
+from fokker.records import read_record
 from fokker.signals import SIGNALS
 
 #: What SQLite says of the system's errors.
@@ -61,10 +62,11 @@ def open_storage(url: str) -> Any:
 
 @contextmanager
 def storing(url: str) -> Iterator[None]:
-    """Let a storage that is a file say what the disk refuses it, whatever Optuna makes of it.
+    """Let a storage that is a file say what is wrong with it, whatever Optuna makes of it.
 
     Raises:
-        DiskError: in place of it.
+        DiskError: for what the disk refuses.
+        DamagedError: for what it does not hold.
     """
     place = Path(url.removeprefix("journal:").removeprefix("sqlite:///"))
     with writing(place):
@@ -72,9 +74,22 @@ def storing(url: str) -> Iterator[None]:
             yield
         except Exception as error:
             number = next((n for text, n in SQLITE.items() if text in _chain(error)), None)
-            if number is None:
+            if number is not None:
+                raise OSError(number, os.strerror(number)) from error
+            is_file = url.startswith(("journal:", "sqlite:///"))
+            if not is_file or "locked" in _chain(error) or not _is_optunas(error):
                 raise
-            raise OSError(number, os.strerror(number)) from error
+            words = " ".join(str(error).splitlines()[0:1])
+            why = f"Optuna cannot read it ({type(error).__name__}: {words})"
+            raise DamagedError(place, why) from error
+
+
+def _is_optunas(error: Exception) -> bool:
+    """Whether an error is of Optuna's or of what it stores by, not of fokker's own."""
+    last, trace = "", error.__traceback__
+    while trace is not None:
+        last, trace = trace.tb_frame.f_globals.get("__name__", ""), trace.tb_next
+    return last.split(".")[0] in ("optuna", "sqlalchemy", "sqlite3", "json", "alembic")
 
 
 def _chain(error: BaseException | None) -> str:
@@ -115,21 +130,36 @@ class Trials:
         # Two processes that make the tables of one file at once do not get on.
         with self._together():
             self._storage = optuna.storages.get_storage(storage or open_storage(self.url))
-            self._study = optuna.create_study(
-                storage=self._storage,
-                study_name=search.name,
-                directions=objectives.directions,
-                load_if_exists=True,
-            )
+            known = {study.study_name for study in self._storage.get_all_studies()}
+            if search.name in known:  # To make it again would write into a journal.
+                self._study = optuna.load_study(study_name=search.name, storage=self._storage)
+            else:
+                self._study = optuna.create_study(
+                    storage=self._storage,
+                    study_name=search.name,
+                    directions=objectives.directions,
+                    load_if_exists=True,
+                )
             trials = self._study.get_trials(deepcopy=False)
             listed = listed_trials(search)
             lost = [t for t in trials if t.state.is_finished() and not self._job(t).attempts]
+            for trial, (_, values) in zip(trials, listed):
+                shared = trial.params.keys() & values.keys()
+                if any(trial.params[key] != values[key] for key in shared):
+                    raise ValueError(
+                        f"{search.folder / 'jobs.json'} has other values for trial {trial.number} "
+                        "than the search's storage, so that one of the two is damaged; bring back "
+                        "a copy, or give another folder with hydra.sweep.dir"
+                    )
             if len(trials) < len(listed) or lost:
                 raise ValueError(
                     f"{search.folder} holds {len(listed)} trials and {self.url} {len(trials)}: one "
                     "of the two is another one's; bring back what is gone, or give another folder "
                     "with hydra.sweep.dir"
                 )
+            # It knows how these have ended, and nobody else does any more.
+            ended = [t for t in trials if t.state.is_finished()]
+            self._again = {t.number for t in ended if self._job(t).row()["status"] == DAMAGED}
 
     @contextmanager
     def _together(self) -> Iterator[None]:
@@ -143,8 +173,9 @@ class Trials:
     @property
     def open(self) -> int:
         """How many trials are still to be run, by whomever."""
-        trials = self._study.get_trials(deepcopy=False)
-        ended = sum(t.state.is_finished() for t in trials)
+        with storing(self.url):
+            trials = self._study.get_trials(deepcopy=False)
+        ended = sum(not self._is_open(t) for t in trials)
         return max(self._n_trials, len(trials)) - ended
 
     def take(self, count: int) -> list[Job]:
@@ -156,7 +187,7 @@ class Trials:
             trials = self._study.get_trials(deepcopy=False)
             taken: list[Job] = []
             for trial in trials:
-                if len(taken) < count and not trial.state.is_finished():
+                if len(taken) < count and self._is_open(trial):
                     taken += self._retry(trial)
             if not taken:
                 new = range(len(trials), min(len(trials) + count, self._n_trials))
@@ -175,6 +206,10 @@ class Trials:
         for lock in self._owned.values():
             lock.release()
         self._owned.clear()
+
+    def _is_open(self, trial: Any) -> bool:
+        """Whether a trial is to be run, for the first time or for its damaged record."""
+        return not trial.state.is_finished() or trial.number in self._again
 
     # ---- under the lock ------------------------------------------------------------------
 
@@ -246,6 +281,7 @@ class Trials:
     def _tell(self, job: Job) -> None:
         from optuna.trial import TrialState
 
+        self._again.discard(int(job.key[1:]))
         row = self._objectives.judged(job.row())
         number, status = int(job.key[1:]), row["status"]
         if status == "completed":
@@ -256,10 +292,11 @@ class Trials:
 
     def _list(self) -> None:
         """Write what all trials are, for whoever wants no more than their table."""
-        jobs = [(self._job(t), t.params) for t in self._study.get_trials(deepcopy=False)]
+        jobs = [self._job(t) for t in self._study.get_trials(deepcopy=False)]
+        # Again, as one whose process was killed has all its values by now.
         listed = [
-            {"key": j.key, "swept": j.swept, "overrides": j.overrides, "values": values}
-            for j, values in jobs
+            {"key": j.key, "swept": j.swept, "overrides": j.overrides, "values": t.params}
+            for j, t in zip(jobs, self._study.get_trials(deepcopy=False))
         ]
         write_json(self._search.folder / "jobs.json", {"search": self._search.name, "jobs": listed})
 
@@ -270,14 +307,25 @@ def listed_trials(search: Search) -> list[tuple[Job, dict[str, Any]]]:
     Raises:
         ValueError: if the folder holds another search or a sweep.
     """
-    content = read_json(search.folder / "jobs.json")
+    file = search.folder / "jobs.json"
+    content = read_record(file)
     if content and content.get("search") != search.name:
         raise ValueError(
             f"hydra.sweep.dir={search.folder} holds {content.get('search', 'a sweep')}, which "
             f"differs from {search.name}; give another folder"
         )
-    values = [job["values"] for job in content.get("jobs", [])]
-    return [(search.job(number, value), value) for number, value in enumerate(values)]
+    found = []
+    for number, listed in enumerate(content.get("jobs", [])):
+        values = listed.get("values")
+        keys = {parameter.key for parameter in search.parameters}
+        if not isinstance(values, dict) or keys - values.keys():
+            raise DamagedError(file, f"jobs {number} must have values of {', '.join(sorted(keys))}")
+        try:
+            job = search.job(number, values)
+        except (TypeError, ValueError) as error:
+            raise DamagedError(file, f"the values of jobs {number} are none: {error}") from error
+        found.append((job, values))
+    return found
 
 
 def trial_id(storage: Any, study: str, number: int) -> int:
@@ -293,7 +341,7 @@ def watcher(path: Path) -> Callable[[Mapping[str, Any], int], bool] | None:
     Returns:
         called with (metrics, step); true if the training is to be stopped.
     """
-    facts = read_json(path / "trial.json")
+    facts = read_record(path / "trial.json")
     if not facts.get("pruner"):
         return None
     import optuna
@@ -306,14 +354,15 @@ def watcher(path: Path) -> Callable[[Mapping[str, Any], int], bool] | None:
     # A curve is the better the lower it is, whatever the objective's direction, by which it is
     # judged.
     sign = -1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1
-    reported = set(study.trials[facts["number"]].intermediate_values)
+    known = study.trials[facts["number"]]
+    reported = set(known.intermediate_values)
 
     def watch(metrics: Mapping[str, Any], step: int) -> bool:
         value = metrics.get(facts["prune_on"])
         if value is None:  # It is not measured as often as others are.
             return False
         with storing(facts["storage"]):
-            if step not in reported:
+            if step not in reported and not known.state.is_finished():
                 trial.report(sign * value, step)
                 reported.add(step)
             return bool(trial.should_prune())

@@ -6,18 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from fokker.data import DataModule
-from fokker.disk import read_json
 from fokker.experiment.evaluate import OF_DATA, SIGMAS, SampleMetrics, losses_of
 from fokker.experiment.identity import as_recorded, comparable_data
 from fokker.metrics.blocks import MIN_SAMPLES, OnParts
 from fokker.places import finished_run
-from fokker.yaml_files import read_yaml
+from fokker.records import check_unchanged, read_arrays, read_config, read_record
 
 PAIRED = "paired blocks"
 INDEPENDENT = "both errors"
@@ -101,7 +99,7 @@ def compare(a: Path, b: Path, build: Callable[[DictConfig], DataModule]) -> Comp
         ValueError: if one of them is not the folder of a finished run.
     """
     configs = [_config(path) for path in (a, b)]
-    metrics = [read_json(path / "metrics.json") for path in (a, b)]
+    metrics = [read_record(path / "metrics.json") for path in (a, b)]
     flat_a, flat_b = (_flat(OmegaConf.to_container(config)) for config in configs)
     # A key that is null is as good as one that an older version did not have.
     keys = [k for k in {**flat_a, **flat_b} if flat_a.get(k, "null") != flat_b.get(k, "null")]
@@ -119,7 +117,7 @@ def compare(a: Path, b: Path, build: Callable[[DictConfig], DataModule]) -> Comp
 def _config(path: Path) -> DictConfig:
     """The stored configuration of a finished run."""
     finished_run(path, "task=compare needs")
-    return as_recorded(read_yaml(path / "config.yaml"))
+    return as_recorded(read_config(path / "config.yaml"))
 
 
 def _flat(node: Any, key: str = "") -> dict[str, str]:
@@ -142,21 +140,21 @@ def _paired_errors(
         values = [OmegaConf.select(config, key) for config in configs]
         if values[0] != values[1]:
             return {}, f"{key} is {values[0]} in one and {values[1]} in the other"
-    units = [read_json(path / "run.json").get("units", "data units") for path in paths]
+    records = [read_record(path / "run.json") for path in paths]
+    units = [record.get("units", "data units") for record in records]
     if units[0] != units[1]:
         return {}, f"they count in {units[0]} and in {units[1]}, so that distances do not compare"
-    made_of = [read_json(path / "run.json").get("made_of", {}) for path in paths]
-    contents = [made.get("content", "") for made in made_of]
+    contents = [record.get("made_of", {}).get("content", "") for record in records]
     if not all(contents):
         contents = ["", ""]
     if _what_data(one, contents[0]) != _what_data(other, contents[1]):
         return {}, "they have other data"
-    if one.evaluation.noise == "quantiles":
+    if one.evaluation.get("noise") == "quantiles":
         return {}, "samples that start at quantiles have no chance in them"
     gone = [path for path in paths if not (path / "samples.npz").is_file()]
     if gone:
         return {}, f"{gone[0]} has no samples.npz any more"
-    samples = [_samples(path) for path in paths]
+    samples = [_samples(path, record) for path, record in zip(paths, records)]
     if len(samples[0]) < MIN_SAMPLES:
         return {}, f"fewer than {MIN_SAMPLES} samples have no standard error"
     try:
@@ -171,7 +169,8 @@ def _paired_errors(
     for path, points, stored in zip(paths, samples, metrics, strict=True):
         # Data in a file may be others now than they were then.
         for name, value in measure(points, by_chance=False).items():
-            if not math.isclose(value, stored.get(name, math.nan), rel_tol=1e-6, abs_tol=1e-9):
+            known = stored.get(name)
+            if known is None or not math.isclose(value, known, rel_tol=1e-6, abs_tol=1e-9):
                 return {}, f"the data are not those that {path} was evaluated on"
         found.append(measure.on_parts(points))
     first, second = found
@@ -184,9 +183,9 @@ def _what_data(config: DictConfig, content: str) -> dict[str, Any]:
     return {key: v for key, v in comparable_data(data, content).items() if key != "batch_size"}
 
 
-def _samples(path: Path) -> Tensor:
-    with np.load(path / "samples.npz") as content:
-        return torch.from_numpy(content["samples"])
+def _samples(path: Path, record: Mapping[str, Any]) -> Tensor:
+    check_unchanged(path, record, "samples.npz")
+    return torch.from_numpy(read_arrays(path / "samples.npz", "samples")["samples"])
 
 
 def _differences(

@@ -8,13 +8,13 @@ from omegaconf import OmegaConf
 
 from fokker.data import facts_of
 from fokker.denoiser import Denoiser
-from fokker.disk import read_json
+from fokker.disk import DamagedError
 from fokker.experiment.experiment import Experiment
 from fokker.experiment.identity import TRAINED_FROM
 from fokker.experiment.models import DESCRIPTION, read_checkpoint, safetensors_metadata
 from fokker.masking import masked_values
 from fokker.places import SAFETENSORS
-from fokker.yaml_files import read_yaml
+from fokker.records import read_config, read_record
 
 #: Of a description; raised when an older version could not read it.
 FORMAT = 1
@@ -81,7 +81,7 @@ def read_description(file: Path) -> dict[str, Any] | None:
             if not isinstance(found[key], kind):
                 raise TypeError(f"{key} is no {kind.__name__}")
     except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"the description in {file} is damaged: {error}") from error
+        raise DamagedError(file, f"its description cannot be read: {error}") from error
     if found["format"] != FORMAT or found["network"].get("condition") != CONDITION:
         raise ValueError(
             f"{file} holds a model of format {found['format']} with the condition "
@@ -101,7 +101,7 @@ def record_of(file: Path) -> dict[str, Any]:
         return {
             **description["record"], "key": description["key"], "config": description["config"],
         }  # fmt: skip
-    record, path = read_json(file.with_name("model.json")), file.with_name("config.yaml")
+    record, path = read_record(file.with_name("model.json")), file.with_name("config.yaml")
     if path.is_file():
-        record["config"] = OmegaConf.to_container(read_yaml(path))
+        record["config"] = OmegaConf.to_container(read_config(path, *TRAINED_FROM, "trainer"))
     return record

@@ -14,7 +14,7 @@ from torchmetrics import Metric
 from fokker.analysis.floors import Floors
 from fokker.data import DataModule
 from fokker.device import moved
-from fokker.disk import read_json
+from fokker.disk import DamagedError
 from fokker.formulations import Diffusion
 from fokker.metrics import (
     DenoisingError,
@@ -27,6 +27,7 @@ from fokker.metrics import (
 from fokker.metrics.blocks import MIN_SAMPLES, OnParts
 from fokker.randomness import Randomness
 from fokker.ranks import ALONE, Ranks
+from fokker.records import read_record
 from fokker.signals import SIGNALS
 
 #: The noise levels at which every model is validated, in standardised units.
@@ -132,13 +133,15 @@ def where_trained(losses: Mapping[str, Any], usual_range: tuple[float, float]) -
 
 def losses_of(run: Path) -> dict[str, Any]:
     """The lists over SIGMAS of a finished run, from its record, where it was trained."""
-    metrics = read_json(run / "metrics.json")
-    trained = read_json(run / "run.json").get("trained") or (0.0, math.inf)
-    found = {
-        name: [metrics[f"{one}@{s:.4g}"] for s in SIGMAS.tolist()]
-        for name, one in SINGULAR.items()
-        if any(key.startswith(f"{one}@") for key in metrics)
-    }
+    metrics = read_record(run / "metrics.json")
+    trained = read_record(run / "run.json").get("trained") or (0.0, math.inf)
+    found = {}
+    for name, one in SINGULAR.items():
+        if any(key.startswith(f"{one}@") for key in metrics):
+            keys = [f"{one}@{sigma:.4g}" for sigma in SIGMAS.tolist()]
+            if lost := [key for key in keys if metrics.get(key) is None]:
+                raise DamagedError(run / "metrics.json", f"{lost[0]} is missing")
+            found[name] = [metrics[key] for key in keys]
     return where_trained(found, tuple(trained))
 
 

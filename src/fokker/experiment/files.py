@@ -1,11 +1,13 @@
 """JSON files and lines."""
 
 import json
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from fokker.disk import open_to_append, write_text, writing
+from fokker.disk import open_to_append, short, write_text, writing
+from fokker.records import COUNT, NUMBER
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -25,13 +27,35 @@ def write_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a JSON-lines file; a line that a kill cut off is left out."""
+    """The good lines of a training's curve: a step in each, and numbers or lists of them.
+
+    A last line without an end, which a kill has left, is left out. So is one that is damaged, of
+    which a warning tells: a model is as good without it.
+    """
     if not path.is_file():
         return []
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+    rows, wrong = [], []
+    # Bytes that are no text spoil the line that they stand in.
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    for number, line in enumerate(lines, 1):
+        row = _row(line)
+        if row is not None:
+            rows.append(row)
+        elif line.endswith("\n"):
+            wrong.append(number)
+    if wrong:
+        which = f"line {wrong[0]}" if len(wrong) == 1 else f"{len(wrong)} lines"
+        warnings.warn(f"{short(path)} is damaged, and {which} of it left out", stacklevel=2)
     return rows
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    """What a line of a curve holds, if it is one."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or not COUNT.fits(row.get("step")):
+        return None
+    kinds = (NUMBER.or_null, NUMBER.or_null.listed)
+    return row if all(any(kind.fits(v) for kind in kinds) for v in row.values()) else None

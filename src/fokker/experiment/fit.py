@@ -162,8 +162,9 @@ def _early(step: int, experiment: Experiment) -> str:
 def _finish(folder: ModelFolder, experiment: Experiment, status: str, step: int) -> None:
     """Write the weights that others read, and then that the model may be used."""
     model = experiment.model
-    folder.export(model, description_of(experiment))
+    exports = folder.export(model, description_of(experiment))
     folder.write(
+        exports=exports,
         status=status,
         images=step * model.data.batch_size,
         parameters=sum(p.numel() for p in model.denoiser.parameters()),
@@ -296,7 +297,7 @@ def _train(
             leave("interrupted")
             raise
     step, max_steps = trainer.global_step, engine.max_steps
-    seconds = folder.record.get("seconds", 0.0) + perf_counter() - started
+    seconds = folder.seconds + perf_counter() - started
     if step < max_steps and not is_enough:
         note(status="interrupted", seconds=seconds)
         raise InterruptedTraining(number, folder.steps_done or done, max_steps, done)

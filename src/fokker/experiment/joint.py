@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from fokker.disk import read_json
+from fokker.records import read_arrays, read_record
 
 MAX_RUNS = 6
 
@@ -32,7 +32,7 @@ def joint_figures(folders: Mapping[str, Path]) -> dict[str, Figure]:
     }
     for name, draw in drawings.items():
         files = {label: folder / f"{name}.npz" for label, folder in folders.items()}
-        runs = {label: _arrays(file) for label, file in files.items() if file.is_file()}
+        runs = {label: read_arrays(file) for label, file in files.items() if file.is_file()}
         if 2 <= len(runs) <= MAX_RUNS:
             figures[f"{name}s"] = draw(runs, units=units)
     return figures
@@ -40,7 +40,7 @@ def joint_figures(folders: Mapping[str, Path]) -> dict[str, Figure]:
 
 def recorded_units(runs: Iterable[Path]) -> str:
     """Return the units in which the runs of these folders count, for one figure of them all."""
-    found = {str(read_json(run / "run.json").get("units", "data units")) for run in runs}
+    found = {str(read_record(run / "run.json").get("units", "data units")) for run in runs}
     return found.pop() if len(found) == 1 else "each run's own units"
 
 
@@ -50,8 +50,3 @@ def _flows(runs: Mapping[str, Mapping[str, Any]], units: str) -> Figure:
     # Of network=exact the two fields are one.
     ideal = all(np.array_equal(run["exact"], run["learned"]) for run in runs.values())
     return flow_fields(runs, ("exact", "ideal denoiser" if ideal else "learned"), units)
-
-
-def _arrays(file: Path) -> dict[str, np.ndarray]:
-    with np.load(file, allow_pickle=False) as stored:
-        return dict(stored)

@@ -1,7 +1,9 @@
 """The folder of one trained model."""
 
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, final
@@ -10,13 +12,14 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from fokker.disk import make_folder, read_json, write_atomically, writing
+from fokker.disk import DamagedError, checksum, make_folder, write_atomically, writing
 from fokker.experiment.files import write_json
 from fokker.formulations import Diffusion
 from fokker.places import SAFETENSORS
+from fokker.records import FORMAT, USED_BY, check_has, read_record
 
-#: Of what a model's folder holds; raised when an older version could not read it.
-FORMAT = 1
+#: What the system says of a folder that is another's, or no place for a file.
+_ANOTHERS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENXIO, errno.EISDIR)
 #: The entry of a checkpoint, and of an exported file's metadata, that describes the model.
 DESCRIPTION = "fokker"
 #: What model.json calls a training that a limit of the run has ended.
@@ -42,7 +45,7 @@ class ModelFolder:
     @property
     def record(self) -> dict[str, Any]:
         """What model.json says."""
-        return read_json(self.path / "model.json")
+        return read_record(self.path / "model.json")
 
     @property
     def is_complete(self) -> bool:
@@ -57,12 +60,12 @@ class ModelFolder:
     @property
     def seconds(self) -> float:
         """How long it was trained, by runs that were not killed."""
-        return float(self.record.get("seconds", 0.0))
+        return float(self.record.get("seconds") or 0.0)
 
     @property
     def steps_done(self) -> int:
         """Steps in the checkpoint; 0 if there is none."""
-        return int(self.record.get("step", 0)) if self.checkpoint.is_file() else 0
+        return self.record.get("step", 0) if self.checkpoint.is_file() else 0
 
     def write(self, **entries: Any) -> None:
         """Change entries of model.json."""
@@ -108,18 +111,50 @@ class ModelFolder:
         if format != FORMAT:
             writer = record.get("versions", {}).get("fokker", "another version")
             raise ValueError(
-                f"{self.path} was written by fokker {writer} in format {format}, and this version "
-                f"reads format {FORMAT}; use that version, or {remedy}"
+                f"{self.path / 'model.json'} was written by fokker {writer} in format {format}, "
+                f"and this version reads format {FORMAT}; use that version, or {remedy}"
             )
         if not self.checkpoint.is_file():
             return
         if not record:
             raise ValueError(f"{self.path} has a checkpoint but no model.json; {remedy}")
+        check_has(self.path / "model.json", record, "status", "step")
         try:
             check_network(self.checkpoint, read_checkpoint(self.checkpoint), model)
             check_undamaged(self.checkpoint)
+        except DamagedError as error:
+            raise ValueError(f"{error.path} is damaged: {error.why}; {remedy}") from error
         except ValueError as error:
             raise ValueError(f"{error}; {remedy}") from error
+
+    def note_use(self, run: Path) -> None:
+        """Let the model know of a run that lies where its inventory does not look.
+
+        It is a line of a file of its own. Where another's model cannot be written, there is none.
+
+        Raises:
+            DiskError: if there is no space for it.
+        """
+        run, outputs = run.resolve(), self.path.resolve().parent.parent
+        known = [(outputs / place).resolve() for place in ("runs", "sweeps")]
+        if not (self.path / "model.json").is_file() or {*known} & {*run.parents}:
+            return
+        file, line = self.path / USED_BY, json.dumps(str(run))
+        with writing(file):
+            try:
+                if file.is_file() and line.encode() in file.read_bytes().splitlines():
+                    return
+                # Of another's folder: a link leads elsewhere, and a pipe waits for its reader.
+                flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+                handle = os.open(file, flags, 0o666)
+                try:
+                    # What stands before may have been cut off.
+                    os.write(handle, f"\n{line}\n".encode())
+                finally:
+                    os.close(handle)
+            except OSError as error:
+                if error.errno not in _ANOTHERS:
+                    raise
 
     def lock(self) -> FileLock:
         """Held by the one process that trains this model."""
@@ -130,25 +165,32 @@ class ModelFolder:
         """Give a model the raw and averaged weights of the checkpoint."""
         load_checkpoint(self.checkpoint, model)
 
-    def export(self, model: Diffusion, description: str) -> None:
+    def export(self, model: Diffusion, description: str) -> dict[str, str]:
         """Write the raw and averaged weights of the denoiser as safetensors.
 
         Each file holds what is in the denoiser's state: weights of one kind, and buffers, which are
         not averaged. Its metadata describe the model, with the name of the kind as `weights` and
         without the overrides; in one entry, as several would stand in any order.
+
+        Returns:
+            the sha256 of each file by its name.
         """
         from safetensors.torch import save  # save_file hides the file from other users.
 
         state, about = model.denoiser.state_dict(), json.loads(description)
         about["record"].pop("overrides", None)  # The same model may be asked for in many words.
+        written = {}
         for name in ("raw", *model.ema.names):
             whole = {**state, **model.weights(name)}
             tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in whole.items()}
             content = save(tensors, {DESCRIPTION: json.dumps({**about, "weights": name})})
+            file = self.path / f"{name}{SAFETENSORS}"
             write_atomically(
-                self.path / f"{name}{SAFETENSORS}",
+                file,
                 lambda temporary, content=content: temporary.write_bytes(content),  # type: ignore[misc]
             )
+            written[file.name] = hashlib.sha256(content).hexdigest()
+        return written
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -233,25 +275,18 @@ def load_checkpoint(path: Path, model: Diffusion) -> None:
     model.ema.load_state_dict(checkpoint["ema"])
 
 
-def checksum(path: Path) -> str:
-    """Of a file's bytes: sha256, as `sha256sum` prints it."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def check_undamaged(path: Path) -> None:
-    """Refuse, by a ValueError, a model's checkpoint that is not as it was written.
+    """Refuse, by a ValueError, a model's checkpoint or weights that are not as they were written.
 
     A flipped bit of a weight is read without complaint.
     """
-    known = read_json(path.with_name("model.json")).get("checksums")
-    if path.name == "last.ckpt" and known and checksum(path) not in known:
-        raise ValueError(
-            f"{path} is damaged, or was changed: its sha256 is not the one in model.json"
-        )
+    record = read_record(path.with_name("model.json"))
+    if path.name == "last.ckpt":
+        known = record.get("checksums")
+    else:
+        known = [digest for name, digest in record.get("exports", {}).items() if name == path.name]
+    if known and checksum(path) not in known:
+        raise DamagedError(path, "its sha256 is not the one in model.json, so that it was changed")
 
 
 def check_network(path: Path, checkpoint: Mapping[str, Any], model: Diffusion) -> None:

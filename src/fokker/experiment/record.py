@@ -10,12 +10,16 @@ from typing import Any, final
 import numpy as np
 
 from fokker.csv_files import csv_text
-from fokker.disk import DiskError, make_folder, read_json, write_atomically, write_text
+from fokker.disk import DiskError, checksum, make_folder, write_atomically, write_text
 from fokker.experiment.evaluate import OF_DATA
-from fokker.experiment.files import write_json
+from fokker.experiment.files import read_json_lines, write_json, write_json_lines
 from fokker.experiment.reports import Report
+from fokker.records import read_record
 
 _ERROR = "_standard_error"
+#: The kinds of files that a record has, and those that are written after its end.
+_RECORDED = (".json", ".jsonl", ".csv", ".npz", ".yaml")
+_GO_ON = ("run.json", "metrics.csv", "trial.json", "wandb.json")
 
 
 @final
@@ -30,7 +34,7 @@ class Record:
     """
 
     def __init__(self, path: Path, facts: Mapping[str, Any]) -> None:
-        if read_json(path / "run.json").get("status") == "completed":
+        if read_record(path / "run.json").get("status") == "completed":
             raise ValueError(
                 f"hydra.run.dir={path} already holds a finished run, which is never written again; "
                 "give another folder"
@@ -44,6 +48,12 @@ class Record:
         """Change facts in run.json."""
         self._facts.update(facts)
         write_json(self.path / "run.json", self._facts)
+
+    def completed(self, **facts: Any) -> None:
+        """Mark the run as completed; `files` has the sha256 of each other file of the record."""
+        files = sorted(p for p in self.path.iterdir() if p.suffix in _RECORDED and p.is_file())
+        known = {p.name: checksum(p) for p in files if p.name not in _GO_ON}
+        self.note(status="completed", **facts, files=known)
 
     @property
     def has_trained(self) -> bool:
@@ -74,7 +84,7 @@ class Record:
 
     def curves(self, source: Path) -> None:
         """metrics.jsonl: the training curves of the model."""
-        write_text(self.path / "metrics.jsonl", source.read_text() if source.is_file() else "")
+        write_json_lines(self.path / "metrics.jsonl", read_json_lines(source))
 
     def samples(self, points: np.ndarray) -> None:
         """samples.npz: `samples` in the units and the shape of the data's file.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fokker.data import GivenPoints
 from fokker.device import forget_peak, peak_memory
-from fokker.disk import DiskError, held, read_json, short
+from fokker.disk import DiskError, held, short
 from fokker.experiment.draw import draw_figures
 from fokker.experiment.evaluate import Validation, flat, losses_of, where_trained
 from fokker.experiment.experiment import Experiment
@@ -21,7 +21,7 @@ from fokker.experiment.files import read_json_lines
 from fokker.experiment.fit import obtain
 from fokker.experiment.identity import versions
 from fokker.experiment.loggers import Log
-from fokker.experiment.models import EARLY, load_checkpoint
+from fokker.experiment.models import EARLY, ModelFolder, load_checkpoint
 from fokker.experiment.record import Record, report_text, rows_table, table
 from fokker.experiment.reports import Report, budget_report, no_budget
 from fokker.experiment.sample import Samples, check_finite
@@ -31,6 +31,7 @@ from fokker.experiment.watching import Pruned
 from fokker.formulations import Diffusion, DivergedError
 from fokker.progress import nobody, print_now
 from fokker.randomness import Randomness
+from fokker.records import read_record
 from fokker.signals import SIGNALS, Interrupted
 
 COMPLETE = "stopped when the run was complete; its folder holds all of it"
@@ -147,7 +148,7 @@ def _run(experiment: Experiment, path: Path, say: Callable[[str], None]) -> Resu
         raise
     else:
         memory = peak_memory(experiment.device)
-        record.note(status="completed", seconds=perf_counter() - started, **memory)
+        record.completed(seconds=perf_counter() - started, **memory)
         try:
             with SIGNALS.raised(COMPLETE):
                 finish_log()
@@ -289,10 +290,16 @@ def _make_ready(
     else:
         record.curves(folder.curves)
         known = folder.record
-        record.note(images=known["images"], images_per_second=known.get("images_per_second"))
-    used = read_json((experiment.checkpoint or folder.checkpoint).with_name("model.json"))
+        record.note(
+            images=known.get("images"), images_per_second=known.get("images_per_second")
+        )
+    if not model.is_exact:
+        given = experiment.checkpoint
+        (folder if given is None else ModelFolder(given.parent)).note_use(record.path)
+    used = read_record((experiment.checkpoint or folder.checkpoint).with_name("model.json"))
     if not model.is_exact and used.get("status") == EARLY:
-        record.note(stopped_early={"step": used["step"], "max_steps": experiment.engine.max_steps})
+        max_steps = experiment.engine.max_steps
+        record.note(stopped_early={"step": used.get("step", 0), "max_steps": max_steps})
     if how in ("found", "loaded"):
         for row in read_json_lines(record.path / "metrics.jsonl"):
             log.log(row, row["step"])

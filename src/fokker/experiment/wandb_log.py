@@ -5,13 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
-import numpy as np
-
-from fokker.csv_files import read_csv
-from fokker.disk import read_json
 from fokker.experiment.evaluate import SIGMAS, SINGULAR
 from fokker.experiment.loggers import CSVLog, Log, Logger, Several, numbers
 from fokker.experiment.wandb_run import SafeRun
+from fokker.records import read_arrays, read_record, read_table
 
 MAX_TAG, MAX_NAME = 64, 128  # W&B's own limits
 MAX_POINTS, MAX_DIM = 1000, 3
@@ -59,7 +56,7 @@ class WandB(Logger):
         self._tags, self._log_model, self._seconds = list(tags or ()), log_model, finish_seconds
 
     def open(self, folder: Path, config: Mapping[str, Any]) -> Log:
-        facts = read_json(folder / "run.json")
+        facts = read_record(folder / "run.json")
         about = ("formulation", "data", "sweep", "swept", "overrides", "versions")
         run = self.start(
             folder, name(facts, folder), "run", facts.get("sweep"), tags(facts, self._tags),
@@ -118,9 +115,9 @@ class WandBLog:
 
     def _mirror(self, run: Any) -> None:
         """All that is in the folder by now."""
-        facts = read_json(self._folder / "run.json")
+        facts = read_record(self._folder / "run.json")
         self._run.exit_code = EXIT_CODES.get(facts["status"], 1)
-        rows = list(read_table(self._folder / "evaluations.csv"))
+        rows = list(typed_rows(self._folder / "evaluations.csv"))
         # A line is drawn from row to row.
         rows.sort(key=lambda row: row["nfe"])
         for label, row in zip(labels(rows), rows, strict=True):
@@ -213,10 +210,10 @@ def labels(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [part.replace(".", "_").replace("/", "_") for part in parts]
 
 
-def read_table(path: Path) -> Iterator[dict[str, Any]]:
+def typed_rows(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of a table of the record, with numbers as numbers and None for an empty cell."""
     if path.is_file():
-        for row in read_csv(path):
+        for row in read_table(path):
             yield {key: _value(text) for key, text in row.items()}
 
 
@@ -232,8 +229,8 @@ def _value(text: str | None) -> Any:
 def tables(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """The tables of a run by name: all but its curves, its losses by level, and some samples."""
     files = sorted(path for path in folder.glob("*.csv") if path.stem != "metrics")
-    found = {path.stem: list(read_table(path)) for path in files}
-    found["loss_per_sigma"] = loss_per_sigma(read_json(folder / "metrics.json"))
+    found = {path.stem: list(typed_rows(path)) for path in files}
+    found["loss_per_sigma"] = loss_per_sigma(read_record(folder / "metrics.json"))
     found["samples"] = samples(folder / "samples.npz")
     return {key: rows for key, rows in found.items() if rows}
 
@@ -251,8 +248,7 @@ def samples(path: Path) -> list[dict[str, float]]:
     """The first samples, if they have few dimensions; others are in their figure."""
     if not path.is_file():
         return []
-    with np.load(path, allow_pickle=False) as stored:
-        points = stored["samples"][:MAX_POINTS]
+    points = read_arrays(path, "samples")["samples"][:MAX_POINTS]
     points = points.reshape(len(points), -1)
     if points.shape[1] > MAX_DIM:
         return []
@@ -291,7 +287,7 @@ def summary(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     model = facts.get("model") or {}
     known = {key: value for key, value in facts.items() if key not in NOT_IN_SUMMARY}
     known.update({f"model_{key}": value for key, value in model.items()})
-    return {**known, "folder": str(folder.resolve()), **read_json(folder / "metrics.json")}
+    return {**known, "folder": str(folder.resolve()), **read_record(folder / "metrics.json")}
 
 
 def log_model(run: Any, model: Mapping[str, str]) -> None:

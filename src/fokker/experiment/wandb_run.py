@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, TypeVar, final
 from urllib.parse import urlparse
 
-from fokker.disk import read_json, short
+from fokker.disk import short
 from fokker.experiment.files import write_json
 from fokker.masking import masked, masked_values
+from fokker.records import record_or_why
 
 # A healthy start takes one to three seconds, and a server that is down answers at once or never.
 INIT_SECONDS = 15.0
@@ -133,7 +134,7 @@ class SafeRun:
         """The agent's, this folder's, an earlier folder's, or a new one."""
         agents = os.environ.get("WANDB_RUN_ID") if self._is_agents else None
         places = [self._folder, *([earlier] if earlier else [])]
-        kept = [read_json(place / "wandb.json").get("id") for place in places]
+        kept = [record_or_why(place / "wandb.json")[0].get("id") for place in places]
         return next(filter(None, [agents, *kept]), None) or os.urandom(4).hex()
 
     # ---- what can go wrong ---------------------------------------------------------------

@@ -1,0 +1,63 @@
+"""Which runs used a model, of those in its output folder and of those elsewhere.
+
+Nothing here needs torch.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from fokker.disk import DamagedError
+from fokker.records import USED_BY, record_or_why
+
+
+def uses_of(
+    output_dir: Path, models: Sequence[Path]
+) -> tuple[dict[str, list[float]], list[DamagedError]]:
+    """When the runs that used a model were last written, by the model's name.
+
+    Args:
+        output_dir: whose runs and sweeps are looked through.
+        models: folders of models, which know themselves which runs elsewhere used them.
+    Returns:
+        Seconds since 1970, and what does not tell.
+    """
+    used: dict[str, list[float]] = {}
+    unread: list[DamagedError] = []
+    for place in ("runs", "sweeps"):
+        for file in sorted((output_dir / place).rglob("run.json")):
+            record, why = record_or_why(file)
+            if why:
+                unread.append(why)
+            if model := record.get("model"):
+                used.setdefault(model["key"], []).append(file.stat().st_mtime)
+    for folder in models:
+        times, why = _outside(folder)
+        if why:
+            unread.append(why)
+        if times:
+            used.setdefault(folder.name, []).extend(times)
+    return used, unread
+
+
+def _outside(model: Path) -> tuple[list[float], DamagedError | None]:
+    """When the runs elsewhere that used a model were last written, and why that is not known.
+
+    One is no more where its folder is gone from a folder that is there. Where that is not there
+    either, as of a disk that is not mounted, the run is taken to be as old as what tells of it.
+    """
+    file = model / USED_BY
+    if not file.is_file():
+        return [], None
+    found: list[float] = []
+    try:
+        written = file.stat().st_mtime
+        for line in filter(None, file.read_text(encoding="utf-8").splitlines()):
+            run = Path(json.loads(line))
+            if (run / "run.json").is_file():
+                found.append((run / "run.json").stat().st_mtime)
+            elif not run.parent.is_dir():
+                found.append(written)
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        return found, DamagedError(file, f"it must hold a path a line, and does not ({error})")
+    return found, None
