@@ -209,7 +209,9 @@ def test_mistakes_are_said_before_torch_is_waited_for() -> None:
     said = subprocess.run(
         [sys.executable, "-c", LINES, *mistakes], capture_output=True, text=True, check=True
     )
-    assert said.stdout.splitlines() == [f"{mistake} 1 False" for mistake in mistakes]
+    first, *lines = reversed(said.stdout.splitlines())
+    assert [first, *lines[1:]] == [f"{mistake} 1 False" for mistake in reversed(mistakes)]
+    assert lines[0].startswith("sweep    outputs/sweeps/width-")  # Before all else.
     assert said.stderr.count("fokker: ") == len(mistakes)
 
 
