@@ -117,13 +117,14 @@ class Signals:
     # ---- asking --------------------------------------------------------------------------
 
     def ask(self) -> None:
-        """Go on, unless a signal came.
+        """Go on, unless a signal came while signals are heard.
 
         Raises:
             Interrupted: after a signal other than Ctrl-C.
             KeyboardInterrupt: after Ctrl-C.
         """
-        if self.asked and not (self._held or self._is_met or self._is_over):
+        is_heard = self._depth > 0
+        if is_heard and self.asked and not (self._held or self._is_met or self._is_over):
             raise self._stop()
 
     @contextmanager

@@ -417,7 +417,7 @@ def test_a_sweep_of_which_nothing_is_completed_has_a_report(
     sweep: Sweep, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweep.add({"width": "1", "seed": "1"}, None, error="ValueError: no")
-    sweep.add({"width": "2", "seed": "1"}, None, status="running", versions=None)
+    sweep.add({"width": "2", "seed": "1"}, None, status="running", versions={})
     names, figures = sweep.draw()
     assert (names, figures) == (["report.html"], {})
     assert "2: 1 failed, 1 killed" in sweep.said

@@ -109,6 +109,10 @@ def as_older(folder: Path) -> None:
         config.data.standardize = True
         del config.data["layout"]
         OmegaConf.save(config, file)
+    for file in folder.glob("run.json"):
+        record = json.loads(file.read_text())
+        del record["files"]
+        file.write_text(json.dumps(record))
 
 
 def edited(file: Path, **changes: Any) -> None:

@@ -41,6 +41,16 @@ def swallowed(number: int = TERM) -> None:
         send(number)
 
 
+@pytest.fixture(autouse=True)
+def as_from_a_terminal() -> Iterator[None]:
+    """Signals that mean what they do by default: nohup and `&` let two of them mean nothing."""
+    default = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in default.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 # ---- what hears them -------------------------------------------------------------------------
 
 
@@ -162,7 +172,7 @@ def of_a_destructor(*_: Any) -> None:
 EXACT = ("network=exact", "evaluation.budget_points=0", "sampler.num_steps=3")
 SWALLOWING: dict[str, tuple[Any, str, int, tuple[str, ...]]] = {
     "a network in its sampling": (nn.Linear, "forward", 300, JOB),
-    "a network in its training": (nn.Linear, "forward", 5, JOB),
+    "a network in its training": (nn.Linear, "forward", 20, JOB),
     "a sampling": (Diffusion, "sample", 1, EXACT),
     "a callback": (Curves, "on_train_batch_end", 2, JOB),
     "a metric": (SlicedWasserstein2, "compute", 1, EXACT),

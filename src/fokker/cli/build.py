@@ -120,10 +120,13 @@ def build_model(config: DictConfig, data: DataModule, build: Builder) -> Diffusi
 
 
 def _why_no_optimizer(error: ValueError, node: DictConfig) -> str:
-    """What torch refuses of an optimiser, with the key of the argument that it speaks of."""
-    known = [str(key) for key in node if str(key).rstrip("s") in str(error)]
-    key = f"optimizer.optimizer{f'.{known[0]}' if known else ''}"
-    return f"{key} cannot be: {error}; change it"
+    """What is refused of an optimiser, with the key of the argument that torch speaks of."""
+    said = str(error)
+    if said.startswith("optimizer."):
+        return said
+    names = [str(key) for key in node if not str(key).startswith("_")]
+    known = next((f".{name}" for name in names if name.rstrip("s") in said), "")
+    return f"optimizer.optimizer{known} cannot be: {said}{'' if ';' in said else '; change it'}"
 
 
 def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE) -> Experiment:

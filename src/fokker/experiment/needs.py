@@ -3,6 +3,7 @@
 All numbers are below what is really needed, so that nothing is refused that would work.
 """
 
+import copy
 import math
 import shutil
 from collections.abc import Callable, Mapping
@@ -89,7 +90,7 @@ def saved_bytes(model: Diffusion) -> int:
     """
     if not isinstance(model.denoiser, Denoiser):
         return 0
-    network, (low, high) = model.denoiser.network, model.denoiser.preconditioning.c_noise_range
+    low, high = model.denoiser.preconditioning.c_noise_range
     level = (low + high) / 2 if math.isfinite(low + high) else 0.0
 
     def kept(rows: int) -> int:
@@ -107,6 +108,7 @@ def saved_bytes(model: Diffusion) -> int:
         return sum(found.values())
 
     try:
+        network = copy.deepcopy(model.denoiser.network)  # One of one's own may count its calls.
         with torch.random.fork_rng(devices=[]), as_in_use(network):
             return max(0, kept(3) - kept(2))
     except Exception:  # A network of one's own says itself, in the training, what it cannot do.
