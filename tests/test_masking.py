@@ -134,3 +134,8 @@ def test_wandb_is_told_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"logger": {"api_key": "***", "url": masked(URL)}}, ["fokker", f"a={masked(URL)}"])
     ]
     assert sys.argv == ["fokker", f"a={URL}"]
+
+
+def test_a_password_may_hold_the_sign_before_the_host() -> None:
+    said = masked("no postgresql://u:Super@Secret1@localhost/db?pwd=Hidden123 here")
+    assert said == "no postgresql://u:***@localhost/db?pwd=*** here"

@@ -7,8 +7,8 @@ from typing import Any
 
 MASK = "***"
 # `scheme://user:PASSWORD@host`, also with one slash, as a path writes it.
-_URL = re.compile(r"(?<=:/)(/?[^\s/:@'\"<>]*):(?!\*\*\*@)[^\s@'\"]+@")
-_WORDS = r"api_?key|password|passwd|secret|access_?token|auth_?token"
+_URL = re.compile(r"(?<=:/)(/?[^\s/:@'\"<>]*):(?!\*\*\*@)[^\s'\"]+@")
+_WORDS = r"api_?key|password|passwd|pwd|secret|access_?token|auth_?token"
 # A key that is called so, and its value, in an override, YAML, JSON or a URL.
 _NAMED = re.compile(
     rf"({_WORDS})(\\?[\"']?\s?[=:]\s?\\?[\"']?)([^\s\"'\\,;&{{}}\[\]<>]+)", re.IGNORECASE

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -258,9 +259,13 @@ def read_config(path: Path, *groups: str) -> DictConfig:
         DamagedError: if it is none.
     """
     try:
+        if "*" in (text := path.read_text(encoding="utf-8")):  # An alias may stand for a billion.
+            for event in yaml.parse(text, Loader=yaml.SafeLoader):
+                if isinstance(event, yaml.AliasEvent):
+                    raise ValueError(f"it must hold no aliases, and has *{event.anchor}")
         config = read_yaml(path)
         plain: Any = OmegaConf.to_container(config, resolve=True)
-    except (ValueError, OmegaConfBaseException, RecursionError) as error:
+    except (ValueError, yaml.YAMLError, OmegaConfBaseException, RecursionError) as error:
         raise DamagedError(path, " ".join(str(error).split())) from error
     for group in groups:
         if not isinstance(plain.get(group), dict):

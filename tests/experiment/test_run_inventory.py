@@ -11,6 +11,7 @@ import pytest
 
 from fokker.cli.inventory import aligned
 from fokker.cli.main import main
+from fokker.cli.model_uses import uses_of
 from fokker.cli.run_inventory import Run, delete_runs, prune_samples, runs, runs_text
 from fokker.cli.sweep_jobs import job_lock
 from fokker.disk import held
@@ -237,3 +238,39 @@ def test_it_answers_without_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == "[]\n"
+
+
+# ---- links ---------------------------------------------------------------------------------
+
+
+def test_nothing_is_deleted_through_a_link(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    run(f"sweeps/{SWEEP}/job", samples=10)
+    run("runs/mine", samples=10)
+    for place, name in (("runs", "mine"), ("sweeps", SWEEP)):
+        elsewhere.mkdir(exist_ok=True)
+        (OUT / place / name).rename(elsewhere / name)
+        (OUT / place / name).symlink_to(elsewhere / name)
+    assert prune_samples(OUT) == (0, 0)
+    with pytest.raises(ValueError, match=r"lies behind the link .*; delete it where it is"):
+        delete_runs(OUT, [f"{SWEEP}/job"])
+    assert len(list(elsewhere.rglob("samples.npz"))) == 2
+
+
+def test_a_model_of_a_linked_run_is_used_and_a_lost_record_is_said(tmp_path: Path) -> None:
+    place = run("runs/mine").rename(tmp_path / "mine")
+    (OUT / "runs" / "mine").symlink_to(place)
+    used, unread = uses_of(OUT, [])
+    assert (list(used), unread) == ([MODEL], [])
+    (place / "run.json").unlink()
+    (place / "run.json").symlink_to("nowhere")
+    used, (why,) = uses_of(OUT, [])
+    assert used == {}
+    assert "run.json is damaged: it is a link that leads to no file" in str(why)
+
+
+def test_a_table_holds_no_codes_for_the_terminal() -> None:
+    run("runs/a", overrides=["seed=\x1b[2J", "x=\u202e"])
+    text = runs_text(runs(OUT), OUT)
+    assert "seed=\\x1b" in text
+    assert all(line.isprintable() for line in text.splitlines())

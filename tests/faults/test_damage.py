@@ -22,7 +22,14 @@ from fokker.disk import DamagedError, checksum
 from fokker.experiment import ModelFolder
 from fokker.experiment.files import read_json_lines, write_json
 from fokker.places import find_checkpoint
-from fokker.records import SHAPES, read_arrays, read_record, read_table, record_or_why
+from fokker.records import (
+    SHAPES,
+    read_arrays,
+    read_config,
+    read_record,
+    read_table,
+    record_or_why,
+)
 from made_sweeps import Sweep, evaluation, metrics
 from tiny_searches import bowl, search
 
@@ -379,3 +386,12 @@ def test_one_damaged_run_is_a_row_among_others(workdir: Path) -> None:
     os.utime(OUT / "runs/b/run.json")
     with pytest.raises(DamagedError, match=r"runs/b/run\.json is damaged"):
         last_run(OUT)
+
+
+def test_a_configuration_of_aliases_is_refused_before_they_are_multiplied(tmp_path: Path) -> None:
+    path, bomb = tmp_path / "config.yaml", "a0: &a0 [0, 0, 0, 0, 0, 0, 0, 0, 0, 0]\n"
+    for n in range(9):
+        bomb += f"a{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 10)}]\n"
+    path.write_text(bomb)
+    with pytest.raises(DamagedError, match="it must hold no aliases, and has"):
+        read_config(path)

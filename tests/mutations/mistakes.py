@@ -332,7 +332,7 @@ MISTAKES = (
     # signals --------------------------------------------------------------------------------------
     Mistake(
         "a signal that is swallowed is lost", "signals.py",
-        "if self.asked and not (self._held", "if False and not (self._held",
+        "if is_heard and self.asked and not (self._held", "if False and not (self._held",
         ("faults/test_signals.py::test_a_swallowed_signal_ends_the_run",),
     ),
     Mistake(

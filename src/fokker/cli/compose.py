@@ -25,6 +25,7 @@ from fokker.cli.option_words import override_key
 from fokker.cli.signatures import Signatures
 from fokker.cli.start import Start
 from fokker.cli.translations import sentence, unknown_key
+from fokker.disk import DiskError
 from fokker.signals import SIGNALS
 from fokker.yaml_files import read_yaml, reading_yaml
 
@@ -217,8 +218,11 @@ def _beside(key: str, config: DictConfig | None) -> list[str]:
 
 def refuse(error: Exception, start: Start | None = None) -> NoReturn:
     """End the process with a sentence in place of a traceback, of all ranks one a machine."""
+    said = str(error)
+    if isinstance(error, OSError) and not isinstance(error, DiskError):
+        said = f"{error.filename} cannot be used: {error.strerror}"
     if start is None or start.local_rank == 0:
-        print(f"fokker: {error}", file=sys.stderr)
+        print(f"fokker: {said}", file=sys.stderr)
     raise SystemExit(1)
 
 

@@ -39,7 +39,7 @@ class Builder:
     checked before anything is built.
 
     Args:
-        allow: names besides fokker, torch.nn, torch.optim, lightning and torchmetrics.
+        allow: names besides fokker, torch.nn and torch.optim.
     Raises:
         ValueError: for a name that would allow everything, or is private.
     """

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from fokker import __version__
 from fokker.cli.model_uses import uses_of
 from fokker.disk import DamagedError
+from fokker.places import one_line as printable
 from fokker.records import read_record, record_or_why
 
 # A model that is trained again is made in a folder of its own, and belongs to the first's runs.
@@ -278,10 +279,13 @@ def one_line(overrides: Any) -> str:
 def aligned(rows: Sequence[Sequence[str]], right: Sequence[int]) -> list[str]:
     """A table's lines, the last column cut where the terminal ends; a file gets all of it.
 
+    What a terminal would take for a command stands there as it is typed, such as `\\x1b`.
+
     Args:
         rows: the head first.
         right: columns that end at the same place.
     """
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     widths[-1] = 0
     terminal = shutil.get_terminal_size((0, 0)).columns

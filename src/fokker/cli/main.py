@@ -57,7 +57,7 @@ def _main(numbers: ExitStack) -> None:
             return
         numbers.enter_context(without_empty())
         start = Start.here()
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         refuse(error)
     # conf/hydra/launcher/submitit_slurm.yaml has the name, and the keys, of its package's own.
     warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/.*validated against ConfigStore")
@@ -86,7 +86,7 @@ def _main(numbers: ExitStack) -> None:
                     overrides = meant_overrides(config)
                 if given.begins:
                     name, made = _prepare(config, start, is_sweep, name, overrides)
-    except (ValueError, DiskError) as error:
+    except (ValueError, OSError) as error:
         refuse(error, start)
     # Hydra reads sys.argv itself, and finds no override behind a flag that stands behind one.
     sys.argv[1:] = [*overrides, *given.words]

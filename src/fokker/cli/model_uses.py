@@ -4,11 +4,15 @@ Nothing here needs torch.
 """
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fokker.disk import DamagedError
 from fokker.records import USED_BY, record_or_why
+
+# Of the jobs of a sweep, counted from the folder of all sweeps, and one more.
+_DEPTH = 3
 
 
 def uses_of(
@@ -25,7 +29,10 @@ def uses_of(
     used: dict[str, list[float]] = {}
     unread: list[DamagedError] = []
     for place in ("runs", "sweeps"):
-        for file in sorted((output_dir / place).rglob("run.json")):
+        for file in _records(output_dir / place, unread):
+            if file.is_symlink() and not file.is_file():
+                unread.append(DamagedError(file, "it is a link that leads to no file"))
+                continue
             record, why = record_or_why(file)
             if why:
                 unread.append(why)
@@ -38,6 +45,24 @@ def uses_of(
         if times:
             used.setdefault(folder.name, []).extend(times)
     return used, unread
+
+
+def _records(
+    folder: Path, unread: list[DamagedError], depth: int = _DEPTH
+) -> Iterator[Path]:
+    """The records of runs below a folder, also behind links; what cannot be read is added."""
+    try:
+        names = sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        unread.append(DamagedError(folder, f"it cannot be read: {error.strerror}"))
+        return
+    if "run.json" in names:
+        yield folder / "run.json"
+    if depth:
+        for name in names:
+            yield from _records(folder / name, unread, depth - 1)
 
 
 def _outside(model: Path) -> tuple[list[float], DamagedError | None]:

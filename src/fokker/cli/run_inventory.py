@@ -98,6 +98,11 @@ def delete_runs(output_dir: Path, asked: Sequence[str] | None) -> list[Run]:
                     f"delete must list runs of their own or jobs of sweeps, got {run.name}, a "
                     "trial that its search has told to Optuna; nothing was deleted"
                 )
+            if run.path.parent.is_symlink():
+                raise ValueError(
+                    f"delete must list runs in {output_dir}, and {run.name} lies behind the link "
+                    f"{run.path.parent}; delete it where it is; nothing was deleted"
+                )
             _hold(run, locks)
         # A folder is gone at once: a removal that is cut off leaves no half of it under its name.
         for folder in [folder for run in chosen for folder in reversed(run.folders)]:
@@ -112,7 +117,8 @@ def prune_samples(output_dir: Path) -> tuple[int, int]:
     count = size = 0
     for run in runs(output_dir):
         file = run.path / SAMPLES
-        if run.status != "completed" or not file.is_file():
+        is_elsewhere = run.path.is_symlink() or run.path.parent.is_symlink()
+        if run.status != "completed" or is_elsewhere or not file.is_file():
             continue
         with ExitStack() as locks:
             try:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from fokker.cli.arguments import shown
 
-ALLOWED = ("fokker", "torch.nn", "torch.optim", "lightning", "torchmetrics")
+ALLOWED = ("fokker", "torch.nn", "torch.optim")
 #: Functions that may be a target; everything else must be a class.
 FUNCTIONS = ("fokker.distributions.two_moons", "fokker.distributions.swiss_roll")
 #: Datasets of others, which run nothing by themselves, for `data.dataset`.
