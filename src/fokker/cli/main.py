@@ -105,8 +105,7 @@ def _prepare(
 ) -> tuple[str, list[Path]]:
     """The name of a run's folder, which is that of an earlier start, and folders made for it."""
     place = Path(config.hydra.sweep.dir if is_sweep else config.hydra.run.dir)
-    if config.task == "run":
-        check_writable(place)
+    check_writable(place)  # Hydra makes the folder, also for a plan.
     earlier = None if is_sweep else earlier_run(Path(config.output_dir, "runs"), overrides)
     if start.size > 1:
         return _agreed_name(start, config, is_sweep, earlier or name), []
