@@ -220,6 +220,13 @@ def damaged(description: str) -> dict[str, str]:
         r"its description cannot be read: 'config'": json.dumps(
             {k: v for k, v in plain.items() if k != "config"}
         ),
+        r"the configuration of .* is damaged: Missing key": json.dumps({**plain, "config": {}}),
+        r"the configuration of .* is damaged: .*NoneType": json.dumps(
+            {**plain, "config": {**plain["config"], "optimizer": None}}
+        ),
+        r"is damaged \(IndexError": json.dumps(
+            {**plain, "data": {**plain["data"], "measured": []}}
+        ),
         r"its description cannot be read: data is no dict": json.dumps({**plain, "data": [1]}),
         r"is damaged \(KeyError: 'shift'\)": json.dumps({**plain, "data": {"shape": [1],
             "fresh": True, "levels": None, "value_range": None, "file": plain["data"]["file"]}}),

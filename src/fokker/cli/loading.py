@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from fokker.cli.build import build_data, build_model
 from fokker.cli.instantiate import Builder
@@ -69,7 +70,11 @@ def _load(folder: Path, weights: str | None, allow_targets: Sequence[str]) -> Di
     else:
         config = OmegaConf.create(description["config"])
         data = _remembered(config, description, build, file)
-    model = build_model(config, data, build)
+    try:
+        model = build_model(config, data, build)
+    except (AttributeError, KeyError, TypeError, OmegaConfBaseException) as error:
+        why = " ".join(str(error).split())
+        raise ValueError(f"the configuration of {file} is damaged: {why}") from error
     return load_model(model, file, weights_in(file, model, weights))
 
 

@@ -69,7 +69,7 @@ class Remembered(DataModule):
         self._content, self._find = content, find
         try:
             self._recall(facts)
-        except (KeyError, TypeError, RuntimeError) as error:
+        except (KeyError, IndexError, TypeError, RuntimeError) as error:
             raise ValueError(
                 f"what a model says of its data is damaged ({type(error).__name__}: {error})"
             ) from error
