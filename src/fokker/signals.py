@@ -137,6 +137,22 @@ class Signals:
             self._held -= 1
 
     @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Let a signal raise at the end of the block, which is short, and not in its middle.
+
+        It is for a library that is left in pieces by what is raised anywhere in it.
+
+        Raises:
+            Interrupted: and
+            KeyboardInterrupt: as `ask`, also in place of the block's own error.
+        """
+        try:
+            with self.held():
+                yield
+        finally:
+            self.ask()
+
+    @contextmanager
     def raised(self, text: str = ANEW) -> Iterator[None]:
         """Let signals raise in the block, and what they have become there be the signal again.
 

@@ -348,6 +348,48 @@ def test_a_signal_at_a_moment_is_heeded(workdir: Path, what: str, count: int) ->
         assert is_heeded(begin(what, typed), share * seconds)
 
 
+# ---- in the middle of composing --------------------------------------------------------------
+
+#: In whose n-th call a signal becomes an error of the library's own; the calls are counted.
+PLANTED = """
+import os, signal, atexit
+from pathlib import Path
+from omegaconf.listconfig import ListConfig
+setting, calls = ListConfig._set_value_impl, []
+
+def planted(self, *arguments, **others):
+    calls.append(1)
+    if len(calls) == {number}:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except BaseException:
+            raise AttributeError("an error of a library's own") from None
+    if not {number}:
+        Path("calls").write_text(str(len(calls)))
+    return setting(self, *arguments, **others)
+
+ListConfig._set_value_impl = planted
+"""
+
+
+@pytest.mark.parametrize("what", COMMANDS)
+def test_a_signal_in_composing_is_no_mistake_of_the_users(workdir: Path, what: str) -> None:
+    def command(number: int) -> Said:
+        before = PLANTED.format(number=number)
+        typed = (*TINY, *COMMANDS[what], "task=plan")
+        return ended(Child(_entry, before, *typed, folder=workdir, env=dict(os.environ)))
+
+    assert command(0).code == 0
+    count = int(Path("calls").read_text())
+    Path("calls").unlink()
+    for share in (0.1, 0.5, 0.9):
+        said = command(int(share * count))
+        assert said.code == 128 + TERM, said
+        assert said.err.startswith("fokker: stopped;"), said
+        assert said.err.count("\n") == 1, said
+    assert list(Path().rglob("*.json")) == []
+
+
 @pytest.fixture(scope="module")
 def seconds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], float]]:
     known: dict[str, float] = {}

@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from fokker.cli.early import check_early
 from fokker.cli.hydra_node import check_hydra, check_typed_options
 from fokker.cli.inheritance import compose_meant
-from fokker.cli.mistakes import UnknownKey, of_value, was_interrupted
+from fokker.cli.mistakes import UnknownKey, of_value
 from fokker.cli.names import with_hint
 from fokker.cli.option_words import override_key
 from fokker.cli.signatures import Signatures
@@ -84,9 +84,6 @@ def composed(
         try:
             meant, config = compose_meant(overrides, lambda words: _load(words, is_sweep))
         except HydraException as error:
-            SIGNALS.ask()  # A library may make an error of its own of what a signal raises.
-            if was_interrupted(error):
-                raise KeyboardInterrupt from error
             raise ValueError(f"{why_not(error, overrides, is_sweep)}\n{HELP}") from error
         check_typed_options(meant, config.hydra.runtime.config_sources)
         found: Any = OmegaConf.to_container(config.hydra.overrides)
@@ -107,7 +104,8 @@ def _load(overrides: Sequence[str], is_sweep: bool) -> DictConfig:
     loader = GlobalHydra.instance().config_loader()
     with reading_files(_folders(overrides), overrides):
         try:
-            return loader.load_configuration("config", list(overrides), mode, from_shell=False)
+            with SIGNALS.deferred():
+                return loader.load_configuration("config", list(overrides), mode, from_shell=False)
         except UnicodeDecodeError:
             raise
         except (OmegaConfBaseException, ValueError) as error:  # Of hydra's or OmegaConf's own.
@@ -217,7 +215,12 @@ def _beside(key: str, config: DictConfig | None) -> list[str]:
 
 
 def refuse(error: Exception, start: Start | None = None) -> NoReturn:
-    """End the process with a sentence in place of a traceback, of all ranks one a machine."""
+    """End the process with a sentence in place of a traceback, of all ranks one a machine.
+
+    Raises:
+        SystemExit: 1; after a signal what it raises, which a library may have made the error of.
+    """
+    SIGNALS.ask()
     said = str(error)
     if isinstance(error, OSError) and not isinstance(error, DiskError):
         said = f"{error.filename} cannot be used: {error.strerror}"

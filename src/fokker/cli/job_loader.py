@@ -16,6 +16,30 @@ from fokker.cli.signatures import Signatures
 from fokker.cli.start import Start
 from fokker.cli.sweep_check import REFUSALS
 from fokker.cli.sweep_jobs import job_lock, record_failure
+from fokker.signals import SIGNALS
+
+
+@final
+class WholeLoader:
+    """A loader that is not stopped in the middle: hydra and OmegaConf fail then with errors of
+    their own. In everything else it is hydra's.
+
+    Args:
+        loader: hydra's.
+    """
+
+    def __init__(self, loader: ConfigLoader) -> None:
+        self._loader = loader
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # As of one that is being unpickled.
+            raise AttributeError(name)
+        return getattr(self._loader, name)
+
+    def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> Any:
+        """Compose a job's configuration."""
+        with SIGNALS.deferred():
+            return self._loader.load_sweep_config(master_config, sweep_overrides)
 
 
 @final

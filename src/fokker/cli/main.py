@@ -35,7 +35,7 @@ from fokker.cli.slurm import earlier_run, ignore_while_starting
 from fokker.cli.start import Start, asked_ranks, check_alone
 from fokker.cli.tasks import carry_out, task_of
 from fokker.disk import DiskError, check_writable, make_folder, remove_empty
-from fokker.signals import STOPS
+from fokker.signals import SIGNALS, STOPS
 
 
 def main() -> None:
@@ -93,7 +93,8 @@ def _main(numbers: ExitStack) -> None:
     register_resolvers(name)
     command = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")
     try:
-        command(_task)()
+        with SIGNALS.deferred():  # But for the task itself, and a sweep.
+            command(_task)()
     except STOPS:
         if made:  # And nothing written yet.
             remove_empty(*made)
@@ -130,6 +131,11 @@ def _agreed_name(start: Start, config: DictConfig, is_sweep: bool, name: str) ->
 
 
 def _task(config: DictConfig) -> bool | None:
+    with SIGNALS.raised():
+        return _task_of_job(config)
+
+
+def _task_of_job(config: DictConfig) -> bool | None:
     end_with_sweep()
     from fokker.cli.choices import Choices
     from fokker.cli.launch import RankDied, launch

@@ -66,12 +66,3 @@ def said_of(text: str, key: str) -> str:
         if found:
             return f"{key} {found.expand(said)}".strip()
     return f"{key} cannot be: {line}" if key else line
-
-
-def was_interrupted(error: BaseException | None) -> bool:
-    """Whether an error is what became of Ctrl-C in a library."""
-    while error is not None:
-        if isinstance(error, KeyboardInterrupt):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

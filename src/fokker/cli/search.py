@@ -1,6 +1,5 @@
 """`fokker -m hydra/sweeper=fokker_search`: the values of keys that make a metric best."""
 
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from time import perf_counter
@@ -10,22 +9,20 @@ from omegaconf import OmegaConf
 
 from fokker.cli.arguments import whole
 from fokker.cli.collection import SEED, Progress, count
-from fokker.cli.compose import HELP, in_words, refuse
-from fokker.cli.environment import FULL_ERROR, is_on
+from fokker.cli.compose import HELP
 from fokker.cli.objectives import ENDED, read_objectives, shown
 from fokker.cli.outcome import Outcome
 from fokker.cli.search_method import read_method, with_steps
 from fokker.cli.search_results import Results
 from fokker.cli.search_space import read_search
-from fokker.cli.stopping import TABLES, said
+from fokker.cli.stopping import TABLES, run_and_collect
 from fokker.cli.sweep import GridSweeper
 from fokker.cli.sweep_check import REFUSALS
 from fokker.cli.sweep_jobs import FAILED, alone
 from fokker.cli.trials import Trials, listed_trials
 from fokker.cli.verdict import Verdict
-from fokker.disk import DiskError
 from fokker.progress import duration
-from fokker.signals import SIGNALS, exit_code
+from fokker.signals import SIGNALS
 
 
 class SearchSweeper(GridSweeper):
@@ -70,30 +67,18 @@ class SearchSweeper(GridSweeper):
         for key in ("n_trials", "n_jobs", "seed"):
             self._given[key] = whole(self._given[key], int)
 
-    def sweep(self, arguments: list[str]) -> None:
-        """Run the search.
-
-        Raises:
-            SystemExit: 1 if a trial failed or the search cannot be, 130 or 143 after a signal.
-        """
-        try:
-            self._check_keys()
-            study = [f"{key}={value}" for key, value in self._params.items()]
-            typed = self._whole([*study, *arguments])
-            objective = _plain(self._settings.objective)
-            identity = [str(objective), *(f"{k}={v}" for k, v in self._asked_by.items())]
-            self._search = read_search(typed, self._settings, self._loader, identity)
-            self._objectives = read_objectives(objective, self._given["directions"])
-            self._method = read_method(self._given, self._objectives)
-            self._put_into(self._search.folder)
-            with SIGNALS.heard():
-                code = self._show() if self._settings.task == "plan" else self._search_on()
-        except (*REFUSALS, DiskError) as error:
-            if is_on(FULL_ERROR):
-                raise
-            refuse(in_words(error, arguments))
-        if code:
-            raise SystemExit(code)
+    def _sweep(self, arguments: list[str]) -> int:
+        """Run the search; the exit code."""
+        self._check_keys()
+        study = [f"{key}={value}" for key, value in self._params.items()]
+        typed = self._whole([*study, *arguments])
+        objective = _plain(self._settings.objective)
+        identity = [str(objective), *(f"{k}={v}" for k, v in self._asked_by.items())]
+        self._search = read_search(typed, self._settings, self._loader, identity)
+        self._objectives = read_objectives(objective, self._given["directions"])
+        self._method = read_method(self._given, self._objectives)
+        self._put_into(self._search.folder)
+        return self._show() if self._settings.task == "plan" else self._search_on()
 
     @property
     def _asked_by(self) -> dict[str, Any]:
@@ -107,29 +92,25 @@ class SearchSweeper(GridSweeper):
         """Run what is to be run, then collect; the exit code."""
         started, n_trials = perf_counter(), self._given["n_trials"]
         before = [row["status"] in ENDED for row in self._results().rows]
-        progress, code = Progress(0, 0), 0
+        progress = Progress(0, 0)
         trials: Trials | None = None
         if not all(before) or len(before) < n_trials:
             self._check_probes()
             trials = Trials(self._search, self._method, self._objectives, n_trials)
             progress = Progress(max(n_trials, len(before)), trials.open)
         print(f"search   {self._search.folder}", flush=True)
-        with SIGNALS.held():  # Until the tables are written.
-            try:
-                with SIGNALS.raised():
-                    if trials is not None:
-                        self._run_trials(trials, progress)
-            except (KeyboardInterrupt, SystemExit) as stop:
-                code = exit_code(stop)
-                SIGNALS.meet()
-            except DiskError as error:
-                print(f"fokker: {error}", file=sys.stderr)
-                code = 1
-            finally:
-                if trials is not None:
-                    trials.leave()
-                with said(code), alone(self._search.folder):
-                    outcome = self._report(progress.begun > 0)
+
+        def run() -> None:
+            if trials is not None:
+                self._run_trials(trials, progress)
+
+        def report() -> Outcome:
+            if trials is not None:
+                trials.leave()
+            with alone(self._search.folder):
+                return self._report(progress.begun > 0)
+
+        code, outcome = run_and_collect(run, report)
         counts = Counter(row["status"] for row in outcome.rows)
         failed = sum(counts[status] for status in FAILED)
         others = "".join(f", {n} {s}" for s, n in counts.items() if s not in ("completed", *FAILED))

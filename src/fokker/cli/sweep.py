@@ -27,14 +27,14 @@ from fokker.cli.compose import in_words, reading_files, refuse
 from fokker.cli.early import check_early
 from fokker.cli.environment import FULL_ERROR, is_on
 from fokker.cli.hydra_node import check_hydra
-from fokker.cli.job_loader import JobLoader, record_refusal
+from fokker.cli.job_loader import JobLoader, WholeLoader, record_refusal
 from fokker.cli.job_names import job_id
 from fokker.cli.launchers import check_launcher
 from fokker.cli.orphans import ending_with_this
 from fokker.cli.outcome import Outcome
 from fokker.cli.signatures import Signatures
 from fokker.cli.standings import in_order
-from fokker.cli.stopping import TABLES, said
+from fokker.cli.stopping import TABLES, run_and_collect
 from fokker.cli.sweep_check import REFUSALS, check_jobs
 from fokker.cli.sweep_figures import draw_results, study_comment
 from fokker.cli.sweep_jobs import (
@@ -50,7 +50,7 @@ from fokker.cli.wandb_sweep import log_sweep
 from fokker.cli.whole_numbers import in_whole_numbers
 from fokker.disk import DiskError
 from fokker.progress import duration, minute_lines
-from fokker.signals import SIGNALS, exit_code
+from fokker.signals import SIGNALS
 
 #: The launcher that runs jobs in this process, one after the other.
 BASIC = "BasicLauncher"
@@ -92,11 +92,12 @@ class GridSweeper(Sweeper):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         """Take what hydra has composed, before the sweep."""
-        self._settings, self._loader = config, hydra_context.config_loader
+        loader: Any = WholeLoader(hydra_context.config_loader)
+        self._settings, self._loader = config, loader
         name = str(config.hydra.launcher.get("_target_")).rpartition(".")[2]
         if name != BASIC:
-            loader: Any = JobLoader(self._loader, name)
-            hydra_context = replace(hydra_context, config_loader=loader)
+            loader = JobLoader(loader, name)
+        hydra_context = replace(hydra_context, config_loader=loader)
         self._launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -107,21 +108,25 @@ class GridSweeper(Sweeper):
         Raises:
             SystemExit: 1 if a job failed or the sweep cannot be, 130 or 143 after a signal.
         """
-        try:
-            study = [f"{key}={value}" for key, value in self._params.items()]
-            named = {name: self._whole(texts) for name, texts in self._named.items()}
-            typed = self._whole([*study, *arguments])
-            jobs = grid_jobs(typed, self._settings, self._loader, named)
-            self._put_into(jobs[0].sweep)
-            self._check_keys()
-            with SIGNALS.heard():
-                code = self._plan(jobs) if self._settings.task == "plan" else self._run(jobs)
-        except (*REFUSALS, DiskError) as error:
-            if is_on(FULL_ERROR):
-                raise
-            refuse(in_words(error, arguments))
+        with SIGNALS.heard(), SIGNALS.raised():
+            try:
+                code = self._sweep(arguments)
+            except (*REFUSALS, DiskError) as error:
+                if is_on(FULL_ERROR):
+                    raise
+                refuse(in_words(error, arguments))
         if code:
             raise SystemExit(code)
+
+    def _sweep(self, arguments: list[str]) -> int:
+        """Run the sweep; the exit code."""
+        study = [f"{key}={value}" for key, value in self._params.items()]
+        named = {name: self._whole(texts) for name, texts in self._named.items()}
+        typed = self._whole([*study, *arguments])
+        jobs = grid_jobs(typed, self._settings, self._loader, named)
+        self._put_into(jobs[0].sweep)
+        self._check_keys()
+        return self._plan(jobs) if self._settings.task == "plan" else self._run(jobs)
 
     # ---- running them --------------------------------------------------------------------
 
@@ -137,20 +142,13 @@ class GridSweeper(Sweeper):
         with alone(jobs[0].sweep):
             write_json(jobs[0].sweep / "jobs.json", {"jobs": listed})
         done = len(jobs) - len(todo)
-        progress, code = Progress(len(jobs), len(todo)), 0
-        with SIGNALS.held():  # Until the tables are written.
-            try:
-                with SIGNALS.raised():
-                    self._launch_all(todo, progress)
-            except (KeyboardInterrupt, SystemExit) as stop:
-                code = exit_code(stop)
-                SIGNALS.meet()
-            except DiskError as error:
-                print(f"fokker: {error}", file=sys.stderr)
-                code = 1
-            finally:
-                with said(code), alone(jobs[0].sweep):
-                    outcome = self._collect(jobs, progress.begun > 0)
+        progress = Progress(len(jobs), len(todo))
+
+        def collect() -> Outcome:
+            with alone(jobs[0].sweep):
+                return self._collect(jobs, progress.begun > 0)
+
+        code, outcome = run_and_collect(lambda: self._launch_all(todo, progress), collect)
         counts = Counter(row["status"] for row in outcome.rows)
         others = "".join(f", {n} {s}" for s, n in counts.items() if s not in ("completed", *FAILED))
         failed = sum(counts[status] for status in FAILED)
@@ -228,7 +226,8 @@ class GridSweeper(Sweeper):
         folders = [Path(source.path) for source in sources if source.schema == "file"]
         try:
             with reading_files(folders, overrides):
-                return self._loader.load_sweep_config(self._settings, overrides)
+                config: DictConfig = self._loader.load_sweep_config(self._settings, overrides)
+                return config
         except REFUSALS as error:
             raise in_words(error, job.overrides)  # noqa: B904 (its cause is the error)
 
