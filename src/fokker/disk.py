@@ -178,6 +178,10 @@ def check_writable(folder: Path) -> None:
     if not place.is_dir():
         number = errno.ENOTDIR
     elif os.access(place, os.W_OK | os.X_OK):
+        if folder != place and not os.statvfs(place).f_blocks:  # As in /proc: ask it.
+            first = next(p for p in (folder, *folder.parents) if p.parent == place)
+            make_folder(first)
+            first.rmdir()
         return
     else:
         is_read_only = os.statvfs(place).f_flag & os.ST_RDONLY

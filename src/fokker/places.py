@@ -74,7 +74,9 @@ def find_points(path: str | None) -> Path:
         )
     file = Path(path).expanduser()
     if not file.is_file():
-        what = "a folder" if file.is_dir() else f"not there, seen from {Path.cwd()}"
+        what = f"not there, seen from {Path.cwd()}"
+        if file.exists():
+            what = "a folder" if file.is_dir() else "no file but a device or a pipe"
         name = one_line(str(file))
         raise ValueError(f"data.path must be a file of points, and {name} is {what}")
     return file

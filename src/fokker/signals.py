@@ -149,8 +149,10 @@ class Signals:
         try:
             with self.held():
                 yield
-        finally:
-            self.ask()
+        except BaseException as error:
+            self._raise_again(error)
+            raise
+        self.ask()
 
     @contextmanager
     def raised(self, text: str = ANEW) -> Iterator[None]:
@@ -168,15 +170,17 @@ class Signals:
             self.ask()
             yield
             self.ask()
-        except STOPS:
-            raise
         except BaseException as error:
-            is_said = isinstance(error, SystemExit) and error.code == 128 + self.asked
-            if self.asked and not (is_said or self._is_met or self._is_over):
-                raise self._stop() from error
+            self._raise_again(error)
             raise
         finally:
             self._held, self._text = before
+
+    def _raise_again(self, error: BaseException) -> None:
+        """Ask, unless an error tells of the signal by itself."""
+        is_end = isinstance(error, SystemExit) and error.code == 128 + self.asked
+        if not (is_end or isinstance(error, STOPS)):
+            self.ask()
 
     # ---- the end -------------------------------------------------------------------------
 

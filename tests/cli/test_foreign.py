@@ -16,6 +16,7 @@ from wandb.sdk.lib.config_util import save_config_file_from_dict
 from fokker.cli.agents import check_agents_parameters
 from fokker.cli.compose import _load, composed, config_dir, meant_overrides, register_resolvers
 from fokker.cli.inheritance import JobMeanings, compose_meant
+from fokker.cli.main import main
 from fokker.cli.recorded import ForeignRecord
 from fokker.yaml_files import read_yaml
 
@@ -84,6 +85,34 @@ def test_a_record_has_the_configurations_keys_alone(text: str, plain: DictConfig
     model(text)
     with pytest.raises(ForeignRecord, match=r"^m/model\.json (has the|does not hold) override"):
         inherited(plain)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("seed=1\x1b[2J", "does not hold overrides: seed=1"),
+        ("sampler.num_steps=abc", "has a wrong override: sampler.num_steps must be a whole number"),
+        ("network.wdith=3", "has a wrong override: network.wdith is not a key"),
+        ("sampler=nope", "has a wrong override: sampler=nope, "),
+        ("trainer.max_steps=[1]", "has a wrong override: trainer.max_steps must be a whole"),
+    ],
+)
+def test_a_mistake_in_a_record_names_the_record(
+    text: str, says: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model(text)
+    monkeypatch.setattr("sys.argv", ["fokker", "checkpoint=m"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    err = capfd.readouterr().err
+    assert err.startswith(f"fokker: m/model.json {says}")
+    assert all(line.isprintable() for line in err.splitlines())
+    monkeypatch.setattr("sys.argv", ["fokker", "checkpoint=m", "optimizer.lr=abc"])
+    model("seed=2")
+    with pytest.raises(SystemExit):
+        main()
+    assert capfd.readouterr().err.startswith("fokker: optimizer.lr must be a number")
 
 
 def test_what_a_model_was_trained_with_is_taken(plain: DictConfig) -> None:

@@ -80,7 +80,7 @@ def test_a_model_is_found_however_its_path_is_typed(
     monkeypatch.setenv("HOME", str(workdir / "my home"))
     there = path.format(home=workdir / "my home")
     model(there)
-    found, config = compose_meant([f"{key}={typed}", "sampler=heun"], plain)
+    found, config, _ = compose_meant([f"{key}={typed}", "sampler=heun"], plain)
     assert config[key] == there
     # Another sampler does not take over the first one's keys.
     assert found[:2] == TRAINED[:2]
@@ -118,10 +118,10 @@ def test_the_users_home_is_written_out_in_every_path(
     model("m", [])
     for key in PATHS:
         if key == "evaluation.beside":
-            found, config = compose_meant([f"{key}=[~/m,b,'~/m']"], plain)
+            found, config, _ = compose_meant([f"{key}=[~/m,b,'~/m']"], plain)
             assert list(config.evaluation.beside) == [f"{workdir}/m", "b", f"{workdir}/m"]
         else:
-            found, config = compose_meant([f"{key}=~/m"], plain)
+            found, config, _ = compose_meant([f"{key}=~/m"], plain)
             assert OmegaConf.select(config, key) == f"{workdir}/m"
         assert len(found) == 1
     # Behind other characters it is none, and several values are swept.

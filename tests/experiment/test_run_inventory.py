@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fokker.cli.inventory import aligned
+from fokker.cli.inventory import aligned, models, models_text
 from fokker.cli.main import main
 from fokker.cli.model_uses import uses_of
 from fokker.cli.run_inventory import Run, delete_runs, prune_samples, runs, runs_text
@@ -274,3 +274,40 @@ def test_a_table_holds_no_codes_for_the_terminal() -> None:
     text = runs_text(runs(OUT), OUT)
     assert "seed=\\x1b" in text
     assert all(line.isprintable() for line in text.splitlines())
+
+
+# ---- of others -----------------------------------------------------------------------------
+
+
+def test_a_folder_that_may_not_be_read_is_a_row_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    run("runs/mine")
+    sealed = {run("runs/sealed"), run(f"sweeps/{SWEEP}/job"), OUT / "models" / MODEL}
+    (OUT / "models" / MODEL).mkdir(parents=True)
+    sealed |= {run("sweeps/theirs-0123abcd/job").parent}
+    stat, names = Path.stat, os.listdir
+
+    def refuse(path: Any) -> None:
+        if any(folder == path or folder in Path(path).parents for folder in sealed):
+            raise PermissionError(13, "Permission denied", str(path))
+
+    def stat_of(path: Path, **words: Any) -> os.stat_result:
+        if path not in sealed:  # Which itself may be seen.
+            refuse(path)
+        return stat(path, **words)
+
+    def listed(path: Any = ".") -> list[str]:
+        refuse(path)
+        return names(path)
+
+    monkeypatch.setattr(Path, "stat", stat_of)
+    monkeypatch.setattr(os, "listdir", listed)
+    there = {name: (r.status, r.overrides) for name, r in found().items()}
+    assert there.pop("mine") == ("completed", "seed=1")
+    assert {name for name, _ in there.items()} == {"sealed", f"{SWEEP}/job", "theirs-0123abcd"}
+    for status, why in there.values():
+        assert status == "unread"
+        assert why.endswith(" cannot be read: Permission denied")
+    (one,) = models(OUT)
+    assert (one.status, one.runs) == ("cannot be read: Permission denied", 1)
+    assert "unread" in runs_text(runs(OUT), OUT)
+    assert "Permission denied" in models_text([one], OUT)

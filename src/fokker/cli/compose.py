@@ -26,6 +26,7 @@ from fokker.cli.signatures import Signatures
 from fokker.cli.start import Start
 from fokker.cli.translations import sentence, unknown_key
 from fokker.disk import DiskError
+from fokker.places import one_line
 from fokker.signals import SIGNALS
 from fokker.yaml_files import read_yaml, reading_yaml
 
@@ -81,10 +82,16 @@ def composed(
     """
     register_resolvers(name)
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
+        def say(error: Exception) -> str:
+            is_hydras = isinstance(error, HydraException)
+            return why_not(error, overrides, is_sweep) if is_hydras else str(error)
+
         try:
-            meant, config = compose_meant(overrides, lambda words: _load(words, is_sweep))
+            meant, config, meaning = compose_meant(
+                overrides, lambda words: _load(words, is_sweep), say
+            )
         except HydraException as error:
-            raise ValueError(f"{why_not(error, overrides, is_sweep)}\n{HELP}") from error
+            raise ValueError(f"{say(error)}\n{HELP}") from error
         check_typed_options(meant, config.hydra.runtime.config_sources)
         found: Any = OmegaConf.to_container(config.hydra.overrides)
         if sorted([*found["hydra"], *found["task"]]) != sorted(meant):
@@ -94,7 +101,8 @@ def composed(
         except OmegaConfBaseException as error:  # A value that refers to none.
             raise ValueError(f"{of_value(error)}\n{HELP}") from error
         if not is_sweep and not is_shown:  # Of which each job has its own values.
-            check_early(config, config.hydra.runtime.config_sources, Signatures())
+            with meaning.named():
+                check_early(config, config.hydra.runtime.config_sources, Signatures())
         yield config
 
 
@@ -225,7 +233,8 @@ def refuse(error: Exception, start: Start | None = None) -> NoReturn:
     if isinstance(error, OSError) and not isinstance(error, DiskError):
         said = f"{error.filename} cannot be used: {error.strerror}"
     if start is None or start.local_rank == 0:
-        print(f"fokker: {said}", file=sys.stderr)
+        lines = map(one_line, said.splitlines())  # It may hold what is in another's file.
+        print("fokker: " + "\n".join(lines), file=sys.stderr)
     raise SystemExit(1)
 
 

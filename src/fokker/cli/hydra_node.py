@@ -49,6 +49,8 @@ FIXED: Mapping[str, tuple[Sequence[Any], str, str]] = {
     "hydra.job_logging.root": ([None], "null", "what a run says is printed, or in its output.txt"),
     "hydra.hydra_logging.root": ([None], "null", "what fokker says is printed"),
 }  # fmt: skip
+#: Groups of which a list of options is one after the other, or what all of them say.
+SEVERAL = ("evaluation", "experiment")
 # The names that hydra gives a meaning in a node that it builds from.
 _SPECIAL = re.compile(r"_.*_")
 # Written by hydra itself after all else.
@@ -120,15 +122,24 @@ def is_plain(name: Any) -> bool:
 def check_typed_options(overrides: Sequence[str], sources: Sequence[Any]) -> None:
     """Refuse the same in overrides, which may give an option of several values, or a list.
 
+    So are two options of one part at once, which hydra would merge into one that nobody has named.
+
     Raises:
         ValueError: as `check_options`.
     """
     for override in overrides:
         key, _, value = override.partition("=")
-        if value[:1] != "{" and not is_plain(value):
-            group = override_key(key)
-            if is_group(sources, group.partition("@")[0]):
-                check_options({group: value})
+        group = override_key(key)
+        is_list = value[:1] == "[" and "," in value and group not in SEVERAL
+        if value[:1] == "{" or (is_plain(value) and not is_list):
+            continue
+        if is_group(sources, group.partition("@")[0]):
+            check_options({group: value})
+            names = value.strip("[]")
+            raise ValueError(
+                f"{group} must name one option, got {value}; say {group}=NAME, or for a run each "
+                f"fokker -m {group}={names}"
+            )
 
 
 def check_as_typed(before: DictConfig, config: DictConfig, source: Path) -> None:

@@ -2,8 +2,8 @@
 
 import os
 import re
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
@@ -35,6 +35,7 @@ _HOME = re.compile(r"(?<=[=,(\[\s])~[\w.-]*(?=[/,)\]\s]|$)")
 _SPECIAL = re.compile(r"([\\()\[\]{}:=,\s])")
 
 Compose = Callable[[Sequence[str]], DictConfig]
+Say = Callable[[Exception], str]
 
 
 @final
@@ -57,9 +58,27 @@ class Meaning:
         own = [o for o in overrides if override_key(o) not in self.places]
         return [*self.inherited, *own, *self.places.values()]
 
+    @contextmanager
+    def named(self, say: Say = str) -> Iterator[None]:
+        """Name the file that a mistake is from, where it is in an override of a record's.
 
-def compose_meant(overrides: Sequence[str], compose: Compose) -> tuple[list[str], DictConfig]:
-    """The overrides that are meant, and their configuration.
+        Args:
+            say: what is wrong, in a sentence that begins with the key.
+        """
+        try:
+            yield
+        except (ValueError, HydraException) as error:
+            said = say(error)
+            key = re.split(r"[\s=]", said, maxsplit=1)[0]
+            if key in map(override_key, self.inherited):
+                raise ForeignRecord(f"{self.record} has a wrong override: {said}") from error
+            raise
+
+
+def compose_meant(
+    overrides: Sequence[str], compose: Compose, say: Say = str
+) -> tuple[list[str], DictConfig, Meaning]:
+    """The overrides that are meant, their configuration, and how they came to be meant.
 
     `fokker checkpoint=PATH sampler=ddim` means the command that trained PATH, with another sampler;
     PATH may be `last`, and may stand in a file, in quotes, or in a variable.
@@ -84,11 +103,12 @@ def compose_meant(overrides: Sequence[str], compose: Compose) -> tuple[list[str]
         meaning = meaning_of(typed, config)
     meant = meaning.of(typed)
     if meant == typed:
-        return meant, config
-    whole = compose(meant)
+        return meant, config, meaning
+    with meaning.named(say):
+        whole = compose(meant)
     if meaning.inherited:
         check_as_typed(config, whole, meaning.record)
-    return meant, whole
+    return meant, whole, meaning
 
 
 def meaning_of(overrides: Sequence[str], config: DictConfig) -> Meaning:

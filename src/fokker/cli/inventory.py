@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from fokker import __version__
 from fokker.cli.model_uses import uses_of
 from fokker.disk import DamagedError
-from fokker.places import one_line as printable
+from fokker.places import one_line
 from fokker.records import read_record, record_or_why
 
 # A model that is trained again is made in a folder of its own, and belongs to the first's runs.
@@ -67,7 +67,7 @@ class Model:
 def models(output_dir: Path) -> list[Model]:
     """The models of an output folder, the most recently used first, then those never used."""
     used = _uses(output_dir)[0]
-    found = [_model(path, used) for path in _folders(output_dir)]
+    found = [_model_or_why(path, used) for path in _folders(output_dir)]
     return sorted(found, key=lambda m: (-(m.last_use or 0.0), m.age_seconds, m.name))
 
 
@@ -175,6 +175,26 @@ def _is_held(path: Path) -> bool:
         return True
 
 
+def _model_or_why(path: Path, used: dict[str, list[float]]) -> Model:
+    """Describe a model; of one that this user may not read, why nothing is known."""
+    try:
+        return _model(path, used)
+    except OSError as error:
+        uses = used.get(path.name.removesuffix(RETRAIN), [])
+        return Model(
+            path=path,
+            status=f"cannot be read: {error.strerror}",
+            steps=None,
+            size_bytes=0,
+            age_seconds=time() - path.stat().st_mtime,
+            last_use=max(uses, default=None),
+            runs=len(uses),
+            is_ours=False,
+            is_held=False,
+            overrides="",
+        )
+
+
 def _model(path: Path, used: dict[str, list[float]]) -> Model:
     record, why = record_or_why(path / "model.json")
     is_held = _is_held(path)
@@ -212,7 +232,7 @@ def _model(path: Path, used: dict[str, list[float]]) -> Model:
         runs=len(uses),
         is_ours=is_known and version == __version__,
         is_held=is_held,
-        overrides=one_line(record.get("overrides")),
+        overrides=typed_text(record.get("overrides")),
     )
 
 
@@ -269,7 +289,7 @@ def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in files)
 
 
-def one_line(overrides: Any) -> str:
+def typed_text(overrides: Any) -> str:
     """Recorded overrides without hydra's own; nothing if they are none."""
     known = overrides if isinstance(overrides, list) else []
     kept = [str(o) for o in known if not re.match(r"[+~]*hydra[./]", str(o))]
@@ -285,7 +305,7 @@ def aligned(rows: Sequence[Sequence[str]], right: Sequence[int]) -> list[str]:
         rows: the head first.
         right: columns that end at the same place.
     """
-    rows = [[printable(cell) for cell in row] for row in rows]
+    rows = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     widths[-1] = 0
     terminal = shutil.get_terminal_size((0, 0)).columns

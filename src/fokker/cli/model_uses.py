@@ -72,10 +72,10 @@ def _outside(model: Path) -> tuple[list[float], DamagedError | None]:
     either, as of a disk that is not mounted, the run is taken to be as old as what tells of it.
     """
     file = model / USED_BY
-    if not file.is_file():
-        return [], None
     found: list[float] = []
     try:
+        if not file.is_file():
+            return [], None
         written = file.stat().st_mtime
         for line in filter(None, file.read_text(encoding="utf-8").splitlines()):
             run = Path(json.loads(line))

@@ -7,6 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from fokker.cli.choices import options_with
+from fokker.cli.hydra_node import PLUGINS
 from fokker.cli.keys import GROUPS
 from fokker.cli.mistakes import UnknownKey
 from fokker.cli.trainer_keys import ELSEWHERE
@@ -124,6 +125,9 @@ def with_hint(error: UnknownKey, config: DictConfig | None, sources: Sequence[An
     parent, _, name = error.key.rpartition(".")
     if parent == "trainer" and name in ELSEWHERE:
         return f"{error.key} {error.said}; {ELSEWHERE[name]}"
+    part = parent.removeprefix("hydra.")
+    if part in PLUGINS:
+        return f"{error.key} {error.said} of the {part} that is chosen; choose {PLUGINS[part]}"
     if config is None:
         return str(error)
     hint = _same_name(error.key, config, sources)

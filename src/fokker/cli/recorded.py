@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fokker.cli.foreign import NEVER, OF_WORDS, NotOwn, check_own
 from fokker.cli.option_words import group_of, option_words, override_key
+from fokker.cli.translations import sentence
 from fokker.disk import DamagedError
 from fokker.places import find_checkpoint
 from fokker.records import read_config, read_record
@@ -61,7 +62,8 @@ def recorded_overrides(
             raise ForeignRecord(f"{beside} does not hold overrides: they must be a list of texts")
         kept = list(_kept(recorded, given, left, sources))
     except HydraException as error:
-        raise ForeignRecord(f"{beside} does not hold overrides: {error}") from error
+        why = sentence(error, recorded, lambda group: [])
+        raise ForeignRecord(f"{beside} does not hold overrides: {why}") from error
     except NotOwn as error:
         raise ForeignRecord(
             f"{beside} has the override {error}; a model may set keys and options of the "

@@ -14,7 +14,7 @@ from typing import Any, final
 
 from filelock import Timeout
 
-from fokker.cli.inventory import DELETED, MEGABYTE, aligned, one_line, remove_deleted, size_of
+from fokker.cli.inventory import DELETED, MEGABYTE, aligned, remove_deleted, size_of, typed_text
 from fokker.cli.job_names import TRIAL_NAME, job_id, job_name
 from fokker.cli.sweep_jobs import DAMAGED, job_lock
 from fokker.disk import DamagedError, held, is_held
@@ -23,6 +23,8 @@ from fokker.records import check_unchanged, read_record, record_or_why
 SAMPLES = "samples.npz"
 #: What `delete=failed` means.
 NOT_DONE = ("failed", "diverged", "interrupted", "killed")
+#: The status of a folder that this user may not read.
+UNREAD = "unread"
 _METRICS = ("w1", "sliced_w2")
 
 
@@ -35,7 +37,7 @@ class Run:
         name: of the folder; of a job `<sweep>/<job>`.
         folders: of all attempts, the last one behind.
         status: as in run.json, `killed` if it says that the run is at work and no process is,
-            `damaged` where its record cannot be read.
+            `damaged` where its record cannot be read, `unread` where this user may not read it.
         overrides: without hydra's own; of a damaged run what is wrong.
         size_bytes: of all its files.
         written: when its record was last written, in seconds since 1970.
@@ -62,16 +64,19 @@ class Run:
 
 def runs(output_dir: Path) -> list[Run]:
     """The runs of an output folder, the one that was written last first."""
-    found = [_run(path.name, (path,), False) for path in _folders(output_dir / "runs")]
+    found = [_run_or_why(path.name, (path,), False) for path in _folders(output_dir / "runs")]
     for sweep in _folders(output_dir / "sweeps"):
         jobs: dict[str, list[Path]] = {}
-        for folder in _folders(sweep):
-            if (folder / "run.json").is_file():
-                jobs.setdefault(job_name(folder), []).append(folder)
+        try:
+            for folder in _folders(sweep):
+                if os.path.lexists(folder / "run.json") or not os.access(folder, os.X_OK):
+                    jobs.setdefault(job_name(folder), []).append(folder)
+        except OSError as error:
+            found.append(_unread(sweep.name, (sweep,), error))
         for name, attempts in jobs.items():
             attempts.sort(key=lambda path: (len(path.name), path.name))
             is_trial = re.fullmatch(TRIAL_NAME, name) is not None
-            found.append(_run(f"{sweep.name}/{name}", tuple(attempts), is_trial))
+            found.append(_run_or_why(f"{sweep.name}/{name}", tuple(attempts), is_trial))
     return sorted(found, key=lambda run: (-run.written, run.name))
 
 
@@ -201,6 +206,28 @@ def _named(name: str, there: Sequence[Run], output_dir: Path) -> Run:
     )
 
 
+def _run_or_why(name: str, folders: tuple[Path, ...], is_trial: bool) -> Run:
+    """Describe a run; of one that this user may not read, why nothing is known."""
+    try:
+        return _run(name, folders, is_trial)
+    except OSError as error:
+        return _unread(name, folders, error)
+
+
+def _unread(name: str, folders: tuple[Path, ...], error: OSError) -> Run:
+    return Run(
+        name=name,
+        folders=folders,
+        status=UNREAD,
+        overrides=f"{folders[-1]} cannot be read: {error.strerror}",
+        size_bytes=0,
+        written=folders[-1].stat().st_mtime,
+        metric="",
+        model="",
+        is_trial=False,
+    )
+
+
 def _run(name: str, folders: tuple[Path, ...], is_trial: bool) -> Run:
     path = folders[-1]
     record, why = record_or_why(path / "run.json")
@@ -220,7 +247,7 @@ def _run(name: str, folders: tuple[Path, ...], is_trial: bool) -> Run:
         name=name,
         folders=folders,
         status=status,
-        overrides=why.in_short if why else one_line(record.get("overrides")),
+        overrides=why.in_short if why else typed_text(record.get("overrides")),
         size_bytes=sum(size_of(folder) for folder in folders),
         written=_written(path),
         metric=main[0] if main else "",

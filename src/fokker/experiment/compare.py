@@ -14,7 +14,7 @@ from fokker.data import DataModule
 from fokker.experiment.evaluate import OF_DATA, SIGMAS, SampleMetrics, losses_of
 from fokker.experiment.identity import as_recorded, comparable_data
 from fokker.metrics.blocks import MIN_SAMPLES, OnParts
-from fokker.places import finished_run
+from fokker.places import finished_run, one_line
 from fokker.records import check_unchanged, read_arrays, read_config, read_record
 
 PAIRED = "paired blocks"
@@ -221,7 +221,7 @@ def _ratios(a: Mapping[str, list[float]], b: Mapping[str, list[float]]) -> list[
 
 def comparison_text(comparison: Comparison) -> str:
     """A comparison for a terminal."""
-    lines = [f"A  {comparison.a}", f"B  {comparison.b}", ""]
+    lines = [f"A  {one_line(str(comparison.a))}", f"B  {one_line(str(comparison.b))}", ""]
     different = [(key, a, b) for key, (a, b) in comparison.configuration.items()]
     if different:
         lines += _aligned([("configuration", "A", "B"), *different])
@@ -251,6 +251,7 @@ def _how(comparison: Comparison) -> str:
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    rows = [tuple(map(one_line, row)) for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
