@@ -1,6 +1,7 @@
 """Passwords stand in nothing that is written, said or sent."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -49,10 +50,12 @@ def test_values_of_variables_that_are_called_secrets_are_masked(
 ) -> None:
     for name, value in (("WANDB_API_KEY", "0123abcd4567"), ("MY_PASSWORD", "correcthorse"),
                         ("SORT_KEY", "formulation"), ("SHORT_TOKEN", "abc1"),
-                        ("SSH_KEY", "/home/me/key1"), ("OTHER", "plainvalue1")):  # fmt: skip
+                        ("AWS_SECRET", "wJalr/bPx1+x"), ("SSH_KEY", sys.executable),
+                        ("OTHER", "plainvalue1")):  # fmt: skip
         monkeypatch.setenv(name, value)
-    said = masked("0123abcd4567 correcthorse formulation abc1 /home/me/key1 plainvalue1")
-    assert said == "*** *** formulation abc1 /home/me/key1 plainvalue1"
+    said = masked("0123abcd4567 correcthorse wJalr/bPx1+x formulation abc1 plainvalue1")
+    assert said == "*** *** *** formulation abc1 plainvalue1"
+    assert masked(f"outputs {sys.executable}") == f"outputs {sys.executable}"
 
 
 def test_a_private_file_is_the_users_alone(tmp_path: Path) -> None:
@@ -70,18 +73,19 @@ def test_what_is_said_has_no_password(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().out == f"at {masked(URL)}\n"
 
 
+@pytest.mark.parametrize("password", ["hidden-word", "hidden-w'o\"r d", "***@hidden-word"])
 def test_a_database_that_cannot_be_reached_is_named_without_its_password(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, password: str
 ) -> None:
     optuna = pytest.importorskip("optuna")
 
     def refuse(url: str, **_: Any) -> None:
-        raise RuntimeError(f"no connection to {url} (password hidden-word)")
+        raise RuntimeError(f"no connection to {url} (password {password})")
 
     monkeypatch.setattr(optuna.storages, "RDBStorage", refuse)
     with pytest.raises(ValueError, match="storage must be sqlite") as found:
-        open_storage(URL)
-    assert "hidden-word" not in str(found.value)
+        open_storage(URL.replace("hidden-word", password))
+    assert "hidden-w" not in str(found.value)
     assert "me:***@host" in str(found.value)
 
 

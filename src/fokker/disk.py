@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from filelock import FileLock
+
 from fokker.masking import masked
 
 _ELSEWHERE = "let it be written, or give another folder by output_dir or hydra.run.dir"
@@ -112,8 +114,21 @@ def writing(path: Path) -> Iterator[None]:
         raise DiskError(error.errno, os.strerror(error.errno), os.fspath(short(path))) from error
 
 
-def make_folder(path: Path) -> None:
-    """A folder, with those above it."""
+def make_folder(path: Path, may_be_link: bool = False) -> None:
+    """A folder, with those above it.
+
+    Args:
+        path: of the folder.
+        may_be_link: whether it is one of the user's, and may lie behind a link of his.
+    Raises:
+        ValueError: if it is a link, which others may have put there to be written behind.
+        DiskError: if it cannot be made.
+    """
+    if path.is_symlink() and not may_be_link:
+        raise ValueError(
+            f"{short(path)} is a link, and fokker writes into no folder of its own behind one; "
+            "take it away, or give the folder itself"
+        )
     with writing(path):
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -130,6 +145,22 @@ def remove_empty(path: Path, output_dir: Path) -> None:
             if folder == Path.cwd():
                 return
             folder.rmdir()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Let one process after the other be in the block, by a file.
+
+    Raises:
+        DiskError: if the file cannot be one, as where a folder or a link has its name.
+    """
+    lock = FileLock(path)
+    with writing(path):
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -174,6 +205,8 @@ def check_writable(folder: Path) -> None:
     Raises:
         DiskError: if it, or what of the path is there, is no folder, or not to be written.
     """
+    with writing(folder), suppress(FileNotFoundError, NotADirectoryError):
+        folder.lstat()  # A name that is too long.
     place = next(p for p in (folder, *folder.parents) if os.path.lexists(p))
     if not place.is_dir():
         number = errno.ENOTDIR

@@ -7,7 +7,7 @@ from typing import Any
 
 MASK = "***"
 # `scheme://user:PASSWORD@host`, also with one slash, as a path writes it.
-_URL = re.compile(r"(?<=:/)(/?[^\s/:@'\"<>]*):(?!\*\*\*@)[^\s'\"]+@")
+_URL = re.compile(r"(?<=:/)(/?[^\s/:@'\"<>]*):[^\s'\"]+@")
 _WORDS = r"api_?key|password|passwd|pwd|secret|access_?token|auth_?token"
 # A key that is called so, and its value, in an override, YAML, JSON or a URL.
 _NAMED = re.compile(
@@ -78,6 +78,6 @@ def _of_environment() -> list[str]:
         if _OF_ENVIRONMENT.search(name)
         and len(value) >= SHORTEST
         and (any(map(str.isdigit, value)) or not name.endswith(("KEY", "TOKEN")))
-        and os.sep not in value
+        and (os.sep not in value or not os.path.exists(value))
     ]
     return sorted(values, key=len, reverse=True)

@@ -33,6 +33,8 @@ def find_checkpoint(path: Path, key: str = "") -> Path:
         ValueError: if there is none.
     """
     path = path.expanduser()
+    if path.name in ("model.json", "run.json", "config.yaml"):
+        path = path.parent
     if path.is_file():
         return path
     for place in _places(path):
@@ -92,7 +94,7 @@ def finished_run(path: Path, asks: str) -> dict[str, Any]:
         ValueError: if the folder is not that of a finished run, or one of its files is damaged.
     """
     record = read_record(path / "run.json")
-    status = record.get("status", "no run at all")
+    status = record.get("status", "there is no run.json in it")
     if status != "completed":
         name = one_line(str(path))
         raise ValueError(f"{asks} finished runs, and {name} is not one: {status}")

@@ -6,6 +6,7 @@ written, or it is refused in a sentence that names the file.
 
 import csv
 import math
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -63,6 +64,8 @@ class Kind:
 
 
 def _is_number(value: Any) -> bool:
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        return False
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
@@ -136,6 +139,8 @@ _OF_BOTH = {
     "continued_from": TEXT,
     "continued_at": COUNT,
 }
+#: What the record of a run and that of a model have alike.
+OF_BOTH = Shape(_OF_BOTH)
 SHAPES = {
     "run.json": Shape(
         {

@@ -113,7 +113,7 @@ CASES: list[tuple[str, list[str]]] = [
     ),
     (
         "evaluation.beside=[nowhere]",
-        ["evaluation.beside must list finished runs", "nowhere is not one: no run at all"],
+        ["evaluation.beside must list finished runs", "nowhere is not one: there is no run"],
     ),
     (
         "evaluation=likelihood sampler=ancestral",
@@ -352,6 +352,13 @@ def test_what_cannot_be_composed_is_said_with_the_way_to_all_keys(
         ("-m task=plan output_dir=/proc/x", ["/proc/x cannot be written: Permission denied"]),
         ("sampler=[heun,ddim]", ["sampler must name one option, got [heun,ddim]", "=heun,ddim"]),
         ("+sde@sampler.sde=[edm,edm]", ["must name one option"]),
+        ("delete=failed", ["delete is not a key; say fokker task=runs delete=[NAME]"]),
+        ("data.path=x", ["data.path is not a key; it is one of data=points\n"]),
+        ("data=../../x", ["data=../../x must name an option by its plain name", "--config-dir"]),
+        ("data=[nan]", ["data=[nan] must name an option by a text"]),
+        ("sampler=[1,[2]]", ["sampler=[1,[2]] must name an option by a text"]),
+        (f"output_dir={'a' * 300}", ["cannot be written: File name too long"]),
+        (f"optimizer.lr={'9' * 400}", ["optimizer.lr"]),
         ("hydra.sweeper.storage=x", ["of the sweeper that is chosen", "fokker_grid or fokker_s"]),
         ("hydra.launcher.n_jobs=2", ["of the launcher that is chosen", "joblib, submitit_local"]),
         ("hydra.run.dir=", ["must be the path of a folder", "hydra.run.dir=./outputs/runs/first"]),

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -62,6 +63,18 @@ def rows(path: Path) -> list[dict[str, str]]:
 def test_the_version() -> None:
     said = subprocess.run([FOKKER, "--version"], capture_output=True, text=True, check=True)
     assert (said.stdout, said.stderr) == (f"fokker {fokker.__version__}\n", "")
+
+
+@pytest.mark.parametrize("flag", ["--help", "--hydra-help"])
+def test_help_is_shown_with_overrides_too(
+    flag: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["fokker", "data=uniform", flag])
+    with suppress(SystemExit):
+        main()
+    out, err = capfd.readouterr()
+    assert "--cfg" in out
+    assert err == ""
 
 
 def test_help_does_not_wait_for_torch() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hydra import initialize_config_dir
 from hydra.conf import HydraConf
 from hydra.core.global_hydra import GlobalHydra
@@ -17,6 +18,7 @@ from fokker.cli.agents import check_agents_parameters
 from fokker.cli.compose import _load, composed, config_dir, meant_overrides, register_resolvers
 from fokker.cli.inheritance import JobMeanings, compose_meant
 from fokker.cli.main import main
+from fokker.cli.nodes import plain_of
 from fokker.cli.recorded import ForeignRecord
 from fokker.yaml_files import read_yaml
 
@@ -34,7 +36,7 @@ BAD = (
 GOOD = (
     "network=mlp", "+sde@sampler.sde=edm", "~ema.half_lives", "++network.a.b=c", "seed=3",
     "+data.dataset._target_=my_package.Points", "data.path=/home/me/points.npy",
-    "optimizer.lr=1e-4", "network={width: 3}", "trainer.max_steps=5", "init_from=/a/b",
+    "optimizer.lr=1e-4", "network={width: 3}", "trainer.max_steps=5",
     "data.value_range=[0,1]", "experiment=crossed", "grid=${oc.env:GRID,edm_rho}",
 )  # fmt: skip
 
@@ -113,6 +115,39 @@ def test_a_mistake_in_a_record_names_the_record(
     with pytest.raises(SystemExit):
         main()
     assert capfd.readouterr().err.startswith("fokker: optimizer.lr must be a number")
+
+
+#: A text that hydra would make a node of when it is read once more.
+AGAIN = "${oc.create:{_target_:torch.save,obj:1,f:written}}"
+
+
+@pytest.mark.parametrize("text", [AGAIN, "${oc.decode:'{a: 1}'}", "${b}", "\\\\${oc.env:HOME}"])
+@pytest.mark.parametrize("form", ["{}", "[1, {}]", "{{a: {{b: {}}}}}", "{{{}: 1}}"])
+def test_a_text_is_read_once(form: str, text: str) -> None:
+    """Hydra reads the plain values of a node once more when it makes an object of them."""
+    node = OmegaConf.create({"_target_": "torch.nn.LSTM"})
+    node.x = OmegaConf.create(yaml.safe_load(form.format('"A"')))
+    plain = json.dumps(OmegaConf.to_container(node)).replace('"A"', json.dumps(f"\\{text}"))
+    with pytest.raises(ValueError, match=r"^network must hold no text with \$\{ behind a back"):
+        plain_of(OmegaConf.create(json.loads(plain)), "network")
+
+
+def test_no_words_make_an_object_unchecked(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Typed, by a record, and by the description in a checkpoint."""
+    words = ["network._target_=torch.nn.LSTM", f"+network.x='\\{AGAIN}'"]
+    for bad in (words[1], "network.width=${oc.decode:x}", "data=${oc.create:x}"):
+        model(words[0], bad)
+        for typed in (["checkpoint=m"], words):
+            monkeypatch.setattr("sys.argv", ["fokker", "task=plan", *typed])
+            with pytest.raises(SystemExit):
+                main()
+            assert capfd.readouterr().err.startswith(
+                "fokker: m/model.json has the override " if typed[0] == "checkpoint=m" else
+                "fokker: network must hold no text with ${ behind a backslash"
+            )  # fmt: skip
+    assert not Path("written").exists()
 
 
 def test_what_a_model_was_trained_with_is_taken(plain: DictConfig) -> None:

@@ -15,12 +15,14 @@ from unittest import mock
 import pytest
 import torch
 
+from fokker.cli.job import run_in_sweep
 from fokker.cli.job_names import job_id, job_name, short_values
 from fokker.cli.main import main
 from fokker.cli.sweep_jobs import job_lock
 from fokker.disk import read_json
 from fokker.experiment.metric_names import metric_names
 from fokker.experiment.reports import Evaluation
+from fokker.signals import Interrupted
 from tiny_runs import TINY, compose_experiment, process, run
 
 pytestmark = pytest.mark.usefixtures("workdir")
@@ -452,6 +454,30 @@ def test_a_sweep_that_was_killed_goes_on_where_it_was(sweep: Any, workdir: Path)
     os.chdir(elsewhere)
     sweep(*SMALL)
     assert stable(results()) == broken
+
+
+def test_a_damaged_job_is_said_and_run_again(sweep: Any) -> None:
+    sweep(*SMALL)
+    name = column("folder")[1]
+    (record,) = Path("outputs/sweeps").glob(f"*/{name}/run.json")
+    record.write_text("{")
+    said = sweep(*SMALL)
+    assert said.code == 0
+    assert ": run.json is damaged: " in said.out
+    assert f"; it is run again in {name}.2\n" in said.out
+    assert column("folder")[1] == f"{name}.2"
+
+
+def test_a_job_that_ends_before_its_record_leaves_nothing(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fokker.cli.job.run_job", mock.Mock(side_effect=Interrupted(15)))
+    config, choices = mock.Mock(), mock.Mock(overrides=[])
+    Path("sweep/job").mkdir(parents=True)
+    with pytest.raises(SystemExit) as ended:
+        run_in_sweep(config, choices, Path("sweep/job"))
+    assert ended.value.code == 128 + 15
+    assert not Path("sweep/job").exists()
 
 
 def read_status(file: str) -> str:

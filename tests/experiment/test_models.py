@@ -307,3 +307,34 @@ def test_a_folder_that_is_not_a_model_of_ours_is_refused_and_left(
         assert str(caught.value).endswith(f"fokker task=models 'delete=[{folder.path.name}]'")
     assert {p.name: p.read_bytes() for p in folder.path.iterdir()} == before
     assert not Path("outputs/runs").exists()
+
+
+@pytest.mark.parametrize("what", ["the model", "its retraining", "the run", "the figures"])
+def test_nothing_is_written_behind_a_link_inside_outputs(workdir: Path, what: str) -> None:
+    made = tiny_runs.compose_experiment()
+    name, asked = made.folder.path, ["hydra.run.dir=outputs/runs/mine"]
+    link = {
+        "the model": name, "its retraining": name.with_name(f"{name.name}.retrain"),
+        "the run": Path("outputs/runs/mine"), "the figures": Path("outputs/runs/mine/figures"),
+    }[what]  # fmt: skip
+    if what == "its retraining":
+        tiny_runs.train()
+        asked.append("retrain=true")
+    Path("theirs").mkdir()
+    Path("theirs/thesis.txt").touch()
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(Path("theirs").resolve())
+    words = [*tiny_runs.tiny(*asked), "evaluation.figures=true"]
+    if what == "the figures":  # A run does not end for them.
+        fokker.run(words)
+    else:
+        with pytest.raises(ValueError, match=rf"{link.name} is a link, and fokker writes into no"):
+            fokker.run(words)
+    assert [p.name for p in Path("theirs").iterdir()] == ["thesis.txt"]
+
+
+def test_a_users_own_links_are_followed(workdir: Path) -> None:
+    Path("disk/models").mkdir(parents=True)
+    Path("outputs").symlink_to("disk")
+    _, folder = tiny_runs.train()
+    assert Path("disk/models", folder.path.name, "last.ckpt").is_file()

@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -103,6 +104,29 @@ def test_a_model_needs_neither_its_data_nor_its_place(
         model.data.held_out(2)
     with pytest.raises(ValueError, match=f"no checkpoint at {Path('../..', run)}; give a run's"):
         fokker.load(Path("../..", run))
+
+
+def test_a_model_needs_not_what_it_has_begun_with(workdir: Path) -> None:
+    _, first = tiny_runs.train()
+    trained = tiny_runs.run("seed=3", f"init_from={first.path}")
+    shutil.rmtree(first.path)
+    again = tiny_runs.run(f"checkpoint={trained.path}", "seed=3")
+    assert torch.equal(again.samples, trained.samples)
+    with pytest.raises(ValueError, match="init_from must lead to a model, and there is no check"):
+        tiny_runs.run(f"checkpoint={trained.path}", "seed=3", f"init_from={first.path}")
+    with pytest.raises(ValueError, match="was trained with another configuration: other initial"):
+        tiny_runs.run(f"checkpoint={trained.path}", "seed=3", f"init_from={trained.path}")
+
+
+def test_a_checkpoint_of_another_network_is_refused_before_that_is_made(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record may ask for one that hardly fits into the memory."""
+    _, folder = tiny_runs.train()
+    monkeypatch.setattr("fokker.cli.build.build_model", mock.Mock(side_effect=AssertionError))
+    for changed in ("network.width=30000", "network.depth=1e3"):
+        with pytest.raises(ValueError, match=r"another configuration: network\.\w+ \(\d+ there, "):
+            tiny_runs.compose_experiment(f"checkpoint={folder.path}", changed)
 
 
 @pytest.mark.parametrize("is_old", [False, True])

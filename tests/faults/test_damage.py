@@ -12,12 +12,16 @@ from typing import Any
 import damage
 import numpy as np
 import pytest
+import torch
 from damage import OTHER, READ_BY, RUN, TINY, make, survey, wrong_types
 
+import fokker
+import tiny_runs
 from children import Child
 from fokker.cli.inventory import delete, last_run, models, models_text
 from fokker.cli.run_inventory import delete_runs, runs
 from fokker.cli.sweep_jobs import Job
+from fokker.cli.trials import JOURNAL_END
 from fokker.disk import DamagedError, checksum
 from fokker.experiment import ModelFolder
 from fokker.experiment.files import read_json_lines, write_json
@@ -284,6 +288,108 @@ def test_a_damaged_storage_is_named(
     assert (folder_of_search() / "t0001/run.json").is_file()
 
 
+def test_a_journal_that_names_another_file_is_not_opened(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SQLite would take the file away that it names."""
+    words = (*SEARCH, "hydra.sweeper.n_trials=1")
+    assert search(bowl, *words) == 0
+    victim = Path("mine.txt").resolve()
+    victim.write_text("mine")
+    name = str(victim).encode()
+    total = sum(byte - 256 * (byte > 127) for byte in name) % 2**32
+    numbers = (len(name).to_bytes(4, "big"), total.to_bytes(4, "big"))
+    end = bytes.fromhex("00000002") + name + b"".join(numbers) + JOURNAL_END
+    database = (folder_of_search() / "search.db").read_bytes()
+    head = JOURNAL_END + bytes(8) + (len(database) // 4096).to_bytes(4, "big")
+    journal = folder_of_search() / "search.db-journal"
+    journal.write_bytes(head.ljust(512, b"\0") + end)
+    capsys.readouterr()
+    assert search(bowl, *words, "hydra.sweeper.n_trials=2") == 1
+    assert "search.db-journal is damaged: it names another file" in capsys.readouterr().err
+    assert victim.read_text() == "mine"
+    journal.unlink()
+    database = folder_of_search() / "search.db"
+    database.rename("elsewhere.db")
+    database.symlink_to(Path("elsewhere.db").resolve())
+    assert search(bowl, *words, "hydra.sweeper.n_trials=2") == 1
+    assert "search.db is damaged: it is a link" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", [".search.lock", ".sweep.lock"])
+@pytest.mark.parametrize("what", ["a folder", "a link"])
+def test_what_is_no_lock_is_a_sentence(
+    workdir: Path, capsys: pytest.CaptureFixture[str], name: str, what: str
+) -> None:
+    words = (*SEARCH, "hydra.sweeper.n_trials=1")
+    assert search(bowl, *words) == 0
+    lock = folder_of_search() / name
+    lock.unlink(missing_ok=True)
+    lock.mkdir() if what == "a folder" else lock.symlink_to(Path("mine").resolve())
+    capsys.readouterr()
+    assert search(bowl, *words, "hydra.sweeper.n_trials=2") == 1
+    assert f"{name} cannot be written: " in capsys.readouterr().err
+    assert not Path("mine").exists()
+
+
+# Of what kinds a checkpoint is ------------------------------------------------------------------
+
+
+def _described(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    def change(checkpoint: dict[str, Any]) -> None:
+        description = json.loads(checkpoint["fokker"])
+        for part, values in changes.items():
+            description[part].update(values)
+        checkpoint["fokker"] = json.dumps(description)
+
+    return change
+
+
+def _each(change: Callable[[Any], Any]) -> Callable[[dict[str, Any]], None]:
+    return lambda c: c.update(state_dict={k: change(w) for k, w in c["state_dict"].items()})
+
+
+LONGER = "trainer.max_steps=50"
+CHANGED: dict[str, Callable[[dict[str, Any]], None]] = {
+    "weights: a list": lambda c: c.update(state_dict=[1]),
+    "weights: numbers": _each(lambda w: 1),
+    "weights: sparse": _each(lambda w: w.to_sparse()),
+    "weights: on no device": _each(lambda w: w.to("meta")),
+    "averages: a list": lambda c: c.update(ema=[1]),
+    "averages: numbers": lambda c: c.update(ema={"ema_50000": {"a": 1}}),
+    "optimiser: a text": lambda c: c.update(optimizer_states="x"),
+    "optimiser: of texts": lambda c: c.update(
+        optimizer_states=[{"state": {0: "x"}, "param_groups": []}]
+    ),
+    "rates: a text": lambda c: c.update(lr_schedulers="x"),
+    "description: deep": lambda c: c.update(fokker="[" * 100_000),
+    "description: a huge number": lambda c: c.update(
+        fokker=c["fokker"].replace('"scale": ', f'"scale": 1{"0" * 400}, "q": ')
+    ),
+    "description: of a text": _described(record={"made_of": "x"}),
+    "description: overrides": _described(record={"overrides": [1]}),
+    "description: a reference": _described(config={"seed": "\\${oc.create:{}}"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", CHANGED)
+def test_the_inside_of_a_checkpoint_is_of_its_kinds(workdir: Path, what: str) -> None:
+    _, folder = tiny_runs.train()
+    checkpoint = torch.load(folder.checkpoint, weights_only=True)
+    CHANGED[what](checkpoint)
+    torch.save(checkpoint, "changed.ckpt")
+    for ask in (
+        lambda: fokker.load("changed.ckpt"),
+        *(
+            lambda key=key: tiny_runs.compose_experiment(f"{key}=changed.ckpt", LONGER)
+            for key in ("checkpoint", "continue_from", "init_from")
+            if key != "init_from" or "description" not in what
+        ),
+    ):
+        with pytest.raises(DamagedError, match=r"^changed\.ckpt is damaged: "):
+            ask()
+
+
 def test_a_list_of_trials_may_be_taken_away(
     workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -395,3 +501,13 @@ def test_a_configuration_of_aliases_is_refused_before_they_are_multiplied(tmp_pa
     path.write_text(bomb)
     with pytest.raises(DamagedError, match="it must hold no aliases, and has"):
         read_config(path)
+
+
+def test_a_number_that_is_too_large_is_damage(workdir: Path) -> None:
+    """A whole number in JSON may have any number of digits."""
+    Path("run.json").write_text(json.dumps({"status": "failed", "seconds": 10**400}))
+    with pytest.raises(DamagedError, match=r"^run\.json is damaged: seconds must be a fini"):
+        read_record(Path("run.json"))
+    Path("metrics.json").write_text(json.dumps({"w1": -(10**400)}))
+    with pytest.raises(DamagedError, match=r"^metrics\.json is damaged: w1 must be a number"):
+        read_record(Path("metrics.json"))

@@ -70,7 +70,9 @@ def _whole(value: Any) -> Any:
 def _short(value: Any) -> Any:
     if type(value) is not int or abs(value) <= _LARGEST:
         return value
-    return float(value) if abs(value) < sys.float_info.max else math.copysign(math.inf, value)
+    if abs(value) < sys.float_info.max:
+        return float(value)
+    return math.inf if value > 0 else -math.inf
 
 
 def _is_built(kind: Any) -> bool:

@@ -20,6 +20,7 @@ from fokker.cli.keys import OF_ANY_DATA, check_keys
 from fokker.cli.sameness import flat, other_points, source_of_points, what_data
 from fokker.cli.start import asked_ranks, cores
 from fokker.data import DataModule, gaussianized
+from fokker.disk import writing
 from fokker.experiment import Engine, Experiment, ModelFolder
 from fokker.experiment.description import record_of
 from fokker.experiment.identity import (
@@ -156,6 +157,11 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
         )
     data = build_data(config, build)
     engine.parts(data.batch_size, ranks.size if ranks.size > 1 else asked_ranks(config.trainer))
+    checkpoint = None
+    if config.checkpoint is not None:
+        checkpoint = find_checkpoint(Path(config.checkpoint), "checkpoint")
+        check_undamaged(checkpoint)
+        _check_same_network(checkpoint, config, choices.options, data.content)
     model = build_model(config, data, build)
     for changed, number in build.whole.items():
         OmegaConf.update(config, changed, number)
@@ -178,18 +184,18 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
         predecessor = predecessor_of(plain, choices.options, data.content, model)
         check_limits(engine.limits, predecessor)
     continued = predecessor.digest if predecessor else ""
-    checkpoint = None
-    if config.checkpoint is not None:
-        # What it continues itself need not be there any more.
-        checkpoint = find_checkpoint(Path(config.checkpoint), "checkpoint")
-        check_undamaged(checkpoint)
-        continued = str(record_of(checkpoint).get("made_of", {}).get("continued", ""))
+    if checkpoint is not None:
+        # What it has begun with, or continues itself, need not be there any more.
+        before = record_of(checkpoint).get("made_of", {})
+        continued = str(before.get("continued", ""))
+        init = init or str(before.get("init", ""))
     made_of = {"content": data.content, "source": source, "init": init, "continued": continued}
     key = model_key(training_config(plain), **made_of)
     name = f"{choices.options['formulation']}-{choices.options['data']}-{key}"
     folder = ModelFolder(Path(config.output_dir) / "models" / name)
     if checkpoint is None and not model.is_exact:
-        folder.check(model)
+        with writing(folder.path):
+            folder.check(model)
         _check_alone(folder, key, plain, made_of)
     elif checkpoint is not None:
         _check_same(checkpoint, name, plain, choices.options, made_of)
@@ -308,6 +314,19 @@ def _check_alone(
             f"{folder.path} holds another model whose key is the same by chance: "
             f"{', '.join(differing)}; move it away, or give another seed"
         )
+
+
+def _check_same_network(
+    checkpoint: Path, config: DictConfig, options: Mapping[str, str], content: str
+) -> None:
+    """Refuse a checkpoint of another network before the one that is asked for takes its memory."""
+    record = record_of(checkpoint)
+    there = (record.get("config") or {}).get("network")
+    here: Any = OmegaConf.to_container(config.network, resolve=True)
+    if there is not None and there != here:
+        plain: Any = OmegaConf.to_container(config, resolve=True)
+        made_of = {**record.get("made_of", {}), "content": content}
+        _check_same(checkpoint, "", plain, options, made_of)
 
 
 def _check_same(

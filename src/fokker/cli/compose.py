@@ -19,7 +19,8 @@ from omegaconf.errors import OmegaConfBaseException
 from fokker.cli.early import check_early
 from fokker.cli.hydra_node import check_hydra, check_typed_options
 from fokker.cli.inheritance import compose_meant
-from fokker.cli.mistakes import UnknownKey, of_value
+from fokker.cli.keys import GROUPS
+from fokker.cli.mistakes import UnknownKey, of_value, was_interrupted
 from fokker.cli.names import with_hint
 from fokker.cli.option_words import override_key
 from fokker.cli.signatures import Signatures
@@ -91,6 +92,8 @@ def composed(
                 overrides, lambda words: _load(words, is_sweep), say
             )
         except HydraException as error:
+            if was_interrupted(error):  # In a notebook, where fokker hears no signals.
+                raise KeyboardInterrupt from error
             raise ValueError(f"{say(error)}\n{HELP}") from error
         check_typed_options(meant, config.hydra.runtime.config_sources)
         found: Any = OmegaConf.to_container(config.hydra.overrides)
@@ -123,6 +126,11 @@ def _load(overrides: Sequence[str], is_sweep: bool) -> DictConfig:
                 f"hydra.job.env_copy must be empty, got the variable {error.args[0]}, which is not "
                 "there; jobs have the variables of the command anyway"
             ) from error
+        except (TypeError, AssertionError) as error:  # Of hydra, at what is no name.
+            chosen = [o for o in overrides if override_key(o).partition("@")[0] in GROUPS]
+            wrong = [o for o in chosen if not re.fullmatch(r"[\w.+-]+", o.partition("=")[2])]
+            said = f"{(wrong or ['an option'])[0]} must name an option by a text"
+            raise ValueError(f"{said}\n{HELP}") from error
         except AttributeError as error:  # Of omegaconf, where null is to become a node.
             key = re.search(r"full_key: (\S+)", str(error))
             raise ValueError(

@@ -50,6 +50,9 @@ def check_own(override: Override, sources: Sequence[Any]) -> None:
         if place in NEVER or not (place in GROUPS or is_group(sources, place)):
             raise NotOwn(f"{line}, whose package {package or '_global_'} is none of its groups")
     value = override.value()
+    for text in texts(value):
+        if "\\$" in text or re.search(r"\$\{\s*oc\.(create|decode)\b", text):
+            raise NotOwn(f"{line}, which makes more of a text than it is")
     names = value if isinstance(value, list) else [value]
     if is_group(sources, key) and not all(map(is_plain, names)):
         raise NotOwn(f"{line}, whose option is a path")

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fokker.cli.arguments import Signature, signature
 from fokker.cli.kinds import belongs, kind_of, kind_words
-from fokker.cli.nodes import Node, check_kinds, check_nodes, nodes, plain_of
+from fokker.cli.nodes import Node, check_final, check_kinds, check_nodes, nodes, plain_of
 from fokker.cli.parts import Inside, Parts
 from fokker.cli.targets import (
     ALLOWED,
@@ -98,6 +98,7 @@ class Builder:
             ValueError: as for one that is built here.
         """
         plain: Any = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+        check_final(plain, key)
         found = list(nodes(plain, OmegaConf.to_container(node), key, kind, self._read))
         check_kinds(found, self._inside)
         check_nodes(found)

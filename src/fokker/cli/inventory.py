@@ -121,7 +121,7 @@ def _table(found: Sequence[Model], output_dir: Path) -> str:
     count = f"{len(found)} model{'' if len(found) == 1 else 's'}"
     sum_line = f"{count} in {output_dir / 'models'}, {total:.1f} MB"
     if not found:
-        return sum_line
+        return sum_line if output_dir.is_dir() else f"{sum_line}: there is no such folder"
     rows = [("name", "status", "steps", "MB", "age", "last use", "runs", "overrides")]
     for m in found:
         last = "never" if m.last_use is None else f"{_ago(time() - m.last_use)} ago"

@@ -27,7 +27,14 @@ from fokker.cli.start import asked_ranks, cores_of_rank
 from fokker.cli.sweep_jobs import job_lock, record_failure
 from fokker.cli.trials import watcher
 from fokker.device import described
-from fokker.disk import DiskError, check_writable, open_to_append, remove_empty, writing
+from fokker.disk import (
+    DiskError,
+    check_writable,
+    make_folder,
+    open_to_append,
+    remove_empty,
+    writing,
+)
 from fokker.experiment import Experiment, Result
 from fokker.experiment import run as run_experiment
 from fokker.experiment.estimate import estimate
@@ -172,6 +179,7 @@ def run_in_sweep(
     Returns:
         whether it was run here.
     """
+    make_folder(path)  # Which is no link of another's.
     lock = job_lock(path)
     if not ranks.first_says(lambda: _take(lock, path)):
         return False
@@ -185,8 +193,18 @@ def run_in_sweep(
                 _run_recorded(config, choices, path, ranks, output)
     finally:
         if ranks.is_first:
+            _leave_nothing_empty(path)
             lock.release()
     return True
+
+
+def _leave_nothing_empty(path: Path) -> None:
+    """Take away the folder of a job that a signal has ended before there was a record."""
+    file = path / "output.txt"
+    with suppress(OSError):
+        if not (path / "run.json").exists() and file.stat().st_size == 0:
+            file.unlink()
+            path.rmdir()
 
 
 def _take(lock: FileLock, path: Path) -> bool:

@@ -89,7 +89,7 @@ def _main(numbers: ExitStack) -> None:
     except (ValueError, OSError) as error:
         refuse(error, start)
     # Hydra reads sys.argv itself, and finds no override behind a flag that stands behind one.
-    sys.argv[1:] = [*overrides, *given.words]
+    sys.argv[1:] = [*([] if "--hydra-help" in given.flags else overrides), *given.words]
     register_resolvers(name)
     command = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")
     try:
@@ -107,6 +107,9 @@ def _prepare(
     """The name of a run's folder, which is that of an earlier start, and folders made for it."""
     place = Path(config.hydra.sweep.dir if is_sweep else config.hydra.run.dir)
     check_writable(place)  # Hydra makes the folder, also for a plan.
+    models = Path(config.output_dir, "models")
+    if models.is_symlink() and not models.is_dir():
+        raise ValueError(f"{models} must be a folder, and is a link that leads to none")
     earlier = None if is_sweep else earlier_run(Path(config.output_dir, "runs"), overrides)
     if start.size > 1:
         return _agreed_name(start, config, is_sweep, earlier or name), []

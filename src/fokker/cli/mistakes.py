@@ -38,7 +38,8 @@ class UnknownKey(ValueError):
     """
 
     def __init__(self, key: str, said: str, known: Sequence[str], more: str = "") -> None:
-        super().__init__(f"{key} {said}; {one_of(key.rpartition('.')[2], known)}{more}")
+        which = one_of(key.rpartition(".")[2], known) if known else "leave it away"
+        super().__init__(f"{key} {said}; {which}{more}")
         self.key, self.said, self.known = key, said, known
 
 
@@ -66,3 +67,12 @@ def said_of(text: str, key: str) -> str:
         if found:
             return f"{key} {found.expand(said)}".strip()
     return f"{key} cannot be: {line}" if key else line
+
+
+def was_interrupted(error: BaseException | None) -> bool:
+    """Whether an error is what became of Ctrl-C in a library."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

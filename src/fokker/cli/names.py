@@ -103,6 +103,9 @@ SAID_OF = {
         "fokker has no classes to guide by; for a file of overrides say experiment=NAME"
     ),
     "tensorboard": "curves are in metrics.csv of the run's folder; for W&B say logger=wandb",
+    "delete prune": (
+        "say fokker task=runs delete=[NAME] or prune=samples, or task=models delete=[NAME]"
+    ),
     "metrics fid eval validate test": (
         "every run is evaluated; what else may be is evaluation=likelihood and others"
     ),
@@ -139,6 +142,10 @@ def with_hint(error: UnknownKey, config: DictConfig | None, sources: Sequence[An
             hint = word
         elif not is_near:
             hint = _nearly_same(error.key, config, sources)
+    # Of another option than the one that is chosen.
+    elsewhere = f"did you mean {error.key}, of "
+    if hint.startswith(elsewhere):
+        hint = f"it is one of {hint.removeprefix(elsewhere).rstrip('?')}"
     return f"{error.key} {error.said}; {hint}" if hint else str(error)
 
 

@@ -12,18 +12,16 @@ from fokker.cli.foreign import NEVER, OF_WORDS, NotOwn, check_own
 from fokker.cli.option_words import group_of, option_words, override_key
 from fokker.cli.translations import sentence
 from fokker.disk import DamagedError
-from fokker.places import find_checkpoint
+from fokker.places import find_checkpoint, one_line
 from fokker.records import read_config, read_record
 
 # What is not taken over from the run that trained a model, which may have said it all the same.
 NOT_INHERITED = (
-    *NEVER, "task", "checkpoint", "continue_from", "retrain", "logger", "evaluation", "fail_fast",
-    "objective",
+    *NEVER, "task", "checkpoint", "continue_from", "init_from", "retrain", "logger", "evaluation",
+    "fail_fast", "objective",
 )  # fmt: skip
 # How far a run goes is no part of what was trained.
 LIMITS = ("trainer.max_time", "trainer.limit_train_batches")
-# What a model that is continued started from is in its own name.
-ALSO_LEFT = {"continue_from": ("init_from",)}
 
 
 @final
@@ -56,14 +54,14 @@ def recorded_overrides(
         trained = OmegaConf.create(record.get("config", {}))
     recorded = record.get("overrides", [])
     sources = config.hydra.runtime.config_sources
-    left = {*NOT_INHERITED, *ALSO_LEFT.get(key, ())}
+    left = {*NOT_INHERITED}
     try:
         if not isinstance(recorded, list) or not all(isinstance(o, str) for o in recorded):
             raise ForeignRecord(f"{beside} does not hold overrides: they must be a list of texts")
         kept = list(_kept(recorded, given, left, sources))
     except HydraException as error:
         why = sentence(error, recorded, lambda group: [])
-        raise ForeignRecord(f"{beside} does not hold overrides: {why}") from error
+        raise ForeignRecord(f"{beside} does not hold overrides: {one_line(why)}") from error
     except NotOwn as error:
         raise ForeignRecord(
             f"{beside} has the override {error}; a model may set keys and options of the "

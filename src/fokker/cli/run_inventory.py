@@ -141,7 +141,7 @@ def runs_text(found: Sequence[Run], output_dir: Path) -> str:
     total = sum(run.size_bytes for run in found) / MEGABYTE
     sum_line = f"{_count(found)} in {output_dir}, {total:.1f} MB"
     if not found:
-        return sum_line
+        return sum_line if output_dir.is_dir() else f"{sum_line}: there is no such folder"
     rows = [("time", "name", "status", "MB", "metric", "model", "overrides")]
     for run in found:
         time = f"{datetime.fromtimestamp(run.written):%Y-%m-%d %H:%M}"

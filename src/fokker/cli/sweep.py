@@ -38,6 +38,7 @@ from fokker.cli.stopping import TABLES, run_and_collect
 from fokker.cli.sweep_check import REFUSALS, check_jobs
 from fokker.cli.sweep_figures import draw_results, study_comment
 from fokker.cli.sweep_jobs import (
+    DAMAGED,
     FAILED,
     Job,
     alone,
@@ -137,6 +138,10 @@ class GridSweeper(Sweeper):
         todo = [job for job in jobs if rows[job]["status"] != "completed"]
         # Before what takes its time, such as torch.
         print(f"sweep    {jobs[0].sweep}", flush=True)
+        for job in todo:
+            if rows[job]["status"] == DAMAGED:
+                again = job.next_folder.name
+                print(f"damaged  {job.label}: {rows[job]['error']}; it is run again in {again}")
         check_jobs(self._load, self._check, todo, rows, settings.objective, self._is_serial)
         listed = [{"key": j.key, "swept": j.swept, "overrides": j.overrides} for j in jobs]
         with alone(jobs[0].sweep):

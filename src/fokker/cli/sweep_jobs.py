@@ -26,7 +26,7 @@ from fokker import disk
 from fokker.cli.inheritance import JobMeanings
 from fokker.cli.job_names import DIGITS, MAX_NAME, OLDER_DIGITS, job_id, short_hash, short_values
 from fokker.cli.option_words import group_of, override_key
-from fokker.disk import DamagedError, make_folder
+from fokker.disk import DamagedError, locked, make_folder
 from fokker.masking import masked
 from fokker.records import check_unchanged, read_record, read_table, record_or_why
 from fokker.yaml_files import read_yaml
@@ -72,7 +72,7 @@ def _lock_file(path: Path) -> Path:
 def alone(folder: Path) -> Iterator[None]:
     """One process after the other writes what all sweeps of a folder share."""
     make_folder(folder)
-    with FileLock(folder / ".sweep.lock"):
+    with locked(folder / ".sweep.lock"):
         yield
 
 

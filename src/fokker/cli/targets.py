@@ -56,7 +56,8 @@ def check_name(key: str, target: object, own: Sequence[str]) -> str:
         raise ValueError(f"{said}; write a dotted name, such as fokker.networks.MLP")
     if target not in DATASETS and not any(begins_with(target, n) for n in (*ALLOWED, *own)):
         raise ValueError(
-            f"{said}; to use a package of your own, add its name: allow_targets=[my_package]"
+            f"{said}; to use a package of your own, add its name, by which its code may run: "
+            "allow_targets=[my_package]"
         )
     if _private(target):
         raise ValueError(

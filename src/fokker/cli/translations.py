@@ -106,6 +106,12 @@ def sentence(error: Exception, overrides: Sequence[str], options: Options) -> st
 
 
 def _unknown_option(file: str, overrides: Sequence[str], options: Options, place: str) -> str:
+    if ".." in file.split("/"):
+        path = next((o for o in overrides if ".." in o), file).lstrip("+")
+        return (
+            f"{path} must name an option by its plain name, without / or ..; say --config-dir "
+            "FOLDER for files of yours"
+        )
     group, _, name = file.rpartition("/")
     known = sorted(options(group))
     if known:

@@ -16,8 +16,8 @@ from fokker.cli.objectives import ENDED, Objectives
 from fokker.cli.search_method import PRUNERS, Method, made
 from fokker.cli.search_space import Search
 from fokker.cli.sweep_jobs import DAMAGED, Job, write_json
-from fokker.disk import DamagedError, make_folder, write_private, writing
-from fokker.masking import masked, without_password
+from fokker.disk import DamagedError, locked, make_folder, write_private, writing
+from fokker.masking import without_password
 from fokker.records import read_record
 from fokker.signals import SIGNALS
 
@@ -27,6 +27,9 @@ SQLITE = {
     "disk I/O error": errno.EIO,
     "attempt to write a readonly database": errno.EROFS,
 }
+
+#: With what a journal of SQLite's ends that names another file.
+JOURNAL_END = bytes.fromhex("d9d505f920a163d7")
 
 
 def address(storage: str, folder: Path) -> str:
@@ -48,6 +51,8 @@ def open_storage(url: str) -> Any:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if url.startswith("journal:"):
         return optuna.storages.JournalStorage(JournalFileBackend(url.removeprefix("journal:")))
+    if url.startswith("sqlite:///"):
+        _check_journal(Path(url.removeprefix("sqlite:///")))
     # A job that reports waits for another one's.
     patient = {"connect_args": {"timeout": 60}} if url.startswith("sqlite:") else {}
     try:
@@ -56,8 +61,21 @@ def open_storage(url: str) -> Any:
         why = without_password(str(error).strip(), url).splitlines()[0]
         raise ValueError(
             "hydra.sweeper.storage must be sqlite, journal or the URL of a database, such as "
-            f"sqlite:///FILE, got {masked(url)}, which cannot be opened: {why}"
+            f"sqlite:///FILE, got {without_password(url, url)}, which cannot be opened: {why}"
         ) from error
+
+
+def _check_journal(file: Path) -> None:
+    """Refuse a database beside which lies a journal that names another file: SQLite deletes that.
+
+    Such a name is of a change to several databases at once, which fokker makes none of.
+
+    Raises:
+        DamagedError: says the file.
+    """
+    journal = file.with_name(f"{file.name}-journal")
+    if journal.is_file() and journal.read_bytes()[-len(JOURNAL_END) :] == JOURNAL_END:
+        raise DamagedError(journal, "it names another file, which SQLite would delete")
 
 
 @contextmanager
@@ -124,6 +142,9 @@ class Trials:
         self._owned: dict[int, FileLock] = {}
         self._tried: set[int] = set()
         self.url = address(method.storage, search.folder)
+        for name in ("search.db", "search.log"):
+            if (search.folder / name).is_symlink():
+                raise DamagedError(search.folder / name, "it is a link")
         # A database is looked for first, so that a wrong address leaves nothing behind.
         storage = open_storage(self.url) if self.url == method.storage else None
         make_folder(search.folder)
@@ -165,9 +186,8 @@ class Trials:
     def _together(self) -> Iterator[None]:
         """One process after the other."""
         SIGNALS.ask()
-        lock = FileLock(self._search.folder / ".search.lock")
         # A storage that is stopped in the middle would have to undo what it has begun.
-        with lock, storing(self.url), SIGNALS.held():
+        with locked(self._search.folder / ".search.lock"), storing(self.url), SIGNALS.held():
             yield
 
     @property

@@ -14,7 +14,7 @@ from fokker.experiment.identity import TRAINED_FROM
 from fokker.experiment.models import DESCRIPTION, read_checkpoint, safetensors_metadata
 from fokker.masking import masked_values
 from fokker.places import SAFETENSORS
-from fokker.records import read_config, read_record
+from fokker.records import OF_BOTH, read_config, read_record
 
 #: Of a description; raised when an older version could not read it.
 FORMAT = 1
@@ -22,6 +22,7 @@ FORMAT = 1
 CONDITION = "none"
 # Facts of a model's record that a checkpoint on its own is checked and continued by.
 _RECORDED = ("overrides", "formulation", "data", "made_of")
+_MOST_DIGITS = 300
 _PARTS = {"format": int, "key": str, "config": dict, "data": dict, "network": dict, "record": dict}
 
 
@@ -76,11 +77,15 @@ def read_description(file: Path) -> dict[str, Any] | None:
     if text is None:
         return None
     try:
-        found = json.loads(text)
+        found = json.loads(text, parse_int=_whole_number)
         for key, kind in _PARTS.items():
             if not isinstance(found[key], kind):
                 raise TypeError(f"{key} is no {kind.__name__}")
-    except (ValueError, TypeError, KeyError) as error:
+        if why := OF_BOTH.why_not(found["record"]):
+            raise TypeError(why)
+        if "${" in json.dumps(found["config"]):
+            raise ValueError("its configuration refers to something by ${")
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DamagedError(file, f"its description cannot be read: {error}") from error
     if found["format"] != FORMAT or found["network"].get("condition") != CONDITION:
         raise ValueError(
@@ -89,6 +94,13 @@ def read_description(file: Path) -> dict[str, Any] | None:
             f"{FORMAT} without a condition; use the version that wrote it"
         )
     return dict(found)
+
+
+def _whole_number(digits: str) -> int:
+    """A whole number, of a size that can be reckoned with."""
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"a number has {len(digits)} digits")
+    return int(digits)
 
 
 def record_of(file: Path) -> dict[str, Any]:

@@ -158,7 +158,7 @@ class ModelFolder:
 
     def lock(self) -> FileLock:
         """Held by the one process that trains this model."""
-        make_folder(self.path.parent)
+        make_folder(self.path.parent, may_be_link=True)
         return FileLock(self.path.parent / f".{self.path.name}.lock")
 
     def load_into(self, model: Diffusion) -> None:
@@ -209,7 +209,34 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(checkpoint, dict) or not {"state_dict", "ema"} <= checkpoint.keys():
         raise ValueError(f"{path} is a checkpoint of another program: it has no averaged weights")
+    if why := _why_damaged(checkpoint):
+        raise DamagedError(path, why)
     return checkpoint
+
+
+def _why_damaged(checkpoint: Mapping[Any, Any]) -> str:
+    """Say which part of a checkpoint is of another kind than it must be; empty if none is."""
+    ema = checkpoint["ema"]
+    weights = {"state_dict": checkpoint["state_dict"], **(ema if isinstance(ema, dict) else {})}
+    for name, named in weights.items():
+        if not isinstance(named, dict) or not all(map(_is_weight, named.values())):
+            return f"{name} must hold tensors by name"
+    states = checkpoint.get("optimizer_states", [])
+    are_states = isinstance(states, list) and all(
+        isinstance(s, dict)
+        and isinstance(s.get("state"), dict)
+        and isinstance(s.get("param_groups"), list)
+        and all(isinstance(kept, dict) for kept in (*s["state"].values(), *s["param_groups"]))
+        for s in states
+    )
+    if not isinstance(ema, dict) or not are_states:
+        return f"{'optimizer_states' if isinstance(ema, dict) else 'ema'} is of another kind"
+    is_list = isinstance(checkpoint.get("lr_schedulers", []), list)
+    return "" if is_list else "lr_schedulers is no list"
+
+
+def _is_weight(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
 
 
 def safetensors_metadata(path: Path) -> dict[str, str]:
