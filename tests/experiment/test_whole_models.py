@@ -148,8 +148,9 @@ def test_the_ideal_denoiser_does_not_take_other_points_either(workdir: Path) -> 
 )
 def test_every_kind_of_data_is_remembered(workdir: Path, overrides: tuple[str, ...]) -> None:
     made = tiny_runs.compose_experiment(*overrides)
-    model, folder = tiny_runs.train_it(made)
-    model.use("ema")
+    training, folder = tiny_runs.train_it(made)
+    training.use("ema")
+    model = made.model
     loaded = fokker.load(folder.path)
     same_model(model.eval(), loaded)
     assert "found" not in vars(loaded.data)
@@ -204,7 +205,7 @@ def test_an_exported_file_may_be_sampled_and_trained_from(workdir: Path) -> None
         tiny_runs.compose_experiment("checkpoint=alone/raw.safetensors")
     with pytest.raises(ValueError, match=r"must be ema_50000, the weights in .* got raw"):
         fokker.load("alone/ema_50000.safetensors", "raw")
-    start = tiny_runs.compose_experiment("init_from=alone/raw.safetensors").model
+    start = tiny_runs.compose_experiment("init_from=alone/raw.safetensors").training
     raw = safetensors.torch.load_file("alone/raw.safetensors")
     for name in ("raw", "ema"):
         assert all(torch.equal(w, raw[key]) for key, w in start.weights(name).items())
