@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import tiny_runs
-from fokker.formulations import Diffusion
+from fokker.formulation import Formulation
 from fokker.optimizers import Schedule
 
 # Plain gradient descent: a step is the rate times the gradient that was applied.
@@ -88,22 +88,22 @@ def test_bad_values_are_refused(arguments: dict[str, Any], sentence: str) -> Non
 # As it is applied ----------------------------------------------------------------------------
 
 
-def weights_of(model: Diffusion) -> Tensor:
-    return torch.cat([w.detach().flatten() for w in model.denoiser.parameters()])
+def weights_of(model: Formulation) -> Tensor:
+    return torch.cat([w.detach().flatten() for w in model.network.parameters()])
 
 
 def first_gradient(*overrides: str) -> Tensor:
     """The gradient of the first step's mean loss, by autograd alone."""
-    model = tiny_runs.compose_experiment(*overrides).model
-    loss = model.loss(*model.training_draws(0)).mean()
-    return torch.cat([g.flatten() for g in torch.autograd.grad(loss, [*model.parameters()])])
+    training = tiny_runs.compose_experiment(*overrides).training
+    loss = training.formulation.losses(training.training_draws(0)).value.mean()
+    return torch.cat([g.flatten() for g in torch.autograd.grad(loss, [*training.parameters()])])
 
 
 def first_change(*overrides: str) -> Tensor:
     """How the first step changed the weights."""
     before = weights_of(tiny_runs.compose_experiment(*overrides).model)
-    model, _ = tiny_runs.train(*overrides)
-    return weights_of(model) - before
+    training, _ = tiny_runs.train(*overrides)
+    return weights_of(training.formulation) - before
 
 
 @pytest.mark.parametrize("share", [0.001, 0.5])

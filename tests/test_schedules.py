@@ -100,7 +100,7 @@ def chained(optimizer: torch.optim.Optimizer) -> lr_scheduler.LRScheduler:
 def test_rates_are_those_of_torch_in_a_loop(workdir: Path, node: str, make: Any) -> None:
     made = tiny_runs.compose_experiment(
         f"optimizer.schedule={node}", "optimizer.warmup_steps=0"
-    ).model.schedule
+    ).training.schedule
     parameter = nn.Parameter(torch.zeros(1))
     parameter.grad = torch.ones(1)
     optimizer = torch.optim.Adam([parameter], lr=2e-3)

@@ -20,8 +20,8 @@ from fokker.cli.main import main
 from fokker.experiment import Experiment, ModelFolder, Result
 from fokker.experiment.evaluate import Validation
 from fokker.experiment.fit import obtain
-from fokker.formulations import Diffusion
 from fokker.signals import Signals
+from fokker.training import Training
 
 TINY = (
     "data=uniform",
@@ -51,18 +51,18 @@ def compose_experiment(*overrides: str) -> Experiment:
 
 def train(
     *overrides: str, listener: Callable[[dict[str, Any], int], None] = lambda *_: None
-) -> tuple[Diffusion, ModelFolder]:
+) -> tuple[Training, ModelFolder]:
     """The training alone, by the function that a run trains with."""
     return train_it(compose_experiment(*overrides), listener)
 
 
 def train_it(
     made: Experiment, listener: Callable[[dict[str, Any], int], None] = lambda *_: None
-) -> tuple[Diffusion, ModelFolder]:
+) -> tuple[Training, ModelFolder]:
     signals = Signals()
     with signals.heard():
         obtain(made, Validation(made.model.data), listener, lambda text: None, signals)
-    return made.model, made.folder
+    return made.training, made.folder
 
 
 def run(*overrides: str) -> Result:

@@ -563,11 +563,12 @@ def test_a_floor_by_chance_has_its_error_in_the_record(workdir: object) -> None:
 
 
 def test_validation_leaves_the_model_as_it_is() -> None:
-    model = model_of("data=uniform", "network.width=8")
+    made = tiny_runs.compose_experiment("data=uniform", "network.width=8")
+    model = made.model
     before = {k: v.clone() for k, v in model.state_dict().items()}
     model.data.batch(0, 5)
     validation = Validation(model.data)
-    one, other = validation(model), validation.of_average(model)
+    one, other = validation(model), validation.of_average(made.training)
     assert tiny_runs.differing(model.state_dict(), before) == []
     # What stands for the batches' is theirs alone.
     assert other.keys() & {"loss", "floor", "excess"} == set()

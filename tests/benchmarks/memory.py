@@ -13,10 +13,10 @@ import re, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import tiny_runs
-model = tiny_runs.compose_experiment("data=points", f"data.path={sys.argv[2]}").model
+made = tiny_runs.compose_experiment("data=points", f"data.path={sys.argv[2]}")
 for step in range(160):
-    model.training_draws(step)
-model.data.law
+    made.training.training_draws(step)
+made.model.data.law
 # What getrusage has would begin with the peak of the process that started this one.
 print(1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]))
 """

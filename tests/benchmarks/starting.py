@@ -15,9 +15,9 @@ from fokker.cli.main import main
 FIRST_STEP = """
 import os, sys
 from fokker.cli.main import main
-from fokker.formulations import Diffusion
-step = Diffusion.training_step
-Diffusion.training_step = lambda *arguments: (step(*arguments), os._exit(0))
+from fokker.training import Training
+step = Training.training_step
+Training.training_step = lambda *arguments: (step(*arguments), os._exit(0))
 sys.argv = ["fokker", "data=uniform", f"output_dir=first.{os.getpid()}"]
 main()
 """

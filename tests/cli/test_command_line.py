@@ -361,19 +361,19 @@ def test_a_checkpoint_of_another_configuration_is_refused_by_the_key_that_differ
 
 def test_a_training_can_start_from_other_weights() -> None:
     source, folder = train("optimizer.lr=0.01")
-    weights = {name: w.clone() for name, w in source.denoiser.named_parameters()}
+    weights = {name: w.clone() for name, w in source.formulation.network.named_parameters()}
     alone = compose_experiment("seed=1")
     made = compose_experiment("seed=1", f"init_from={folder.path}")
     assert made.folder.path != alone.folder.path
     assert made.folder.path != folder.path
     for name, weight in made.model.denoiser.named_parameters():
         assert torch.equal(weight, weights[name])
-        assert torch.equal(made.model.weights("ema")[name], weights[name])
+        assert torch.equal(made.training.weights("ema")[name], weights[name])
     # The key is of the weights, not of where they lie.
     by_file = compose_experiment("seed=1", f"init_from={folder.checkpoint}")
     assert by_file.folder.path == made.folder.path
     slow, _ = train("seed=1", f"init_from={folder.path}", "optimizer.lr=1e-9")
-    for name, weight in slow.denoiser.named_parameters():
+    for name, weight in slow.formulation.network.named_parameters():
         torch.testing.assert_close(weight, weights[name], rtol=0, atol=1e-6)
     other = train("optimizer.lr=0.02")[1]
     assert compose_experiment("seed=1", f"init_from={other.path}").folder.path != made.folder.path

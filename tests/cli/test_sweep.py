@@ -492,7 +492,7 @@ def test_a_signal_in_a_training_ends_the_sweep_with_its_table(sweep: Any, workdi
         "written = Curves.on_train_batch_end",
         "def stop(self, trainer, module, outputs, batch, index):",
         "    written(self, trainer, module, outputs, batch, index)",
-        "    if 'EDM' in type(module).__name__: os.kill(os.getpid(), 15)",
+        "    if 'EDM' in type(module.formulation).__name__: os.kill(os.getpid(), 15)",
         "Curves.on_train_batch_end = stop",
     ]
     child = process(

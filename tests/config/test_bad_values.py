@@ -13,7 +13,7 @@ from bad_values import VALUES, Case, Harness, said_well
 from fokker.cli.main import main
 from fokker.cli.option_words import as_typed
 from fokker.experiment import run as run_experiment
-from fokker.formulations import DivergedError
+from fokker.training import DivergedError
 from tiny_runs import TINY
 
 pytestmark = pytest.mark.usefixtures("workdir")

@@ -466,7 +466,7 @@ def test_functions_of_one_s_own_make_an_optimiser_and_its_schedule() -> None:
         "optimizer.optimizer={_target_: own_kinds.optimizer, _partial_: true}",
         "optimizer.schedule={_target_: own_kinds.schedule}", BARE[-1],
     )  # fmt: skip
-    assert isinstance(made.model.configure_optimizers(), torch.optim.SGD)
+    assert isinstance(made.training.configure_optimizers(), torch.optim.SGD)
 
 
 def test_a_class_of_a_notebook_s_cell_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,10 +21,10 @@ from fokker.experiment.evaluate import Validation
 from fokker.experiment.files import read_json_lines
 from fokker.experiment.fit import obtain
 from fokker.experiment.sample import draw_samples
-from fokker.formulations.sharding import average_whole, total_norm
 from fokker.randomness import Randomness
 from fokker.ranks import Ranks
 from fokker.signals import Signals
+from fokker.training.sharding import average_whole, total_norm
 
 #: Steps of three and of four blocks, of 1, 2, 4 and 8 steps.
 THREE_BLOCKS, FOUR_BLOCKS = 7, 15
@@ -93,7 +93,7 @@ def sampling_waits(*overrides: str) -> None:
 def averages_follow(*_: str) -> None:
     """Averages are of the weights that train, also where a move makes new ones of them."""
     made = tiny_runs.compose_experiment("ema.half_lives=[300]", "ema.rampup=null")
-    denoiser, ema = made.model.denoiser, made.model.ema
+    denoiser, ema = made.model.denoiser, made.training.ema
     before = [weight.detach().clone() for weight in denoiser.parameters()]
     with on_device.device() as device:
         denoiser.to(device)

@@ -64,15 +64,16 @@ def test_all_weights_can_be_loaded_by_any_path(workdir: Path) -> None:
 
 
 def test_weights_can_be_changed_back_and_forth(workdir: Path) -> None:
-    model, _ = tiny_runs.train(*JOB)
+    training, _ = tiny_runs.train(*JOB)
+    network = training.formulation.network
     x, sigma = batch()
     outputs = {}
     for name in (*NAMES, *NAMES[::-1]):
-        model.use(name)
-        output = model.denoiser(x, sigma)
+        training.use(name)
+        output = network(x, sigma)
         assert torch.equal(outputs.setdefault(name, output), output)
-        assert weights_digest(model.weights(name)) == weights_digest(
-            dict(model.denoiser.named_parameters())
+        assert weights_digest(training.weights(name)) == weights_digest(
+            dict(network.named_parameters())
         )
     assert not torch.equal(outputs["raw"], outputs["ema"])
 
@@ -176,24 +177,25 @@ def test_a_checkpoint_cannot_run_code(workdir: Path) -> None:
 def test_another_architecture_is_refused_in_one_sentence(workdir: Path) -> None:
     _, folder = tiny_runs.train()
     for change in ("network.width=24", "network.depth=2", "data=ring8"):
-        other = tiny_runs.compose_experiment(change).model
+        other = tiny_runs.compose_experiment(change).training
         with pytest.raises(ValueError, match="holds another network than") as caught:
             load_checkpoint(folder.checkpoint, other)
         assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match=r"ema\.half_lives"):
-        load_checkpoint(folder.checkpoint, tiny_runs.compose_experiment(*JOB).model)
+        load_checkpoint(folder.checkpoint, tiny_runs.compose_experiment(*JOB).training)
 
 
 def test_a_training_may_begin_at_given_weights(workdir: Path) -> None:
     _, folder = tiny_runs.train(*JOB)
-    start = tiny_runs.compose_experiment(*JOB, f"init_from={folder.path}").model
-    raw = load_model(tiny_runs.compose_experiment(*JOB).model, folder.checkpoint, "raw")
+    start = tiny_runs.compose_experiment(*JOB, f"init_from={folder.path}").training
+    raw = tiny_runs.compose_experiment(*JOB).training
+    load_model(raw, folder.checkpoint, "raw")
     for name in NAMES:
         assert weights_digest(start.weights(name)) == weights_digest(raw.weights("raw"))
     job = (*JOB, f"init_from={folder.path}", "trainer.max_steps=1", "optimizer.lr=1e-9")
-    model, trained = tiny_runs.train(*job)
+    training, trained = tiny_runs.train(*job)
     assert trained.path != folder.path
-    for name, weight in model.weights("raw").items():
+    for name, weight in training.weights("raw").items():
         torch.testing.assert_close(weight, raw.weights("raw")[name], atol=1e-7, rtol=0)
     assert tiny_runs.checkpoint(trained)["global_step"] == 1
 
@@ -252,7 +254,7 @@ def test_a_damaged_checkpoint_is_not_loaded_by_its_path_either(workdir: Path) ->
 def test_a_model_is_whole_at_every_moment_of_its_replacement(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, order: str
 ) -> None:
-    model, folder = tiny_runs.train()
+    training, folder = tiny_runs.train()
     for moved in range(5):
         _, other = tiny_runs.train("optimizer.lr=0.05", f"output_dir=other{moved}")
         files = sorted(
@@ -273,8 +275,8 @@ def test_a_model_is_whole_at_every_moment_of_its_replacement(
             patch.setattr(Path, "replace", killed)
             with pytest.raises(KeyboardInterrupt):
                 folder.take_over(other)
-        folder.check(model)
-        folder.load_into(model)
+        folder.check(training)
+        folder.load_into(training)
 
 
 @pytest.mark.parametrize("status", ["complete", "training"])

@@ -1,7 +1,7 @@
 """Networks with dropout and batch norm: trained in one mode, measured in the other, resumed."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import safetensors.torch
@@ -12,6 +12,7 @@ from fokker.data import base
 from fokker.ema import EMA
 from fokker.experiment import InterruptedTraining, ModelFolder
 from fokker.experiment.evaluate import Validation
+from fokker.formulations import Diffusion
 from fokker.randomness import Randomness
 
 NETWORK = """
@@ -67,12 +68,13 @@ def test_validation_changes_no_weight_and_no_statistic(workdir: Path) -> None:
 
 def test_validation_is_of_the_network_in_use(workdir: Path) -> None:
     """Twice the same, although it has dropout; and every part is as it was before."""
-    model = tiny_runs.compose_experiment(*JOB).model.train()
+    training = tiny_runs.compose_experiment(*JOB).training.train()
+    model = cast(Diffusion, training.formulation)
     model.denoiser.network.layers[1].eval()  # type: ignore[index,union-attr]
     modes = [part.training for part in model.modules()]
     validation = Validation(model.data)
-    first = validation.of_average(model)
-    assert validation.of_average(model) == first
+    first = validation.of_average(training)
+    assert validation.of_average(training) == first
     assert [part.training for part in model.modules()] == modes
     assert validation(model.eval())["denoising_error"] == first["denoising_error"]
 
@@ -104,15 +106,16 @@ def test_each_step_and_each_rank_has_noise_of_its_own() -> None:
 
 
 def test_statistics_are_kept_with_every_average(workdir: Path) -> None:
-    model, folder = tiny_runs.train(*JOB)
-    kept = {k: v for k, v in model.denoiser.state_dict().items() if "running_" in k}
+    training, folder = tiny_runs.train(*JOB)
+    state = training.formulation.network.state_dict()
+    kept = {k: v for k, v in state.items() if "running_" in k}
     for name in ("raw", "ema_50000"):
         exported = safetensors.torch.load_file(folder.path / f"{name}.safetensors")
-        assert exported.keys() == model.denoiser.state_dict().keys()
+        assert exported.keys() == state.keys()
         for key, statistic in kept.items():
             assert torch.equal(exported[key], statistic)
-    again = tiny_runs.compose_experiment(*JOB).model
+    again = tiny_runs.compose_experiment(*JOB).training
     folder.load_into(again)
     again.use("ema")
     for key, statistic in kept.items():
-        assert torch.equal(again.denoiser.state_dict()[key], statistic)
+        assert torch.equal(again.formulation.network.state_dict()[key], statistic)

@@ -262,7 +262,8 @@ def test_the_weights_that_are_evaluated_are_chosen(workdir: Path) -> None:
 
 def test_every_model_is_validated_on_the_same_points(workdir: Path) -> None:
     """An untrained EDM model is c_skip x: its denoising error is known, whatever the seed."""
-    first, other = (tiny_runs.compose_experiment(f"seed={seed}").model for seed in (0, 1))
+    training, first = (made := tiny_runs.compose_experiment("seed=0")).training, made.model
+    other = tiny_runs.compose_experiment("seed=1").model
     errors = evaluate.denoising_errors(first)
     assert torch.equal(errors, evaluate.denoising_errors(other))
     variance = 0.25
@@ -272,7 +273,7 @@ def test_every_model_is_validated_on_the_same_points(workdir: Path) -> None:
     # Its own loss is 1 at every level; the rule over quantiles has little noise.
     assert evaluate.held_out_loss(first) == pytest.approx(1, rel=0.1)
     before = [w.detach().clone() for w in first.denoiser.parameters()]
-    evaluate.Validation(first.data).of_average(first)
+    evaluate.Validation(first.data).of_average(training)
     assert all(torch.equal(a, b) for a, b in zip(before, first.denoiser.parameters()))
 
 

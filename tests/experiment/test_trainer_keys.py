@@ -15,7 +15,7 @@ from fokker.cli.mistakes import UnknownKey
 from fokker.cli.names import with_hint
 from fokker.cli.trainer_keys import ELSEWHERE
 from fokker.experiment.engine import Engine
-from fokker.formulations import Diffusion
+from fokker.training import Training
 
 OWN = {*inspect.signature(Engine).parameters}
 
@@ -59,13 +59,13 @@ def test_flags_hold_in_the_training_and_end_with_it(
             torch.is_anomaly_enabled(),
         )
 
-    step = Diffusion.training_step
+    step = Training.training_step
 
-    def noted(self: Diffusion, block: tuple[int, int], batch_idx: int) -> Any:
+    def noted(self: Training, block: tuple[int, int], batch_idx: int) -> Any:
         seen.append(flags())
         return step(self, block, batch_idx)
 
-    monkeypatch.setattr(Diffusion, "training_step", noted)
+    monkeypatch.setattr(Training, "training_step", noted)
     before = flags()
     tiny_runs.train(
         "trainer.deterministic=warn", "trainer.benchmark=true", "trainer.detect_anomaly=true",

@@ -26,7 +26,7 @@ from fokker.experiment.wandb_log import EXIT_CODES, labels, name, tag, tags, typ
 from fokker.experiment.wandb_run import SafeRun, within
 from fokker.experiment.watching import Pruned
 from fokker.figures import save
-from fokker.formulations import DivergedError
+from fokker.training import DivergedError
 from tiny_runs import run, tiny
 from wandb_files import read_wandb
 

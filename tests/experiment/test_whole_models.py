@@ -123,7 +123,7 @@ def test_a_checkpoint_of_another_network_is_refused_before_that_is_made(
 ) -> None:
     """A record may ask for one that hardly fits into the memory."""
     _, folder = tiny_runs.train()
-    monkeypatch.setattr("fokker.cli.build.build_model", mock.Mock(side_effect=AssertionError))
+    monkeypatch.setattr("fokker.cli.build.build_training", mock.Mock(side_effect=AssertionError))
     for changed in ("network.width=30000", "network.depth=1e3"):
         with pytest.raises(ValueError, match=r"another configuration: network\.\w+ \(\d+ there, "):
             tiny_runs.compose_experiment(f"checkpoint={folder.path}", changed)
@@ -172,8 +172,9 @@ def test_the_ideal_denoiser_does_not_take_other_points_either(workdir: Path) -> 
 )
 def test_every_kind_of_data_is_remembered(workdir: Path, overrides: tuple[str, ...]) -> None:
     made = tiny_runs.compose_experiment(*overrides)
-    model, folder = tiny_runs.train_it(made)
-    model.use("ema")
+    training, folder = tiny_runs.train_it(made)
+    training.use("ema")
+    model = made.model
     loaded = fokker.load(folder.path)
     same_model(model.eval(), loaded)
     assert "found" not in vars(loaded.data)
@@ -228,7 +229,7 @@ def test_an_exported_file_may_be_sampled_and_trained_from(workdir: Path) -> None
         tiny_runs.compose_experiment("checkpoint=alone/raw.safetensors")
     with pytest.raises(ValueError, match=r"must be ema_50000, the weights in .* got raw"):
         fokker.load("alone/ema_50000.safetensors", "raw")
-    start = tiny_runs.compose_experiment("init_from=alone/raw.safetensors").model
+    start = tiny_runs.compose_experiment("init_from=alone/raw.safetensors").training
     raw = safetensors.torch.load_file("alone/raw.safetensors")
     for name in ("raw", "ema"):
         assert all(torch.equal(w, raw[key]) for key, w in start.weights(name).items())

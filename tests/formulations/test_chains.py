@@ -12,10 +12,8 @@ import torch
 from fokker import noise_levels, preconditioning, sde, weighting
 from fokker.data import DataModule, PointsFile, ToyData
 from fokker.distributions import Gaussian, Uniform
-from fokker.ema import EMA
 from fokker.formulations import DDPM, EDM, SMLD, Diffusion
 from fokker.networks import MLP
-from fokker.optimizers import Schedule
 
 
 def build(make: type[Diffusion], data: DataModule | None = None, **parts: Any) -> Diffusion:
@@ -25,8 +23,6 @@ def build(make: type[Diffusion], data: DataModule | None = None, **parts: Any) -
         "preconditioning": preconditioning.VP(),
         "weighting": weighting.Eps(),
         "noise_levels": noise_levels.Levels(),
-        "optimizer": Schedule(torch.optim.Adam),
-        "ema": EMA(),
         "seed": 0,
     }
     return make(**{**given, **parts})
@@ -184,7 +180,8 @@ def test_training_noise_is_that_of_the_chain_and_of_nothing_else() -> None:
     model = build(DDPM, sde=sde.VPLinear(), num_levels=64)
     assert model.levels is not None
     data_batch = model.data.batch_size
-    drawn = torch.cat([model.training_draws(step)[1] for step in range(4)])
+    rows, batch = range(data_batch), model.fetch(0, data_batch)
+    drawn = torch.cat([model.draws(step, rows, batch).level for step in range(4)])
     assert len(drawn) == 4 * data_batch
     levels, counts = drawn.unique(return_counts=True)
     # 256 stratified draws over 64 levels: four of each in every batch.

@@ -13,10 +13,8 @@ from torch import Tensor
 from fokker import noise_levels, preconditioning, sde, weighting
 from fokker.data import ToyData
 from fokker.distributions import Gaussian
-from fokker.ema import EMA
 from fokker.formulations import DDPM, EDM, SMLD, VPSDE, Diffusion
 from fokker.networks import MLP
-from fokker.optimizers import Schedule
 
 D = 3
 BETA_MIN, BETA_MAX = 0.1, 20.0
@@ -32,9 +30,8 @@ def build(make: Callable[..., Diffusion], **parts: object) -> Diffusion:
         sigma_data=SIGMA_DATA,
     )
     model = make(
-        data=data, network=partial(MLP, width=12, depth=2), optimizer=Schedule(torch.optim.Adam),
-        ema=EMA(), seed=4, **parts,
-    )  # fmt: skip
+        data=data, network=partial(MLP, width=12, depth=2), seed=4, **parts
+    )
     model.denoiser.double()
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():

@@ -6,7 +6,7 @@ import math
 import random
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -20,13 +20,15 @@ from fokker.experiment import ModelFolder
 from fokker.experiment.files import read_json_lines
 from fokker.experiment.identity import TRAINING_VERSION
 from fokker.experiment.models import weights_digest
-from fokker.formulations import Diffusion, DivergedError
+from fokker.formulations import Diffusion
+from fokker.training import DivergedError, Training
 
 # A plain loop ------------------------------------------------------------------------------
 
 
-def plain_loop(model: Diffusion, steps: int, config: dict[str, Any]) -> list[float]:
+def plain_loop(training: Training, steps: int, config: dict[str, Any]) -> list[float]:
     """Train a model by the book; the mean loss of each step."""
+    model = cast(Diffusion, training.formulation)
     optimizer, ema = config["optimizer"], config["ema"]
     kind = {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW}
     name = optimizer["optimizer"]["_target_"].rsplit(".", 1)[1]
@@ -37,8 +39,9 @@ def plain_loop(model: Diffusion, steps: int, config: dict[str, Any]) -> list[flo
     average = [w.detach().clone() for w in model.denoiser.parameters()]
     batch_size, losses = model.data.batch_size, []
     for step in range(steps):
-        x0, sigma, noise = model.training_draws(step)
-        loss = model.loss(x0, sigma, noise)
+        draws = training.training_draws(step)
+        sigma = draws.level
+        loss = model.loss(draws.batch.x, sigma, draws.random["noise"])
         losses.append(float(loss.detach().mean()))
         minimiser.zero_grad()
         model.weighting.objective(loss, sigma).mean().backward()
@@ -54,7 +57,7 @@ def plain_loop(model: Diffusion, steps: int, config: dict[str, Any]) -> list[flo
         beta = 2 ** (-batch_size / half_life)
         for mean, weight in zip(average, model.denoiser.parameters()):
             mean.mul_(beta).add_(weight.detach(), alpha=1 - beta)
-    for kept, mean in zip(model.weights("ema").values(), average):
+    for kept, mean in zip(training.weights("ema").values(), average):
         kept.copy_(mean)
     return losses
 
@@ -72,13 +75,15 @@ def plain_loop(model: Diffusion, steps: int, config: dict[str, Any]) -> list[flo
 def test_the_training_is_that_of_a_plain_loop(workdir: Path, overrides: tuple[str, ...]) -> None:
     experiment = tiny_runs.compose_experiment(*overrides)
     model = experiment.model
-    losses = plain_loop(model, 20, dict(experiment.config))
+    losses = plain_loop(experiment.training, 20, dict(experiment.config))
     trained, folder = tiny_runs.train(*overrides)
     for name in ("raw", "ema"):
         for key, weight in trained.weights(name).items():
-            torch.testing.assert_close(weight, model.weights(name)[key], atol=2e-6, rtol=1e-4)
-    assert trained.state_dict().keys() == model.state_dict().keys()
-    for key, weight in trained.state_dict().items():
+            expected = experiment.training.weights(name)[key]
+            torch.testing.assert_close(weight, expected, atol=2e-6, rtol=1e-4)
+    state = trained.formulation.state_dict()
+    assert state.keys() == model.state_dict().keys()
+    for key, weight in state.items():
         torch.testing.assert_close(weight, model.state_dict()[key], atol=2e-6, rtol=1e-4)
     curves = read_json_lines(folder.curves)
     means = [sum(losses[i : i + 5]) / 5 for i in range(0, 20, 5)]
@@ -88,20 +93,25 @@ def test_the_training_is_that_of_a_plain_loop(workdir: Path, overrides: tuple[st
 
 
 def test_draws_are_functions_of_seed_and_step(workdir: Path) -> None:
-    model, again, other = (
-        tiny_runs.compose_experiment("data.batch_size=32", f"seed={s}").model for s in (3, 3, 4)
-    )
-    first = model.training_draws(0)
-    model.training_draws(5)
-    for one, same, changed in zip(first, again.training_draws(0), other.training_draws(0)):
-        assert torch.equal(one, same)
-        assert not torch.equal(one, changed)
-    for one, later in zip(first, model.training_draws(1)):
-        assert not torch.equal(one, later)
+    def draws(size: int, seed: int, step: int) -> dict[str, Tensor]:
+        made = tiny_runs.compose_experiment(f"data.batch_size={size}", f"seed={seed}")
+        drawn = made.training.training_draws(step)
+        return {"x": drawn.batch.x, "level": drawn.level, **drawn.random}
+
+    made = tiny_runs.compose_experiment("data.batch_size=32", "seed=3").training
+    made.training_draws(5)
+    again = made.training_draws(0)
+    first = draws(32, 3, 0)
+    assert torch.equal(again.batch.x, first["x"])
+    assert torch.equal(again.level, first["level"])
+    assert torch.equal(again.random["noise"], first["noise"])
+    for changed in (draws(32, 4, 0), draws(32, 3, 1)):
+        for name, one in first.items():
+            assert not torch.equal(one, changed[name])
     # A larger batch begins with other sigmas, which cover their law, and the same stream of data.
-    large = tiny_runs.compose_experiment("data.batch_size=64", "seed=3").model.training_draws(0)
-    assert torch.equal(large[0][:32], first[0])
-    assert torch.equal(large[2][:32], first[2])
+    large = draws(64, 3, 0)
+    assert torch.equal(large["x"][:32], first["x"])
+    assert torch.equal(large["noise"][:32], first["noise"])
 
 
 # Blocks ------------------------------------------------------------------------------------
@@ -117,13 +127,13 @@ def test_the_blocks_do_not_matter(workdir: Path, monkeypatch: pytest.MonkeyPatch
     """Weights, averages, the optimiser's state and the curves are equal to the bit."""
     settings = [(64, 0.2), (1, 0.2), (7, 1e9), (64, 1e-9), (64, 1e9)]
     calls: list[list[tuple[int, int]]] = []
-    step_of_a_block = Diffusion.training_step
+    step_of_a_block = Training.training_step
 
-    def noted(self: Diffusion, block: tuple[int, int], batch_idx: int) -> Any:
+    def noted(self: Training, block: tuple[int, int], batch_idx: int) -> Any:
         calls[-1].append(block)
         return step_of_a_block(self, block, batch_idx)
 
-    monkeypatch.setattr(Diffusion, "training_step", noted)
+    monkeypatch.setattr(Training, "training_step", noted)
     states = []
     for index, (steps, seconds) in enumerate(settings):
         monkeypatch.setattr(base, "MAX_BLOCK_STEPS", steps)
@@ -144,11 +154,11 @@ def test_the_blocks_do_not_matter(workdir: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("max_steps", [1, 18, 37])
 def test_the_training_ends_at_its_last_step(workdir: Path, max_steps: int) -> None:
-    model, folder = tiny_runs.train(
+    training, folder = tiny_runs.train(
         f"trainer.max_steps={max_steps}", "callbacks.log_steps=7",
         "callbacks.validation_steps=11", "callbacks.save_steps=5",
     )  # fmt: skip
-    assert model.trainer.global_step == max_steps
+    assert training.trainer.global_step == max_steps
     assert tiny_runs.checkpoint(folder)["global_step"] == max_steps
     assert folder.record["step"] == max_steps
     assert folder.record["images"] == 256 * max_steps
@@ -235,8 +245,8 @@ def test_no_global_generator_is_touched_or_matters(workdir: Path) -> None:
 
 
 def digests(*overrides: str) -> tuple[str, ...]:
-    model, _ = tiny_runs.train(*overrides)
-    return tuple(weights_digest(model.weights(name)) for name in ("raw", "ema"))
+    training, _ = tiny_runs.train(*overrides)
+    return tuple(weights_digest(training.weights(name)) for name in ("raw", "ema"))
 
 
 def test_a_seed_gives_the_same_weights_anywhere_and_another_others(workdir: Path) -> None:
@@ -247,8 +257,8 @@ def test_a_seed_gives_the_same_weights_anywhere_and_another_others(workdir: Path
 
 
 def test_the_seed_decides_on_the_first_weights(workdir: Path) -> None:
-    models = [tiny_runs.compose_experiment(f"seed={seed}").model for seed in (0, 0, 1)]
-    first = [weights_digest(model.weights("raw")) for model in models]
+    made = [tiny_runs.compose_experiment(f"seed={seed}").training for seed in (0, 0, 1)]
+    first = [weights_digest(training.weights("raw")) for training in made]
     assert first[0] == first[1] != first[2]
 
 
@@ -264,7 +274,7 @@ def summary(weights: dict[str, Tensor]) -> list[float]:
     return sums
 
 
-def after_twenty_steps(name: str) -> Diffusion:
+def after_twenty_steps(name: str) -> Training:
     formulation, data = name.split("-")
     overrides = {
         "formulation": formulation, "data": data, "data.batch_size": 32, "network.width": 8,
@@ -284,10 +294,10 @@ def test_the_weights_after_twenty_steps_are_those_that_are_stored(workdir: Path,
     taken for one of the new, and store the new numbers and the version in the file.
     """
     stored = json.loads((Path(__file__).parent / "weights_after_20_steps.json").read_text())
-    model = after_twenty_steps(name)
+    training = after_twenty_steps(name)
     assert stored["training_version"] == TRAINING_VERSION
     for weights in ("raw", "ema"):
-        assert summary(model.weights(weights)) == pytest.approx(stored[name][weights], abs=1e-5)
+        assert summary(training.weights(weights)) == pytest.approx(stored[name][weights], abs=1e-5)
 
 
 # Divergence ----------------------------------------------------------------------------------
@@ -350,14 +360,14 @@ def test_a_network_that_fails_at_large_noise(
 
     def planted(self: Diffusion, x0: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
         error = error_of_all(self, x0, sigma, noise)
-        late = torch.equal(x0, self.training_draws(12)[0])
+        late = torch.equal(x0, self.fetch(12 * 256, 13 * 256).x)
         return torch.where(late & (sigma > 1.5), torch.nan, error)
 
     monkeypatch.setattr(Diffusion, "denoising_error", planted)
     monkeypatch.setattr(base, "BLOCK_SECONDS", 1e9)
     message = diverges("callbacks.save_steps=5", "seed=2")
     assert step_in(message) == 12
-    sigma = tiny_runs.compose_experiment("seed=2").model.training_draws(12)[1]
+    sigma = tiny_runs.compose_experiment("seed=2").training.training_draws(12).level
     bad = sigma[sigma > 1.5]
     assert sigmas_in(message) == (
         pytest.approx(float(bad.min()), rel=1e-3),
@@ -379,17 +389,18 @@ def test_a_gradient_that_is_not_finite_under_a_loss_that_is(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, step: int, value: float
 ) -> None:
     """At the last step before a checkpoint, and at the last of all."""
-    backward, calls = Diffusion._backward, itertools.count(1)
+    backward, calls = Training._backward, itertools.count(1)
 
-    def planted(self: Diffusion, objective: Tensor) -> None:
+    def planted(self: Training, objective: Tensor) -> None:
         if next(calls) == step:
-            hook = self.denoiser.network.last.bias.register_hook(lambda grad: grad * value)
+            bias = cast(Diffusion, self.formulation).denoiser.network.last.bias
+            hook = bias.register_hook(lambda grad: grad * value)
             backward(self, objective)
             hook.remove()
         else:
             backward(self, objective)
 
-    monkeypatch.setattr(Diffusion, "_backward", planted)
+    monkeypatch.setattr(Training, "_backward", planted)
     message = diverges("callbacks.save_steps=5")
     assert message.startswith(f"the gradient is not finite at step {step - 1}, at sigma ")
     assert tiny_runs.only_model().record["step"] == step - 5

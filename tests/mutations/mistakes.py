@@ -241,8 +241,8 @@ MISTAKES = (
         ("formulations/test_paper_losses.py",),
     ),
     Mistake(
-        "accumulated gradients summed, not averaged", "formulations/diffusion.py",
-        "objective = objective / self.descent.parts", "objective = objective * 1",
+        "accumulated gradients summed, not averaged", "training/module.py",
+        "objective = objective / len(parts)", "objective = objective * 1",
         ("ranks/test_together.py::test_one_process_in_parts_trains_as_in_one",),
     ),
     # metrics --------------------------------------------------------------------------------------

@@ -27,10 +27,12 @@ from fokker.experiment.evaluate import SampleMetrics, Validation
 from fokker.experiment.files import read_json_lines
 from fokker.experiment.fit import obtain
 from fokker.experiment.sample import draw_samples
+from fokker.formulation import Draws
 from fokker.formulations import Diffusion
-from fokker.formulations.descent import Descent
 from fokker.ranks import LostRank, Ranks
 from fokker.signals import Signals
+from fokker.training import Training
+from fokker.training.descent import Descent
 from processes import listened
 
 # A training that learns from its first step, with a curve that says much.
@@ -102,8 +104,8 @@ def curve(
         how = obtain(replace(made, ranks=ranks), measured, listener, lambda text: None, signals)
     weights = {
         f"{name}/{key}": weight.detach().clone()
-        for name in made.model.weight_names
-        for key, weight in made.model.weights(name).items()
+        for name in made.training.weight_names
+        for key, weight in made.training.weights(name).items()
     }
     rows = read_json_lines(made.folder.curves) if ranks.is_first else []
     return {"how": how, "rows": rows, "weights": weights, "folder": made.folder.path.name}
@@ -217,11 +219,12 @@ def gone_on(ranks: Ranks) -> dict[str, Any]:
 @check
 def buffers(ranks: Ranks) -> Tensor:
     """Each rank has other buffers, as of batch norm, until they are shared."""
-    model = tiny_runs.compose_experiment().model
-    model.descent = Descent(ranks)
-    model.denoiser.register_buffer("mine", torch.full((2,), float(ranks.rank + 1)))
-    model.share_buffers()
-    return model.denoiser.get_buffer("mine")
+    training = tiny_runs.compose_experiment().training
+    training.descent = Descent(ranks)
+    network = training.formulation.network
+    network.register_buffer("mine", torch.full((2,), float(ranks.rank + 1)))
+    training.share_buffers()
+    return network.get_buffer("mine")
 
 
 def planted(name: str, patch: Callable[[Ranks], Any]) -> None:
@@ -237,27 +240,27 @@ def planted(name: str, patch: Callable[[Ranks], Any]) -> None:
     CHECKS[name] = work
 
 
-def _draws_of_the_first(which: Sequence[int]) -> Callable[[Ranks], Any]:
-    """Every rank has the first one's rows of some of x0, sigma and noise."""
-    draws = Diffusion.training_draws
+def _draws_of_the_first(which: str) -> Callable[[Ranks], Any]:
+    """Every rank has the first one's rows of one of batch, level and random."""
+    draws = Training.training_draws
 
-    def wrong(self: Diffusion, step: int) -> tuple[Tensor, ...]:
+    def wrong(self: Training, step: int) -> Draws:
         mine, ranks = draws(self, step), self.descent.ranks
         rank, ranks.rank = ranks.rank, 0
         first = draws(self, step)
         ranks.rank = rank
-        return tuple(f if i in which else m for i, (f, m) in enumerate(zip(first, mine)))
+        return replace(mine, **{which: getattr(first, which)})
 
-    return lambda ranks: mock.patch.object(Diffusion, "training_draws", wrong)
+    return lambda ranks: mock.patch.object(Training, "training_draws", wrong)
 
 
-def _alone(self: Diffusion, objective: Tensor) -> None:
+def _alone(self: Training, objective: Tensor) -> None:
     torch.autograd.backward(objective)
 
 
-planted("mistake-data", _draws_of_the_first([0]))
-planted("mistake-levels", _draws_of_the_first([1]))
-planted("mistake-noise", _draws_of_the_first([2]))
+planted("mistake-data", _draws_of_the_first("batch"))
+planted("mistake-levels", _draws_of_the_first("level"))
+planted("mistake-noise", _draws_of_the_first("random"))
 planted("mistake-gradients", lambda ranks: mock.patch.object(Diffusion, "_backward", _alone))
 
 

@@ -17,8 +17,10 @@ from fokker.ema import EMA
 from fokker.experiment import Engine, InterruptedTraining
 from fokker.experiment.files import read_json_lines
 from fokker.experiment.models import ModelFolder
+from fokker.formulation import Draws
 from fokker.formulations import Diffusion
-from fokker.formulations.descent import Descent
+from fokker.training import Training
+from fokker.training.descent import Descent
 
 LOW = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 # It learns much in few steps.
@@ -74,11 +76,11 @@ def test_the_network_s_products_alone_are_in_low_precision(
 
         model.denoiser.register_forward_hook(at_denoiser)
 
-    differentiate, step = Diffusion._differentiate, Descent.step
+    differentiate, step = Training.differentiate, Descent.step
 
-    def watched(self: Diffusion, *draws: Tensor) -> Tensor:
+    def watched(self: Training, draws: Draws) -> Tensor:
         is_stepping[0] = True
-        loss = differentiate(self, *draws)
+        loss = differentiate(self, draws)
         is_stepping[0] = False
         losses.add(loss.dtype)
         return loss
@@ -88,11 +90,12 @@ def test_the_network_s_products_alone_are_in_low_precision(
         gradients.update(p.grad.dtype for p in parameters if p.grad is not None)
         step(self, optimizer)
 
-    monkeypatch.setattr(Diffusion, "_differentiate", watched)
+    monkeypatch.setattr(Training, "differentiate", watched)
     monkeypatch.setattr(Descent, "step", noted)
     made = tiny_runs.compose_experiment(*JOB, f"trainer.precision={precision}")
-    look(made.model)
-    model, folder = tiny_runs.train_it(made)
+    model = made.model
+    look(model)
+    _, folder = tiny_runs.train_it(made)
     # Validation in the middle of the training is in the precision of the training too.
     assert (True, LOW[precision]) in products
     assert (True, torch.float32) not in products
@@ -295,15 +298,16 @@ def test_a_compiled_network_is_the_same_network(
         return compiler(function, **options)
 
     monkeypatch.setattr(torch, "compile", noted)
-    model, folder = train("trainer.compile=true")
+    training, folder = train("trainer.compile=true")
+    network = training.formulation.network
     assert len(compiled) == 1
     for key in ("loss", "held_out_loss", "denoising_error"):
         assert curve(folder, key) == pytest.approx(curve(full, key), rel=1e-5)
     state, expected = (tiny_runs.checkpoint(f)["state_dict"] for f in (folder, full))
     assert list(state) == list(expected)
     # After the training nothing is compiled any more.
-    assert not [key for key in vars(model.denoiser) if key == "_run"]
-    fresh = tiny_runs.compose_experiment(*JOB).model
+    assert not [key for key in vars(network) if key == "_run"]
+    fresh = tiny_runs.compose_experiment(*JOB).training
     ModelFolder(Path(folder.path)).load_into(fresh)
     x, sigma = torch.linspace(-2, 2, 64)[:, None], torch.full((64,), 0.5)
-    assert torch.equal(model.denoiser(x, sigma), fresh.denoiser(x, sigma))
+    assert torch.equal(network(x, sigma), fresh.formulation.network(x, sigma))

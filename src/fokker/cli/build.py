@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -42,6 +42,7 @@ from fokker.networks import Exact
 from fokker.places import BESIDE, find_checkpoint, finished_run
 from fokker.ranks import ALONE, Ranks
 from fokker.records import read_config
+from fokker.training import Training
 
 
 def build_data(config: DictConfig, build: Builder) -> DataModule:
@@ -82,11 +83,11 @@ def build_data(config: DictConfig, build: Builder) -> DataModule:
     return data
 
 
-def build_model(config: DictConfig, data: DataModule, build: Builder) -> Diffusion:
-    """The formulation with its parts, untrained."""
+def build_training(config: DictConfig, data: DataModule, build: Builder) -> Training:
+    """The formulation with its parts, untrained, with its optimiser and averages."""
     # A schedule is made where there is an optimiser.
-    schedule = {k: uncalled(v) for k, v in config.optimizer.items() if k == "schedule"}
-    changes: dict[str, dict[str, Any]] = {"optimizer": schedule}
+    later = {k: uncalled(v) for k, v in config.optimizer.items() if k == "schedule"}
+    changes: dict[str, dict[str, Any]] = {"optimizer": later}
     groups = [group for group in TRAINED_FROM if group != "data"]
     for group in groups:
         if config.get(group) is None:
@@ -97,10 +98,11 @@ def build_model(config: DictConfig, data: DataModule, build: Builder) -> Diffusi
         for group in groups
         if group != "formulation"
     }
+    schedule, ema = parts.pop("optimizer"), parts.pop("ema")
     make = build(config.formulation, "formulation", _partial_=True)
     if not isinstance(parts["network"], Exact):
         node: Any = OmegaConf.to_container(config.network, resolve=True)
-        copies = 1 + len(parts["ema"].half_lives)
+        copies = 1 + len(ema.half_lives)
         parts["network"] = partial(check_network, parts["network"], node, copies)
     try:
         model = make(data=data, seed=config.seed, **parts)
@@ -111,13 +113,14 @@ def build_model(config: DictConfig, data: DataModule, build: Builder) -> Diffusi
             f"formulation._target_ must name what gives a fokker.formulations.Diffusion, got "
             f"{config.formulation._target_}, which gives {type(model).__name__}"
         )
-    if model.is_exact:
-        return model
+    training = Training(model, schedule, ema)
+    if not model.trains:
+        return training
     try:
-        model.configure_optimizers()
+        training.configure_optimizers()
     except ValueError as error:  # Torch's own checks, which come at the start of the training.
         raise ValueError(_why_no_optimizer(error, config.optimizer.optimizer)) from error
-    return model
+    return training
 
 
 def _why_no_optimizer(error: ValueError, node: DictConfig) -> str:
@@ -162,26 +165,27 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
         checkpoint = find_checkpoint(Path(config.checkpoint), "checkpoint")
         check_undamaged(checkpoint)
         _check_same_network(checkpoint, config, choices.options, data.content)
-    model = build_model(config, data, build)
+    training = build_training(config, data, build)
+    model = cast(Diffusion, training.formulation)
     for changed, number in build.whole.items():
         OmegaConf.update(config, changed, number)
     # Of what is trained: a sampler of the user's own does not make another model.
     source = source_of(build.own_classes)
-    model.weights(config.evaluation.weights)
+    training.weights(config.evaluation.weights)
     if model.is_exact:
         _check_untrained(config)
-    model.schedule.check(config.trainer.max_steps)
+    training.schedule.check(config.trainer.max_steps)
     samplings = build_samplings(config, choices, model, build)
     evaluations = build_evaluations(config, model, samplings[0], build)
     init = ""
     if config.init_from is not None:
-        load_checkpoint(find_checkpoint(Path(config.init_from), "init_from"), model)
-        model.ema.follow(model.denoiser)
-        init = weights_digest(dict(model.denoiser.named_parameters()))
+        load_checkpoint(find_checkpoint(Path(config.init_from), "init_from"), training)
+        training.ema.follow(model.network)
+        init = weights_digest(dict(model.network.named_parameters()))
     plain: Any = OmegaConf.to_container(config, resolve=True)
     predecessor = None
     if config.continue_from is not None:
-        predecessor = predecessor_of(plain, choices.options, data.content, model)
+        predecessor = predecessor_of(plain, choices.options, data.content, training)
         check_limits(engine.limits, predecessor)
     continued = predecessor.digest if predecessor else ""
     if checkpoint is not None:
@@ -195,14 +199,15 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
     folder = ModelFolder(Path(config.output_dir) / "models" / name)
     if checkpoint is None and not model.is_exact:
         with writing(folder.path):
-            folder.check(model)
+            folder.check(training)
         _check_alone(folder, key, plain, made_of)
     elif checkpoint is not None:
         _check_same(checkpoint, name, plain, choices.options, made_of)
-        weights_in(checkpoint, model, config.evaluation.weights)
-        load_checkpoint(checkpoint, model)
+        weights_in(checkpoint, training, config.evaluation.weights)
+        load_checkpoint(checkpoint, training)
     experiment = Experiment(
         model=model,
+        training=training,
         folder=folder,
         checkpoint=checkpoint,
         predecessor=predecessor,

@@ -15,9 +15,9 @@ from fokker.experiment.models import (
     read_checkpoint,
 )
 from fokker.experiment.predecessor import Predecessor
-from fokker.formulations import Diffusion
 from fokker.places import SAFETENSORS, find_checkpoint
 from fokker.records import check_has, read_record
+from fokker.training import Training
 
 #: Groups that say what the numbers of a network mean, and single keys that must stay too.
 KEPT_GROUPS = ("formulation", "preconditioning", "network")
@@ -26,7 +26,7 @@ ANEW = "or begin a training from its weights alone, by init_from in place of con
 
 
 def predecessor_of(
-    config: Mapping[str, Any], options: Mapping[str, str], content: str, model: Diffusion
+    config: Mapping[str, Any], options: Mapping[str, str], content: str, training: Training
 ) -> Predecessor:
     """Find the model that a training goes on from, and check that it can.
 
@@ -34,7 +34,7 @@ def predecessor_of(
         config: resolved.
         options: the option of each group.
         content: hash of the content of data files.
-        model: as built.
+        training: as built.
     Raises:
         ValueError: if it cannot, and why.
     """
@@ -66,7 +66,7 @@ def predecessor_of(
             f"continue_from={path} was trained with {', '.join(differing)}, which a continued "
             f"training must not change; take these overrides away, {ANEW}"
         )
-    _check_weights(path, checkpoint, held, model)
+    _check_weights(path, checkpoint, held, training)
     found = Predecessor.of(checkpoint, held, str(record.get("key", "")))
     if config["trainer"]["max_steps"] <= found.step:
         raise ValueError(
@@ -114,11 +114,13 @@ def _differing(
     return words
 
 
-def _check_weights(path: str, checkpoint: Path, held: Mapping[str, Any], model: Diffusion) -> None:
+def _check_weights(
+    path: str, checkpoint: Path, held: Mapping[str, Any], training: Training
+) -> None:
     """Refuse weights and a state of the optimiser that do not fit."""
     own, learned = (
         any(key.startswith("weighting.") for key in state)
-        for state in (model.state_dict(), held["state_dict"])
+        for state in (training.formulation.state_dict(), held["state_dict"])
     )
     if own != learned:
         there, here = ("has", "has not") if learned else ("has not", "has")
@@ -126,20 +128,20 @@ def _check_weights(path: str, checkpoint: Path, held: Mapping[str, Any], model: 
             f"continue_from={path} {there} a weighting that learns, and this training {here}; "
             f"choose the same weighting, {ANEW}"
         )
-    check_network(checkpoint, held, model)
-    if {*held["ema"]} != {*model.ema.names}:
+    check_network(checkpoint, held, training)
+    if {*held["ema"]} != {*training.ema.names}:
         raise ValueError(
             f"ema.half_lives must be those of continue_from={path}, {_listed(held['ema'])}, got "
-            f"{_listed(model.ema.names)}"
+            f"{_listed(training.ema.names)}"
         )
     states = held.get("optimizer_states")
     if not states:
         raise ValueError(f"continue_from={path} has no state of an optimiser; use init_from={path}")
     kept: dict[str, Any] = next(iter(states[0]["state"].values()), {})
-    if sorted(kept) != model.schedule.state_names():
+    if sorted(kept) != training.schedule.state_names():
         raise ValueError(
             f"continue_from={path} was trained by an optimiser that keeps {_listed(kept)} of each "
-            f"weight, and optimizer.optimizer asks for {_listed(model.schedule.state_names())}; "
+            f"weight, and optimizer.optimizer asks for {_listed(training.schedule.state_names())}; "
             f"choose the same, {ANEW}"
         )
 

@@ -4,12 +4,12 @@ import copy
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fokker.cli.build import build_data, build_model
+from fokker.cli.build import build_data, build_training
 from fokker.cli.instantiate import Builder
 from fokker.cli.job import find_own
 from fokker.cli.sameness import other_points
@@ -59,7 +59,8 @@ def _load(folder: Path, weights: str | None, allow_targets: Sequence[str]) -> Di
         check_unchanged(folder, record, "config.yaml")
         config = _recorded(folder)
         content = record.get("made_of", {}).get("content", "")
-        return build_model(config, _found(config, content, build, folder), build).eval()
+        training = build_training(config, _found(config, content, build, folder), build)
+        return cast(Diffusion, training.formulation.eval())
     file = find_checkpoint(folder)
     check_undamaged(file)
     description = read_description(file)
@@ -71,11 +72,11 @@ def _load(folder: Path, weights: str | None, allow_targets: Sequence[str]) -> Di
         config = OmegaConf.create(description["config"])
         data = _remembered(config, description, build, file)
     try:
-        model = build_model(config, data, build)
+        training = build_training(config, data, build)
     except (AttributeError, KeyError, TypeError, OmegaConfBaseException) as error:
         why = " ".join(str(error).split())
         raise ValueError(f"the configuration of {file} is damaged: {why}") from error
-    return load_model(model, file, weights_in(file, model, weights))
+    return load_model(training, file, weights_in(file, training, weights))
 
 
 def _recorded(folder: Path) -> DictConfig:

@@ -182,8 +182,8 @@ def as_rank(config: DictConfig, choices: Any, path: Path, in_sweep: bool) -> boo
     from fokker.cli.job import run_in_sweep, run_job
     from fokker.cli.joining import join
     from fokker.data import LostWorker
-    from fokker.formulations import DivergedError
     from fokker.ranks import LostRank
+    from fokker.training import DivergedError
 
     start = Start.here()
     if config.task == "doctor" and not in_sweep:

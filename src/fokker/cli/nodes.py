@@ -23,8 +23,7 @@ MADE_LATER = ("formulation", "optimizer.schedule")
 #: What fokker gives by name, and how much without one, to what it calls itself.
 GIVEN = {
     "formulation": (
-        0, ("data", "seed", "preconditioning", "weighting", "noise_levels", "network", "optimizer",
-            "ema"),
+        0, ("data", "seed", "preconditioning", "weighting", "noise_levels", "network"),
     ),
     "network": (0, ("shape", "c_noise_range")),
     "optimizer.optimizer": (1, ("lr",)),

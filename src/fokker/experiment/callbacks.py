@@ -14,9 +14,9 @@ from fokker.experiment.files import append_json_line, read_json_lines, write_jso
 from fokker.experiment.models import DESCRIPTION, ModelFolder
 from fokker.experiment.signals import Stop
 from fokker.experiment.watching import Pruned
-from fokker.formulations import Diffusion
 from fokker.progress import Steps
 from fokker.ranks import Ranks
+from fokker.training import Training
 
 
 @final
@@ -61,8 +61,8 @@ class Curves(L.Callback):
         self,
         folder: ModelFolder,
         intervals: Intervals,
-        validate: Callable[[Diffusion], Metrics],
-        floor: Callable[[Diffusion], float | None],
+        validate: Callable[[Training], Metrics],
+        floor: Callable[[Training], float | None],
         listeners: list[Callable[[Metrics, int], None]],
     ) -> None:
         self._folder, self._intervals = folder, intervals
@@ -78,7 +78,7 @@ class Curves(L.Callback):
         self._losses = list(state_dict["losses"])
 
     def on_train_start(  # type: ignore[override]
-        self, trainer: L.Trainer, pl_module: Diffusion
+        self, trainer: L.Trainer, pl_module: Training
     ) -> None:
         if not trainer.is_global_zero:
             return
@@ -88,7 +88,7 @@ class Curves(L.Callback):
         write_json_lines(self._folder.curves, kept)
 
     def on_train_batch_end(  # type: ignore[override]
-        self, trainer: L.Trainer, pl_module: Diffusion, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: L.Trainer, pl_module: Training, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._losses += outputs["losses"]
         step, last = trainer.global_step, trainer.global_step == trainer.max_steps
@@ -102,7 +102,7 @@ class Curves(L.Callback):
         if last or step % self._intervals.validation_steps == 0:
             row.update(self._validate(pl_module))
         if row and trainer.is_global_zero:
-            row = {"step": step, "images": step * pl_module.data.batch_size, **row}
+            row = {"step": step, "images": step * pl_module.formulation.data.batch_size, **row}
             append_json_line(self._folder.curves, row)
             for listener in self._listeners:
                 listener(row, step)
@@ -140,7 +140,7 @@ class Saving(L.Callback):
         self._between_blocks = False
 
     def on_train_batch_end(  # type: ignore[override]
-        self, trainer: L.Trainer, pl_module: Diffusion, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: L.Trainer, pl_module: Training, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._between_blocks = True
         waited = monotonic() - self._saved_at >= self._intervals.save_seconds

@@ -16,8 +16,8 @@ from lightning.pytorch.strategies import (
 from torch.amp import GradScaler
 
 from fokker.experiment.limits import Limits
-from fokker.formulations.descent import Descent, Precision
 from fokker.ranks import Ranks
+from fokker.training.descent import Descent, Precision
 
 Device = Literal["auto", "cpu", "gpu"]
 ACCELERATORS = {"cuda": "gpu"}

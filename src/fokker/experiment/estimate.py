@@ -6,13 +6,12 @@ from time import perf_counter
 from typing import final
 
 import torch
-from torch import Tensor
 from torch.optim import Optimizer
 
 from fokker.device import memory_text, peak_memory, wait_for
 from fokker.experiment.experiment import Experiment
-from fokker.formulations import Diffusion
 from fokker.progress import duration
+from fokker.training import Training
 
 #: Rows are added until a step takes so long; a whole batch is then measured for as long again.
 SECONDS = 0.7
@@ -48,47 +47,46 @@ def estimate(experiment: Experiment, ranks: int) -> Estimate:
         experiment: whose model is untrained.
         ranks: among which a batch would be divided.
     """
-    model, engine, device = experiment.model, experiment.engine, experiment.device
-    batch = model.data.batch_size
+    training, engine, device = experiment.training, experiment.engine, experiment.device
+    batch = experiment.model.data.batch_size
     parts = engine.parts(batch, ranks)
     rows = batch // ranks // parts
-    model.to(device).train()
-    model.descent = replace(engine.descent(device, experiment.ranks, batch), compile=False)
-    optimizer = model.configure_optimizers()
-    with model.prepared():
-        _gradients(model, 1, device)  # Warms up.
-        _update(model, optimizer, device)
-        fixed = _update(model, optimizer, device)
-        held, before, seconds = 1, (0, 0.0), _gradients(model, 1, device)
+    training.to(device).train()
+    training.descent = replace(engine.descent(device, experiment.ranks, batch), compile=False)
+    optimizer = training.configure_optimizers()
+    with training.prepared():
+        _gradients(training, 1, device)  # Warms up.
+        _update(training, optimizer, device)
+        fixed = _update(training, optimizer, device)
+        held, before, seconds = 1, (0, 0.0), _gradients(training, 1, device)
         while held < rows and (seconds < SECONDS or held == 1):  # Two sizes at least.
             before, held = (held, seconds), min(GROWTH * held, rows)
-            seconds = _gradients(model, held, device)
+            seconds = _gradients(training, held, device)
         if held == rows:
             found, started = [seconds], perf_counter()
             while perf_counter() - started < SECONDS:
-                found.append(_gradients(model, rows, device))
+                found.append(_gradients(training, rows, device))
             seconds = statistics.median(found)
         else:
             seconds += (rows - held) * max(0.0, seconds - before[1]) / (held - before[0])
     return Estimate(rows / (seconds + fixed / parts), peak_memory(device), held == rows)
 
 
-def _gradients(model: Diffusion, rows: int, device: torch.device) -> float:
+def _gradients(training: Training, rows: int, device: torch.device) -> float:
     """Time the gradients of the first rows of a batch, in seconds."""
     wait_for(device)
     started = perf_counter()
-    x0, sigma, noise = (part[:rows] for part in model.training_draws(0))
-    loss: Tensor = model.weighting.objective(model.loss(x0, sigma, noise), sigma)
-    torch.autograd.backward(loss.mean())
+    losses = training.formulation.losses(training.training_draws(0)[:rows])
+    torch.autograd.backward(losses.objective.mean())
     wait_for(device)
     return perf_counter() - started
 
 
-def _update(model: Diffusion, optimizer: Optimizer, device: torch.device) -> float:
+def _update(training: Training, optimizer: Optimizer, device: torch.device) -> float:
     """Time a step of the optimiser and of the averages, in seconds."""
     wait_for(device)
     started = perf_counter()
     optimizer.step()
-    model.ema.update(1, 1)
+    training.ema.update(1, 1)
     wait_for(device)
     return perf_counter() - started

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, final
+from typing import Any, TypeVar, cast, final
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ from fokker.randomness import Randomness
 from fokker.ranks import ALONE, Ranks
 from fokker.records import read_record
 from fokker.signals import SIGNALS
+from fokker.training import Training
 
 #: The noise levels at which every model is validated, in standardised units.
 SIGMAS = torch.logspace(-2.69897, 1.90309, 16, dtype=torch.float64)  # 0.002 to 80
@@ -196,20 +197,21 @@ class Validation:
             result["excesses"] = excess.levels.tolist()
         return result
 
-    def of_average(self, model: Diffusion) -> dict[str, Any]:
+    def of_average(self, training: Training) -> dict[str, Any]:
         """The same of the averaged weights in the middle of a training, the excess as `ema_excess`.
 
         `loss`, `floor` and `excess` are there those of the training batches. Buffers, such as the
         running statistics of batch norm, are those of the training, and stay as they are.
         """
-        model.share_buffers()
-        live = {k: w.detach().clone() for k, w in model.denoiser.named_parameters()}
-        averaged = model.weights("ema")
+        training.share_buffers()
+        model = cast(Diffusion, training.formulation)
+        live = {k: w.detach().clone() for k, w in model.network.named_parameters()}
+        averaged = training.weights("ema")
         try:
-            set_weights(model.denoiser, averaged)
+            set_weights(model.network, averaged)
             result = self(model)
         finally:
-            set_weights(model.denoiser, live)
+            set_weights(model.network, live)
         if "excess" in result:
             result["ema_excess"] = result["excess"]
         return {k: v for k, v in result.items() if k not in ("loss", "floor", "excess")}

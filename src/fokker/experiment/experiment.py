@@ -18,6 +18,7 @@ from fokker.experiment.signals import Stopped
 from fokker.experiment.watching import Watch
 from fokker.formulations import Diffusion
 from fokker.ranks import ALONE, Ranks
+from fokker.training import Training
 
 
 @final
@@ -27,6 +28,7 @@ class Experiment:
 
     Attributes:
         model: untrained.
+        training: of the model.
         folder: of the trained model.
         checkpoint: weights to use as they are, in place of a training.
         predecessor: the model that the training goes on from, if it does not begin anew.
@@ -47,6 +49,7 @@ class Experiment:
     """
 
     model: Diffusion
+    training: Training
     folder: ModelFolder
     checkpoint: Path | None
     samplings: Sequence[Sampling]

@@ -28,9 +28,9 @@ from fokker.experiment.models import EARLY, ModelFolder
 from fokker.experiment.predecessor import Predecessor
 from fokker.experiment.signals import InterruptedTraining, Stop, Stopping
 from fokker.experiment.watching import Watching
-from fokker.formulations import DivergedError
 from fokker.ranks import LostRank, Ranks, together
 from fokker.signals import SIGNALS, Interrupted, Signals
+from fokker.training import DivergedError
 
 
 @contextmanager
@@ -119,10 +119,10 @@ def obtain(
     folder, ranks, retrain = experiment.folder, experiment.ranks, experiment.retrain
     with _held(folder, ranks, say), signals.held():
         if ranks.first_says(lambda: folder.is_complete) and not retrain:
-            folder.load_into(experiment.model)
+            folder.load_into(experiment.training)
             return "found"
         if ranks.first_says(lambda: is_far_enough(folder, experiment)):
-            folder.load_into(experiment.model)
+            folder.load_into(experiment.training)
             if ranks.is_first and not folder.is_usable:  # It was interrupted here.
                 _finish(folder, experiment, EARLY, folder.steps_done)
             say(_early(folder.steps_done, experiment))
@@ -162,12 +162,12 @@ def _early(step: int, experiment: Experiment) -> str:
 def _finish(folder: ModelFolder, experiment: Experiment, status: str, step: int) -> None:
     """Write the weights that others read, and then that the model may be used."""
     model = experiment.model
-    exports = folder.export(model, description_of(experiment))
+    exports = folder.export(experiment.training, description_of(experiment))
     folder.write(
         exports=exports,
         status=status,
         images=step * model.data.batch_size,
-        parameters=sum(p.numel() for p in model.denoiser.parameters()),
+        parameters=sum(p.numel() for p in model.network.parameters()),
     )
 
 
@@ -196,7 +196,7 @@ def _threads(before: Any) -> int | list[int]:
 
 def _continuation(predecessor: Predecessor, experiment: Experiment) -> str:
     """Say what is continued, and how its learning rate goes on."""
-    schedule, max_steps = experiment.model.schedule, experiment.engine.max_steps
+    schedule, max_steps = experiment.training.schedule, experiment.engine.max_steps
     before = predecessor.last_rate
     stretched = f"the cosine is now that of {max_steps:,} steps, and "
     return (
@@ -210,7 +210,7 @@ def _continuation(predecessor: Predecessor, experiment: Experiment) -> str:
 def _announcement(experiment: Experiment, done: int) -> str:
     """Say what is trained, and where."""
     model, engine, size = experiment.model, experiment.engine, experiment.ranks.size
-    parameters = sum(p.numel() for p in model.denoiser.parameters())
+    parameters = sum(p.numel() for p in model.network.parameters())
     steps = f"{engine.max_steps:,} steps of {model.data.batch_size:,}"
     words = [f"{parameters:,} parameters", f"from step {done:,} of {steps}" if done else steps]
     where = described(experiment.device)
@@ -234,7 +234,10 @@ def _train(
     started = perf_counter()
     # The order matters: a checkpoint has to hold what the curves have counted.
     listeners = [listener]
-    curves = Curves(folder, intervals, validation.of_average, validation.floor, listeners)
+    training = experiment.training
+    curves = Curves(
+        folder, intervals, validation.of_average, lambda _: validation.floor(model), listeners
+    )
     # A listener hears the curve from its start, which is before the last interruption.
     before = LambdaCallback(on_train_start=lambda *_: tell(folder.curves, listener))
     callbacks: list[L.Callback] = [curves, *([before] if ranks.is_first else [])]
@@ -251,7 +254,7 @@ def _train(
     )
     # What a strategy does to the weights it does for good.
     kept = {id(model.data): model.data}
-    trained = copy.deepcopy(model, kept) if engine.is_sharded(ranks) else model
+    trained = copy.deepcopy(training, kept) if engine.is_sharded(ranks) else training
     trained.descent = engine.descent(device, ranks, model.data.batch_size)
 
     def note(**facts: Any) -> None:
@@ -301,10 +304,10 @@ def _train(
     if step < max_steps and not is_enough:
         note(status="interrupted", seconds=seconds)
         raise InterruptedTraining(number, folder.steps_done or done, max_steps, done)
-    if trained is not model:
+    if trained is not training:
         ranks.first_says(lambda: None)  # It has put its last save in its place.
-        folder.load_into(model)
-    model.share_buffers()
+        folder.load_into(training)
+    training.share_buffers()
     per_second = speed.steps_per_second
     if is_enough and engine.limits.seconds and step != engine.limits.steps:
         seconds = max(seconds, engine.limits.seconds)  # By the clock of one of the ranks.

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from fokker.disk import DamagedError, checksum, make_folder, write_atomically, writing
 from fokker.experiment.files import write_json
-from fokker.formulations import Diffusion
 from fokker.places import SAFETENSORS
 from fokker.records import FORMAT, USED_BY, check_has, read_record
+from fokker.training import Training
 
 #: What the system says of a folder that is another's, or no place for a file.
 _ANOTHERS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENXIO, errno.EISDIR)
@@ -100,7 +100,7 @@ class ModelFolder:
                 file.replace(self.path / file.name)
             other.path.rmdir()
 
-    def check(self, model: Diffusion) -> None:
+    def check(self, training: Training) -> None:
         """Refuse what could neither be used nor be continued, before anything is written.
 
         Raises:
@@ -120,7 +120,7 @@ class ModelFolder:
             raise ValueError(f"{self.path} has a checkpoint but no model.json; {remedy}")
         check_has(self.path / "model.json", record, "status", "step")
         try:
-            check_network(self.checkpoint, read_checkpoint(self.checkpoint), model)
+            check_network(self.checkpoint, read_checkpoint(self.checkpoint), training)
             check_undamaged(self.checkpoint)
         except DamagedError as error:
             raise ValueError(f"{error.path} is damaged: {error.why}; {remedy}") from error
@@ -161,14 +161,14 @@ class ModelFolder:
         make_folder(self.path.parent, may_be_link=True)
         return FileLock(self.path.parent / f".{self.path.name}.lock")
 
-    def load_into(self, model: Diffusion) -> None:
+    def load_into(self, training: Training) -> None:
         """Give a model the raw and averaged weights of the checkpoint."""
-        load_checkpoint(self.checkpoint, model)
+        load_checkpoint(self.checkpoint, training)
 
-    def export(self, model: Diffusion, description: str) -> dict[str, str]:
-        """Write the raw and averaged weights of the denoiser as safetensors.
+    def export(self, training: Training, description: str) -> dict[str, str]:
+        """Write the raw and averaged weights of the network as safetensors.
 
-        Each file holds what is in the denoiser's state: weights of one kind, and buffers, which are
+        Each file holds what is in the network's state: weights of one kind, and buffers, which are
         not averaged. Its metadata describe the model, with the name of the kind as `weights` and
         without the overrides; in one entry, as several would stand in any order.
 
@@ -177,11 +177,11 @@ class ModelFolder:
         """
         from safetensors.torch import save  # save_file hides the file from other users.
 
-        state, about = model.denoiser.state_dict(), json.loads(description)
+        state, about = training.formulation.network.state_dict(), json.loads(description)
         about["record"].pop("overrides", None)  # The same model may be asked for in many words.
         written = {}
-        for name in ("raw", *model.ema.names):
-            whole = {**state, **model.weights(name)}
+        for name in ("raw", *training.ema.names):
+            whole = {**state, **training.weights(name)}
             tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in whole.items()}
             content = save(tensors, {DESCRIPTION: json.dumps({**about, "weights": name})})
             file = self.path / f"{name}{SAFETENSORS}"
@@ -254,7 +254,7 @@ def safetensors_metadata(path: Path) -> dict[str, str]:
         raise ValueError(f"{path} is not a safetensors file, or damaged: {error}") from error
 
 
-def weights_in(path: Path, model: Diffusion, asked: str | None) -> str:
+def weights_in(path: Path, training: Training, asked: str | None) -> str:
     """Return the name of the weights that a file gives a model where `asked` are asked for.
 
     Args:
@@ -265,12 +265,13 @@ def weights_in(path: Path, model: Diffusion, asked: str | None) -> str:
         ValueError: if an exported file holds others.
     """
     if path.suffix != SAFETENSORS:
-        if asked not in (None, *model.weight_names):
-            raise ValueError(f"weights must be one of {', '.join(model.weight_names)}, got {asked}")
+        if asked not in (None, *training.weight_names):
+            known = ", ".join(training.weight_names)
+            raise ValueError(f"weights must be one of {known}, got {asked}")
         return asked or "ema"
     about = json.loads(safetensors_metadata(path).get(DESCRIPTION, "{}"))
     own = str(about.get("weights", path.stem))
-    if asked not in (None, own, *(["ema"] if own == model.ema.names[0] else [])):
+    if asked not in (None, own, *(["ema"] if own == training.ema.names[0] else [])):
         raise ValueError(
             f"evaluation.weights must be {own}, the weights in {path}, got {asked}; choose these, "
             "or name the file of the others, or the model's folder, which has all"
@@ -278,7 +279,7 @@ def weights_in(path: Path, model: Diffusion, asked: str | None) -> str:
     return own
 
 
-def load_checkpoint(path: Path, model: Diffusion) -> None:
+def load_checkpoint(path: Path, training: Training) -> None:
     """Give a model the raw and averaged weights of a checkpoint.
 
     An exported file has one kind of weights; all of the model's are those then.
@@ -291,15 +292,16 @@ def load_checkpoint(path: Path, model: Diffusion) -> None:
 
         safetensors_metadata(path)  # Refuses what is damaged.
         state = load_file(path)
-        check_shapes(path, state, model.denoiser.state_dict())
-        model.denoiser.load_state_dict(state)
-        model.ema.follow(model.denoiser)
+        network = training.formulation.network
+        check_shapes(path, state, network.state_dict())
+        network.load_state_dict(state)
+        training.ema.follow(network)
         return
     checkpoint = read_checkpoint(path)
-    check_network(path, checkpoint, model)
+    check_network(path, checkpoint, training)
     check_undamaged(path)
-    model.load_state_dict(checkpoint["state_dict"])
-    model.ema.load_state_dict(checkpoint["ema"])
+    training.formulation.load_state_dict(checkpoint["state_dict"])
+    training.ema.load_state_dict(checkpoint["ema"])
 
 
 def check_undamaged(path: Path) -> None:
@@ -316,9 +318,9 @@ def check_undamaged(path: Path) -> None:
         raise DamagedError(path, "its sha256 is not the one in model.json, so that it was changed")
 
 
-def check_network(path: Path, checkpoint: Mapping[str, Any], model: Diffusion) -> None:
+def check_network(path: Path, checkpoint: Mapping[str, Any], training: Training) -> None:
     """Refuse a checkpoint of another architecture by a ValueError."""
-    check_shapes(path, checkpoint["state_dict"], model.state_dict())
+    check_shapes(path, checkpoint["state_dict"], training.formulation.state_dict())
 
 
 def check_shapes(path: Path, state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:

@@ -54,7 +54,7 @@ def _check_training(experiment: Experiment, ranks: int) -> None:
     on_host = batch * math.prod(model.data.shape) * 2 * SINGLE * ranks // all_ranks
     check_fits("data.batch_size", batch, on_host, "a batch and its noise")
     parameters = sum(p.numel() for p in model.denoiser.parameters())
-    kept = 1 + 1 + len(_moments(model)) + len(model.ema.half_lives)
+    kept = 1 + 1 + len(_moments(experiment)) + len(experiment.training.ema.half_lives)
     held = parameters * SINGLE * kept
     if engine.is_sharded_over(all_ranks):
         held //= all_ranks
@@ -78,9 +78,9 @@ def _check_training(experiment: Experiment, ranks: int) -> None:
         )
 
 
-def _moments(model: Diffusion) -> list[str]:
+def _moments(experiment: Experiment) -> list[str]:
     """What the optimiser keeps of each number; a count of steps is one for a whole tensor."""
-    return [name for name in model.schedule.state_names() if name != "step"]
+    return [name for name in experiment.training.schedule.state_names() if name != "step"]
 
 
 def saved_bytes(model: Diffusion) -> int:

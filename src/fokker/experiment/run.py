@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, final
+from typing import Any, cast, final
 
 import torch
 from torch import Tensor
@@ -28,11 +28,12 @@ from fokker.experiment.sample import Samples, check_finite
 from fokker.experiment.samplings import draw, evaluate, words
 from fokker.experiment.signals import InterruptedTraining
 from fokker.experiment.watching import Pruned
-from fokker.formulations import Diffusion, DivergedError
+from fokker.formulations import Diffusion
 from fokker.progress import nobody, print_now
 from fokker.randomness import Randomness
 from fokker.records import read_record
 from fokker.signals import SIGNALS, Interrupted
+from fokker.training import DivergedError, Training
 
 COMPLETE = "stopped when the run was complete; its folder holds all of it"
 
@@ -45,7 +46,7 @@ class Result:
     Attributes:
         metrics: as in metrics.json.
         samples: in the units and the shape of the data's file, (n, ...), float64.
-        model: the LightningModule with the evaluated weights; `model.denoiser(x, sigma)`.
+        model: with the evaluated weights; `model.denoiser(x, sigma)`.
         path: of the run's folder.
     """
 
@@ -327,7 +328,7 @@ def _obtain(
     if model.is_exact:
         return "exact"
     if experiment.checkpoint is not None:
-        load_checkpoint(experiment.checkpoint, model)
+        load_checkpoint(experiment.checkpoint, experiment.training)
         return "loaded"
     return obtain(experiment, validation, listener, say, SIGNALS)
 
@@ -335,13 +336,12 @@ def _obtain(
 def _use(experiment: Experiment) -> None:
     """Let the model be used with the weights that are evaluated."""
     experiment.model.to(experiment.device)
-    experiment.model.use(experiment.weights)
+    experiment.training.use(experiment.weights)
     experiment.model.eval()
 
 
-def load_model(model: Diffusion, checkpoint: Path, weights: str = "ema") -> Diffusion:
+def load_model(training: Training, checkpoint: Path, weights: str = "ema") -> Diffusion:
     """A model with the weights of a checkpoint, ready to use."""
-    load_checkpoint(checkpoint, model)
-    model.use(weights)
-    model.eval()
-    return model
+    load_checkpoint(checkpoint, training)
+    training.use(weights)
+    return cast(Diffusion, training.formulation.eval())

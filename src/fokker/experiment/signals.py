@@ -6,9 +6,9 @@ from typing import Any, final
 import lightning as L
 import torch
 
-from fokker.formulations import Diffusion
 from fokker.ranks import Ranks
 from fokker.signals import Interrupted, Signals
+from fokker.training import Training
 
 
 class Stop(BaseException):
@@ -46,7 +46,7 @@ class Stopping(L.Callback):
         self._ask()
 
     def on_train_batch_end(  # type: ignore[override]
-        self, trainer: L.Trainer, pl_module: Diffusion, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: L.Trainer, pl_module: Training, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._ask()
 

@@ -1,10 +1,9 @@
-"""Formulations: the LightningModules."""
+"""Formulations: processes with their losses and ways to sample."""
 
 from fokker.formulations.ddpm import DDPM
 from fokker.formulations.diffusion import Diffusion
-from fokker.formulations.divergence import DivergedError
 from fokker.formulations.edm import EDM
 from fokker.formulations.smld import SMLD
 from fokker.formulations.vp_sde import VPSDE
 
-__all__ = ["DDPM", "EDM", "SMLD", "VPSDE", "Diffusion", "DivergedError"]
+__all__ = ["DDPM", "EDM", "SMLD", "VPSDE", "Diffusion"]

@@ -1,40 +1,31 @@
-"""What all formulations share: the loss, the training step and sampling."""
+"""What all formulations share: the loss and sampling."""
 
 import math
 import warnings
 from abc import ABC
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any, cast
 
-import lightning as L
 import torch
-from lightning.pytorch.strategies import ParallelStrategy, SingleDeviceStrategy
 from torch import Tensor, nn
 
 from fokker.data import DataModule
 from fokker.denoiser import Denoiser, ExactDenoiser
 from fokker.device import moved
-from fokker.ema import EMA
-from fokker.formulations.descent import Descent
-from fokker.formulations.divergence import diverged
-from fokker.formulations.draws import Draws, DrawsAhead, NetworkNoise
+from fokker.formulation import Batch, Draws, Formulation, Losses
 from fokker.formulations.making import made_network
-from fokker.formulations.sharding import one_by_one, shard
 from fokker.grids import Grid
 from fokker.grids import Levels as LevelsGrid
 from fokker.networks import Exact
 from fokker.noise_levels import NoiseLevels
-from fokker.optimizers import Schedule
-from fokker.places import one_line
 from fokker.preconditioning import Preconditioning
 from fokker.randomness import Randomness, SamplingNoise
 from fokker.samplers import GivenStart, Noise, Sampler, sampled_std, spread_quantiles
 from fokker.weighting import Weighting
 
 
-class Diffusion(L.LightningModule, ABC):
+class Diffusion(Formulation, ABC):
     """A denoiser trained on `lambda(sigma) |D(x0 + sigma n; sigma) - x0|^2 / d`.
 
     A formulation is a choice of parts; its file says what its paper's loss is and what only it
@@ -43,15 +34,14 @@ class Diffusion(L.LightningModule, ABC):
     Args:
         data: what is trained on.
         network: makes F from `shape` and `c_noise_range`; or `Exact`, with no training.
-        preconditioning, weighting, noise_levels, optimizer, ema: the parts.
+        preconditioning, weighting, noise_levels: the parts.
         seed: of all random numbers of the training.
         levels: the formulation's own chain, ascending, (L,), if it has one.
     Raises:
         ValueError: if two parts do not fit together.
     """
 
-    _draws: DrawsAhead
-    _network_noise: NetworkNoise
+    level_name = "sigma"
 
     def __init__(
         self,
@@ -60,14 +50,10 @@ class Diffusion(L.LightningModule, ABC):
         preconditioning: Preconditioning,
         weighting: Weighting,
         noise_levels: NoiseLevels,
-        optimizer: Schedule,
-        ema: EMA,
         seed: int,
         levels: Tensor | None = None,
     ) -> None:
-        super().__init__()
-        self.automatic_optimization = False
-        self.randomness = Randomness(seed)
+        super().__init__(data, seed)
         self.denoiser: Denoiser | ExactDenoiser
         if isinstance(network, Exact):
             self.denoiser = network(data.model_law)
@@ -79,11 +65,6 @@ class Diffusion(L.LightningModule, ABC):
         self.weighting = weighting
         self.noise_levels = noise_levels.on(levels)
         self.levels = levels
-        self.schedule, self.ema = optimizer, ema
-        self.data = data
-        self.ema.follow(self.denoiser)
-        self.descent = Descent()
-        self._raw: dict[str, Tensor] | None = None
         if not self.is_exact:
             self._warn_of_rare_noise()
 
@@ -128,182 +109,33 @@ class Diffusion(L.LightningModule, ABC):
 
     # ---- training ------------------------------------------------------------------------
 
-    def training_draws(self, step: int) -> Draws:
-        """x0, sigma and noise of an optimiser step, functions of (seed, step) and the rows alone.
+    @property
+    def network(self) -> nn.Module:
+        """The denoiser, of whose weights there are averages; not the weighting's."""
+        return self.denoiser
 
-        The rows are this rank's share of the batch; noise levels are spread over the whole batch.
-        They stay on the CPU, where coefficients and weights are computed from them in float64.
+    def prepared(self, dtype: torch.dtype | None, compile: bool) -> AbstractContextManager[None]:
+        if isinstance(self.denoiser, ExactDenoiser):
+            return nullcontext()
+        return self.denoiser.prepared(dtype, compile)
+
+    def draws(self, step: int, rows: range, batch: Batch) -> Draws:
+        """Draw sigma and noise of a batch's rows, functions of (seed, step) and the rows alone.
+
+        Noise levels are spread over the whole batch. They stay on the CPU, where coefficients and
+        weights are computed from them in float64.
         """
-        batch = self.data.batch_size
-        share = self.descent.ranks.share(batch)
-        start, stop = step * batch + share.start, step * batch + share.stop
-        levels = self.noise_levels.draw(self.randomness, step, batch)[share.start : share.stop]
-        return (
-            moved(self.data.training_batch(start, stop), self.device),
-            levels,
-            moved(self.randomness.normal("noise", start, stop, self.data.shape), self.device),
+        size = self.data.batch_size
+        start, stop = step * size + rows.start, step * size + rows.stop
+        levels = self.noise_levels.draw(self.randomness, step, size)[rows.start : rows.stop]
+        noise = self.randomness.normal("noise", start, stop, self.data.shape)
+        return Draws(
+            Batch(moved(batch.x, self.device)), levels, {"noise": moved(noise, self.device)}
         )
 
-    def training_step(self, block: tuple[int, int], batch_idx: int) -> dict[str, list[float]]:
-        """The optimiser steps of a block, first to last - 1; lightning's loop costs once a block.
-
-        Raises:
-            DivergedError: at a loss that is not finite; says the step and the noise levels.
-        """
-        first, last = block
-        optimizer = cast(torch.optim.Optimizer, self.optimizers(use_pl_optimizer=False))
-        parameters, losses, max_steps = list(self.parameters()), [], self.trainer.max_steps
-        for step in range(first, last):
-            draws = self._draws(step)
-            self._network_noise.begin(step)
-            losses.append(self._differentiate(*draws))
-            self.descent.finish(parameters, optimizer, self.schedule.max_grad_norm)
-            optimizer.param_groups[0]["lr"] = self.schedule.rate(step, max_steps)
-            self.descent.step(optimizer)
-            for parameter in parameters:  # In a third of the time of zero_grad.
-                parameter.grad = None
-            self.ema.update((step + 1) * self.data.batch_size, self.data.batch_size)
-        if self.device.type != "cpu":  # Before the losses are waited for.
-            self._draws.prepare(range(last, min(2 * last - first, max_steps)))
-        means = self._checked_means(torch.stack(losses), first)
-        self._count_steps(last - first)
-        return {"losses": means.tolist()}
-
-    def _differentiate(self, x0: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
-        """Gradients of the batch's mean objective; the losses of this rank's samples, (n,)."""
-        losses = []
-        for is_last, part in self.descent.parts_of(x0, sigma, noise):
-            loss = self.loss(*part)
-            losses.append(loss.detach())
-            objective = self.weighting.objective(loss, part[1]).mean()
-            if self.descent.parts > 1:
-                objective = objective / self.descent.parts
-            with nullcontext() if is_last else self._unsynchronised():
-                self._backward(self.descent.scaled(objective))
-        return losses[0] if len(losses) == 1 else torch.cat(losses)
-
-    def _unsynchronised(self) -> AbstractContextManager[Any]:
-        """Ranks wait for the last part of a batch before they average its gradients."""
-        strategy = self.trainer.strategy
-        if isinstance(strategy, ParallelStrategy):
-            return strategy.block_backward_sync()
-        return nullcontext()
-
-    def _backward(self, objective: Tensor) -> None:
-        if isinstance(self.trainer.strategy, SingleDeviceStrategy):
-            torch.autograd.backward(objective)
-        else:  # A plain backward would silently not be synchronised.
-            self.manual_backward(objective)
-
-    def _checked_means(self, losses: Tensor, first: int) -> Tensor:
-        """The mean loss of each step over the whole batch, (k,), all of which have to be finite.
-
-        Args:
-            losses: of this rank's samples, (k, n).
-            first: the number of the first step.
-        """
-        ranks = self.descent.ranks
-        # The last step's gradient may not be finite although its loss is.
-        norm = self.descent.norm([p.detach() for p in self.parameters()])
-        sums = ranks.total(torch.cat([losses.mean(1), norm.to(losses)[None]])).cpu()
-        if torch.isfinite(sums).all():
-            return sums[:-1] / ranks.size
-        bad, what = ~torch.isfinite(torch.cat(ranks.collected(losses), dim=1)), "loss"
-        if not bad.any():
-            bad[-1], what = True, "gradient"
-        offset, batch = int(bad.any(1).nonzero()[0]), self.data.batch_size
-        step = first + offset
-        points = self.data.batch(step * batch, (step + 1) * batch)
-        sigma = self.noise_levels.draw(self.randomness, step, batch)[bad[offset].cpu()]
-        raise diverged(what, step, points, sigma)
-
-    def _count_steps(self, steps: int) -> None:
-        # Manual optimisation counts optimiser calls, which lightning does not see in a block.
-        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress.total
-        progress.ready += steps
-        progress.completed += steps
-
-    @contextmanager
-    def prepared(self) -> Iterator[None]:
-        """For a training: the network in its precision there, or compiled."""
-        if isinstance(self.denoiser, ExactDenoiser):
-            yield
-            return
-        with self.denoiser.prepared(self.descent.dtype, self.descent.compile):
-            yield
-
-    def configure_model(self) -> None:
-        """Spread the weights over the ranks, where the strategy is to."""
-        mesh = self.device_mesh
-        if self.descent.is_sharded and mesh is not None:
-            shard(self.denoiser, mesh["data_parallel"])
-            self.ema.follow(self.denoiser)
-
-    def on_train_start(self) -> None:
-        """After a checkpoint was read, which may be of one process."""
-        self._draws = DrawsAhead(self.training_draws)
-        rank = self.descent.ranks.rank
-        self._network_noise = NetworkNoise(self.randomness, rank, self.device)
-        optimizer = cast(torch.optim.Optimizer, self.optimizers(use_pl_optimizer=False))
-        self.schedule.restore_numbers(optimizer)
-        if self.descent.is_sharded:
-            one_by_one(optimizer)
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return self.schedule.build(self.parameters())
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["ema"] = self.ema.whole_state()
-        if self.descent.scaler is not None:
-            checkpoint["scaler"] = self.descent.scaler.state_dict()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.ema.load_state_dict(checkpoint["ema"])
-        # A training in another precision, that is continued in this one, has none.
-        if self.descent.scaler is not None and "scaler" in checkpoint:
-            self.descent.scaler.load_state_dict(checkpoint["scaler"])
-
-    # ---- weights -------------------------------------------------------------------------
-
-    @property
-    def weight_names(self) -> list[str]:
-        """What `use` takes: raw, ema (the first average), and each average by its name."""
-        return ["raw", "ema", *self.ema.names]
-
-    def weights(self, name: str) -> dict[str, Tensor]:
-        """Weights of the denoiser by name, as a state dict.
-
-        Raises:
-            ValueError: for an unknown name.
-        """
-        if name not in self.weight_names:
-            known = ", ".join(self.weight_names)
-            raise ValueError(f"evaluation.weights must be one of {known}, got {one_line(name)}")
-        if name == "raw":
-            return self._raw if self._raw is not None else dict(self.denoiser.named_parameters())
-        return self.ema.state_dict()[self.ema.names[0] if name == "ema" else name]
-
-    def share_buffers(self) -> None:
-        """Let all ranks have the first one's buffers, which each changes by its own samples."""
-        ranks = self.descent.ranks
-        if ranks.size > 1:
-            first = ranks.first_says(lambda: [b.cpu() for b in self.denoiser.buffers()])
-            for own, other in zip(self.denoiser.buffers(), first, strict=True):
-                own.copy_(other)
-
-    def use(self, name: str) -> None:
-        """Let the denoiser have the weights of this name, for good; training needs `raw`.
-
-        Buffers, such as the running statistics of batch norm, stay as the training has left them.
-        """
-        chosen = self.weights(name)
-        if self._raw is None:
-            live = self.denoiser.named_parameters()
-            self._raw = {key: weight.detach().clone() for key, weight in live}
-            chosen = self._raw if name == "raw" else chosen
-        with torch.no_grad():
-            for key, parameter in self.denoiser.named_parameters():
-                parameter.copy_(chosen[key])
+    def losses(self, draws: Draws) -> Losses:
+        loss = self.loss(draws.batch.x, draws.level, draws.random["noise"])
+        return Losses(loss, self.weighting.objective(loss, draws.level))
 
     # ---- sampling ------------------------------------------------------------------------
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 
-from fokker.formulations.sharding import average_whole, norm_of, total_norm
 from fokker.ranks import ALONE, Ranks, local
+from fokker.training.sharding import average_whole, norm_of, total_norm
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 

@@ -1,15 +1,13 @@
 """Draws of training steps: ahead of the device that computes with them, and by the network."""
 
 from collections.abc import Callable
-from typing import TypeAlias, final
+from typing import final
 
 import torch
-from torch import Tensor
 
+from fokker.formulation import Draws
 from fokker.randomness import Randomness
 
-#: x0 and noise, (n, *shape), on the model's device, and sigma, (n,) float64, on the CPU.
-Draws: TypeAlias = tuple[Tensor, Tensor, Tensor]
 # Draws that are ahead hold at most so many bytes of the device, but one step is always ahead.
 MAX_BYTES = 2**28
 
@@ -23,7 +21,7 @@ class DrawsAhead:
     are the same in whatever order they are drawn.
 
     Args:
-        draw: gives x0, sigma and noise of a step.
+        draw: gives those of a step.
     """
 
     def __init__(self, draw: Callable[[int], Draws]) -> None:
@@ -42,7 +40,7 @@ class DrawsAhead:
                 self._made[step] = self._draw(step)
             except Exception:  # It is raised anew where the step is asked for, after the last save.
                 return
-            held += sum(part.nbytes for part in self._made[step])
+            held += self._made[step].nbytes
             if held >= MAX_BYTES:
                 return
 
