@@ -11,8 +11,8 @@ import lightning as L
 import torch
 
 from fokker.experiment.signals import Stop
-from fokker.formulations import Diffusion
 from fokker.ranks import Ranks
+from fokker.training import Training
 
 
 @final
@@ -110,7 +110,7 @@ class Ending(L.Callback):
         self._start = monotonic() - seconds
 
     def on_train_batch_end(  # type: ignore[override]
-        self, trainer: L.Trainer, pl_module: Diffusion, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: L.Trainer, pl_module: Training, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         is_over = self._limits.are_reached(trainer.global_step, monotonic() - self._start)
         if self._limits.seconds is not None:  # Ranks have clocks of their own.

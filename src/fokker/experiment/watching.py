@@ -7,8 +7,8 @@ import lightning as L
 
 from fokker.experiment.files import read_json_lines
 from fokker.experiment.models import ModelFolder
-from fokker.formulations import Diffusion
 from fokker.ranks import Ranks
+from fokker.training import Training
 
 #: Is shown each line of a training's curve, as (metrics, step); true if it should end there.
 Watch = Callable[[dict[str, Any], int], bool]
@@ -52,14 +52,14 @@ class Watching(L.Callback):
         self._line = (metrics, step)
 
     def on_train_start(  # type: ignore[override]
-        self, trainer: L.Trainer, pl_module: Diffusion
+        self, trainer: L.Trainer, pl_module: Training
     ) -> None:
         if self._ranks.is_first:
             for row in read_json_lines(self._folder.curves):
                 self._watch(row, row["step"])
 
     def on_train_batch_end(  # type: ignore[override]
-        self, trainer: L.Trainer, pl_module: Diffusion, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: L.Trainer, pl_module: Training, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         line, self._line = self._line, None
         if self._ranks.first_says(lambda: line is not None and self._watch(*line)) and (
