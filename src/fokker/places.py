@@ -40,10 +40,11 @@ def find_checkpoint(path: Path, key: str = "") -> Path:
     for place in _places(path):
         if place.is_file():
             return place
+    name, record = one_line(str(path)), path / "run.json"
+    where = f"{name}, whose run.json names no model that is there" if record.is_file() else name
     raise ValueError(
-        f"{f'{key} must lead to a model, and there is ' if key else ''}no checkpoint at "
-        f"{one_line(str(path))}; give a run's folder, a model's folder, a .ckpt or a "
-        f"{SAFETENSORS} file"
+        f"{f'{key} must lead to a model, and there is ' if key else ''}no checkpoint at {where}; "
+        f"give a run's folder, a model's folder, a .ckpt or a {SAFETENSORS} file"
     )
 
 

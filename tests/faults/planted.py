@@ -110,7 +110,7 @@ def refused(said: Said, *parts: str) -> bool:
     (line,) = said.err.splitlines()
     assert line.startswith("fokker: ")
     for part in parts:
-        assert part in line
+        assert part in line, line
     return True
 
 

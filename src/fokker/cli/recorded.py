@@ -50,8 +50,10 @@ def recorded_overrides(
     if not record or is_damaged:  # A checkpoint on its own says itself what it is.
         from fokker.experiment.description import record_of
 
-        beside, record = file, record_of(file)
-        trained = OmegaConf.create(record.get("config", {}))
+        described = record_of(file)
+        trained = OmegaConf.create(described.get("config", {}))
+        if not record:
+            beside, record = file, described
     recorded = record.get("overrides", [])
     sources = config.hydra.runtime.config_sources
     left = {*NOT_INHERITED}

@@ -169,7 +169,8 @@ def asked_ranks(trainer: DictConfig) -> int:
     size: int = devices * nodes
     if size > 1 and strategy == AUTO:
         raise ValueError(
-            f"trainer.strategy must be ddp or fsdp for {size} ranks, got auto; say trainer=ddp "
+            f"trainer.strategy must be ddp or fsdp for {size} ranks, of trainer.devices on each of "
+            "trainer.num_nodes machines, got auto; say trainer=ddp "
             f"trainer.devices={devices}, or trainer=fsdp"
         )
     return size

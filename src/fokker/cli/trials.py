@@ -90,6 +90,8 @@ def storing(url: str) -> Iterator[None]:
     with writing(place):
         try:
             yield
+        except OSError:  # Of a journal; a database has errors of its own.
+            raise
         except Exception as error:
             number = next((n for text, n in SQLITE.items() if text in _chain(error)), None)
             if number is not None:

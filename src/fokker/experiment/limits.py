@@ -11,6 +11,8 @@ import lightning as L
 import torch
 
 from fokker.experiment.signals import Stop
+from fokker.formulations import Diffusion
+from fokker.places import one_line
 from fokker.ranks import Ranks
 from fokker.training import Training
 
@@ -86,7 +88,7 @@ def _seconds(time: Any) -> float | None:
     if not seconds > 0:
         raise ValueError(
             "trainer.max_time must be days, hours, minutes and seconds, such as 00:01:30:00 or "
-            f"{{hours: 1, minutes: 30}}, and more than nothing, got {time}"
+            f"{{hours: 1, minutes: 30}}, and more than nothing, got {one_line(str(time))}"
         )
     return seconds
 

@@ -118,7 +118,9 @@ class ModelFolder:
             return
         if not record:
             raise ValueError(f"{self.path} has a checkpoint but no model.json; {remedy}")
-        check_has(self.path / "model.json", record, "status", "step")
+        # A kill may come between the first save and its step.
+        needed = ("status", "step") if record.get("status") in USABLE else ("status",)
+        check_has(self.path / "model.json", record, *needed)
         try:
             check_network(self.checkpoint, read_checkpoint(self.checkpoint), training)
             check_undamaged(self.checkpoint)
