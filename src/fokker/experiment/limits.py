@@ -11,7 +11,6 @@ import lightning as L
 import torch
 
 from fokker.experiment.signals import Stop
-from fokker.formulations import Diffusion
 from fokker.places import one_line
 from fokker.ranks import Ranks
 from fokker.training import Training
