@@ -352,7 +352,7 @@ def test_what_cannot_be_composed_is_said_with_the_way_to_all_keys(
         ("-m task=plan output_dir=/proc/x", ["/proc/x cannot be written: Permission denied"]),
         ("sampler=[heun,ddim]", ["sampler must name one option, got [heun,ddim]", "=heun,ddim"]),
         ("+sde@sampler.sde=[edm,edm]", ["must name one option"]),
-        ("delete=failed", ["delete is not a key; say fokker task=runs delete=[NAME]"]),
+        ("delete=failed", ["delete is not a key; it goes with task=runs or task=models; say"]),
         ("data.path=x", ["data.path is not a key; it is one of data=points\n"]),
         ("data=../../x", ["data=../../x must name an option by its plain name", "--config-dir"]),
         ("data=[nan]", ["data=[nan] must name an option by a text"]),

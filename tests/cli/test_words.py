@@ -66,8 +66,8 @@ def hint(config: DictConfig) -> Callable[[str], str]:
         # Of options that are not chosen.
         ("project", "did you mean logger.project, of logger=wandb?"),
         ("eta", "did you mean sampler.eta, of sampler=ddim or dpmpp_2m_sde?"),
-        ("sampler.eta", "did you mean sampler.eta, of sampler=ddim or dpmpp_2m_sde?"),
-        ("formulation.num_levels", "formulation.num_levels, of formulation=ddpm or smld?"),
+        ("sampler.eta", "it is one of sampler=ddim or dpmpp_2m_sde"),
+        ("formulation.num_levels", "it is one of formulation=ddpm or smld"),
         ("path", "did you mean data.path, of data=points?"),
         # Words of other programs.
         ("learning_rate", "did you mean optimizer.lr?"),

@@ -149,7 +149,8 @@ def test_no_models_at_all(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command(monkeypatch, "output_dir=elsewhere")
-    assert capsys.readouterr().out == "0 models in elsewhere/models, 0.0 MB\n"
+    said = "0 models in elsewhere/models, 0.0 MB: there is no such folder\n"
+    assert capsys.readouterr().out == said
     command(monkeypatch, "delete=unused")
     assert capsys.readouterr().out == "0 models deleted, 0.0 MB freed\n"
     assert list(Path().iterdir()) == []

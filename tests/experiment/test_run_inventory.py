@@ -197,7 +197,7 @@ def test_the_command_lists_deletes_and_prunes(
         "deleted  two-bbbbbb  0.0 MB\n1 run deleted, 0.0 MB freed\n"
     )
     command(monkeypatch, "output_dir=elsewhere")
-    assert capsys.readouterr().out == "0 runs in elsewhere, 0.0 MB\n"
+    assert capsys.readouterr().out == "0 runs in elsewhere, 0.0 MB: there is no such folder\n"
 
 
 @pytest.mark.parametrize(

@@ -261,7 +261,7 @@ def _alone(self: Training, objective: Tensor) -> None:
 planted("mistake-data", _draws_of_the_first("batch"))
 planted("mistake-levels", _draws_of_the_first("level"))
 planted("mistake-noise", _draws_of_the_first("random"))
-planted("mistake-gradients", lambda ranks: mock.patch.object(Diffusion, "_backward", _alone))
+planted("mistake-gradients", lambda ranks: mock.patch.object(Training, "_backward", _alone))
 
 
 def groups_of(ranks: Ranks, sizes: Sequence[int]) -> list[Ranks | None]:

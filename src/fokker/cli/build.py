@@ -328,7 +328,8 @@ def _check_same_network(
     record = record_of(checkpoint)
     there = (record.get("config") or {}).get("network")
     here: Any = OmegaConf.to_container(config.network, resolve=True)
-    if there is not None and there != here:
+    is_same_class = there is not None and there.get("_target_") == here.get("_target_")
+    if is_same_class and there != here:
         plain: Any = OmegaConf.to_container(config, resolve=True)
         made_of = {**record.get("made_of", {}), "content": content}
         _check_same(checkpoint, "", plain, options, made_of)

@@ -104,7 +104,7 @@ SAID_OF = {
     ),
     "tensorboard": "curves are in metrics.csv of the run's folder; for W&B say logger=wandb",
     "delete prune": (
-        "say fokker task=runs delete=[NAME] or prune=samples, or task=models delete=[NAME]"
+        "it goes with task=runs or task=models; say fokker task=runs delete=[NAME]"
     ),
     "metrics fid eval validate test": (
         "every run is evaluated; what else may be is evaluation=likelihood and others"

@@ -18,9 +18,6 @@ from fokker.training.divergence import diverged
 from fokker.training.draws import DrawsAhead, NetworkNoise
 from fokker.training.sharding import one_by_one, shard
 
-# Lightning saves the formulation under its name here; in files its weights have their own names.
-_PREFIX = "formulation."
-
 
 @final
 class Training(L.LightningModule):
@@ -32,13 +29,20 @@ class Training(L.LightningModule):
         ema: averages of the weights of the formulation's network.
     """
 
+    formulation: Formulation
     _draws: DrawsAhead
     _network_noise: NetworkNoise
 
     def __init__(self, formulation: Formulation, optimizer: Schedule, ema: EMA) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.formulation, self.schedule, self.ema = formulation, optimizer, ema
+        # Its modules, parameters and buffers are the formulation's own, by their names there, so
+        # that files have these names; the formulation itself is no module of it.
+        self._modules, self._buffers = formulation._modules, formulation._buffers
+        self._parameters = formulation._parameters
+        self._non_persistent_buffers_set = formulation._non_persistent_buffers_set
+        self.__dict__["formulation"] = formulation
+        self.schedule, self.ema = optimizer, ema
         self.ema.follow(formulation.network)
         self.descent = Descent()
         self._raw: dict[str, Tensor] | None = None
@@ -161,15 +165,11 @@ class Training(L.LightningModule):
         return self.schedule.build(self.parameters())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        state = checkpoint["state_dict"]
-        checkpoint["state_dict"] = {k.removeprefix(_PREFIX): w for k, w in state.items()}
         checkpoint["ema"] = self.ema.whole_state()
         if self.descent.scaler is not None:
             checkpoint["scaler"] = self.descent.scaler.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        state = checkpoint["state_dict"]
-        checkpoint["state_dict"] = {f"{_PREFIX}{k}": w for k, w in state.items()}
         self.ema.load_state_dict(checkpoint["ema"])
         # A training in another precision, that is continued in this one, has none.
         if self.descent.scaler is not None and "scaler" in checkpoint:
