@@ -23,6 +23,7 @@ HYDRAS = [field.name for field in fields(HydraConf)]
 LAUNCHERS = ("basic", "joblib", "submitit_local", "submitit_slurm")
 SWEEPERS = ("fokker_grid", "fokker_search")
 EVIL = {"_target_": "os.system", "command": "touch here"}
+AGAIN = "\\${oc.create:{_target_:os.system}}"
 #: Values of which none may stand where FIXED has another.
 WRONG: tuple[Any, ...] = ("x", ["x"], EVIL)
 
@@ -113,6 +114,16 @@ def test_a_launcher_and_a_sweeper_are_as_in_their_files(
     for number, key in enumerate(key for key in node if key != "_target_"):
         value = ([{"a": EVIL}], "${network}")[number % 2]
         assert "nothing may be built in" in refused(config, f"hydra.{part}.{key}", value)
+
+
+@pytest.mark.parametrize("part", ["launcher", "sweeper", "callbacks"])
+@pytest.mark.parametrize("value", [AGAIN, [{"a": AGAIN}], {"a": AGAIN}])
+def test_no_text_is_read_once_more(part: str, value: Any, composed: dict[str, DictConfig]) -> None:
+    """Hydra resolves what it makes an object of, and a text behind a backslash then too."""
+    key = {"launcher": "n_jobs", "sweeper": "params", "callbacks": "x"}[part]
+    config = changed(composed["joblib"], f"hydra.{part}.{key}", value)
+    with pytest.raises(ValueError, match=rf"^hydra\.{part} must hold no text with \$\{{ behind"):
+        check_hydra(config)
 
 
 def config_of_another(part: str, node: Any, composed: dict[str, DictConfig]) -> str:

@@ -13,8 +13,9 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from fokker.cli.compose import config_dir
-from fokker.cli.foreign import NEVER, NotOwn, check_own, texts
+from fokker.cli.foreign import NEVER, NotOwn, check_own
 from fokker.cli.option_words import group_of
+from fokker.cli.texts import texts
 from fokker.yaml_files import read_yaml
 
 #: What a command itself says, besides what no server may.

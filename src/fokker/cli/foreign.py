@@ -6,7 +6,7 @@ bad.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, final
 
 from hydra.core.override_parser.types import Override
@@ -14,6 +14,7 @@ from hydra.core.override_parser.types import Override
 from fokker.cli.hydra_node import is_plain
 from fokker.cli.keys import GROUPS, KEYS
 from fokker.cli.option_words import group_of, is_group
+from fokker.cli.texts import texts
 
 #: Groups whose options are files of overrides for the whole configuration.
 OF_WORDS = ("experiment", "sweeps")
@@ -56,16 +57,3 @@ def check_own(override: Override, sources: Sequence[Any]) -> None:
     names = value if isinstance(value, list) else [value]
     if is_group(sources, key) and not all(map(is_plain, names)):
         raise NotOwn(f"{line}, whose option is a path")
-
-
-def texts(value: Any) -> Iterator[str]:
-    """All texts in a value, names of keys among them."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for name, below in value.items():
-            yield str(name)
-            yield from texts(below)
-    elif isinstance(value, list):
-        for entry in value:
-            yield from texts(entry)

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fokker.cli.mistakes import one_of
 from fokker.cli.option_words import is_group, override_key
+from fokker.cli.texts import check_final
 from fokker.yaml_files import read_yaml
 
 #: Where runs and sweeps are written, and for instance where.
@@ -79,6 +80,8 @@ def check_hydra(config: DictConfig) -> None:
                 f"instance {key}={example}"
             )
     _check_names(config)
+    for part in (*PLUGINS, "callbacks"):  # Of which hydra makes objects.
+        check_final(_plain(config, f"hydra.{part}"), f"hydra.{part}")
     for part in PLUGINS:
         _check_plugin(config, part)
     for key, (values, rule, remedy) in FIXED.items():

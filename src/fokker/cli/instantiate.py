@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fokker.cli.arguments import Signature, signature
 from fokker.cli.kinds import belongs, kind_of, kind_words
-from fokker.cli.nodes import Node, check_final, check_kinds, check_nodes, nodes, plain_of
+from fokker.cli.nodes import Node, check_kinds, check_nodes, nodes, plain_of
 from fokker.cli.parts import Inside, Parts
 from fokker.cli.targets import (
     ALLOWED,
@@ -24,6 +24,7 @@ from fokker.cli.targets import (
     own_names,
     rule,
 )
+from fokker.cli.texts import check_final
 
 #: Hydra from 1.4 on has a list of its own, and warns without it.
 HYDRAS_LIST = "_execution_whitelist_"

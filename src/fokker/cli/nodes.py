@@ -8,11 +8,11 @@ from typing import Any, final
 from omegaconf import DictConfig, OmegaConf
 
 from fokker.cli.arguments import Signature, check_count, check_types, fits, shown, whole, words
-from fokker.cli.foreign import texts
 from fokker.cli.keys import OF_ANY_DATA
 from fokker.cli.kinds import belongs, inside, is_base, is_unsaid, kind_words, made_by
 from fokker.cli.mistakes import UnknownKey
 from fokker.cli.targets import told
+from fokker.cli.texts import check_final
 
 #: Keys of a node that are for hydra.
 TARGET, PARTIAL, RECURSIVE, CONVERT, ARGS = HYDRAS = (
@@ -85,20 +85,6 @@ def plain_of(node: DictConfig, key: str) -> dict[str, Any]:
     check_final(plain, key)
     without = OF_ANY_DATA if key == "data" else ()
     return {name: value for name, value in plain.items() if name not in without}
-
-
-def check_final(plain: Any, key: str) -> None:
-    """Refuse a text that refers to something still: hydra would read it once more, unchecked.
-
-    Raises:
-        ValueError: says the key and the text.
-    """
-    for text in texts(plain):
-        if "${" in text:
-            raise ValueError(
-                f"{key} must hold no text with ${{ behind a backslash, which would be read once "
-                f"more, got {text}; take the backslash away"
-            )
 
 
 def nodes(
