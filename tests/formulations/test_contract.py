@@ -1,0 +1,93 @@
+"""The contract: draws are functions of their places, losses of their rows, and no file knows how
+it is trained."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import fokker
+import tiny_runs
+from fokker.cli.compose import config_dir
+from fokker.formulation import Batch, Draws, Formulation
+
+FORMULATIONS = sorted(path.stem for path in Path(config_dir(), "formulation").glob("*.yaml"))
+STEP, SIZE = 3, 24
+
+
+def made(name: str, seed: int = 5) -> Formulation:
+    words = (f"formulation={name}", "data=ring8", f"data.batch_size={SIZE}", f"seed={seed}")
+    model = tiny_runs.compose_experiment(*words).model
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():  # The first output of a network is 0, whatever it is given.
+        for weight in model.network.parameters():
+            weight.normal_(std=0.4, generator=generator)
+    return model
+
+
+def drawn(model: Formulation, start: int, stop: int) -> Draws:
+    """The draws of places start to stop of a step's batch."""
+    batch = model.fetch(STEP * SIZE + start, STEP * SIZE + stop)
+    return model.draws(STEP, range(start, stop), batch)
+
+
+def tensors(draws: Draws) -> dict[str, Tensor]:
+    return {"x": draws.batch.x, "level": draws.level, **draws.random}
+
+
+@pytest.mark.parametrize("name", FORMULATIONS)
+def test_draws_are_functions_of_seed_step_and_place(workdir: Path, name: str) -> None:
+    whole = tensors(drawn(made(name), 0, SIZE))
+    again = made(name)
+    last, first = drawn(again, 7, SIZE), drawn(again, 0, 7)  # In another order.
+    for key, tensor in whole.items():
+        assert torch.equal(tensor, torch.cat([tensors(first)[key], tensors(last)[key]])), key
+    other = tensors(drawn(made(name, seed=6), 0, SIZE))
+    assert not any(torch.equal(tensor, other[key]) for key, tensor in whole.items())
+
+
+@pytest.mark.parametrize("name", FORMULATIONS)
+def test_no_row_of_a_loss_depends_on_another(workdir: Path, name: str) -> None:
+    model = made(name)
+    draws = drawn(model, 0, SIZE)
+    whole = model.losses(draws)
+    parts = [model.losses(part) for part in draws.cut(3)]
+    assert [len(part.value) for part in parts] == [8, 8, 8]
+    for kind in ("value", "objective"):
+        joined = torch.cat([getattr(part, kind) for part in parts])
+        torch.testing.assert_close(joined, getattr(whole, kind), rtol=1e-5, atol=1e-7)
+    changed = Draws(
+        Batch(draws.batch.x + 1.0 * (torch.arange(SIZE) == 4)[:, None]), draws.level, draws.random
+    )
+    same = torch.arange(SIZE) != 4
+    torch.testing.assert_close(model.losses(changed).value[same], whole.value[same])
+    assert model.losses(changed).value[4] != whole.value[4]
+
+
+def test_a_formulation_knows_nothing_of_its_training() -> None:
+    source = Path(fokker.__file__).parent
+    for file in (source / "formulation.py", *(source / "formulations").glob("*.py")):
+        names = [
+            name
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+            for name in (
+                [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else [alias.name for alias in getattr(node, "names", [])]
+            )
+            if isinstance(node, (ast.Import, ast.ImportFrom))
+        ]
+        wrong = [n for n in names if n.startswith(("lightning", "fokker.training", "fokker.ema"))]
+        assert wrong == [], file
+
+
+def test_weights_have_the_formulations_own_names(workdir: Path) -> None:
+    """In the training module and in its checkpoint: that is what files and other code rely on."""
+    training, folder = tiny_runs.train("weighting=learned")
+    names = list(training.formulation.state_dict())
+    assert list(training.state_dict()) == names
+    assert list(tiny_runs.checkpoint(folder)["state_dict"]) == names
+    assert {name.split(".")[0] for name in names} == {"denoiser", "weighting"}
+    assert [*training.parameters()] == [*training.formulation.parameters()]
