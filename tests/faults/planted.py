@@ -167,8 +167,12 @@ def is_same(state: dict[str, Any], undisturbed: dict[str, Any]) -> bool:
 
 
 def litter(outputs: str | Path = "outputs") -> list[str]:
-    """Temporary files where work goes on, which is not the folder of a run that was killed."""
-    found = [p for p in Path(outputs).rglob(".*") if p.suffix != ".lock"]
+    """Temporary files where work goes on, which is not the folder of a run that was killed.
+
+    Nor is it so where the kill came behind the record, in the copy of the curve as CSV.
+    """
+    known = (".lock", ".metrics.csv.tmp")
+    found = [p for p in Path(outputs).rglob(".*") if not p.name.endswith(known)]
     return [str(p) for p in found if status(p.parent) not in ("running", "None") or is_shared(p)]
 
 
