@@ -102,7 +102,7 @@ def test_a_model_needs_neither_its_data_nor_its_place(
     assert torch.equal(*drawn)
     with pytest.raises(ValueError, match=r"points of the data of .* asked for: .* is not there"):
         model.data.held_out(2)
-    with pytest.raises(ValueError, match=f"no checkpoint at {Path('../..', run)}; give a run's"):
+    with pytest.raises(ValueError, match=f"no checkpoint at {Path('../..', run)}, whose run"):
         fokker.load(Path("../..", run))
 
 
