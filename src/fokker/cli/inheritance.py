@@ -130,7 +130,7 @@ def meaning_of(overrides: Sequence[str], config: DictConfig) -> Meaning:
         if meant != value or (is_model and OmegaConf.is_interpolation(config, key)):
             places[key] = f"{key}={as_typed(meant)}"
         if is_model and key in INHERITING and not inherited:
-            record, inherited = recorded_overrides(key, Path(meant), given, config)
+            record, inherited = recorded_overrides(Path(meant), given, config)
     return Meaning(inherited, places, record)
 
 

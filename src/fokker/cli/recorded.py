@@ -30,7 +30,7 @@ class ForeignRecord(ValueError):
 
 
 def recorded_overrides(
-    key: str, place: Path, given: Collection[str], config: DictConfig
+    place: Path, given: Collection[str], config: DictConfig
 ) -> tuple[Path, list[str]]:
     """The record of the model at `place`, and its overrides without what is given anew.
 
@@ -56,11 +56,10 @@ def recorded_overrides(
             beside, record = file, described
     recorded = record.get("overrides", [])
     sources = config.hydra.runtime.config_sources
-    left = {*NOT_INHERITED}
     try:
         if not isinstance(recorded, list) or not all(isinstance(o, str) for o in recorded):
             raise ForeignRecord(f"{beside} does not hold overrides: they must be a list of texts")
-        kept = list(_kept(recorded, given, left, sources))
+        kept = list(_kept(recorded, given, sources))
     except HydraException as error:
         why = sentence(error, recorded, lambda group: [])
         raise ForeignRecord(f"{beside} does not hold overrides: {one_line(why)}") from error
@@ -79,7 +78,7 @@ def recorded_overrides(
 
 
 def _kept(
-    recorded: Sequence[str], given: Collection[str], left: Collection[str], sources: Any
+    recorded: Sequence[str], given: Collection[str], sources: Any
 ) -> Iterator[str]:
     """Those of recorded overrides that are taken over."""
     # By hydra's parser, which takes no flag for an override and sees through spaces.
@@ -88,7 +87,7 @@ def _kept(
     for override in parsed:
         key = override.get_key_element().lstrip("+~")
         place = group_of(override.package or str(override.key_or_group))
-        if override.package is None and place in left:
+        if override.package is None and place in NOT_INHERITED:
             continue
         check_own(override, sources)
         # Who gives sampler=ddim does not want another sampler's sampler.alpha.
@@ -97,6 +96,6 @@ def _kept(
         says_more = key in OF_WORDS and any(group_of(override_key(w)) in NEVER for w in words)
         # A study would begin again, and of two experiments hydra takes one: its words are taken.
         if key == "sweeps" or is_replaced or says_more:
-            yield from _kept(words, {*given, *own}, left, sources)
-        elif place not in left:
+            yield from _kept(words, {*given, *own}, sources)
+        elif place not in NOT_INHERITED:
             yield str(override.input_line)

@@ -53,7 +53,7 @@ class Curves(L.Callback):
         folder: where metrics.jsonl lies.
         intervals: when.
         validate: measures the averaged weights on held-out data.
-        floor: the irreducible part of a model's loss, if it is known.
+        floor: gives the irreducible part of the model's loss, if it is known.
         listeners: called with (metrics, step).
     """
 
@@ -62,7 +62,7 @@ class Curves(L.Callback):
         folder: ModelFolder,
         intervals: Intervals,
         validate: Callable[[Training], Metrics],
-        floor: Callable[[Training], float | None],
+        floor: Callable[[], float | None],
         listeners: list[Callable[[Metrics, int], None]],
     ) -> None:
         self._folder, self._intervals = folder, intervals
@@ -82,7 +82,7 @@ class Curves(L.Callback):
     ) -> None:
         if not trainer.is_global_zero:
             return
-        self._floor = self._find_floor(pl_module)
+        self._floor = self._find_floor()
         # What was written after the last save is written again.
         kept = [r for r in read_json_lines(self._folder.curves) if r["step"] <= trainer.global_step]
         write_json_lines(self._folder.curves, kept)

@@ -236,7 +236,7 @@ def _train(
     listeners = [listener]
     training = experiment.training
     curves = Curves(
-        folder, intervals, validation.of_average, lambda _: validation.floor(model), listeners
+        folder, intervals, validation.of_average, lambda: validation.floor(model), listeners
     )
     # A listener hears the curve from its start, which is before the last interruption.
     before = LambdaCallback(on_train_start=lambda *_: tell(folder.curves, listener))

@@ -1,7 +1,7 @@
 """How gradients are made: over which ranks, in how many parts, in which precision."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, final
 
@@ -41,16 +41,6 @@ class Descent:
     def dtype(self) -> torch.dtype | None:
         """Of the network's multiplications, where it is not that of the weights."""
         return {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(self.precision)
-
-    def parts_of(self, *rows: Tensor) -> Iterator[tuple[bool, tuple[Tensor, ...]]]:
-        """Each part of some tensors with the same rows, and whether it is the last."""
-        if self.parts == 1:
-            yield True, rows
-            return
-        size = -(-len(rows[0]) // self.parts)
-        cut = list(zip(*(torch.split(tensor, size) for tensor in rows)))
-        for number, part in enumerate(cut, start=1):
-            yield number == len(cut), part
 
     def scaled(self, objective: Tensor) -> Tensor:
         """What is differentiated."""
