@@ -89,8 +89,9 @@ COUNT = Kind("a whole number from 0 on", lambda v: type(v) is int and v >= 0)
 NUMBER = Kind("a number", _is_number)
 AMOUNT = Kind("a finite number from 0 on", lambda v: _is_number(v) and 0 <= v < math.inf)
 ANYTHING = Kind("anything", lambda v: True)
+_YES = Kind("true or false", lambda v: isinstance(v, bool))
 _NAMED = Kind("a mapping of texts with a key", lambda v: TEXT.by_name.fits(v) and "key" in v)
-_TWO = Kind("two numbers from 0 on", lambda v: AMOUNT.listed.fits(v) and len(v) == 2)
+_AXIS = _with(name=TEXT, symbol=TEXT, label=TEXT, quantity=TEXT, unit=TEXT, is_log=_YES)
 _PRUNER = Kind(
     "a name with its arguments",
     lambda v: isinstance(v, list) and len(v) == 2 and TEXT.fits(v[0]) and isinstance(v[1], dict),
@@ -150,7 +151,7 @@ SHAPES = {
             ),
             "training": _one_of("trained", "continued", "found", "loaded", "exact"),
             "model": _NAMED.or_null,
-            "trained": _TWO.or_null,
+            "axis": _AXIS,
             "error": TEXT.or_null,
             "sweep": TEXT,
             "swept": TEXT.by_name,

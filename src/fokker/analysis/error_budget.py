@@ -6,9 +6,9 @@ from typing import final
 import torch
 from torch import Tensor
 
+from fokker.analysis.model import Model
 from fokker.denoiser import DenoiserFunction, ExactDenoiser
 from fokker.distributions import Affine
-from fokker.formulations import Diffusion
 from fokker.likelihood import decode
 from fokker.randomness import Randomness, SamplingNoise
 from fokker.samplers import GivenStart, Noise, Sampler, StartLaw
@@ -58,7 +58,7 @@ class ErrorBudget:
 
 
 def error_budget(
-    model: Diffusion, sampler: Sampler, nodes: Tensor, count: int, randomness: Randomness
+    model: Model, sampler: Sampler, nodes: Tensor, count: int, randomness: Randomness
 ) -> ErrorBudget:
     """Split the error of samples into its causes, on data of a known law.
 

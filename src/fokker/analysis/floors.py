@@ -5,15 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from fokker.analysis.mmse_curve import MMSECurve
+from fokker.analysis.model import Model
 from fokker.distributions import Affine, Empirical, Estimate
-from fokker.formulations import Diffusion
 from fokker.randomness import Randomness
 from fokker.ranks import ALONE, Ranks
 
@@ -50,11 +50,10 @@ class Floors:
     Args:
         law: of the training data, in the model's units; of a finite set its own.
         sigmas: noise levels, ascending, (b,).
-        ranks: the processes among which a model's points are divided.
     """
 
-    def __init__(self, law: Affine, sigmas: Tensor, ranks: Ranks = ALONE) -> None:
-        self._law, self._sigmas, self._ranks = law, sigmas, ranks
+    def __init__(self, law: Affine, sigmas: Tensor) -> None:
+        self._law, self._sigmas = law, sigmas
         # An exact denoiser of many points costs as much as they are, and images take memory.
         inner = law.distribution
         size = prod(inner.points.shape) if isinstance(inner, Empirical) else 1
@@ -70,7 +69,7 @@ class Floors:
         """`mmse(sigma) / d` at each noise level, (b,)."""
         return self._mmse.levels
 
-    def total(self, model: Diffusion) -> Estimate:
+    def total(self, model: Model) -> Estimate:
         """`E_sigma[lambda mmse] / d` over the training noise of a model, under its weighting.
 
         Of a chain the mean over its levels; else an integral, to a relative 1e-8 where mmse has no
@@ -93,9 +92,14 @@ class Floors:
         return x, sigma, self._law.denoise(x, sigma).float()
 
     @torch.no_grad()
-    def excess(self, model: Diffusion) -> Excess:
-        """How far a model is above the floor, at each level and in all."""
-        at_levels = self._squared_distance(model, *self._at_levels)
+    def excess(self, model: Model, ranks: Ranks = ALONE) -> Excess:
+        """How far a model is above the floor, at each level and in all.
+
+        Args:
+            model: the same in all ranks.
+            ranks: the processes among which the points are divided.
+        """
+        at_levels = _squared_distance(model, ranks, *self._at_levels)
         sigma, share = _training_noise(model)
         weight = share * _weight(model, sigma)
         # Three quarters of the points where the training noise is, one where the floor comes from:
@@ -106,24 +110,31 @@ class Floors:
         count = 4 * self._points_per_level
         spread = (POINTS.permutation("sigma", count) + 0.5) / count
         chosen = torch.searchsorted(drawn.cumsum(0), spread).clamp(max=len(sigma) - 1)
-        distance = self._squared_distance(model, *self._noisy(sigma[chosen], step=1))
+        distance = _squared_distance(model, ranks, *self._noisy(sigma[chosen], step=1))
         return Excess(
             at_levels.reshape(len(self._sigmas), -1).mean(1),
             float(((weight / drawn)[chosen] * distance).mean()),
         )
 
-    def _squared_distance(self, model: Diffusion, x: Tensor, sigma: Tensor, best: Tensor) -> Tensor:
-        """`|D - D*|^2 / d` of each row, (n,), float64, each computed by one rank."""
-        share = self._ranks.share(len(x))
-        mine = slice(share.start, share.stop)
-        shaped = x[mine].reshape(-1, *model.data.shape).to(model.device)
-        denoised: Tensor = model.denoiser(shaped, sigma[mine])
-        squares = torch.zeros(len(x), dtype=torch.float64)
-        squares[mine] = (denoised.cpu().flatten(1) - best[mine]).double().square().mean(1)
-        return self._ranks.total(squares)
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Floors":
+        """Return the same: what it has computed once does not change."""
+        return self
 
 
-def _training_noise(model: Diffusion) -> tuple[Tensor, Tensor]:
+def _squared_distance(
+    model: Model, ranks: Ranks, x: Tensor, sigma: Tensor, best: Tensor
+) -> Tensor:
+    """`|D - D*|^2 / d` of each row, (n,), float64, each computed by one rank."""
+    share = ranks.share(len(x))
+    mine = slice(share.start, share.stop)
+    shaped = x[mine].reshape(-1, *model.data.shape).to(model.device)
+    denoised: Tensor = model.denoiser(shaped, sigma[mine])
+    squares = torch.zeros(len(x), dtype=torch.float64)
+    squares[mine] = (denoised.cpu().flatten(1) - best[mine]).double().square().mean(1)
+    return ranks.total(squares)
+
+
+def _training_noise(model: Model) -> tuple[Tensor, Tensor]:
     """Noise levels that stand for the training noise, and their shares of it, which sum to 1.
 
     Quantiles u = Phi(z), evenly spread in z, not in u: the ends of the training noise, which are
@@ -138,7 +149,7 @@ def _training_noise(model: Diffusion) -> tuple[Tensor, Tensor]:
     return model.noise_levels.sigma(torch.special.ndtr(z)), share / share.sum()
 
 
-def _mean_over_noise(model: Diffusion, curve: Callable[[Tensor], Tensor]) -> float:
+def _mean_over_noise(model: Model, curve: Callable[[Tensor], Tensor]) -> float:
     """`E_sigma[lambda curve]` over the training noise of a model."""
 
     def integrand(z: Tensor) -> Tensor:
@@ -185,5 +196,5 @@ def integral(
     return found + float(whole.sum())
 
 
-def _weight(model: Diffusion, sigma: Tensor) -> Tensor:
+def _weight(model: Model, sigma: Tensor) -> Tensor:
     return model.weighting(sigma, model.noise_levels).detach().double()

@@ -7,6 +7,8 @@ from typing import final
 import torch
 from torch import Tensor
 
+from fokker.data import DataModule
+from fokker.denoiser import DenoiserFunction, ExactDenoiser
 from fokker.distributions import Gaussian, GaussianCovariance
 from fokker.samplers import GivenStart, Nodes, Sampler, StartLaw, gaussian_answer, mean_answer
 
@@ -223,3 +225,25 @@ def sampled_law(
     sampled = problem.sampled()
     root = problem.axes @ sampled.matrix
     return GaussianCovariance(problem.axes @ sampled.mean, root @ root.T)
+
+
+def exact_distances(
+    denoiser: DenoiserFunction, data: DataModule, sampler: Sampler, nodes: Tensor
+) -> dict[str, float]:
+    """W2 to Gaussian data, and of its causes, of the ideal denoiser's samples, without sampling.
+
+    In the data's units; nothing for other data, a network, or a sampler whose law is not known.
+    """
+    law = data.law
+    known = isinstance(denoiser, ExactDenoiser) and isinstance(law, (Gaussian, GaussianCovariance))
+    if law is None or not known:
+        return {}
+    centred, spread = (law.mean - data.shift) / data.scale, law.covariance / data.scale**2
+    standardized = GaussianCovariance(centred, spread)
+    names = ("w2", "w2_truncation", "w2_initialisation", "w2_discretisation")
+    try:
+        errors = gaussian_errors(standardized, sampler, nodes, data.start_law)
+    except ValueError:  # Not an affine sampler, or one that diverges.
+        return {}
+    found = (errors.total, errors.truncation, errors.initialisation, errors.discretisation)
+    return {name: value * data.scale for name, value in zip(names, found, strict=True)}

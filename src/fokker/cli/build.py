@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -14,7 +14,7 @@ from fokker.cli.arguments import shown
 from fokker.cli.choices import Choices
 from fokker.cli.continuing import check_limits, predecessor_of
 from fokker.cli.early import asked_of, parts_of
-from fokker.cli.evaluations import build_evaluations, build_samplings
+from fokker.cli.evaluations import build_evaluations, build_ways, with_inherited
 from fokker.cli.instantiate import Builder, uncalled
 from fokker.cli.keys import OF_ANY_DATA, check_keys
 from fokker.cli.sameness import flat, other_points, source_of_points, what_data
@@ -37,7 +37,7 @@ from fokker.experiment.models import (
     weights_in,
 )
 from fokker.experiment.needs import check_needs, check_network
-from fokker.formulations import Diffusion
+from fokker.formulation import Formulation
 from fokker.networks import Exact
 from fokker.places import BESIDE, find_checkpoint, finished_run
 from fokker.ranks import ALONE, Ranks
@@ -108,9 +108,9 @@ def build_training(config: DictConfig, data: DataModule, build: Builder) -> Trai
         model = make(data=data, seed=config.seed, **parts)
     except (AttributeError, TypeError) as error:  # A function or class of the user's own.
         raise ValueError(f"formulation cannot be built: {type(error).__name__}: {error}") from error
-    if not isinstance(model, Diffusion):
+    if not isinstance(model, Formulation):
         raise ValueError(
-            f"formulation._target_ must name what gives a fokker.formulations.Diffusion, got "
+            f"formulation._target_ must name what gives a fokker.formulation.Formulation, got "
             f"{config.formulation._target_}, which gives {type(model).__name__}"
         )
     training = Training(model, schedule, ema)
@@ -145,10 +145,6 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
     """
     config = copy.deepcopy(config)
     check_keys(config)
-    if "sde" not in config.sampler:
-        # Not in the sampler's file: `+sde@sampler.sde=edm` would be merged into the other SDE.
-        with open_dict(config):
-            config.sampler.sde = "${sde}"
     device = find_device(config.trainer.accelerator, ranks)
     build = Builder(config.allow_targets)
     build.check_all([*parts_of(config), *asked_of(config, choices.sources)])
@@ -166,17 +162,18 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
         check_undamaged(checkpoint)
         _check_same_network(checkpoint, config, choices.options, data.content)
     training = build_training(config, data, build)
-    model = cast(Diffusion, training.formulation)
+    model = training.formulation
+    with_inherited(config, model)
     for changed, number in build.whole.items():
         OmegaConf.update(config, changed, number)
     # Of what is trained: a sampler of the user's own does not make another model.
     source = source_of(build.own_classes)
     training.weights(config.evaluation.weights)
-    if model.is_exact:
+    if not model.trains:
         _check_untrained(config)
     training.schedule.check(config.trainer.max_steps)
-    samplings = build_samplings(config, choices, model, build)
-    evaluations = build_evaluations(config, model, samplings[0], build)
+    ways = build_ways(config, choices, model, build)
+    evaluations = build_evaluations(config, model, ways[0], build)
     init = ""
     if config.init_from is not None:
         load_checkpoint(find_checkpoint(Path(config.init_from), "init_from"), training)
@@ -197,7 +194,7 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
     key = model_key(training_config(plain), **made_of)
     name = f"{choices.options['formulation']}-{choices.options['data']}-{key}"
     folder = ModelFolder(Path(config.output_dir) / "models" / name)
-    if checkpoint is None and not model.is_exact:
+    if checkpoint is None and model.trains:
         with writing(folder.path):
             folder.check(training)
         _check_alone(folder, key, plain, made_of)
@@ -211,7 +208,7 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
         folder=folder,
         checkpoint=checkpoint,
         predecessor=predecessor,
-        samplings=samplings,
+        ways=ways,
         num_samples=config.evaluation.num_samples,
         weights=config.evaluation.weights,
         seed=config.seed,

@@ -1,97 +1,126 @@
 """From a composed configuration to the ways to sample, and to what else is evaluated."""
 
 import copy
-import math
 from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fokker.cli.choices import Choices, option
 from fokker.cli.instantiate import Builder
-from fokker.experiment import Evaluation, Sampling
-from fokker.formulations import Diffusion
-from fokker.grids import Grid
-from fokker.samplers import Sampler
+from fokker.experiment import Evaluation
+from fokker.formulation import Asked, Formulation, Way
+
+Labelled = tuple[str, DictConfig]
+
+
+def with_inherited(config: DictConfig, model: type[Formulation] | Formulation) -> None:
+    """Set the keys that a formulation gives a value where they have none."""
+    for key, value in model.inherited.items():
+        group, _, name = key.partition(".")
+        if name not in config[group]:
+            with open_dict(config):
+                config[group][name] = value
 
 
 def _options(
-    asked: Sequence[Any], group: str, own: str, node: DictConfig, sources: Sequence[Any]
-) -> Iterator[tuple[str, DictConfig]]:
+    asked: Sequence[Any], group: str, own: Labelled, sources: Sequence[Any]
+) -> Iterator[Labelled]:
     """Options of a group with a label: names, or `{name: {key: value}}`; none: the run's own."""
-    for entry in asked or [own]:
+    for entry in asked or [own[0]]:
         pairs = entry.items() if isinstance(entry, DictConfig) else [(entry, {})]
         for name, changes in pairs:
             label = str(name)
             if changes:
                 label += f"({', '.join(f'{key}={value}' for key, value in changes.items())})"
-            if label == own:
-                yield label, copy.deepcopy(node)
+            if label == own[0]:
+                yield label, copy.deepcopy(own[1])
             else:
                 chosen = OmegaConf.merge(option(sources, group, str(name)), changes)
                 if isinstance(chosen, DictConfig):
                     yield label, chosen
 
 
-def _sampler_nodes(config: DictConfig, choices: Choices) -> Iterator[tuple[str, DictConfig]]:
-    """The run's own sampler, then every sampler with every number of steps that is asked for."""
-    own, asked = choices.options["sampler"], config.evaluation
-    yield own, config.sampler
-    for label, node in _options(asked.samplers, "sampler", own, config.sampler, choices.sources):
-        # The samplers of one evaluation walk along one SDE.
-        node.sde = config.sampler.sde
-        for num_steps in asked.num_steps or [node.num_steps]:
-            changed = copy.deepcopy(node)
-            # An adaptive sampler has no number of steps, and so one row.
-            if node.num_steps is not None:
-                changed.num_steps = num_steps
-            yield label, changed
+def _with_steps(labelled: Labelled, asked: Sequence[int]) -> Iterator[Labelled]:
+    """An option with every number of steps; one that chooses its own steps once."""
+    label, node = labelled
+    own = node.get("num_steps")
+    for num_steps in (asked or [own]) if own is not None else [None]:
+        changed = copy.deepcopy(node)
+        if num_steps is not None:
+            changed.num_steps = num_steps
+        yield label, changed
 
 
-def build_samplings(
-    config: DictConfig, choices: Choices, model: Diffusion, build: Builder
-) -> list[Sampling]:
-    """The run's own sampling first; none twice."""
-    own, at_quantiles = choices.options["grid"], config.evaluation.noise == "quantiles"
-    if at_quantiles and math.prod(model.data.shape) != 1:
-        raise ValueError(
-            "evaluation.noise=quantiles needs data in one dimension, got samples of shape "
-            f"{model.data.shape}; use evaluation.noise=random"
-        )
-    own_grid = (own, config.grid)
-    grids = list(_options(config.evaluation.grids, "grid", own, config.grid, choices.sources))
-    samplings: list[Sampling] = []
+def _combinations(
+    config: DictConfig, choices: Choices, model: Formulation
+) -> Iterator[dict[str, Labelled]]:
+    """The run's own parts, then all that is asked for, each group's with every other's."""
+    own = {group: (choices.options[group], config[group]) for group in model.asked}
+    yield own
+    evaluation, listed = config.evaluation, []
+    for group in model.asked:
+        asked = evaluation.get(f"{group}s") or []
+        found = list(_options(asked, group, own[group], choices.sources))
+        for key in model.inherited:  # As the run's own has it: all walk along one SDE.
+            of, _, name = key.partition(".")
+            for _, node in found if of == group else ():
+                with open_dict(node):
+                    node[name] = config[group][name]
+        listed.append(found)
+    first, *others = listed
+    stepped = [each for one in first for each in _with_steps(one, evaluation.num_steps)]
+    for chosen in product(stepped, *others):
+        yield dict(zip(model.asked, chosen))
+
+
+def build_ways(
+    config: DictConfig, choices: Choices, model: Formulation, build: Builder
+) -> list[Way]:
+    """The run's own way to sample first; none twice."""
+    ways: list[Way] = []
     seen: list[Any] = []
     scope = copy.deepcopy(config)
-    for index, (name, node) in enumerate(_sampler_nodes(config, choices)):
-        for grid_name, grid_node in [own_grid] if index == 0 else grids:
-            with open_dict(scope):
-                scope.sampler, scope.grid = node, grid_node
-            chosen = (scope.sampler, scope.grid)
-            parts = [OmegaConf.to_container(part, resolve=True) for part in chosen]
-            if parts in seen:
-                continue
-            seen.append(parts)
-            sampler: Sampler = build(scope.sampler, "sampler")
-            grid: Grid = build(scope.grid, "grid")
-            try:
-                nodes = model.nodes(sampler, grid, sampler.num_steps)
-            except ValueError as error:
-                if sampler.num_steps not in config.evaluation.num_steps or index == 0:
-                    raise
-                said = str(error).replace("sampler.num_steps", "evaluation.num_steps")
-                raise ValueError(said) from error
-            samplings.append(Sampling(name, sampler, grid_name, nodes, at_quantiles, grid))
-    return samplings
+    first = model.asked[0]
+    for chosen in _combinations(config, choices, model):
+        with open_dict(scope):
+            for group, (_, node) in chosen.items():
+                scope[group] = node
+        plain = [OmegaConf.to_container(scope[group], resolve=True) for group in chosen]
+        if plain in seen:
+            continue
+        seen.append(plain)
+        parts = {group: build(scope[group], group) for group in chosen}
+        labels = {group: label for group, (label, _) in chosen.items()}
+        try:
+            ways.append(model.way(Asked(parts, labels, config.evaluation.noise)))
+        except ValueError as error:
+            if not ways or scope[first].get("num_steps") not in config.evaluation.num_steps:
+                raise
+            said = str(error).replace(f"{first}.num_steps", "evaluation.num_steps")
+            raise ValueError(said) from error
+    return ways
 
 
 def build_evaluations(
-    config: DictConfig, model: Diffusion, own: Sampling, build: Builder
+    config: DictConfig, model: Formulation, own: Way, build: Builder
 ) -> dict[str, Evaluation]:
-    """What is evaluated besides the samples, checked."""
+    """What is evaluated besides the samples, checked.
+
+    Raises:
+        ValueError: for an evaluation of other formulations, or what it refuses itself.
+    """
     evaluations: dict[str, Evaluation] = {}
     for name, node in config.evaluation.items():
         if OmegaConf.is_dict(node):
-            evaluations[str(name)] = build(node, f"evaluation.{name}")
-            evaluations[str(name)].check(model, own)
+            made: Evaluation = build(node, f"evaluation.{name}")
+            kind = getattr(made, "of", Formulation)
+            if not isinstance(model, kind):
+                raise ValueError(
+                    f"evaluation={name} is for formulations of the kind {kind.__name__}, got "
+                    f"formulation={type(model).__name__}; leave it away"
+                )
+            made.check(model, own)
+            evaluations[str(name)] = made
     return evaluations

@@ -79,7 +79,7 @@ def run_job(
         if config.task != "plan" and ranks.is_first:
             check_writable(path)
             check_room(path, experiment)
-            if not made.model.is_exact and made.checkpoint is None:
+            if made.model.trains and made.checkpoint is None:
                 check_writable(made.folder.path)
     except BaseException as error:
         if ranks.is_first:
@@ -112,7 +112,7 @@ def plan(experiment: Experiment) -> str:
     """Which model would be trained or is found, and what is sampled."""
     folder, model = experiment.folder, experiment.model
     max_steps = experiment.config["trainer"]["max_steps"]
-    if model.is_exact:
+    if not model.trains:
         state = "exact: the ideal denoiser, nothing to train"
     elif experiment.checkpoint is not None:
         state = f"loaded from {experiment.checkpoint}"
@@ -127,14 +127,14 @@ def plan(experiment: Experiment) -> str:
         if experiment.predecessor is not None:
             begun = experiment.predecessor.step
             state += f", from step {begun} of {experiment.predecessor.name} on"
-    is_trained = model.is_exact or experiment.checkpoint is not None or state.startswith("found")
+    is_trained = not model.trains or experiment.checkpoint is not None or state.startswith("found")
     if experiment.engine.limits.words and not is_trained:
         state += f", and ended early by {experiment.engine.limits.words}"
-    parameters = sum(p.numel() for p in model.denoiser.parameters())
+    parameters = sum(p.numel() for p in model.network.parameters())
     size = asked_ranks(OmegaConf.create(experiment.config["trainer"]))
     ranks = [f"         by {division(model.data.batch_size, size)}"] if size > 1 else []
     lines = [
-        f"model    {'none' if model.is_exact else folder.path}",
+        f"model    {folder.path if model.trains else 'none'}",
         f"         {state}",
         *ranks,
         f"         {parameters:,} parameters",
@@ -142,13 +142,12 @@ def plan(experiment: Experiment) -> str:
     ]
     if not is_trained:
         lines.append(f"estimate {_estimated(experiment, size)}")
-    for sampling in experiment.samplings:
-        nodes = sampling.nodes.tolist()
-        steps = "its own steps" if sampling.num_steps is None else f"{sampling.num_steps} steps"
-        lines.append(
-            f"samples  {experiment.num_samples} by {sampling.name}, {steps}, "
-            f"sigma {nodes[0]:.4g} to {nodes[-2]:.4g}, grid {sampling.grid_name}"
-        )
+    for way in experiment.ways:
+        steps = "its own steps" if way.num_steps is None else f"{way.num_steps} steps"
+        others = [f"{group} {label}" for group, label in way.labels.items()][1:]
+        where = "{} {:.4g} to {:.4g}".format(model.axis.name, *way.ends)
+        words = ", ".join([way.name, steps, where, *others])
+        lines.append(f"samples  {experiment.num_samples} by {words}")
     return "\n".join(lines)
 
 
@@ -299,7 +298,7 @@ def threads(experiment: Experiment) -> Iterator[None]:
     """A rank's share of the cores, and one thread for small steps, unless OMP_NUM_THREADS says."""
     before = torch.get_num_threads()
     ranks = experiment.ranks
-    parameters = sum(p.numel() for p in experiment.model.denoiser.parameters())
+    parameters = sum(p.numel() for p in experiment.model.network.parameters())
     small = 3 * parameters * experiment.model.data.batch_size < SMALL_STEP * ranks.size
     if not number(os.environ, "OMP_NUM_THREADS", 0):
         torch.set_num_threads(1 if small else min(before, cores_of_rank(ranks.local_size)))

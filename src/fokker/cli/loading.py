@@ -4,7 +4,7 @@ import copy
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -19,7 +19,7 @@ from fokker.experiment import load_model
 from fokker.experiment.description import read_description
 from fokker.experiment.identity import TRAINED_FROM, as_recorded
 from fokker.experiment.models import check_undamaged, weights_in
-from fokker.formulations import Diffusion
+from fokker.formulation import Formulation
 from fokker.places import find_checkpoint
 from fokker.records import check_unchanged, read_config, read_record
 
@@ -29,7 +29,7 @@ _ROUNDING = 1e-6
 
 def load(
     path: str | Path, weights: str | None = None, allow_targets: Sequence[str] = ()
-) -> Diffusion:
+) -> Formulation:
     """The model of a finished run, in whatever mode torch is; its data need not be there.
 
     `model.denoiser(x, sigma)` is D in the model's units, `model.data` goes from these to the units
@@ -50,7 +50,7 @@ def load(
         return _load(Path(path).expanduser(), weights, allow_targets)
 
 
-def _load(folder: Path, weights: str | None, allow_targets: Sequence[str]) -> Diffusion:
+def _load(folder: Path, weights: str | None, allow_targets: Sequence[str]) -> Formulation:
     find_own(allow_targets)
     build = Builder(allow_targets)
     # A run of network=exact has no weights, but a configuration.
@@ -60,7 +60,7 @@ def _load(folder: Path, weights: str | None, allow_targets: Sequence[str]) -> Di
         config = _recorded(folder)
         content = record.get("made_of", {}).get("content", "")
         training = build_training(config, _found(config, content, build, folder), build)
-        return cast(Diffusion, training.formulation.eval())
+        return training.formulation.eval()
     file = find_checkpoint(folder)
     check_undamaged(file)
     description = read_description(file)

@@ -11,43 +11,48 @@ from fokker.cli.collection import SEED, beside
 from fokker.cli.outcome import Outcome
 from fokker.cli.standings import in_order
 from fokker.cli.sweep_jobs import Row
+from fokker.levels import Table, read_levels
 from fokker.records import read_config, read_record
 
 _MAX_JOINT = 6
 
 
 def losses(outcome: Outcome) -> Iterator[Sketch]:
-    """The losses of the models over sigma, where there are several on the same data."""
-    from fokker.experiment.evaluate import SIGMAS, losses_of
-    from fokker.figures import loss_per_sigma
+    """The losses of the models over their levels, where there are several on the same data."""
+    from fokker.figures import loss_per_level
 
-    found: dict[str, list[tuple[Row, dict[str, Any]]]] = {}
+    found: dict[Any, list[tuple[Row, Table]]] = {}
     for row in outcome.done:
-        lists = losses_of(outcome.folder / row["folder"])
-        if lists:
-            found.setdefault(_data(outcome.folder / row["folder"]), []).append((row, lists))
+        job = outcome.folder / row["folder"]
+        table = read_levels(job)
+        if table is not None:
+            same = (_data(job), table.axis, tuple(table.level))
+            found.setdefault(same, []).append((row, table))
     for number, jobs in enumerate(found.values(), 1):
+        curves = [table.where_trained for _, table in jobs]
         # Of a law that is known the loss is floor + excess, in both of which the noise is gone.
-        is_known = all("losses" in c and "excesses" in c and "floors" in c for _, c in jobs)
-        kind = "losses" if is_known else "denoising_errors"
-        labels = model_labels([(row, tuple(c[kind])) for row, c in jobs], outcome.swept)
+        is_known = all({"loss", "excess", "floor"} <= c.keys() for c in curves)
+        kind = "loss" if is_known or not all("held_out" in c for c in curves) else "held_out"
+        labels = model_labels([(row, tuple(c[kind])) for (row, _), c in zip(jobs, curves)],
+                              outcome.swept)  # fmt: skip
         names = dict.fromkeys(labels)
         if len(names) < 2:
             continue
         if len(names) > MAX_LINES:
             raise ValueError(f"{len(names)} models are too many, at most {MAX_LINES}")
-        same = {n: [c for (_, c), own in zip(jobs, labels) if own == n] for n in names}
+        same_name = {n: [c for c, own in zip(curves, labels) if own == n] for n in names}
         means = {
-            part: {name: _mean([c[part] for c in curves]) for name, curves in same.items()}
-            for part in ([kind, "excesses"] if is_known else [kind])
+            part: {name: _mean([c[part] for c in own]) for name, own in same_name.items()}
+            for part in ([kind, "excess"] if is_known else [kind])
         }
-        floor = _mean([c["floors"] for _, c in jobs]) if is_known else None
-        figure = loss_per_sigma(means[kind], SIGMAS.numpy(), floor, means.get("excesses"))
-        heading = f"Denoising error against noise level, {_data_name(outcome, jobs[0][0])}"
+        floor = _mean([c["floor"] for c in curves]) if is_known else None
+        axis, level = jobs[0][1].axis, jobs[0][1].level
+        figure = loss_per_level(axis, means[kind], level, floor, means.get("excess"))
+        heading = f"Loss against {axis.name}, {_data_name(outcome, jobs[0][0])}"
         caption = f"{heading}: each model where it was trained"
         caption += ", and its excess over the floor." if is_known else ", on held-out data."
         caption += " Means over the seeds." if outcome.has_seeds else ""
-        name = "loss_per_sigma" + (f"_{number}" if len(found) > 1 else "")
+        name = "loss_per_level" + (f"_{number}" if len(found) > 1 else "")
         yield Sketch(name, figure, caption, heading)
 
 

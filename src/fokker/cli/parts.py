@@ -16,7 +16,7 @@ from fokker.experiment.callbacks import Intervals
 from fokker.experiment.engine import Engine
 from fokker.experiment.loggers import Logger
 from fokker.experiment.reports import Evaluation
-from fokker.formulations import Diffusion
+from fokker.formulation import Formulation
 from fokker.grids import Grid
 from fokker.networks import Exact
 from fokker.noise_levels import NoiseLevels
@@ -36,7 +36,7 @@ class Parts:
     """
 
     data: DataModule
-    formulation: Callable[..., Diffusion]
+    formulation: Callable[..., Formulation]
     sde: SDE
     preconditioning: Preconditioning
     weighting: Weighting

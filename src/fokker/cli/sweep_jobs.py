@@ -214,7 +214,7 @@ class Job:
             "model": None if record.get("training") == "exact" else model.get("key"),
         }
         for name, value in metrics.items():
-            if "@" not in name and value is not None:
+            if value is not None:
                 row.setdefault(name, value)
         said = " ".join((why.in_short if why else record.get("error") or "").split())
         seconds = record.get("seconds")

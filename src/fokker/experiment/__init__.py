@@ -12,7 +12,6 @@ from fokker.experiment.models import ModelFolder
 from fokker.experiment.pde import PDE
 from fokker.experiment.reports import Evaluation
 from fokker.experiment.run import Result, load_model, run
-from fokker.experiment.sample import Sampling
 from fokker.experiment.signals import InterruptedTraining
 from fokker.experiment.steps_map import StepsMap
 from fokker.experiment.wandb_log import WandB
@@ -31,7 +30,6 @@ __all__ = [
     "MarginalMap",
     "ModelFolder",
     "Result",
-    "Sampling",
     "StepsMap",
     "WandB",
     "load_model",

@@ -17,6 +17,7 @@ from fokker.experiment.watching import Pruned
 from fokker.progress import Steps
 from fokker.ranks import Ranks
 from fokker.training import Training
+from fokker.training.validation import floor_of, validate_average
 
 
 @final
@@ -52,8 +53,7 @@ class Curves(L.Callback):
     Args:
         folder: where metrics.jsonl lies.
         intervals: when.
-        validate: measures the averaged weights on held-out data.
-        floor: gives the irreducible part of the model's loss, if it is known.
+        ranks: that validate together.
         listeners: called with (metrics, step).
     """
 
@@ -61,13 +61,11 @@ class Curves(L.Callback):
         self,
         folder: ModelFolder,
         intervals: Intervals,
-        validate: Callable[[Training], Metrics],
-        floor: Callable[[], float | None],
+        ranks: Ranks,
         listeners: list[Callable[[Metrics, int], None]],
     ) -> None:
         self._folder, self._intervals = folder, intervals
-        self._validate, self._listeners = validate, listeners
-        self._find_floor = floor
+        self._ranks, self._listeners = ranks, listeners
         self._floor: float | None = None
         self._losses: list[float] = []
 
@@ -82,7 +80,7 @@ class Curves(L.Callback):
     ) -> None:
         if not trainer.is_global_zero:
             return
-        self._floor = self._find_floor()
+        self._floor = floor_of(pl_module.formulation)
         # What was written after the last save is written again.
         kept = [r for r in read_json_lines(self._folder.curves) if r["step"] <= trainer.global_step]
         write_json_lines(self._folder.curves, kept)
@@ -100,7 +98,7 @@ class Curves(L.Callback):
             row["lr"] = pl_module.schedule.rate(step - 1, trainer.max_steps)
             self._losses = []
         if last or step % self._intervals.validation_steps == 0:
-            row.update(self._validate(pl_module))
+            row.update(validate_average(pl_module, self._ranks))
         if row and trainer.is_global_zero:
             row = {"step": step, "images": step * pl_module.formulation.data.batch_size, **row}
             append_json_line(self._folder.curves, row)

@@ -1,8 +1,9 @@
 """`evaluation=chain`: the run's samples at several nodes on their way from noise to data."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import torch
 from matplotlib.figure import Figure
@@ -17,9 +18,11 @@ from fokker.experiment.noised import (
     need_memory,
     need_steps,
 )
-from fokker.experiment.reports import Evaluation, Report
-from fokker.experiment.sample import PATH_POINTS, Sampling
-from fokker.formulations import Diffusion
+from fokker.experiment.reports import Evaluation
+from fokker.experiment.sample import PATH_POINTS
+from fokker.formulation import Report
+from fokker.formulations import Diffusion, SamplerWay
+from fokker.measures import Measure
 from fokker.randomness import Randomness
 
 # How far histograms go from the mean, in standard deviations of x_t.
@@ -46,6 +49,7 @@ class Chain(Evaluation):
         ValueError: if a number is too small, or there are more than 12 panels.
     """
 
+    of: ClassVar[type] = Diffusion
     num_points: int = 10_000
     num_panels: int = 8
     num_bins: int = 80
@@ -58,7 +62,7 @@ class Chain(Evaluation):
                 "too small to read"
             )
 
-    def check(self, model: Diffusion, sampling: Sampling) -> None:
+    def check(self, model: Diffusion, way: SamplerWay) -> None:
         """Refuse data in more than three dimensions, and a sampler without a grid."""
         shape = model.data.shape
         if len(shape) != 1 or shape[0] > 3:
@@ -66,14 +70,18 @@ class Chain(Evaluation):
                 f"evaluation=chain needs data in one, two or three dimensions, got samples of "
                 f"shape {shape}; the figure trajectory of every run shows them on their way"
             )
-        need_steps("chain", sampling)
-        panels = min(self.num_panels, len(sampling.nodes))
+        need_steps("chain", way)
+        panels = min(self.num_panels, len(way.nodes))
         need_memory("chain", "num_points", self.num_points, self.num_points * shape[0] * panels)
         need_memory("chain", "num_bins", self.num_bins, 2 * self.num_bins * panels)
 
-    def __call__(self, model: Diffusion, sampling: Sampling, randomness: Randomness) -> Report:
+    def measures(self, model: Diffusion, way: SamplerWay) -> Mapping[str, Measure]:
+        """Say nothing: what it finds is all of one noise level or number of steps each."""
+        return {}
+
+    def __call__(self, model: Diffusion, way: SamplerWay, randomness: Randomness) -> Report:
         """The states of a model that is ready."""
-        data, sde, nodes = model.data, sampling.sampler.sde, sampling.nodes
+        data, sde, nodes = model.data, way.sampler.sde, way.nodes
         last = len(nodes) - 1
         spread = torch.linspace(0, last, min(self.num_panels, last + 1), dtype=torch.float64)
         shown = sorted({round(place) for place in spread.tolist()})
@@ -88,8 +96,7 @@ class Chain(Evaluation):
                 x_t = float(s[len(states)]) * y.flatten(1).cpu().double()
                 states.append(data.to_data(x_t))
 
-        quantiles = self.num_points if sampling.at_quantiles else None
-        model.sample(sampling.sampler, nodes, randomness, 0, self.num_points, watch, quantiles)
+        way.sample(randomness, 0, self.num_points, self.num_points, watch)
         forward = self._forward(model, s, sigma, randomness)
         rows: list[dict[str, Any]] = []
         law = data.model_law if data.fresh and data.shape == (1,) else None
@@ -107,7 +114,7 @@ class Chain(Evaluation):
             rows.append(row)
         steps = torch.tensor(shown)
         common = {"step": steps, "sigma": sigma, "t": t}
-        notes = ["the last state, sigma = 0, is the sample: it has no t", *lag_note(sampling)]
+        notes = ["the last state, sigma = 0, is the sample: it has no t", *lag_note(way)]
         if data.shape == (1,):
             arrays = common | self._histograms(model, states, forward, s, sigma)
             count = int(arrays["outside"].sum())
@@ -118,7 +125,7 @@ class Chain(Evaluation):
         name = "exact density" if law is not None else "data, noised"
         return Report(
             name="chain",
-            title=f"{self.num_points} samples of {sampling.name} on their way, "
+            title=f"{self.num_points} samples of {way.name} on their way, "
             f"in {data.unit_label}",
             rows=rows,
             notes=notes,

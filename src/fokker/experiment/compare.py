@@ -11,8 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from fokker.data import DataModule
-from fokker.experiment.evaluate import OF_DATA, SIGMAS, SampleMetrics, losses_of
+from fokker.experiment.evaluate import OF_DATA, SampleMetrics
 from fokker.experiment.identity import as_recorded, comparable_data
+from fokker.levels import COLUMNS, Table, read_levels
 from fokker.metrics.blocks import MIN_SAMPLES, OnParts
 from fokker.places import finished_run, one_line
 from fokker.records import check_unchanged, read_arrays, read_config, read_record
@@ -24,8 +25,6 @@ ROUNDING = 1e-12
 #: What stands where one of the two has nothing.
 NONE = "-"
 _ERROR = "_standard_error"
-#: What is compared at each of SIGMAS, in the singular; the floors are the data's.
-CURVES = {"denoising_errors": "denoising error", "losses": "loss", "excesses": "excess"}
 
 
 @final
@@ -57,11 +56,18 @@ class Difference:
 @final
 @dataclass(frozen=True)
 class LargestRatio:
-    """Where a curve over the noise levels differs most: b / a farthest from 1 at `sigma`."""
+    """Where a curve over the levels differs most: b / a is farthest from 1 at `level`.
+
+    Attributes:
+        name: of the curve.
+        ratio: b / a there.
+        axis, level: the name of a level, and its value.
+    """
 
     name: str
     ratio: float
-    sigma: float
+    axis: str
+    level: float
 
 
 @final
@@ -73,7 +79,7 @@ class Comparison:
         a, b: their folders.
         configuration: dotted keys whose values differ, and both values.
         metrics: of samples and model.
-        ratios: of the curves over the noise levels.
+        ratios: of the curves over the levels.
         why_not_paired: why the samples of one run do not belong to those of the other, if so.
     """
 
@@ -109,7 +115,7 @@ def compare(a: Path, b: Path, build: Callable[[DictConfig], DataModule]) -> Comp
         b,
         {key: (flat_a.get(key, NONE), flat_b.get(key, NONE)) for key in keys},
         _differences(metrics[0], metrics[1], paired),
-        _ratios(losses_of(a), losses_of(b)),
+        _ratios(read_levels(a), read_levels(b)),
         why_not,
     )
 
@@ -191,8 +197,8 @@ def _samples(path: Path, record: Mapping[str, Any]) -> Tensor:
 def _differences(
     a: Mapping[str, Any], b: Mapping[str, Any], paired: Mapping[str, float]
 ) -> list[Difference]:
-    """Every single number of a run but those at one noise level and the errors themselves."""
-    names = [n for n in {**a, **b} if "@" not in n and not n.endswith((_ERROR, OF_DATA))]
+    """Every single number of a run but the errors themselves."""
+    names = [n for n in {**a, **b} if not n.endswith((_ERROR, OF_DATA))]
     rows = []
     for name in names:
         error, how = paired.get(name), PAIRED
@@ -206,16 +212,20 @@ def _differences(
     return rows
 
 
-def _ratios(a: Mapping[str, list[float]], b: Mapping[str, list[float]]) -> list[LargestRatio]:
+def _ratios(a: Table | None, b: Table | None) -> list[LargestRatio]:
     """The largest ratio of each curve that both runs have, where both were trained."""
-    found = []
-    for name, singular in CURVES.items():
-        levels = zip(a.get(name, ()), b.get(name, ()), SIGMAS.tolist(), strict=False)
-        ratios = [(y / x, sigma) for x, y, sigma in levels if x > 0 and y > 0]  # NaN is not.
+    if a is None or b is None or (a.axis, a.level) != (b.axis, b.level):
+        return []
+    first, second, found = a.where_trained, b.where_trained, []
+    for name in COLUMNS:
+        if name == "floor":  # That is the data's.
+            continue
+        levels = zip(first.get(name, ()), second.get(name, ()), a.level, strict=False)
+        ratios = [(y / x, level) for x, y, level in levels if x > 0 and y > 0]  # NaN is not.
         if ratios:
-            ratios = [(1.0 if math.isclose(r, 1, rel_tol=ROUNDING) else r, s) for r, s in ratios]
-            ratio, sigma = max(ratios, key=lambda pair: abs(math.log(pair[0])))
-            found.append(LargestRatio(singular, ratio, sigma))
+            ratios = [(1.0 if math.isclose(r, 1, rel_tol=ROUNDING) else r, at) for r, at in ratios]
+            ratio, level = max(ratios, key=lambda pair: abs(math.log(pair[0])))
+            found.append(LargestRatio(COLUMNS[name], ratio, a.axis.name, level))
     return found
 
 
@@ -233,7 +243,8 @@ def comparison_text(comparison: Comparison) -> str:
         rows.append((d.name, *numbers, d.how))
     lines += ["", *_aligned(rows), "", _how(comparison)]
     for r in comparison.ratios:
-        where = f"B / A is farthest from 1 at sigma={r.sigma:.4g}, where it is {r.ratio:.4g}"
+        place = f"{r.axis}={r.level:.4g}"
+        where = f"B / A is farthest from 1 at {place}, where it is {r.ratio:.4g}"
         lines.append(f"{r.name}: {'equal at every level' if r.ratio == 1 else where}")
     return "\n".join(lines)
 

@@ -2,12 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from omegaconf import OmegaConf
 
 from fokker.data import facts_of
-from fokker.denoiser import Denoiser
 from fokker.disk import DamagedError
 from fokker.experiment.experiment import Experiment
 from fokker.experiment.identity import TRAINED_FROM
@@ -34,12 +33,10 @@ def description_of(experiment: Experiment) -> str:
       preconditioning and the network;
     - `data`: shape, shift, scale, moments and levels, see `facts_of`;
     - in an exported file, `weights`: the kind that it holds;
-    - `network`: the shape and the range of c_noise that it is made for, and the kind of its
-      condition; `levels`: the formulation's own chain, if it has one.
+    - what the formulation says of itself: `network`, what it is made for, and the like.
     """
     model, config = experiment.model, experiment.config
     steps = {key: config["trainer"][key] for key in ("max_steps", "precision")}
-    low, high = cast(Denoiser, model.denoiser).preconditioning.c_noise_range
     content = masked_values(
         {
             "format": FORMAT,
@@ -51,12 +48,7 @@ def description_of(experiment: Experiment) -> str:
                 "seed": config["seed"],
             },
             "data": facts_of(model.data),
-            "network": {
-                "shape": list(model.data.shape),
-                "c_noise_range": [low, high],
-                "condition": CONDITION,
-            },
-            "levels": None if model.levels is None else model.levels.tolist(),
+            **model.described(),
         }
     )
     return json.dumps(content)

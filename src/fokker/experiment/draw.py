@@ -11,19 +11,19 @@ from torch import Tensor
 
 from fokker.data import DataModule
 from fokker.disk import DiskError
-from fokker.experiment.evaluate import OF_DATA, SIGMAS
-from fokker.experiment.reports import Report
+from fokker.experiment.evaluate import OF_DATA
 from fokker.experiment.sample import Samples
-from fokker.formulations import Diffusion
+from fokker.formulation import Formulation, Report
+from fokker.levels import Table
 from fokker.signals import SIGNALS
 
 CAUSES = ("truncation", "initialisation", "discretisation")
 
 
 def draw_figures(
-    model: Diffusion,
+    model: Formulation,
     curves: Sequence[Mapping[str, Any]],
-    losses: Mapping[str, Mapping[str, Any]],
+    losses: Mapping[str, Table],
     own: Samples,
     heading: str,
     rows: Sequence[Mapping[str, Any]],
@@ -40,7 +40,7 @@ def draw_figures(
     Args:
         model: evaluated.
         curves: rows of the training's metrics.jsonl; none of an ideal denoiser.
-        losses: from `Validation`, by name; the model's own first, and others of the same data.
+        losses: by name; the model's own first, and others of the same data.
         own: samples of the run's own sampling.
         heading: what made them.
         rows: of evaluations.csv.
@@ -52,13 +52,13 @@ def draw_figures(
     Raises:
         DiskError: if a file cannot be written.
     """
-    from fokker.figures import loss_per_sigma, save, training_curve
+    from fokker.figures import save, training_curve
 
     has_loss = any("loss" in row for row in curves)  # Not if it ended before the first was logged.
     sketches: dict[str, tuple[Callable[[], Figure], str]] = {
-        "loss_per_sigma": (lambda: loss_per_sigma(*_curves(model.data, losses)), ""),
+        "loss_per_level": (lambda: _losses(model.data, losses), ""),
         "samples": (lambda: _samples(model.data, own), heading),
-        "trajectory": (lambda: _trajectory(model.data, own), heading),
+        "trajectory": (lambda: _trajectory(model, own), heading),
         **({"training_curve": (lambda: training_curve(curves), "")} if has_loss else {}),
         **_of_steps(rows, of_data, model.data.unit_label),
         **{r.name: (r.figure, heading) for r in reports if r.figure is not None},
@@ -87,12 +87,15 @@ def _samples(data: DataModule, own: Samples) -> Figure:
     )  # fmt: skip
 
 
-def _trajectory(data: DataModule, own: Samples) -> Figure:
+def _trajectory(model: Formulation, own: Samples) -> Figure:
     """Draw samples on their way."""
     from fokker.figures import trajectory
 
-    states, sigmas = own.states.numpy(), own.sigmas.numpy()
-    return trajectory(states, sigmas, data.shape, data.unit_label, data.layout)
+    data, axis = model.data, model.axis
+    states, places = own.states.numpy(), own.places.numpy()
+    return trajectory(
+        states, places, data.shape, data.unit_label, data.layout, axis.symbol
+    )
 
 
 def _of_steps(
@@ -146,17 +149,24 @@ def _errors_by_steps(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any],
     }, steps
 
 
-def _curves(data: DataModule, losses: Mapping[str, Mapping[str, Any]]) -> tuple[Any, ...]:
-    """The arguments of the figure of losses: curves, sigmas, and floor and excess if known."""
-    curves, excesses, floors = {}, {}, None
-    for name, found in losses.items():
-        if "losses" not in found:
-            curves[name] = found["denoising_errors"]
+def _losses(data: DataModule, tables: Mapping[str, Table]) -> Figure:
+    """Draw losses over the axis of the first table, with floor and excess where they are known."""
+    from fokker.figures import loss_per_level
+
+    first = next(iter(tables.values()))
+    curves, excesses, floor = {}, {}, None
+    for name, table in tables.items():
+        if (table.axis, table.level) != (first.axis, first.level):
             continue
-        known = name
-        if not data.fresh:
-            curves[f"{name}, held out"] = found["denoising_errors"]
+        found, known = table.where_trained, name
+        if "loss" not in found:
+            curves[name] = found["held_out"]
+            continue
+        if not data.fresh and "held_out" in found:
+            curves[f"{name}, held out"] = found["held_out"]
             known = f"{name}, training set"
-        curves[known], excesses[known] = found["losses"], found["excesses"]
-        floors = floors or found["floors"]
-    return curves, SIGMAS.numpy(), floors, excesses or None
+        curves[known] = found["loss"]
+        if "excess" in found:
+            excesses[known] = found["excess"]
+        floor = floor or found.get("floor")
+    return loss_per_level(first.axis, curves, first.level, floor, excesses or None)

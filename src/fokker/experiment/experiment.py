@@ -13,10 +13,9 @@ from fokker.experiment.loggers import Logger
 from fokker.experiment.models import ModelFolder
 from fokker.experiment.predecessor import Predecessor
 from fokker.experiment.reports import Evaluation
-from fokker.experiment.sample import Sampling
 from fokker.experiment.signals import Stopped
 from fokker.experiment.watching import Watch
-from fokker.formulations import Diffusion
+from fokker.formulation import Formulation, Way
 from fokker.ranks import ALONE, Ranks
 from fokker.training import Training
 
@@ -32,7 +31,7 @@ class Experiment:
         folder: of the trained model.
         checkpoint: weights to use as they are, in place of a training.
         predecessor: the model that the training goes on from, if it does not begin anew.
-        samplings: ways to sample, the run's own first.
+        ways: to sample, the run's own first.
         num_samples, weights, seed, device: of the evaluation.
         evaluations: what is evaluated besides the samples, by name.
         budget_points: of the error budget; null: as many as make sense, 0: no budget.
@@ -48,11 +47,11 @@ class Experiment:
         stopped: is told the signal that has ended the run, when all is saved.
     """
 
-    model: Diffusion
+    model: Formulation
     training: Training
     folder: ModelFolder
     checkpoint: Path | None
-    samplings: Sequence[Sampling]
+    ways: Sequence[Way]
     num_samples: int
     weights: str
     seed: int

@@ -19,7 +19,6 @@ from fokker.device import described, peak_memory
 from fokker.disk import DiskError, make_folder, short, write_text, writing
 from fokker.experiment.callbacks import Curves, Progress, Saving, Speed
 from fokker.experiment.description import description_of
-from fokker.experiment.evaluate import Validation
 from fokker.experiment.experiment import Experiment
 from fokker.experiment.files import read_json_lines, write_json_lines
 from fokker.experiment.identity import versions
@@ -94,7 +93,6 @@ def _held(folder: ModelFolder, ranks: Ranks, say: Callable[[str], None]) -> Iter
 
 def obtain(
     experiment: Experiment,
-    validation: Validation,
     listener: Callable[[dict[str, Any], int], None],
     say: Callable[[str], None],
     signals: Signals,
@@ -105,7 +103,6 @@ def obtain(
 
     Args:
         experiment: with the model as built, untrained.
-        validation: of the model's data.
         listener: called with (metrics, step).
         say: tells the user what happens.
         signals: of the process, which are noted until what is done is saved.
@@ -136,7 +133,7 @@ def obtain(
             begun = experiment.predecessor.step
             say(_continuation(experiment.predecessor, experiment))
         say(_announcement(experiment, begun))
-        _train(experiment, work, validation, listener, say, signals, begun)
+        _train(experiment, work, listener, say, signals, begun)
         if work is not folder and ranks.is_first:
             folder.take_over(work)
         if done == experiment.engine.max_steps:  # Only its last files were not there.
@@ -223,7 +220,6 @@ def _announcement(experiment: Experiment, done: int) -> str:
 def _train(
     experiment: Experiment,
     folder: ModelFolder,
-    validation: Validation,
     listener: Callable[[dict[str, Any], int], None],
     say: Callable[[str], None],
     signals: Signals,
@@ -235,9 +231,7 @@ def _train(
     # The order matters: a checkpoint has to hold what the curves have counted.
     listeners = [listener]
     training = experiment.training
-    curves = Curves(
-        folder, intervals, validation.of_average, lambda: validation.floor(model), listeners
-    )
+    curves = Curves(folder, intervals, ranks, listeners)
     # A listener hears the curve from its start, which is before the last interruption.
     before = LambdaCallback(on_train_start=lambda *_: tell(folder.curves, listener))
     callbacks: list[L.Callback] = [curves, *([before] if ranks.is_first else [])]

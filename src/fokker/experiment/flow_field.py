@@ -1,7 +1,8 @@
 """`evaluation=flow_field`: where the probability flow drives x_t, exactly and as learned."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import torch
 from matplotlib.figure import Figure
@@ -14,9 +15,10 @@ from fokker.experiment.noised import (
     need_known_line,
     need_memory,
 )
-from fokker.experiment.reports import Evaluation, Report
-from fokker.experiment.sample import Sampling
-from fokker.formulations import Diffusion
+from fokker.experiment.reports import Evaluation
+from fokker.formulation import Report
+from fokker.formulations import Diffusion, SamplerWay
+from fokker.measures import Measure
 from fokker.randomness import Randomness
 from fokker.samplers import GivenStart, Heun, StartLaw
 from fokker.sde import SDE
@@ -61,6 +63,7 @@ class FlowField(Evaluation):
         ValueError: if a number is too small.
     """
 
+    of: ClassVar[type] = Diffusion
     num_times: int = 200
     num_places: int = 81
     num_paths: int = 9
@@ -69,10 +72,10 @@ class FlowField(Evaluation):
         least = {"num_times": 10, "num_places": 3, "num_paths": 1}
         need_at_least("flow_field", least, self)
 
-    def check(self, model: Diffusion, sampling: Sampling) -> None:
+    def check(self, model: Diffusion, way: SamplerWay) -> None:
         """Refuse data in more dimensions or of unknown law, or a grid of one step."""
         need_known_line("flow_field", model)
-        if len(sampling.nodes) < 3:
+        if len(way.nodes) < 3:
             raise ValueError("evaluation=flow_field needs a grid of at least 2 steps, got 1")
         sizes = {"num_times": self.num_times, "num_places": self.num_places}
         key = max(sizes, key=lambda name: sizes[name])
@@ -82,13 +85,17 @@ class FlowField(Evaluation):
         need_memory("flow_field", "num_paths", self.num_paths, paths)
 
     @torch.no_grad()
-    def __call__(self, model: Diffusion, sampling: Sampling, randomness: Randomness) -> Report:
+    def measures(self, model: Diffusion, way: SamplerWay) -> Mapping[str, Measure]:
+        """Say nothing: what it finds is all of one noise level or number of steps each."""
+        return {}
+
+    def __call__(self, model: Diffusion, way: SamplerWay, randomness: Randomness) -> Report:
         """The fields of a model that is ready."""
-        data, sde, known = model.data, sampling.sampler.sde, NoisedLaw.of(model.data)
+        data, sde, known = model.data, way.sampler.sde, NoisedLaw.of(model.data)
         if data.model_law is None:
             raise ValueError("evaluation=flow_field needs data of known law")
         exact, learned = ExactDenoiser(data.model_law), model.denoiser
-        high, low = sampling.nodes[[0, -2]].log()
+        high, low = way.nodes[[0, -2]].log()
         sigma = torch.linspace(high, low, self.num_times, dtype=torch.float64).exp()
         t = sde.time(sigma)
         s = sde.scale(t)
@@ -119,9 +126,9 @@ class FlowField(Evaluation):
         notes = ["speed: r.m.s. dx/dt of the exact flow over p_t; error: learned minus exact"]
         if model.is_exact:
             notes.append("network=exact: the learned flow is that of the ideal denoiser")
-        if not sampling.sampler.is_deterministic:
+        if not way.sampler.is_deterministic:
             notes.append(
-                f"sampler={sampling.name} is stochastic: it has the same p_t as this flow, and "
+                f"sampler={way.name} is stochastic: it has the same p_t as this flow, and "
                 "other paths"
             )
         arrays = {

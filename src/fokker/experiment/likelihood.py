@@ -1,8 +1,9 @@
 """`evaluation=likelihood`: how probable held-out data are under a model."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Any, ClassVar, Literal, final
 
 import torch
 from torch import Tensor
@@ -11,9 +12,9 @@ from fokker.data import DataModule
 from fokker.denoiser import ExactDenoiser
 from fokker.distributions import Estimate
 from fokker.experiment.noised import need_memory
-from fokker.experiment.reports import Evaluation, Report
-from fokker.experiment.sample import Sampling
-from fokker.formulations import Diffusion
+from fokker.experiment.reports import Evaluation
+from fokker.formulation import Report
+from fokker.formulations import Diffusion, SamplerWay
 from fokker.likelihood import (
     Divergence,
     ExactDivergence,
@@ -28,6 +29,7 @@ from fokker.likelihood import (
     negative_elbo,
     pathwise_kl,
 )
+from fokker.measures import Measure, measure_of
 from fokker.randomness import Randomness
 
 # Up to here the whole trace costs little more than a probe of it.
@@ -60,6 +62,7 @@ class Likelihood(Evaluation):
         ValueError: if a number is not positive.
     """
 
+    of: ClassVar[type] = Diffusion
     num_points: int = 500
     trace: Literal["auto", "exact", "rademacher", "gaussian"] = "auto"
     probes: int = 1
@@ -83,12 +86,12 @@ class Likelihood(Evaluation):
                     f"evaluation.likelihood.{key} must be positive and finite, got {tolerance:g}"
                 )
 
-    def check(self, model: Diffusion, sampling: Sampling) -> None:
+    def check(self, model: Diffusion, way: SamplerWay) -> None:
         """Refuse a stochastic sampler, equal points, bits without levels, and an empty range."""
-        if not sampling.sampler.is_deterministic:
+        if not way.sampler.is_deterministic:
             raise ValueError(
                 "evaluation=likelihood needs a deterministic sampler, for it follows the "
-                f"probability-flow ODE, got sampler={sampling.name}, whose samples have another "
+                f"probability-flow ODE, got sampler={way.name}, whose samples have another "
                 "law; choose one such as sampler=heun or ode_adaptive"
             )
         if not bool((model.data.start_law.variance > 0).any()):
@@ -108,8 +111,8 @@ class Likelihood(Evaluation):
         # All probes of a point, in float32.
         if self.trace != "exact" and (self.trace != "auto" or dim > SMALL_DIM):
             need_memory("likelihood", "probes", self.probes, dim * self.probes / 2)
-        low, high = self._range(sampling)
-        if self.sigma_min is None and len(sampling.nodes) < 3:
+        low, high = self._range(way)
+        if self.sigma_min is None and len(way.nodes) < 3:
             raise ValueError(
                 "evaluation=likelihood needs a grid of at least 2 steps for its range, or "
                 "evaluation.likelihood.sigma_min; got sampler.num_steps=1"
@@ -127,18 +130,27 @@ class Likelihood(Evaluation):
                 "denoiser falls onto single points, and its ODE is too stiff to be solved"
             )
 
-    def _range(self, sampling: Sampling) -> tuple[float, float]:
-        low, high = float(sampling.nodes[-2]), float(sampling.nodes[0])
+    def _range(self, way: SamplerWay) -> tuple[float, float]:
+        low, high = float(way.nodes[-2]), float(way.nodes[0])
         return (
             low if self.sigma_min is None else self.sigma_min,
             high if self.sigma_max is None else self.sigma_max,
         )
 
-    def __call__(self, model: Diffusion, sampling: Sampling, randomness: Randomness) -> Report:
+    def measures(self, model: Diffusion, way: SamplerWay) -> Mapping[str, Measure]:
+        """Say what the numbers are that it gives."""
+        names = ["nll", "negative_elbo", "round_trip_rms", "nfe"]
+        if model.data.levels is not None and self.bits is not False:
+            names.append("bits_per_dim")
+        if model.data.model_law is not None:
+            names += ["pathwise_kl", "pathwise_kl_prior"]
+        return {f"likelihood_{name}": measure_of(f"likelihood_{name}") for name in names}
+
+    def __call__(self, model: Diffusion, way: SamplerWay, randomness: Randomness) -> Report:
         """The table of likelihoods of a model that is ready."""
         data = model.data
-        low, high = self._range(sampling)
-        prior = Prior(data.start_law, sampling.sampler.prior)
+        low, high = self._range(way)
+        prior = Prior(data.start_law, way.sampler.prior)
         x = self._points(data)
         d, unit = math.prod(data.shape), data.log_scale
         found = log_likelihood(

@@ -1,7 +1,8 @@
 """`evaluation=marginal_map`: p_t(x) over time, exactly and as sampled."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import torch
 from matplotlib.figure import Figure
@@ -18,9 +19,10 @@ from fokker.experiment.noised import (
     need_steps,
     node_places,
 )
-from fokker.experiment.reports import Evaluation, Report
-from fokker.experiment.sample import Sampling
-from fokker.formulations import Diffusion
+from fokker.experiment.reports import Evaluation
+from fokker.formulation import Report
+from fokker.formulations import Diffusion, SamplerWay
+from fokker.measures import Measure
 from fokker.randomness import Randomness
 
 # How far the bins go from the mean of x_t, in its standard deviations.
@@ -46,29 +48,34 @@ class MarginalMap(Evaluation):
         ValueError: if a number is too small.
     """
 
+    of: ClassVar[type] = Diffusion
     num_points: int = 10_000
     num_bins: int = 80
 
     def __post_init__(self) -> None:
         need_at_least("marginal_map", {"num_points": 2, "num_bins": 2}, self)
 
-    def check(self, model: Diffusion, sampling: Sampling) -> None:
+    def check(self, model: Diffusion, way: SamplerWay) -> None:
         """Refuse data in more dimensions or of unknown law, and a sampler without a grid."""
         need_known_line("marginal_map", model)
-        need_steps("marginal_map", sampling)
+        need_steps("marginal_map", way)
         need_memory("marginal_map", "num_points", self.num_points, 2 * self.num_points)
         # Edges and densities at each node.
-        numbers = 2 * self.num_bins * len(sampling.nodes)
+        numbers = 2 * self.num_bins * len(way.nodes)
         need_memory("marginal_map", "num_bins", self.num_bins, numbers)
 
-    def __call__(self, model: Diffusion, sampling: Sampling, randomness: Randomness) -> Report:
+    def measures(self, model: Diffusion, way: SamplerWay) -> Mapping[str, Measure]:
+        """Say nothing: what it finds is all of one noise level or number of steps each."""
+        return {}
+
+    def __call__(self, model: Diffusion, way: SamplerWay, randomness: Randomness) -> Report:
         """The densities of a model that is ready."""
-        known, nodes = NoisedLaw.of(model.data), sampling.nodes
+        known, nodes = NoisedLaw.of(model.data), way.nodes
         law = model.data.model_law
         if law is None:
             raise ValueError("evaluation=marginal_map needs data of known law")
         sigma = nodes[:-1]
-        t, s = node_places(sampling.sampler.sde, nodes)
+        t, s = node_places(way.sampler.sde, nodes)
         edges = known.fan(s, sigma, STDS, self.num_bins + 1)
         last = len(sigma) - 1
         spread = torch.linspace(0, last, min(ROWS, last + 1), dtype=torch.float64)
@@ -98,8 +105,7 @@ class MarginalMap(Evaluation):
                 )
 
         # What is wrong then is the model's or the sampler's, not chance's.
-        quantiles = self.num_points if sampling.sampler.is_deterministic else None
-        model.sample(sampling.sampler, nodes, randomness, 0, self.num_points, watch, quantiles)
+        way.without_chance.sample(randomness, 0, self.num_points, self.num_points, watch)
         arrays = {
             "t": t, "sigma": sigma, "edges": edges,
             "exact": known.densities(edges, s, sigma), "sampled": torch.stack(densities),
@@ -113,7 +119,7 @@ class MarginalMap(Evaluation):
             notes=[
                 "a deterministic sampler starts at quantiles and has no chance in it",
                 f"outside: samples more than {STDS:g} exact standard deviations off the mean",
-                *lag_note(sampling),
+                *lag_note(way),
             ],
             arrays=arrays,
             figure=lambda: _figure(arrays, model.data.unit_label),

@@ -14,12 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from fokker.denoiser import Denoiser
-from fokker.experiment.evaluate import as_in_use
 from fokker.experiment.experiment import Experiment
 from fokker.experiment.fit import is_far_enough
-from fokker.formulations import Diffusion
+from fokker.formulation import Formulation
 from fokker.memory import DOUBLE, SINGLE, amount, check_fits, whole_memory
+from fokker.training.validation import as_in_use
 
 # Of a number in float64 that was computed in float32, compressed.
 STORED = 3
@@ -42,7 +41,7 @@ def check_needs(experiment: Experiment, ranks: int) -> None:
     check_fits("evaluation.num_samples", count, size, "the samples")
     folder = experiment.folder
     is_there = folder.is_complete and not experiment.retrain
-    is_trained = experiment.model.is_exact or experiment.checkpoint is not None or is_there
+    is_trained = not experiment.model.trains or experiment.checkpoint is not None or is_there
     if not is_trained and not is_far_enough(folder, experiment):
         _check_training(experiment, ranks)
 
@@ -53,7 +52,7 @@ def _check_training(experiment: Experiment, ranks: int) -> None:
     batch, all_ranks = model.data.batch_size, max(ranks, experiment.ranks.size)
     on_host = batch * math.prod(model.data.shape) * 2 * SINGLE * ranks // all_ranks
     check_fits("data.batch_size", batch, on_host, "a batch and its noise")
-    parameters = sum(p.numel() for p in model.denoiser.parameters())
+    parameters = sum(p.numel() for p in model.network.parameters())
     kept = 1 + 1 + len(_moments(experiment)) + len(experiment.training.ema.half_lives)
     held = parameters * SINGLE * kept
     if engine.is_sharded_over(all_ranks):
@@ -83,15 +82,13 @@ def _moments(experiment: Experiment) -> list[str]:
     return [name for name in experiment.training.schedule.state_names() if name != "step"]
 
 
-def saved_bytes(model: Diffusion) -> int:
-    """Return what autograd keeps of one more row on its way through the network, in bytes.
+def saved_bytes(model: Formulation) -> int:
+    """Return what autograd keeps of one more row on its way through the loss, in bytes.
 
     0 if there is no network, or it cannot be called for this.
     """
-    if not isinstance(model.denoiser, Denoiser):
+    if not model.trains:
         return 0
-    low, high = model.denoiser.preconditioning.c_noise_range
-    level = (low + high) / 2 if math.isfinite(low + high) else 0.0
 
     def kept(rows: int) -> int:
         found: dict[int, int] = {}
@@ -101,15 +98,16 @@ def saved_bytes(model: Diffusion) -> int:
             found[storage.data_ptr()] = storage.nbytes()
             return tensor
 
+        draws = tried.draws(0, range(rows), tried.fetch(0, rows))
         with saved_tensors_hooks(pack, lambda tensor: tensor):
-            x = torch.zeros(rows, *model.data.shape)
-            held = network(x, torch.full((rows,), level), None)
+            held = tried.losses(draws)
         del held  # Until here, so that no place in memory is taken twice.
         return sum(found.values())
 
     try:
-        network = copy.deepcopy(model.denoiser.network)  # One of one's own may count its calls.
-        with torch.random.fork_rng(devices=[]), as_in_use(network):
+        # A network of one's own may count its calls.
+        tried = copy.deepcopy(model, {id(model.data): model.data})
+        with torch.random.fork_rng(devices=[]), as_in_use(tried):
             return max(0, kept(3) - kept(2))
     except Exception:  # A network of one's own says itself, in the training, what it cannot do.
         return 0

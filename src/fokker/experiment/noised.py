@@ -9,8 +9,7 @@ from torch import Tensor
 
 from fokker.data import DataModule
 from fokker.distributions import Distribution
-from fokker.experiment.sample import Sampling
-from fokker.formulations import Diffusion
+from fokker.formulations import Diffusion, SamplerWay
 from fokker.memory import DOUBLE, check_fits
 from fokker.samplers import AnnealedLangevin
 from fokker.sde import SDE
@@ -85,12 +84,12 @@ def histogram(x: Tensor, edges: Tensor) -> tuple[Tensor, int]:
     return counts / (len(x) * edges.diff()), int((~inside).sum())
 
 
-def lag_note(sampling: Sampling) -> list[str]:
+def lag_note(way: SamplerWay) -> list[str]:
     """What is to be said of states that are not those of the node where they are."""
-    if not isinstance(sampling.sampler, AnnealedLangevin):
+    if not isinstance(way.sampler, AnnealedLangevin):
         return []
     return [
-        f"sampler={sampling.name} starts at a node from samples of the level before it: its states "
+        f"sampler={way.name} starts at a node from samples of the level before it: its states "
         "are one level behind the exact law"
     ]
 
@@ -110,18 +109,18 @@ def need_known_line(option: str, model: Diffusion) -> None:
         )
 
 
-def need_steps(option: str, sampling: Sampling) -> None:
+def need_steps(option: str, way: SamplerWay) -> None:
     """Refuse a sampler without nodes of its own between the ends, and a single step.
 
     Raises:
         ValueError: says what to choose.
     """
-    if sampling.sampler.adaptive:
+    if way.sampler.adaptive:
         raise ValueError(
             f"evaluation={option} needs a sampler that walks along the nodes of a grid, got "
-            f"sampler={sampling.name}, which chooses its own; choose one such as sampler=heun"
+            f"sampler={way.name}, which chooses its own; choose one such as sampler=heun"
         )
-    if sampling.num_steps == 1:
+    if way.num_steps == 1:
         raise ValueError(f"evaluation={option} needs a grid of at least 2 steps, got 1")
 
 

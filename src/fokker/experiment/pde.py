@@ -1,8 +1,9 @@
 """`evaluation=pde`: does a model obey the equations of diffusion?"""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import torch
 from matplotlib.figure import Figure
@@ -12,9 +13,10 @@ from fokker.analysis.fokker_planck import fokker_planck_residual
 from fokker.analysis.marginal_errors import chance, forward_errors, relative_w1, solved_errors
 from fokker.distributions import Gaussian
 from fokker.experiment.noised import need_memory
-from fokker.experiment.reports import Evaluation, Report
-from fokker.experiment.sample import Sampling
-from fokker.formulations import Diffusion
+from fokker.experiment.reports import Evaluation
+from fokker.formulation import Report
+from fokker.formulations import Diffusion, SamplerWay
+from fokker.measures import Measure
 from fokker.randomness import Randomness
 
 RESIDUAL_POINTS = 1024
@@ -38,6 +40,7 @@ class PDE(Evaluation):
         ValueError: if a number is too small.
     """
 
+    of: ClassVar[type] = Diffusion
     num_points: int = 10_000
     num_levels: int = 8
 
@@ -48,7 +51,7 @@ class PDE(Evaluation):
                     f"evaluation.pde.{key} must be at least {least}, got {getattr(self, key)}"
                 )
 
-    def check(self, model: Diffusion, sampling: Sampling) -> None:
+    def check(self, model: Diffusion, way: SamplerWay) -> None:
         """Refuse data in more dimensions, of unknown law, or a grid of one step."""
         law = model.data.law
         if law is None or law.dim != 1 or not model.data.fresh:
@@ -57,27 +60,30 @@ class PDE(Evaluation):
                 "evaluation=pde needs data of a known law in one dimension, got samples of shape "
                 f"{model.data.shape}, {kind}; choose data=uniform, gaussian or mixture"
             )
-        if len(sampling.nodes) < 3:
+        if len(way.nodes) < 3:
             raise ValueError("evaluation=pde needs a grid of at least 2 steps, got 1")
-        levels = min(self.num_levels, len(sampling.nodes))
+        levels = min(self.num_levels, len(way.nodes))
         need_memory("pde", "num_points", self.num_points, self.num_points * levels)
 
-    def __call__(self, model: Diffusion, sampling: Sampling, randomness: Randomness) -> Report:
+    def measures(self, model: Diffusion, way: SamplerWay) -> Mapping[str, Measure]:
+        """Say nothing: what it finds is all of one noise level or number of steps each."""
+        return {}
+
+    def __call__(self, model: Diffusion, way: SamplerWay, randomness: Randomness) -> Report:
         """The table of a model that is ready."""
-        data, law, sampler = model.data, model.data.model_law, sampling.sampler
+        data, law, sampler = model.data, model.data.model_law, way.sampler
         if law is None:
             raise ValueError("evaluation=pde needs data of known law")
-        places = self._places(sampling)
-        sigmas = sampling.nodes[places].flip(0)
+        places = self._places(way)
+        sigmas = way.nodes[places].flip(0)
         states: dict[int, Tensor] = {}
 
         def watch(i: int, y: Tensor) -> None:
             if i in places:
                 states[i] = y.flatten().cpu()
 
-        quantiles = self.num_points if sampler.is_deterministic else None
-        model.sample(sampler, sampling.nodes, randomness, 0, self.num_points, watch, quantiles)
-        std = sampler.start_std(float(sampling.nodes[0]), data.start_law).flatten()
+        way.without_chance.sample(randomness, 0, self.num_points, self.num_points, watch)
+        std = sampler.start_std(float(way.nodes[0]), data.start_law).flatten()
         prior = Gaussian(data.start_law.mean.flatten(), std)
         exact = copy.deepcopy(model.denoiser).cpu().double()
         solved = solved_errors(law, exact, prior, sigmas)
@@ -98,18 +104,11 @@ class PDE(Evaluation):
                     "chance": chance(law, self.num_points, sigma),
                 }
             )
-        metrics = {
-            f"pde_{name}@{row['sigma']:.4g}": row[name]
-            for row in rows
-            for name in ("residual", "forward", "backward", "forward_pde", "backward_pde")
-            if row[name] == row[name]
-        }
         return Report(
             name="pde",
             title=f"marginals by {self.num_points} points, W1 / std to p(.; sigma), and the "
             "Fokker-Planck residual of the score",
             rows=rows,
-            metrics=metrics,
             notes=[
                 "chance: W1 / std of as many exact points; a deterministic sampler starts at "
                 "quantiles and has none",
@@ -120,9 +119,9 @@ class PDE(Evaluation):
             figure=lambda: _figure(rows),
         )
 
-    def _places(self, sampling: Sampling) -> list[int]:
+    def _places(self, way: SamplerWay) -> list[int]:
         """Nodes from the first to the last above 0, spread evenly."""
-        last = len(sampling.nodes) - 2
+        last = len(way.nodes) - 2
         spread = torch.linspace(0, last, min(self.num_levels, last + 1), dtype=torch.float64)
         return sorted({round(place) for place in spread.tolist()})
 

@@ -13,7 +13,8 @@ from fokker.csv_files import csv_text
 from fokker.disk import DiskError, checksum, make_folder, write_atomically, write_text
 from fokker.experiment.evaluate import OF_DATA
 from fokker.experiment.files import read_json_lines, write_json, write_json_lines
-from fokker.experiment.reports import Report
+from fokker.formulation import Report
+from fokker.levels import Table
 from fokker.records import read_record
 
 _ERROR = "_standard_error"
@@ -68,6 +69,11 @@ class Record:
         """metrics.json, flat: of the run's own sampler and number of steps."""
         write_json(self.path / "metrics.json", dict(metrics))
 
+    def levels(self, table: Table) -> None:
+        """loss_per_level.csv, and its axis in run.json."""
+        table.write(self.path)
+        self.note(axis=table.facts())
+
     def evaluations(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """evaluations.csv: one row an evaluation."""
         self._table("evaluations", rows)
@@ -116,11 +122,11 @@ class Record:
 
 
 def table(metrics: Mapping[str, Any]) -> str:
-    """Metrics as aligned lines for a terminal, without the levels'.
+    """Metrics as aligned lines for a terminal.
 
     Behind each its standard error, and in brackets what it is for as many points of the data.
     """
-    shown = [k for k in metrics if "@" not in k and not k.endswith((_ERROR, OF_DATA))]
+    shown = [k for k in metrics if not k.endswith((_ERROR, OF_DATA))]
     width = max(map(len, shown), default=0)
     lines = []
     for name in shown:

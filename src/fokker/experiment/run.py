@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, cast, final
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -15,7 +15,6 @@ from fokker.data import GivenPoints
 from fokker.device import forget_peak, peak_memory
 from fokker.disk import DiskError, held, short
 from fokker.experiment.draw import draw_figures
-from fokker.experiment.evaluate import Validation, flat, losses_of, where_trained
 from fokker.experiment.experiment import Experiment
 from fokker.experiment.files import read_json_lines
 from fokker.experiment.fit import obtain
@@ -23,17 +22,18 @@ from fokker.experiment.identity import versions
 from fokker.experiment.loggers import Log
 from fokker.experiment.models import EARLY, ModelFolder, load_checkpoint
 from fokker.experiment.record import Record, report_text, rows_table, table
-from fokker.experiment.reports import Report, budget_report, no_budget
 from fokker.experiment.sample import Samples, check_finite
 from fokker.experiment.samplings import draw, evaluate, words
 from fokker.experiment.signals import InterruptedTraining
 from fokker.experiment.watching import Pruned
-from fokker.formulations import Diffusion
+from fokker.formulation import Formulation, Report
+from fokker.levels import Table, read_levels
 from fokker.progress import nobody, print_now
 from fokker.randomness import Randomness
 from fokker.records import read_record
 from fokker.signals import SIGNALS, Interrupted
 from fokker.training import DivergedError, Training
+from fokker.training.validation import validate
 
 COMPLETE = "stopped when the run was complete; its folder holds all of it"
 
@@ -46,13 +46,14 @@ class Result:
     Attributes:
         metrics: as in metrics.json.
         samples: in the units and the shape of the data's file, (n, ...), float64.
-        model: with the evaluated weights; `model.denoiser(x, sigma)`.
+        model: with the evaluated weights; that of a Gaussian formulation has
+            `model.denoiser(x, sigma)`.
         path: of the run's folder.
     """
 
     metrics: dict[str, Any]
     samples: Tensor
-    model: Diffusion
+    model: Formulation
     path: Path
 
 
@@ -80,15 +81,14 @@ def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print_n
 def _take_part(experiment: Experiment) -> Samples:
     """What a rank does that is not the first: it trains, validates and samples."""
     model, ranks = experiment.model, experiment.ranks
-    validation = Validation(model.data, ranks)
     try:
-        _obtain(experiment, validation, lambda *_: None, lambda _: None)
+        _obtain(experiment, lambda *_: None, lambda _: None)
     except InterruptedTraining:
         ranks.first_says(lambda: None)  # A scheduler may end all when one goes.
         raise
     _use(experiment)
     samples = _draw_own(experiment, lambda _: None, nobody)
-    validation(model)
+    validate(model, ranks)
     evaluate(experiment, samples, lambda _: None, lambda _: None)
     ranks.leave()
     return samples
@@ -97,12 +97,12 @@ def _take_part(experiment: Experiment) -> Samples:
 def _draw_own(
     experiment: Experiment, keep: Callable[[Samples], None], say: Callable[[str], None]
 ) -> Samples:
-    """The samples of the run's own sampling, kept before anything is measured.
+    """The samples of the run's own way, kept before anything is measured.
 
     Raises:
         ValueError: in all ranks, if one of them is not finite.
     """
-    own = experiment.samplings[0]
+    own = experiment.ways[0]
     samples = draw(experiment, own, say)
 
     def keep_and_check() -> None:
@@ -211,22 +211,23 @@ def _carry_out(
     experiment: Experiment, record: Record, log: Log, say: Callable[[str], None]
 ) -> tuple[dict[str, Any], Tensor]:
     model = experiment.model
-    validation = Validation(model.data, experiment.ranks)
-    _make_ready(experiment, validation, record, log, say)
+    _make_ready(experiment, record, log, say)
     to_file = model.data.to_file
 
     def keep(drawn: Samples) -> None:
         record.samples(to_file(drawn.points).numpy())
 
     samples = _draw_own(experiment, keep, say)
-    losses = validation(model)
+    measured = validate(model, experiment.ranks)
+    record.levels(measured.table)
     evaluated = evaluate(experiment, samples, record.evaluations, say)
     rows = evaluated.rows
     experiment.ranks.leave()  # What is left takes one process.
     if len(rows) > 1:
         say(rows_table(rows))
-    own = {k: v for k, v in rows[0].items() if k not in ("sampler", "grid", "weights", "seconds")}
-    metrics = {**own, **evaluated.of_data, **flat(losses)}
+    words_of = {*experiment.ways[0].labels, "weights", "seconds"}
+    own = {name: value for name, value in rows[0].items() if name not in words_of}
+    metrics = {**own, **evaluated.of_data, **measured.numbers}
     # Of fresh data `loss` is the same without the noise of single points.
     hidden = {"held_out_loss"} if model.data.fresh else set()
     say(table({name: value for name, value in metrics.items() if name not in hidden}))
@@ -241,9 +242,11 @@ def _carry_out(
     seconds = sum(row["seconds"] for row in rows)
     record.note(nfe=samples.nfe, sampling_seconds=seconds)
     if experiment.figures:
-        everyone = {_name(experiment): where_trained(losses, model.usual_range)}
-        everyone |= {name: losses_of(run) for name, run in experiment.beside.items()}
-        heading = f"{_name(experiment)}, {words(experiment.samplings[0])}"
+        everyone: dict[str, Table] = {_name(experiment): measured.table}
+        for name, run in experiment.beside.items():
+            if (table_of := read_levels(run)) is not None:
+                everyone[name] = table_of
+        heading = f"{_name(experiment)}, {words(experiment.ways[0])}"
         folder = record.path / "figures"
         curves = read_json_lines(record.path / "metrics.jsonl")
         draw_figures(
@@ -255,20 +258,18 @@ def _carry_out(
 def _name(experiment: Experiment) -> str:
     """What the model is called in figures."""
     given = str(experiment.facts.get("formulation", "denoiser"))
-    return "ideal denoiser" if experiment.model.is_exact else given
+    return given if experiment.model.trains else "ideal denoiser"
 
 
 def _reports(experiment: Experiment, say: Callable[[str], None]) -> Iterator[Report]:
-    """The error budget where there can be one, and what the evaluations give."""
-    model, own = experiment.model, experiment.samplings[0]
-    if experiment.budget_points != 0:
-        why_not = no_budget(model, own)
-        if not why_not:
-            yield budget_report(
-                model, own, experiment.budget_points, experiment.num_samples, experiment.seed
-            )
-        elif model.data.fresh:
-            say(f"no error budget: {why_not}")
+    """What every run of the family ends with, and what the evaluations give."""
+    model, own = experiment.model, experiment.ways[0]
+    points, count = experiment.budget_points, experiment.num_samples
+    for report in model.reports(own, points, count, experiment.seed):
+        if isinstance(report, Report):
+            yield report
+        else:
+            say(report)
     randomness = Randomness(experiment.seed)
     for evaluation in experiment.evaluations.values():
         yield evaluation(model, own, randomness)
@@ -276,14 +277,13 @@ def _reports(experiment: Experiment, say: Callable[[str], None]) -> Iterator[Rep
 
 def _make_ready(
     experiment: Experiment,
-    validation: Validation,
     record: Record,
     log: Log,
     say: Callable[[str], None],
 ) -> None:
     """Give the model the weights that are evaluated, trained if need be, and say so."""
     model, folder, started = experiment.model, experiment.folder, perf_counter()
-    how = _obtain(experiment, validation, log.log, say)
+    how = _obtain(experiment, log.log, say)
     if how == "exact":
         record.note(model=None)
     elif experiment.checkpoint is not None:
@@ -294,11 +294,11 @@ def _make_ready(
         record.note(
             images=known.get("images"), images_per_second=known.get("images_per_second")
         )
-    if not model.is_exact:
+    if model.trains:
         given = experiment.checkpoint
         (folder if given is None else ModelFolder(given.parent)).note_use(record.path)
     used = read_record((experiment.checkpoint or folder.checkpoint).with_name("model.json"))
-    if not model.is_exact and used.get("status") == EARLY:
+    if model.trains and used.get("status") == EARLY:
         max_steps = experiment.engine.max_steps
         record.note(stopped_early={"step": used.get("step", 0), "max_steps": max_steps})
     if how in ("found", "loaded"):
@@ -308,29 +308,27 @@ def _make_ready(
                 experiment.watch(row, row["step"])
     record.note(
         training=how,
-        trained=None if model.is_exact else list(model.usual_range),
         training_seconds=perf_counter() - started,
-        parameters=sum(p.numel() for p in model.denoiser.parameters()),
+        parameters=sum(p.numel() for p in model.network.parameters()),
     )
     where = short(experiment.checkpoint or folder.path)
-    say(f"model    {how}: {'the ideal denoiser, nothing to train' if model.is_exact else where}")
+    say(f"model    {how}: {where if model.trains else 'the ideal denoiser, nothing to train'}")
     _use(experiment)
 
 
 def _obtain(
     experiment: Experiment,
-    validation: Validation,
     listener: Callable[[dict[str, Any], int], None],
     say: Callable[[str], None],
 ) -> str:
     """Give the model its trained weights; how."""
     model = experiment.model
-    if model.is_exact:
+    if not model.trains:
         return "exact"
     if experiment.checkpoint is not None:
         load_checkpoint(experiment.checkpoint, experiment.training)
         return "loaded"
-    return obtain(experiment, validation, listener, say, SIGNALS)
+    return obtain(experiment, listener, say, SIGNALS)
 
 
 def _use(experiment: Experiment) -> None:
@@ -340,8 +338,8 @@ def _use(experiment: Experiment) -> None:
     experiment.model.eval()
 
 
-def load_model(training: Training, checkpoint: Path, weights: str = "ema") -> Diffusion:
+def load_model(training: Training, checkpoint: Path, weights: str = "ema") -> Formulation:
     """A model with the weights of a checkpoint, ready to use."""
     load_checkpoint(checkpoint, training)
     training.use(weights)
-    return cast(Diffusion, training.formulation.eval())
+    return training.formulation.eval()

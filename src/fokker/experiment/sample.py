@@ -10,50 +10,15 @@ from typing import final
 import torch
 from torch import Tensor
 
-from fokker.formulations import Diffusion
-from fokker.grids import Grid
+from fokker.formulation import Way
 from fokker.progress import Steps, nobody
 from fokker.randomness import Randomness, unit_rows
 from fokker.ranks import ALONE, Ranks
-from fokker.samplers import Sampler
 from fokker.signals import SIGNALS
 
 PATH_POINTS = 4000
 # Numbers of a state that are kept: of large images few samples are drawn.
 PATH_NUMBERS, FEWEST_PATHS = 2**22, 8
-PATH_PANELS = 6
-
-
-@final
-@dataclass(frozen=True)
-class Sampling:
-    """One way to sample a model: a sampler, its name, its nodes, and how it is started.
-
-    `grid` is what gave the nodes, for other numbers of steps.
-
-    Raises:
-        ValueError: if a stochastic sampler is to start at quantiles.
-    """
-
-    name: str
-    sampler: Sampler
-    grid_name: str
-    nodes: Tensor
-    at_quantiles: bool = False
-    grid: Grid | None = None
-
-    def __post_init__(self) -> None:
-        if self.at_quantiles and not self.sampler.is_deterministic:
-            raise ValueError(
-                "evaluation.noise=quantiles needs a deterministic sampler, got "
-                f"sampler={self.name}, which draws noise; choose one such as sampler=heun or "
-                "dpmpp_2m, or evaluation.noise=random"
-            )
-
-    @property
-    def num_steps(self) -> int | None:
-        """N; none where the sampler chooses its own steps."""
-        return None if self.sampler.adaptive else len(self.nodes) - 1
 
 
 @final
@@ -66,14 +31,14 @@ class Samples:
         nfe: network evaluations a sample.
         seconds: wall time.
         states: some samples on their way, in the data's units, (k, m, *shape).
-        sigmas: their noise levels, (k,).
+        places: of these on the formulation's axis, (k,).
     """
 
     points: Tensor
     nfe: float
     seconds: float
     states: Tensor
-    sigmas: Tensor
+    places: Tensor
 
 
 def whole_rows(shape: tuple[int, ...]) -> int:
@@ -93,16 +58,8 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, kinds) or "can't allocate memory" in str(error)
 
 
-def shown_nodes(nodes: Tensor, sigma_data: float) -> list[int]:
-    """The start, the end, and between them where the noise is about as large as the data."""
-    targets = sigma_data * torch.logspace(0.75, -1, PATH_PANELS - 2, dtype=nodes.dtype)
-    nearest = {int((nodes / target).log().abs().argmin()) for target in targets}
-    return sorted(nearest | {0, len(nodes) - 1})
-
-
 def draw_samples(
-    model: Diffusion,
-    sampling: Sampling,
+    way: Way,
     count: int,
     seed: int,
     batch_size: int | None = None,
@@ -112,8 +69,7 @@ def draw_samples(
     """Samples 0 to count of a run's seed, each rank drawing its share; the first one gets all.
 
     Args:
-        model: the same in every rank.
-        sampling: how.
+        way: how, with the same model in every rank.
         count: of all samples.
         seed: of the run.
         batch_size: samples at once; null: what is quick. It changes them by rounding alone.
@@ -122,19 +78,17 @@ def draw_samples(
     Returns:
         all samples, in ranks other than the first their own.
     """
-    nodes, randomness = sampling.nodes, Randomness(seed)
-    evaluations, started = model.denoiser.evaluations, perf_counter()
-    shown = shown_nodes(nodes, model.data.sigma_data)
-    kept = min(PATH_POINTS, max(FEWEST_PATHS, PATH_NUMBERS // math.prod(model.data.shape)))
+    randomness, target, started = Randomness(seed), way.target, perf_counter()
+    shown, last = list(way.shown), len(way.places) - 1
+    kept = min(PATH_POINTS, max(FEWEST_PATHS, PATH_NUMBERS // math.prod(target.shape)))
     states: list[Tensor] = []
-    shape = model.data.shape
-    rows, unit = batch_size or batch_rows(shape), whole_rows(shape)
+    rows = _whole(batch_size or batch_rows(target.shape), way.group)
+    unit = math.lcm(whole_rows(target.shape), way.group)
     share = ranks.share(count, unit)
-    parts = [torch.empty(0, *model.data.shape)]
-    quantiles = count if sampling.at_quantiles else None
-    total = math.ceil(len(share) / rows) * (len(nodes) - 1)
-    steps = Steps(f"sampling {sampling.name}", total, say, is_shown=ranks.is_first)
-    start = share.start
+    parts = [torch.empty(0, *target.shape)]
+    total = math.ceil(len(share) / rows) * last
+    steps = Steps(f"sampling {way.name}", total, say, is_shown=ranks.is_first)
+    start, evaluations = share.start, 0
     while start < share.stop:
 
         def watch(i: int, y: Tensor, first: bool = start == share.start) -> None:
@@ -144,13 +98,13 @@ def draw_samples(
                 states.append(y[:kept].clone())  # A copy to the CPU would wait for it.
 
         SIGNALS.ask()
-        stop, before = min(start + rows, share.stop), model.denoiser.evaluations
+        stop = min(start + rows, share.stop)
         try:
-            drawn = model.sample(sampling.sampler, nodes, randomness, start, stop, watch, quantiles)
+            drawn = way.sample(randomness, start, stop, count, watch)
         except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error) or stop - start == 1:
+            if not is_out_of_memory(error) or stop - start <= way.group:
                 raise
-            rows, model.denoiser.evaluations = (stop - start) // 2, before
+            rows = _whole((stop - start) // 2, way.group)
             if start == share.start:
                 states.clear()
             warnings.warn(
@@ -159,22 +113,27 @@ def draw_samples(
                 stacklevel=2,
             )
         else:
-            parts.append(drawn.cpu())
+            parts.append(drawn.x.cpu())
+            evaluations += drawn.evaluations
             start = stop
     steps.close()
-    own = torch.tensor(model.denoiser.evaluations - evaluations, dtype=torch.float64)
-    evaluated = float(ranks.total(own))
-    points = model.data.to_data(ranks.joined(torch.cat(parts), count, unit))
+    evaluated = float(ranks.total(torch.tensor(evaluations, dtype=torch.float64)))
+    drawn_x = torch.cat(parts[1:] or parts)
     return Samples(
-        points,
+        target.to_data(ranks.joined(drawn_x, count, unit)),
         evaluated / count,
         perf_counter() - started,
-        model.data.to_data(torch.stack(states).cpu() if states else parts[0]),
-        nodes[shown],
+        target.to_data(torch.stack(states).cpu() if states else drawn_x),
+        torch.tensor([way.places[i] for i in shown], dtype=torch.float64),
     )
 
 
-def check_finite(samples: Samples, sampling: Sampling) -> None:
+def _whole(rows: int, group: int) -> int:
+    """At most so many rows in whole groups, but at least one group."""
+    return max(group, rows - rows % group)
+
+
+def check_finite(samples: Samples, way: Way) -> None:
     """Refuse samples that cannot be measured.
 
     Raises:
@@ -183,6 +142,6 @@ def check_finite(samples: Samples, sampling: Sampling) -> None:
     bad = int((~torch.isfinite(samples.points.flatten(1))).any(1).sum())
     if bad:
         raise ValueError(
-            f"{bad} of {len(samples.points)} samples are not finite with sampler={sampling.name}, "
-            f"num_steps={sampling.num_steps}; use more steps or another sampler"
+            f"{bad} of {len(samples.points)} samples are not finite with sampler={way.name}, "
+            f"num_steps={way.num_steps}; use more steps or another sampler"
         )

@@ -9,8 +9,8 @@ from fokker.device import described
 from fokker.experiment.evaluate import SampleMetrics
 from fokker.experiment.experiment import Experiment
 from fokker.experiment.far_off import FarOff
-from fokker.experiment.reports import exact_distances
-from fokker.experiment.sample import Samples, Sampling, check_finite, draw_samples
+from fokker.experiment.sample import Samples, check_finite, draw_samples
+from fokker.formulation import Way
 from fokker.progress import nobody
 
 
@@ -28,24 +28,19 @@ class Evaluated:
     of_data: dict[str, float] = field(default_factory=dict)
 
 
-def words(sampling: Sampling) -> str:
-    """A way to sample, in a heading."""
-    steps = "" if sampling.num_steps is None else f", N = {sampling.num_steps}"
-    return f"{sampling.name}{steps}, {sampling.grid_name}"
+def words(way: Way) -> str:
+    """A way to sample, in a heading: `heun, N = 18, edm_rho`."""
+    steps = [] if way.num_steps is None else [f"N = {way.num_steps}"]
+    first, *others = way.labels.values()
+    return ", ".join([first, *steps, *others])
 
 
-def draw(
-    experiment: Experiment, sampling: Sampling, say: Callable[[str], None] = nobody
-) -> Samples:
-    """This rank's part of a sampling; in the first rank all of it."""
-    say(
-        f"sampling {experiment.num_samples:,} by {words(sampling)}, on "
-        f"{described(experiment.device)}"
-    )
+def draw(experiment: Experiment, way: Way, say: Callable[[str], None] = nobody) -> Samples:
+    """This rank's part of the samples of a way; in the first rank all of them."""
+    say(f"sampling {experiment.num_samples:,} by {words(way)}, on {described(experiment.device)}")
     return draw_samples(
-        experiment.model, sampling, experiment.num_samples, experiment.seed,
-        experiment.batch_size, experiment.ranks, say,
-    )  # fmt: skip
+        way, experiment.num_samples, experiment.seed, experiment.batch_size, experiment.ranks, say
+    )
 
 
 def evaluate(
@@ -57,8 +52,8 @@ def evaluate(
     """A row for each way to sample, measured by the first rank.
 
     Args:
-        experiment: whose samplings are asked for.
-        own: the samples of the first sampling.
+        experiment: whose ways to sample are asked for.
+        own: the samples of the first way.
         keep: is given the rows so far after each of them, so that a failure leaves them.
         say: tells the user what is left out, and which samples are far off.
     Raises:
@@ -69,23 +64,22 @@ def evaluate(
     far_off = cache(partial(FarOff, experiment.model.data, experiment.num_samples))
     found = Evaluated()
 
-    def add(sampling: Sampling, samples: Samples) -> None:
-        check_finite(samples, sampling)
+    def add(way: Way, samples: Samples) -> None:
+        check_finite(samples, way)
         if how_far := far_off().sentence(samples.points):
             say(
-                f"far off  {sampling.name} in {samples.nfe:.4g} evaluations on grid "
-                f"{sampling.grid_name}: {how_far}; take more steps, another grid or sampler, or "
-                "mend the training or train longer"
+                f"far off  {way.name} in {samples.nfe:.4g} evaluations{_others(way)}: {how_far}; "
+                f"take more steps, another {' or '.join([*way.labels][::-1])}, or mend the "
+                "training or train longer"
             )
         found.rows.append(
             {
-                "sampler": sampling.name,
-                "grid": sampling.grid_name,
-                "num_steps": sampling.num_steps,
+                **way.labels,
+                "num_steps": way.num_steps,
                 "nfe": samples.nfe,
                 "weights": experiment.weights,
-                **metrics()(samples.points, by_chance=not sampling.at_quantiles),
-                **exact_distances(experiment.model, sampling),
+                **metrics()(samples.points, by_chance=way.is_random),
+                **way.exact(),
                 "seconds": samples.seconds,
             }
         )
@@ -95,11 +89,17 @@ def evaluate(
         data, count = experiment.model.data, experiment.num_samples
         found.of_data.update(metrics().of_data(data, count))
 
-    for place, sampling in enumerate(experiment.samplings):
-        samples = draw(experiment, sampling, say) if place > 0 else own
-        experiment.ranks.first_says(partial(add, sampling, samples))
+    for place, way in enumerate(experiment.ways):
+        samples = draw(experiment, way, say) if place > 0 else own
+        experiment.ranks.first_says(partial(add, way, samples))
     experiment.ranks.first_says(measure_data)
     return found
+
+
+def _others(way: Way) -> str:
+    """What a way has besides its first part: ` on grid edm_rho`."""
+    others = [f"{group} {label}" for group, label in way.labels.items()][1:]
+    return f" on {', '.join(others)}" if others else ""
 
 
 def _metrics(experiment: Experiment, say: Callable[[str], None]) -> SampleMetrics:

@@ -1,9 +1,9 @@
 """`evaluation=steps_map`: the samples' law against the number of steps."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
 
 import torch
 from matplotlib.figure import Figure
@@ -11,9 +11,11 @@ from torch import Tensor
 
 from fokker.analysis.marginal_errors import chance
 from fokker.experiment.noised import histogram, need_at_least, need_memory
-from fokker.experiment.reports import Evaluation, Report
-from fokker.experiment.sample import Sampling, check_finite, draw_samples
-from fokker.formulations import Diffusion
+from fokker.experiment.reports import Evaluation
+from fokker.experiment.sample import check_finite, draw_samples
+from fokker.formulation import Report
+from fokker.formulations import Diffusion, SamplerWay
+from fokker.measures import Measure
 from fokker.metrics import Wasserstein1
 from fokker.randomness import Randomness
 
@@ -39,6 +41,7 @@ class StepsMap(Evaluation):
         ValueError: if a number is too small, or there is no N or one twice.
     """
 
+    of: ClassVar[type] = Diffusion
     num_steps: Sequence[int] = (3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 100)
     num_points: int = 10_000
     num_bins: int = 120
@@ -52,39 +55,40 @@ class StepsMap(Evaluation):
                 f"1, such as [5,10,20], got {steps}"
             )
 
-    def check(self, model: Diffusion, sampling: Sampling) -> None:
+    def check(self, model: Diffusion, way: SamplerWay) -> None:
         """Refuse data in more dimensions, an adaptive sampler, and an N that the grid refuses."""
         if math.prod(model.data.shape) != 1:
             raise ValueError(
                 "evaluation=steps_map needs data in one dimension, got samples of shape "
                 f"{model.data.shape}; choose data=uniform, gaussian or mixture"
             )
-        if sampling.sampler.adaptive:
+        if way.sampler.adaptive:
             raise ValueError(
                 f"evaluation=steps_map needs a sampler with a number of steps, got "
-                f"sampler={sampling.name}, which chooses its own; choose one such as sampler=heun"
+                f"sampler={way.name}, which chooses its own; choose one such as sampler=heun"
             )
         # The samples beside what they are compared with.
         need_memory("steps_map", "num_points", self.num_points, 2 * self.num_points)
         bins = self.num_bins * len(self.num_steps)
         need_memory("steps_map", "num_bins", self.num_bins, bins)
-        self._samplings(model, sampling)
+        self._ways(way)
 
-    def _samplings(self, model: Diffusion, sampling: Sampling) -> list[Sampling]:
-        """The run's own sampling with each N, ascending."""
-        if sampling.grid is None:
-            raise ValueError("evaluation=steps_map needs a sampling that knows its grid, got none")
+    def _ways(self, way: SamplerWay) -> list[SamplerWay]:
+        """The run's own way to sample with each N, ascending."""
         found = []
         for num_steps in sorted(self.num_steps):
             try:
-                nodes = model.nodes(sampling.sampler, sampling.grid, num_steps)
+                found.append(way.with_steps(num_steps))
             except ValueError as error:
                 key = "evaluation.steps_map.num_steps"
                 raise ValueError(str(error).replace("sampler.num_steps", key)) from error
-            found.append(replace(sampling, nodes=nodes))
         return found
 
-    def __call__(self, model: Diffusion, sampling: Sampling, randomness: Randomness) -> Report:
+    def measures(self, model: Diffusion, way: SamplerWay) -> Mapping[str, Measure]:
+        """Say nothing: what it finds is all of one noise level or number of steps each."""
+        return {}
+
+    def __call__(self, model: Diffusion, way: SamplerWay, randomness: Randomness) -> Report:
         """The table of a model that is ready."""
         data = model.data
         reference = data.reference(self.num_points).flatten()
@@ -94,8 +98,8 @@ class StepsMap(Evaluation):
         metric = Wasserstein1(reference[:, None])
         rows: list[dict[str, Any]] = []
         densities = []
-        for each in self._samplings(model, sampling):
-            samples = draw_samples(model, each, self.num_points, randomness.seed)
+        for each in self._ways(way):
+            samples = draw_samples(each, self.num_points, randomness.seed)
             check_finite(samples, each)
             metric.reset()
             metric.update(samples.points.flatten(1))
@@ -119,17 +123,16 @@ class StepsMap(Evaluation):
             "data": histogram(reference, edges)[0],
         }
         notes = [f"outside: samples beyond {edges[0]:.4g} to {edges[-1]:.4g}, which the map shows"]
-        if data.fresh and data.law is not None and not sampling.at_quantiles:
+        if data.fresh and data.law is not None and way.is_random:
             law = data.law
             floor = chance(law, self.num_points, 0.0) * math.sqrt(float(law.variance))
             arrays["chance"] = torch.tensor(floor, dtype=torch.float64)
             notes.append(f"w1 of as many exact samples: {floor:.2g}")
         return Report(
             name="steps_map",
-            title=f"{self.num_points} samples of {sampling.name} at each number of steps, "
+            title=f"{self.num_points} samples of {way.name} at each number of steps, "
             f"in {data.unit_label}",
             rows=rows,
-            metrics={f"w1@{row['num_steps']}_steps": row["w1"] for row in rows},
             notes=notes,
             arrays=arrays,
             figure=lambda: _figure(arrays, data.unit_label),

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
-from fokker.experiment.evaluate import SIGMAS, SINGULAR
 from fokker.experiment.loggers import CSVLog, Log, Logger, Several, numbers
 from fokker.experiment.wandb_run import SafeRun
 from fokker.records import read_arrays, read_record, read_table
@@ -227,21 +226,11 @@ def _value(text: str | None) -> Any:
 
 
 def tables(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """The tables of a run by name: all but its curves, its losses by level, and some samples."""
+    """The tables of a run by name: all but its curves, and some samples."""
     files = sorted(path for path in folder.glob("*.csv") if path.stem != "metrics")
     found = {path.stem: list(typed_rows(path)) for path in files}
-    found["loss_per_sigma"] = loss_per_sigma(read_record(folder / "metrics.json"))
     found["samples"] = samples(folder / "samples.npz")
     return {key: rows for key, rows in found.items() if rows}
-
-
-def loss_per_sigma(metrics: Mapping[str, Any]) -> list[dict[str, float]]:
-    """A row a noise level, of the metrics that are called `<name>@<sigma>`."""
-    kinds = [k for k in SINGULAR.values() if any(m.startswith(f"{k}@") for m in metrics)]
-    return [
-        {"sigma": sigma, **{kind: metrics[f"{kind}@{sigma:.4g}"] for kind in kinds}}
-        for sigma in (SIGMAS.tolist() if kinds else [])
-    ]
 
 
 def samples(path: Path) -> list[dict[str, float]]:

@@ -6,7 +6,7 @@ from fokker.figures.factor_bars import Bar, factor_bars
 from fokker.figures.flow_fields import flow_fields
 from fokker.figures.front_per_nfe import front_per_nfe
 from fokker.figures.gaussian_errors import gaussian_errors
-from fokker.figures.loss_per_sigma import loss_per_sigma
+from fokker.figures.loss_per_level import loss_per_level
 from fokker.figures.marginal_maps import marginal_maps
 from fokker.figures.marginals import marginals
 from fokker.figures.metric_per_step import metric_against_nfe, metric_label
@@ -27,7 +27,7 @@ __all__ = [
     "flow_fields",
     "front_per_nfe",
     "gaussian_errors",
-    "loss_per_sigma",
+    "loss_per_level",
     "marginal_maps",
     "marginals",
     "metric_against_nfe",

@@ -64,15 +64,17 @@ def legend_above(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) 
     )
 
 
-def noise_levels(name: str, values: Any) -> Floats:
-    """Positive, finite noise levels, (b,) with b >= 1.
+def as_levels(name: str, values: Any, is_log: bool = True) -> Floats:
+    """Finite levels, (b,) with b >= 1, positive ones on a logarithmic axis.
 
     Raises:
         ValueError: anything else.
     """
     levels = to_array(values)
-    if levels.ndim != 1 or levels.size == 0 or not bool((np.isfinite(levels) & (levels > 0)).all()):
-        raise ValueError(f"{name} must be positive, finite and of shape (b,), got {values}")
+    good = np.isfinite(levels) & ((levels > 0) | (not is_log))
+    if levels.ndim != 1 or levels.size == 0 or not bool(good.all()):
+        kind = "positive, finite" if is_log else "finite"
+        raise ValueError(f"{name} must be {kind} and of shape (b,), got {values}")
     return levels
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fokker.figures.arrays import to_array
-from fokker.figures.lines import as_line, draw_lines, legend_above, line_style, noise_levels
+from fokker.figures.lines import as_levels, as_line, draw_lines, legend_above, line_style
 from fokker.figures.style import BLACK, STYLE, WIDTH_INCHES
 
 
@@ -40,7 +40,7 @@ def marginals(
     Raises:
         ValueError: lengths that differ, or sigmas that are not positive and finite.
     """
-    levels = noise_levels("sigmas", sigmas)
+    levels = as_levels("sigmas", sigmas)
     lines = {
         "forward": as_line("forward", forward, "sigmas", levels),
         "backward": as_line("backward", backward, "sigmas", levels),
@@ -54,7 +54,7 @@ def marginals(
         lines["exact samples"] = as_line("noise", chance, "sigmas", levels)
         labels.append("as many exact samples")
         styles.append({"color": BLACK, "linestyle": (0, (4, 2))})
-    below = noise_levels("residual_sigmas", residual_sigmas)
+    below = as_levels("residual_sigmas", residual_sigmas)
     rest = {"the residual": as_line("residual", residual, "residual_sigmas", below)}
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH_INCHES, 4.8), layout="constrained")

@@ -43,12 +43,13 @@ _SPREAD = 2.0
 
 def trajectory(
     states: Any,
-    sigmas: Any,
+    places: Any,
     shape: tuple[int, ...],
     units: str = "standardised units",
     layout: Layout | None = None,
+    symbol: str = r"$\sigma$",
 ) -> Figure:
-    """Draw the same samples at k noise levels, one panel each in a row, in the order given.
+    """Draw the same samples at k levels, one panel each in a row, in the order given.
 
     Every panel has limits of its own (images: grey values of its own), so that both the noise and
     the data fill theirs. (1,): histograms. (2,) and (3,): scatter. More points: the first two
@@ -58,33 +59,34 @@ def trajectory(
 
     Args:
         states: (k, n, d) or (k, n, *shape), k from 1 to 8, from noise to data.
-        sigmas: noise level of each state, (k,), 0 or above, standardised units.
+        places: level of each state, (k,), such as the noise level in standardised units.
         shape: of one sample.
         units: of the coordinates, for the labels.
         layout: see `kind_of`, in `layouts`.
+        symbol: of a level.
 
     Raises:
-        ValueError: a shape that is not the layout's, more than 8 levels, a sigma that is negative
-            or not finite, or no sample that is finite at every level.
+        ValueError: a shape that is not the layout's, more than 8 levels, one that is not finite,
+            or no sample that is finite at every level.
     """
     kind = kind_of(shape, layout)
-    array, levels = to_array(states), to_array(sigmas)
-    if levels.ndim != 1 or not bool((np.isfinite(levels) & (levels >= 0)).all()):
-        raise ValueError(f"sigmas must be 0 or above, finite and of shape (k,), got {sigmas}")
+    array, levels = to_array(states), to_array(places)
+    if levels.ndim != 1 or not bool(np.isfinite(levels).all()):
+        raise ValueError(f"places must be finite and of shape (k,), got {places}")
     if array.ndim < 3 or array.shape[0] != levels.size:
         raise ValueError(
-            f"states must have shape (k, n, d) with k={levels.size} as sigmas, got {array.shape}"
+            f"states must have shape (k, n, d) with k={levels.size} as places, got {array.shape}"
         )
     if not 1 <= levels.size <= _MAX_LEVELS:
         raise ValueError(
-            f"states must be at 1 to {_MAX_LEVELS} noise levels, got {levels.size}: "
+            f"states must be at 1 to {_MAX_LEVELS} levels, got {levels.size}: "
             "choose some, more are too small to read"
         )
     # The same samples at every level.
     finite = np.isfinite(array).all(axis=(0, *range(2, array.ndim)))
     array = array[:, finite] if finite.any() else array
     rows = [as_rows(f"states[{i}]", state, shape) for i, state in enumerate(array)]
-    titles = [rf"$\sigma$ = {number(sigma)}" for sigma in levels]
+    titles = [f"{symbol} = {number(level)}" for level in levels]
     with matplotlib.rc_context(STYLE):
         return _DRAW[kind](rows, titles, tuple(shape), units)
 

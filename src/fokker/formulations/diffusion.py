@@ -3,25 +3,41 @@
 import math
 import warnings
 from abc import ABC
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from functools import cached_property, partial
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from fokker.analysis.budget_report import TERMS, budget_report, no_budget
+from fokker.analysis.floors import Floors
+from fokker.analysis.validation import AXIS, SIGMAS, validation
 from fokker.data import DataModule
 from fokker.denoiser import Denoiser, ExactDenoiser
 from fokker.device import moved
-from fokker.formulation import Batch, Draws, Formulation, Losses
+from fokker.formulation import (
+    Asked,
+    Batch,
+    Draws,
+    Formulation,
+    Losses,
+    Report,
+    Truth,
+    Validation,
+    Way,
+)  # fmt: skip
 from fokker.formulations.making import made_network
+from fokker.formulations.way import SamplerWay
 from fokker.grids import Grid
 from fokker.grids import Levels as LevelsGrid
+from fokker.measures import Measure, measure_of
 from fokker.networks import Exact
 from fokker.noise_levels import NoiseLevels
 from fokker.preconditioning import Preconditioning
-from fokker.randomness import Randomness, SamplingNoise
-from fokker.samplers import GivenStart, Noise, Sampler, sampled_std, spread_quantiles
+from fokker.ranks import ALONE, Ranks
+from fokker.samplers import Sampler, sampled_std
 from fokker.weighting import Weighting
 
 
@@ -41,7 +57,10 @@ class Diffusion(Formulation, ABC):
         ValueError: if two parts do not fit together.
     """
 
-    level_name = "sigma"
+    axis = AXIS
+    asked: ClassVar[Sequence[str]] = ("sampler", "grid")
+    # Not in the samplers' files: `+sde@sampler.sde=edm` would be merged into the other SDE.
+    inherited: ClassVar[Mapping[str, str]] = {"sampler.sde": "${sde}"}
 
     def __init__(
         self,
@@ -164,34 +183,73 @@ class Diffusion(Formulation, ABC):
             )
         return nodes
 
-    @torch.no_grad()
-    def sample(
-        self,
-        sampler: Sampler,
-        nodes: Tensor,
-        randomness: Randomness,
-        start: int,
-        stop: int,
-        watch: Callable[[int, Tensor], None] | None = None,
-        quantiles: int | None = None,
-    ) -> Tensor:
-        """Samples start to stop of a run, in the model's units, (stop - start, *shape).
+    def way(self, asked: Asked) -> SamplerWay:
+        sampler, grid = asked.parts["sampler"], asked.parts["grid"]
+        if not isinstance(sampler, Sampler) or not isinstance(grid, Grid):
+            raise ValueError(
+                f"sampler and grid must be such, got {type(sampler).__name__} and "
+                f"{type(grid).__name__}; choose options of these groups"
+            )
+        if asked.start == "quantiles" and math.prod(self.data.shape) != 1:
+            raise ValueError(
+                "evaluation.noise=quantiles needs data in one dimension, got samples of shape "
+                f"{self.data.shape}; use evaluation.noise=random"
+            )
+        return SamplerWay(
+            labels=asked.labels,
+            target=self.data,
+            is_random=asked.start == "random",
+            denoiser=self.denoiser,
+            device=lambda: self.device,
+            start_law=self.data.start_law,
+            shape=self.data.shape,
+            sampler=sampler,
+            nodes=self.nodes(sampler, grid, sampler.num_steps),
+            fitted=partial(self.nodes, sampler, grid),
+        )
 
-        Args:
-            sampler: the solver.
-            nodes: from `nodes`.
-            randomness: of the run's seed.
-            start, stop: the samples' numbers; each depends on its own alone.
-            watch: called with i and the state y at each node.
-            quantiles: start at so many evenly spread quantiles of the prior, in one dimension and
-                with a deterministic sampler; null: at random.
-        """
-        shape = self.data.shape
-        noise: Noise
-        if quantiles is None:
-            noise = SamplingNoise(randomness, start, stop, shape, len(nodes) - 1, self.device)
-        else:
-            u = spread_quantiles(start, stop, quantiles)
-            normal = torch.special.ndtri(u).reshape(-1, *shape)
-            noise = GivenStart(moved(normal, self.device))
-        return sampler(self.denoiser, nodes, self.data.start_law, noise, watch)
+    def described(self) -> Mapping[str, Any]:
+        """Add the range of c_noise that the network is made for, and the chain of levels."""
+        found = dict(super().described())
+        if isinstance(self.denoiser, Denoiser):
+            range_ = list(self.denoiser.preconditioning.c_noise_range)
+            found["network"] = {**found["network"], "c_noise_range": range_}
+        return {**found, "levels": None if self.levels is None else self.levels.tolist()}
+
+    # ---- what is measured ----------------------------------------------------------------
+
+    @cached_property
+    def _floors(self) -> Floors | None:
+        law = self.data.model_law
+        return None if law is None else Floors(law, SIGMAS)
+
+    def validation(self, ranks: Ranks = ALONE) -> Validation:
+        return validation(self, self._floors, ranks)
+
+    def truth(self, ranks: Ranks = ALONE) -> Truth | None:
+        if self._floors is None:
+            return None
+        floor = self._floors.total(self)
+        return Truth(floor.value, floor.standard_error)
+
+    def measures(self, way: Way, points: int | None) -> Mapping[str, Measure]:
+        names = [*way.exact(), "held_out_loss", "denoising_error"]
+        if self.data.model_law is not None:
+            names += ["loss", "floor", "excess"]
+            names += ["relative_excess"] if self.data.fresh else []
+        has_budget = isinstance(way, SamplerWay) and not no_budget(self, way.sampler, way.name)
+        if points != 0 and has_budget:
+            names += [f"error_{term}" for term in TERMS]
+        return {name: measure_of(name) for name in names}
+
+    def reports(
+        self, way: Way, points: int | None, num_samples: int, seed: int
+    ) -> Iterator[Report | str]:
+        """Report the error budget, where there can be one."""
+        if points == 0 or not isinstance(way, SamplerWay):
+            return
+        if why_not := no_budget(self, way.sampler, way.name):
+            if self.data.fresh:
+                yield f"no error budget: {why_not}"
+            return
+        yield budget_report(self, way.sampler, way.nodes, way.name, points, num_samples, seed)

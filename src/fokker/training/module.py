@@ -128,7 +128,7 @@ class Training(L.LightningModule):
         step = first + offset
         batch = self.formulation.fetch(step * size, (step + 1) * size)
         levels = self.formulation.draws(step, range(size), batch).level[bad[offset].cpu()]
-        raise diverged(what, step, batch.x, levels, self.formulation.level_name)
+        raise diverged(what, step, batch.x, levels, self.formulation.axis.name)
 
     def _count_steps(self, steps: int) -> None:
         # Manual optimisation counts optimiser calls, which lightning does not see in a block.

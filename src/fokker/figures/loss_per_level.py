@@ -1,4 +1,4 @@
-"""At which noise levels does a model err, and how far is it from the best possible?"""
+"""At which levels does a model err, and how far is it from the best possible?"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,60 +8,63 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fokker.figures.lines import (
+    as_levels,
     as_line,
     draw_lines,
     legend_above,
     line_style,
-    noise_levels,
     positive,
     say_above,
     unseen,
 )
 from fokker.figures.style import BLACK, STYLE, WIDTH_INCHES, plain
+from fokker.levels import Axis
 
 _HEIGHT_INCHES, _EXCESS_INCHES = 3.9, 2.0
 
 
-def loss_per_sigma(
+def loss_per_level(
+    axis: Axis,
     curves: Mapping[str, Any],
-    sigmas: Any,
+    level: Any,
     floor: Any | None = None,
     excess: Mapping[str, Any] | None = None,
 ) -> Figure:
-    """`E|D - x0|^2 / d` against sigma, both logarithmic, one line a curve.
+    """Draw losses against their level, one line a curve, losses on a logarithmic axis.
 
-    With `excess` a second panel below, `E|D - x0|^2 / d - floor`, in the same lines. It is given
+    With `excess` a second panel below, the loss less its floor, in the same lines. It is given
     and not subtracted here, since close to the floor the difference of two estimates is noise. An
     excess of 0 or below, which a logarithmic axis cannot show, is said in words, and so is an error
     of 0 and a curve without any positive value.
 
     Args:
-        curves: name to denoising error, (b,) each, squared standardised units; NaN leaves a gap.
-        sigmas: noise levels, (b,), standardised units, in any order.
-        floor: the least possible error, mmse(sigma)/d, (b,), drawn dashed.
+        axis: what the levels and the losses are.
+        curves: name to loss, (b,) each; NaN leaves a gap.
+        level: (b,), in any order.
+        floor: the least possible loss, (b,), drawn dashed.
         excess: name of a curve to its excess over the floor, (b,), in the unit of the curves.
 
     Raises:
-        ValueError: no curve, lengths that differ, sigmas that are not positive and finite, no
-            curve with a positive value, or an excess of no curve.
+        ValueError: no curve, lengths that differ, levels that are not finite or, on a logarithmic
+            axis, not positive, no curve with a positive value, or an excess of no curve.
     """
-    levels = noise_levels("sigmas", sigmas)
+    levels = as_levels("level", level, axis.is_log)
     if not curves:
         raise ValueError("curves must hold at least one curve, got none")
     order = np.argsort(levels)
-    given = {n: as_line(f"curves[{n!r}]", v, "sigmas", levels)[order] for n, v in curves.items()}
+    given = {n: as_line(f"curves[{n!r}]", v, "level", levels)[order] for n, v in curves.items()}
     lines = {name: positive(line) for name, line in given.items()}
     shown = np.concatenate(list(lines.values()))
     if bool(np.isnan(shown).all()):
         first = next(iter(curves))
         raise ValueError(f"curves[{first!r}] must have a positive value, got none: nothing to draw")
-    least = None if floor is None else as_line("floor", floor, "sigmas", levels)[order]
+    least = None if floor is None else as_line("floor", floor, "level", levels)[order]
     styles = {name: line_style(i, len(curves), levels.size) for i, name in enumerate(curves)}
     above = {}
     for name, values in (excess or {}).items():
         if name not in styles:
             raise ValueError(f"excess must name curves of {list(curves)}, got {name!r}")
-        above[name] = as_line(f"excess[{name!r}]", values, "sigmas", levels)
+        above[name] = as_line(f"excess[{name!r}]", values, "level", levels)
 
     with matplotlib.rc_context(STYLE):
         height = _HEIGHT_INCHES + (_EXCESS_INCHES if above else 0.0)
@@ -69,14 +72,15 @@ def loss_per_sigma(
         if above:
             axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
             draw_lines(below, levels, above, [styles[name] for name in above])
-            below.set_ylabel("excess over the floor\n(standardised units²)")
+            below.set_ylabel(f"excess over the floor\n({axis.unit})")
         else:
             axes = below = figure.add_subplot()
         handles, labels = [], []
         for name, line in zip(curves, lines.values()):
             handles += axes.plot(levels[order], line, **styles[name])
             labels.append(plain(name))
-        axes.set_xscale("log")
+        if axis.is_log:
+            axes.set_xscale("log")
         axes.set_yscale("log")
         low, high = float(np.nanmin(shown)), float(np.nanmax(shown))
         if least is not None:
@@ -90,8 +94,8 @@ def loss_per_sigma(
             labels.append("floor (exact)" if known.size else "floor (exact), 0 at every level")
         axes.set_ylim(low / 1.6, high * 1.6)
         say_above(axes, "; ".join(unseen(given, 0.0)))
-        below.set_xlabel(r"noise level $\sigma$ (standardised units)")
-        axes.set_ylabel(r"denoising error $\mathrm{E}|D - x_0|^2 / d$" "\n(standardised units²)")
+        below.set_xlabel(axis.label)
+        axes.set_ylabel(f"{axis.quantity}\n({axis.unit})")
         axes.grid(True, which="major")
         axes.set_axisbelow(True)
         # What is said above a panel takes its room beside it, not from it.

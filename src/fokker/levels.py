@@ -1,0 +1,126 @@
+"""Losses over a formulation's own axis, and `loss_per_level.csv`, in which a run records them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, final
+
+from fokker.csv_files import csv_text
+from fokker.disk import DamagedError, write_text
+from fokker.records import read_record, read_table
+
+FILE = "loss_per_level.csv"
+#: The columns of losses, with what each is called. Of fresh data the first two are of one law.
+COLUMNS = {
+    "loss": "loss",
+    "held_out": "loss on held-out data",
+    "floor": "floor",
+    "excess": "excess",
+}
+_OF_MODEL = ("loss", "held_out", "excess")
+_TRUTH = {"True": True, "False": False}
+
+
+@final
+@dataclass(frozen=True)
+class Axis:
+    """The axis of a formulation's levels. Losses over equal axes compare.
+
+    Attributes:
+        name: of a level, as in `at sigma=0.1`.
+        symbol: of a level, in figures.
+        label: of the axis in figures.
+        quantity: the loss at a level, in figures.
+        unit: of the loss.
+        is_log: whether levels are positive and spread over orders of magnitude.
+    """
+
+    name: str
+    symbol: str
+    label: str
+    quantity: str
+    unit: str
+    is_log: bool = False
+
+
+@final
+@dataclass(frozen=True)
+class Table:
+    """Losses at levels.
+
+    Attributes:
+        axis: of the levels.
+        level: (b,).
+        trained: whether the model was trained there, (b,).
+        columns: by the names of `COLUMNS`, (b,) each; what is not known is away.
+    Raises:
+        ValueError: for a column of another name or length, or if there is none.
+    """
+
+    axis: Axis
+    level: Sequence[float]
+    trained: Sequence[bool]
+    columns: Mapping[str, Sequence[float]]
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.trained), *map(len, self.columns.values())}
+        if not self.columns or not self.columns.keys() <= COLUMNS.keys():
+            raise ValueError(
+                f"columns must be some of {', '.join(COLUMNS)}, got "
+                f"{', '.join(self.columns) or 'none'}"
+            )
+        if lengths != {len(self.level)}:
+            raise ValueError(f"columns must have {len(self.level)} levels, got {lengths}")
+
+    @property
+    def where_trained(self) -> dict[str, list[float]]:
+        """The columns, with NaN for what a model does where it was not trained."""
+        return {
+            name: [
+                value if is_known or name not in _OF_MODEL else math.nan
+                for value, is_known in zip(values, self.trained, strict=True)
+            ]
+            for name, values in self.columns.items()
+        }
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a level: `level`, the columns, `trained`."""
+        columns = {"level": self.level, **self.columns, "trained": self.trained}
+        return [dict(zip(columns, row)) for row in zip(*columns.values(), strict=True)]
+
+    def facts(self) -> dict[str, Any]:
+        """Return what run.json says of the axis."""
+        return asdict(self.axis)
+
+    def write(self, folder: Path) -> None:
+        """Write `loss_per_level.csv`."""
+        names = ["level", *self.columns, "trained"]
+        write_text(folder / FILE, csv_text(self.rows, names))
+
+
+def read_levels(run: Path) -> Table | None:
+    """Read the losses over the levels of a finished run; none if it recorded none.
+
+    Raises:
+        DamagedError: if they are not as they were written.
+    """
+    file, facts = run / FILE, read_record(run / "run.json").get("axis")
+    if facts is None:
+        return None
+    if not file.is_file():
+        raise DamagedError(file, "it is not there any more")
+    rows = read_table(file)
+    try:
+        columns = {name: [float(row[name]) for row in rows] for name in ("level", *_names(rows))}
+        trained = [_TRUTH[row["trained"]] for row in rows]
+        return Table(Axis(**facts), columns.pop("level"), trained, columns)
+    except KeyError as error:
+        raise DamagedError(file, f"{error.args[0]} is missing") from error
+    except (ValueError, TypeError) as error:
+        raise DamagedError(file, str(error)) from error
+
+
+def _names(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    return [name for name in COLUMNS if rows and name in rows[0]]
