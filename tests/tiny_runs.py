@@ -1,5 +1,6 @@
 """Runs of a few steps with the real configuration: composed, trained, run, compared."""
 
+
 import os
 import sys
 from collections.abc import Callable
@@ -18,8 +19,8 @@ from fokker.cli.choices import Choices
 from fokker.cli.compose import composed
 from fokker.cli.main import main
 from fokker.experiment import Experiment, ModelFolder, Result
-from fokker.experiment.evaluate import Validation
 from fokker.experiment.fit import obtain
+from fokker.levels import Table, read_levels
 from fokker.signals import Signals
 from fokker.training import Training
 
@@ -61,8 +62,15 @@ def train_it(
 ) -> tuple[Training, ModelFolder]:
     signals = Signals()
     with signals.heard():
-        obtain(made, Validation(made.model.data), listener, lambda text: None, signals)
+        obtain(made, listener, lambda text: None, signals)
     return made.training, made.folder
+
+
+def levels(path: Path) -> Table:
+    """The losses over the levels of a run."""
+    table = read_levels(path)
+    assert table is not None
+    return table
 
 
 def run(*overrides: str) -> Result:

@@ -20,15 +20,16 @@ import tiny_runs
 from fokker import weighting
 from fokker.analysis.floors import Floors, integral
 from fokker.analysis.mmse_curve import MMSECurve
+from fokker.analysis.validation import SIGMAS
 from fokker.data import ToyData
 from fokker.disk import read_json
 from fokker.distributions import Affine, Empirical, Gaussian, GaussianMixture, Uniform
-from fokker.experiment.evaluate import SIGMAS, Validation
 from fokker.experiment.files import read_json_lines
 from fokker.formulations import Diffusion
 from fokker.noise_levels import Levels, LogNormal, LogUniform, NoiseLevels, UniformTime
 from fokker.sde import EDM as EDMTime
 from fokker.sde import VPLinear
+from fokker.training.validation import floor_of, validate, validate_average
 from fokker.weighting import Weighting
 
 Array = NDArray[np.float64]
@@ -524,21 +525,16 @@ def test_excesses_are_on_the_same_points_for_all_models() -> None:
 # In the record --------------------------------------------------------------------------------
 
 
-def names(kind: str) -> list[str]:
-    return [f"{kind}@{sigma:.4g}" for sigma in np.geomspace(0.002, 80, 16)]
-
-
 def test_a_run_s_metrics_are_floor_and_excess(workdir: object) -> None:
     result = tiny_runs.run("callbacks.validation_steps=10", "evaluation.num_samples=10")
     metrics = read_json(result.path / "metrics.json")
     assert metrics["loss"] == pytest.approx(metrics["floor"] + metrics["excess"], rel=1e-12)
-    for kind in ("loss", "floor", "excess"):
-        assert sum(name.startswith(f"{kind}@") for name in metrics) == 16
-    triples = zip(names("loss"), names("floor"), names("excess"), strict=True)
-    for loss, floor, excess in triples:
-        assert metrics[loss] == pytest.approx(metrics[floor] + metrics[excess], rel=1e-12)
-        assert metrics[excess] >= 0
-    assert [metrics[n] for n in names("floor")] == pytest.approx(
+    table = tiny_runs.levels(result.path)
+    columns = table.columns
+    for loss, floor, excess in zip(columns["loss"], columns["floor"], columns["excess"]):
+        assert loss == pytest.approx(floor + excess, rel=1e-12)
+        assert excess >= 0
+    assert columns["floor"] == pytest.approx(
         [MMSE["uniform"](s) for s in SIGMAS.tolist()], rel=1e-6
     )
     assert "floor_standard_error" not in metrics
@@ -550,16 +546,18 @@ def test_a_run_s_metrics_are_floor_and_excess(workdir: object) -> None:
         assert row["excess"] == row["loss"] - row["floor"]
         assert ("ema_excess" in row) == (row["step"] in (10, 20))
     assert rows[-1]["ema_excess"] == pytest.approx(metrics["excess"], rel=1e-5)
-    assert rows[-1]["losses"] == pytest.approx([metrics[n] for n in names("loss")], rel=1e-5)
+    assert rows[-1]["level"] == list(table.level)
+    assert rows[-1]["loss_per_level"] == pytest.approx(table.columns["loss"], rel=1e-5)
     assert rows[1]["ema_excess"] != rows[3]["ema_excess"]
 
 
 def test_a_floor_by_chance_has_its_error_in_the_record(workdir: object) -> None:
     job = ("data=ring8", "data.num_points=30", "evaluation.num_samples=10")
-    metrics = tiny_runs.run(*job, "trainer.max_steps=2").metrics
+    result = tiny_runs.run(*job, "trainer.max_steps=2")
+    metrics = result.metrics
     assert 0 < metrics["floor_standard_error"] < metrics["floor"]
     # Thirty points can be told apart at low noise, where fresh ones of their law cannot.
-    assert metrics[names("floor")[0]] < 1e-7 < 0.002**2 / 30
+    assert tiny_runs.levels(result.path).columns["floor"][0] < 1e-7 < 0.002**2 / 30
 
 
 def test_validation_leaves_the_model_as_it_is() -> None:
@@ -567,8 +565,7 @@ def test_validation_leaves_the_model_as_it_is() -> None:
     model = made.model
     before = {k: v.clone() for k, v in model.state_dict().items()}
     model.data.batch(0, 5)
-    validation = Validation(model.data)
-    one, other = validation(model), validation.of_average(made.training)
+    one, other = validate(model).numbers, validate_average(made.training)
     assert tiny_runs.differing(model.state_dict(), before) == []
     # What stands for the batches' is theirs alone.
     assert other.keys() & {"loss", "floor", "excess"} == set()
@@ -578,9 +575,10 @@ def test_validation_leaves_the_model_as_it_is() -> None:
 def test_data_of_no_known_law_have_no_floor(monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of("data=uniform")
     monkeypatch.setattr(type(model.data), "law", None)
-    validation = Validation(model.data)
-    assert validation.floor(model) is None
-    assert validation(model).keys() == {"held_out_loss", "denoising_error", "denoising_errors"}
+    assert floor_of(model) is None
+    found = validate(model)
+    assert found.numbers.keys() == {"held_out_loss", "denoising_error"}
+    assert found.table.columns.keys() == {"held_out"}
 
 
 def test_laws_without_closed_forms_agree_with_laws_that_have_them() -> None:

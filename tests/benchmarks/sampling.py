@@ -19,7 +19,7 @@ def heun_rounds(device: str = "cpu") -> Iterator[tuple[float, float]]:
         "data=ring8", "network.width=128", "network.depth=3", "sampler=heun",
         "sampler.num_steps=18", "grid=edm_rho",
     )  # fmt: skip
-    model, sampling = made.model.eval().to(device), made.samplings[0]
+    model, sampling = made.model.eval().to(device), made.ways[0]
     # As a trained one: at first the output layer is 0, which costs as much.
     network, sigma_data = model.denoiser.network, model.data.sigma_data
 
@@ -31,7 +31,7 @@ def heun_rounds(device: str = "cpu") -> Iterator[tuple[float, float]]:
 
     while True:
         begun = perf_counter()
-        draw_samples(model, sampling, SAMPLES, 0)
+        draw_samples(sampling, SAMPLES, 0)
         ours = perf_counter() - begun
         begun = perf_counter()
         _edm_loop(denoise, 18, (SAMPLES, 2), device).cpu()
@@ -52,7 +52,7 @@ def dpmpp_2m_rounds() -> Iterator[tuple[float, float]]:
         "data=ring8", "network.width=128", "network.depth=3", "sampler=dpmpp_2m",
         "sampler.num_steps=20", "grid=edm_rho",
     )  # fmt: skip
-    model, sampling = made.model.eval(), made.samplings[0]
+    model, sampling = made.model.eval(), made.ways[0]
     network, scheduler = model.denoiser.network, EDMDPMSolverMultistepScheduler(solver_order=2)
 
     @torch.no_grad()
@@ -67,7 +67,7 @@ def dpmpp_2m_rounds() -> Iterator[tuple[float, float]]:
 
     while True:
         begun = perf_counter()
-        draw_samples(model, sampling, SAMPLES, 0)
+        draw_samples(sampling, SAMPLES, 0)
         ours = perf_counter() - begun
         begun = perf_counter()
         loop()

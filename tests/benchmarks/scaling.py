@@ -24,7 +24,6 @@ from lightning.pytorch import Trainer
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import tiny_runs
 from fokker.experiment import Experiment
-from fokker.experiment.evaluate import Validation
 from fokker.experiment.fit import obtain
 from fokker.experiment.sample import draw_samples
 from fokker.ranks import ALONE, Ranks
@@ -60,8 +59,7 @@ def train(made: Experiment) -> tuple[float, float]:
         saves.append(perf_counter() - begun)
 
     Trainer.save_checkpoint = timed  # type: ignore[method-assign]
-    validation = Validation(made.model.data, made.ranks)
-    obtain(made, validation, lambda *_: ends.append(perf_counter()), lambda _: None, Signals())
+    obtain(made, lambda *_: ends.append(perf_counter()), lambda _: None, Signals())
     Trainer.save_checkpoint = save  # type: ignore[method-assign]
     steps = [(b - a) / BLOCK for a, b in pairwise(ends[1:-1])]
     # The first rank alone hears the curve.
@@ -71,7 +69,7 @@ def train(made: Experiment) -> tuple[float, float]:
 def sample(made: Experiment) -> float:
     """Samples a second, of Heun at 18 steps."""
     count = SAMPLES * made.ranks.size
-    return count / draw_samples(made.model, made.samplings[0], count, 0, ranks=made.ranks).seconds
+    return count / draw_samples(made.ways[0], count, 0, ranks=made.ranks).seconds
 
 
 def measure(ranks: Ranks, width: int) -> dict[str, list[float]]:

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 import tiny_runs
 from fokker.experiment import ModelFolder
-from fokker.experiment.evaluate import Validation
 from fokker.experiment.experiment import Experiment
 from fokker.experiment.fit import obtain
 from fokker.progress import nobody
@@ -70,8 +69,7 @@ def _fokker(made: Experiment) -> float:
     ends: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         there = replace(made, folder=ModelFolder(Path(folder, made.folder.path.name)))
-        validation = Validation(made.model.data)
-        obtain(there, validation, lambda *_: ends.append(perf_counter()), nobody, Signals())
+        obtain(there, lambda *_: ends.append(perf_counter()), nobody, Signals())
     # The last block is followed by a validation.
     return median(b - a for a, b in pairwise(ends[:-1])) / BLOCK
 

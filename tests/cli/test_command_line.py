@@ -170,7 +170,7 @@ def test_a_run_prints_its_metrics_and_paths_and_nothing_else() -> None:
         kinds.setdefault(kind, []).append(value)
     (record,) = kinds.pop("record")
     figures = kinds.pop("figure")
-    assert {Path(figure).stem for figure in figures} >= {"samples", "loss_per_sigma", "trajectory"}
+    assert {Path(figure).stem for figure in figures} >= {"samples", "loss_per_level", "trajectory"}
     for path in (record, *figures):
         assert Path(path).exists()
         assert Path(path).is_relative_to(record)
@@ -223,14 +223,14 @@ def test_no_sampling_is_done_twice_and_each_is_what_was_asked_for() -> None:
         "sampler.num_steps=5", "sampler.alpha=0.5", "evaluation.num_steps=[5,10]",
         "evaluation.samplers=[heun,{ddim: {eta: 0.5}},{heun: {alpha: 0.5}},ode_adaptive]",
     )  # fmt: skip
-    kinds = [(type(s.sampler), s.num_steps) for s in made.samplings]
+    kinds = [(type(s.sampler), s.num_steps) for s in made.ways]
     assert kinds == [(Heun, 5), (Heun, 10), (DDIM, 5), (DDIM, 10), (ODEAdaptive, None)]
-    assert [s.sampler.eta for s in made.samplings if isinstance(s.sampler, DDIM)] == [0.5, 0.5]
-    assert [s.sampler.alpha for s in made.samplings if isinstance(s.sampler, Heun)] == [0.5, 0.5]
-    for sampling in made.samplings[:4]:
-        assert sampling.num_steps is not None
-        nodes = EDMRho()(sampling.num_steps, sampling.sampler.sde)
-        torch.testing.assert_close(sampling.nodes, nodes)
+    assert [s.sampler.eta for s in made.ways if isinstance(s.sampler, DDIM)] == [0.5, 0.5]
+    assert [s.sampler.alpha for s in made.ways if isinstance(s.sampler, Heun)] == [0.5, 0.5]
+    for way in made.ways[:4]:
+        assert way.num_steps is not None
+        nodes = EDMRho()(way.num_steps, way.sampler.sde)
+        torch.testing.assert_close(way.nodes, nodes)
 
 
 def test_a_sweep_trains_once(command: Any) -> None:

@@ -14,6 +14,7 @@ import pytest
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
+from fokker.analysis.validation import AXIS, SIGMAS
 from fokker.cli import against_nfe as nfe_module
 from fokker.cli.against_nfe import points_of
 from fokker.cli.collection import Spread
@@ -22,8 +23,9 @@ from fokker.cli.report import MAX_JOBS
 from fokker.cli.sweep_figures import draw_results, study_comment
 from fokker.cli.tables import results_table, seeds_table
 from fokker.disk import read_json
-from fokker.experiment.evaluate import SIGMAS
+from fokker.experiment.files import write_json
 from fokker.figures import save
+from fokker.levels import Table
 from made_sweeps import PIXEL, Sweep, evaluation, metrics
 
 
@@ -293,27 +295,29 @@ def test_too_many_bars_are_said(sweep: Sweep, capsys: pytest.CaptureFixture[str]
 # ---- the models ------------------------------------------------------------------------------
 
 
-def levels(value: float) -> dict[str, float]:
-    """Losses of value + sigma^2 over a floor of sigma^2."""
-    found = {}
-    for sigma in SIGMAS.tolist():
-        found[f"denoising_error@{sigma:.4g}"] = 2.0
-        found[f"floor@{sigma:.4g}"] = sigma**2
-        found[f"loss@{sigma:.4g}"] = value + sigma**2
-        found[f"excess@{sigma:.4g}"] = value
-    return found
+def add_levels(job: Path, value: float) -> None:
+    """Give a job losses of value + sigma^2 over a floor of sigma^2."""
+    floor = (SIGMAS**2).tolist()
+    columns = {
+        "loss": [value + least for least in floor], "held_out": [2.0] * 16, "floor": floor,
+        "excess": [value] * 16,
+    }  # fmt: skip
+    table = Table(AXIS, SIGMAS.tolist(), [True] * 16, columns)
+    table.write(job)
+    write_json(job / "run.json", {**read_json(job / "run.json"), "axis": table.facts()})
 
 
 def test_models_on_the_same_data_are_one_figure_of_losses(sweep: Sweep) -> None:
     for value, (width, seed) in zip((1.0, 3.0, 8.0), (("16", "1"), ("16", "2"), ("32", "1"))):
         for steps in ("5", "10"):
             own = {"width": width, "seed": seed, "num_steps": steps}
-            path = sweep.add(own, metrics(1.0, **levels(value)))
+            path = sweep.add(own, metrics(1.0))
+            add_levels(path, value)
             data = {"low": 0, "seed": int(seed), "batch_size": int(width)}
             (path / "config.yaml").write_text(json.dumps({"data": data}))
     _, figures = sweep.draw()
-    above, below = figures["loss_per_sigma"].axes
-    assert names_in(figures["loss_per_sigma"]) == ["width=16", "width=32", "floor (exact)"]
+    above, below = figures["loss_per_level"].axes
+    assert names_in(figures["loss_per_level"]) == ["width=16", "width=32", "floor (exact)"]
     sigmas = SIGMAS.numpy()
     for k, value in enumerate((2.0, 8.0)):
         np.testing.assert_allclose(np.asarray(above.lines[k].get_ydata()), value + sigmas**2)
@@ -324,17 +328,18 @@ def test_models_on_the_same_data_are_one_figure_of_losses(sweep: Sweep) -> None:
 def test_other_data_are_other_figures_and_one_model_is_none(sweep: Sweep) -> None:
     for data in ("a", "b", "c"):
         for width in ("16", "32")[: 1 if data == "c" else 2]:
-            path = sweep.add({"data": data, "width": width}, metrics(1.0, **levels(int(width))))
+            path = sweep.add({"data": data, "width": width}, metrics(1.0))
+            add_levels(path, int(width))
             (path / "config.yaml").write_text(json.dumps({"data": {"of": data}}))
     _, figures = sweep.draw()
-    assert [name for name in figures if "sigma" in name] == ["loss_per_sigma_1", "loss_per_sigma_2"]
+    assert [name for name in figures if "level" in name] == ["loss_per_level_1", "loss_per_level_2"]
 
 
 def test_two_settings_with_one_model_are_one_line_of_both_names(sweep: Sweep) -> None:
     for name, value in (("A", 1.0), ("B", 2.0), ("C", 1.0)):
-        sweep.add({"setting": name}, metrics(1.0, **levels(value)))
+        add_levels(sweep.add({"setting": name}, metrics(1.0)), value)
     _, figures = sweep.draw()
-    assert names_in(figures["loss_per_sigma"])[:2] == ["setting=A,C", "setting=B"]
+    assert names_in(figures["loss_per_level"])[:2] == ["setting=A,C", "setting=B"]
 
 
 def test_joint_figures_are_of_one_job_a_setting(sweep: Sweep) -> None:

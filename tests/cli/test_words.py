@@ -270,7 +270,7 @@ def test_whole_numbers_with_an_exponent_make_the_same_model_and_record() -> None
     )
     assert other.config_text == one.config_text
     assert other.folder.path == one.folder.path
-    assert [s.num_steps for s in other.samplings] == [30, 10, 20]
+    assert [s.num_steps for s in other.ways] == [30, 10, 20]
     with pytest.raises(ValueError, match=r"max_steps must be a whole number, got 1\.5$"):
         compose_experiment("trainer.max_steps=1.5e0")
 

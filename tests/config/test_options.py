@@ -17,6 +17,7 @@ from fokker.cli.build import find_device
 from fokker.cli.compose import config_dir
 from fokker.cli.instantiate import Builder
 from fokker.experiment import Result
+from fokker.formulation import Asked
 from fokker.randomness import Randomness
 from tiny_runs import compose_experiment, run
 
@@ -136,7 +137,10 @@ def test_every_sampler_walks_every_grid_or_says_what_it_needs(formulation: str) 
         assert bool((nodes.diff() < 0).all())
         if grid == "levels" and levels is not None:
             assert set(nodes[:-1].tolist()) <= set(levels.tolist())
-        samples = model.sample(sampler, nodes, Randomness(0), 0, 8)
+        parts = {"sampler": sampler, "grid": part("grid", grid)}
+        way = model.way(Asked(parts, {"sampler": name, "grid": grid}))
+        assert torch.equal(way.nodes, nodes)
+        samples = way.sample(Randomness(0), 0, 8, 8).x
         assert samples.shape == (8, 1)
         assert torch.isfinite(samples).all(), (name, grid)
 
@@ -171,6 +175,6 @@ def test_noise_levels_fit_every_formulation_but_for_levels(
         assert not Path("outputs").exists()
         return
     made = compose_experiment(*typed, *sampling)
-    (only,) = made.samplings
-    samples = made.model.sample(only.sampler, only.nodes, Randomness(0), 0, 8)
+    (only,) = made.ways
+    samples = only.sample(Randomness(0), 0, 8, 8).x
     assert torch.isfinite(samples).all()

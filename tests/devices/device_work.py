@@ -17,14 +17,14 @@ import tiny_runs
 from fokker.device import moved
 from fokker.disk import read_json
 from fokker.experiment import InterruptedTraining
-from fokker.experiment.evaluate import Validation
 from fokker.experiment.files import read_json_lines
 from fokker.experiment.fit import obtain
 from fokker.experiment.sample import draw_samples
 from fokker.randomness import Randomness
-from fokker.ranks import Ranks
+from fokker.ranks import ALONE, Ranks
 from fokker.signals import Signals
 from fokker.training.sharding import average_whole, total_norm
+from fokker.training.validation import validate
 
 #: Steps of three and of four blocks, of 1, 2, 4 and 8 steps.
 THREE_BLOCKS, FOUR_BLOCKS = 7, 15
@@ -77,13 +77,13 @@ def sampling_waits(*overrides: str) -> None:
         made = tiny_runs.compose_experiment(
             "data=ring8", f"sampler.num_steps={num_steps}", *overrides
         )
-        model, sampling = made.model, made.samplings[0]
+        model, sampling = made.model, made.ways[0]
         _be_no_beginner(model.denoiser)
-        here = draw_samples(model, sampling, 2000, seed=3)
+        here = draw_samples(sampling, 2000, seed=3)
         with on_device.device() as device:
             model.to(device)
             with on_device.waits() as waits:
-                there = draw_samples(model, sampling, 2000, seed=3)
+                there = draw_samples(sampling, 2000, seed=3)
         on_device.assert_same(there.points, here.points)
         on_device.assert_same(there.states, here.states)
         found.append(waits)
@@ -113,15 +113,15 @@ def two_ranks(*overrides: str) -> None:
     """
     ranks = Ranks.join("cuda" if on_device.IS_GPU else "cpu")
     made = tiny_runs.compose_experiment(*overrides)
-    model, sampling = made.model, made.samplings[0]
+    model, sampling = made.model, made.ways[0]
     _be_no_beginner(model.denoiser)
-    samples = draw_samples(model, sampling, 3000, seed=3)
-    losses = tiny_runs.flat(Validation(model.data)(model))
+    samples = draw_samples(sampling, 3000, seed=3)
+    losses = _losses(model)
     part = torch.arange(1.0, 6.0)
     with on_device.device() as device:
         model.to(device)
-        shared = draw_samples(model, sampling, 3000, seed=3, ranks=ranks)
-        shared_losses = tiny_runs.flat(Validation(model.data, ranks)(model))
+        shared = draw_samples(sampling, 3000, seed=3, ranks=ranks)
+        shared_losses = _losses(model, ranks)
         mine = moved(part * (1 + 2 * ranks.rank), device)
         weight = torch.nn.Parameter(torch.zeros_like(mine))
         weight.grad = mine.clone()
@@ -156,8 +156,14 @@ def _end_at(step: int, *overrides: str) -> None:
             signals.asked = signal.SIGTERM
 
     with suppress(InterruptedTraining):
-        obtain(made, Validation(made.model.data), listener, lambda text: None, signals)
+        obtain(made, listener, lambda text: None, signals)
     assert made.folder.steps_done == step
+
+
+def _losses(model: Any, ranks: Ranks = ALONE) -> dict[str, Any]:
+    """Give the numbers of a validation and the columns of its table."""
+    found = validate(model, ranks)
+    return tiny_runs.flat({**found.numbers, **found.table.columns})
 
 
 def _be_no_beginner(module: torch.nn.Module) -> None:

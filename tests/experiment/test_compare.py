@@ -2,6 +2,7 @@
 
 import math
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 import tiny_runs
+from fokker.analysis.validation import AXIS, SIGMAS
 from fokker.cli.build import build_data
 from fokker.cli.instantiate import Builder
 from fokker.cli.main import main
@@ -26,8 +28,9 @@ from fokker.experiment.compare import (
     compare,
     comparison_text,
 )
-from fokker.experiment.evaluate import SIGMAS, SampleMetrics
+from fokker.experiment.evaluate import SampleMetrics
 from fokker.experiment.files import write_json
+from fokker.levels import Axis, Table
 
 pytestmark = pytest.mark.usefixtures("workdir")
 A, B = Path("a"), Path("b")
@@ -232,8 +235,11 @@ def test_what_both_have_an_error_of_without_samples_is_from_both_errors() -> Non
     assert row(found, "w1").how == PAIRED
 
 
-def levels(name: str, values: list[float]) -> dict[str, float]:
-    return {f"{name}@{s:.4g}": v for s, v in zip(SIGMAS.tolist(), values, strict=True)}
+def add_levels(run: Path, trained: list[bool], axis: Axis = AXIS, **columns: list[float]) -> None:
+    """Give a run losses over its levels."""
+    table = Table(axis, SIGMAS.tolist(), trained, columns)
+    table.write(run)
+    write_json(run / "run.json", {**read_json(run / "run.json"), "axis": table.facts()})
 
 
 def test_curves_are_summarised_by_their_largest_ratio() -> None:
@@ -242,18 +248,21 @@ def test_curves_are_summarised_by_their_largest_ratio() -> None:
     x, y = [0.1] * 16, [0.2] * 16
     x[5], y[6], y[7] = -1e-9, 0.0, 0.3  # Below the floor by rounding is no ratio.
     b[0], y[0] = 1e6, 1e6  # Where one of them was not trained.
-    record(A, draws(1), **levels("loss", a), **levels("excess", x), **levels("floor", [1.0] * 16))
-    record(B, draws(1), **levels("loss", b), **levels("excess", y), **levels("floor", [3.0] * 16))
-    write_json(A / "run.json", {"status": "completed", "trained": [0.0037, 80.0]})
+    record(A, draws(1))
+    record(B, draws(1))
+    add_levels(A, [False, *[True] * 15], loss=a, excess=x, floor=[1.0] * 16)
+    add_levels(B, [True] * 16, loss=b, excess=y, floor=[3.0] * 16)
     found = compare(A, B, build)
     sigmas = SIGMAS.tolist()
-    assert [(r.name, r.sigma) for r in found.ratios] == [
+    assert [(r.name, r.level) for r in found.ratios] == [
         ("loss", sigmas[9]), ("excess", sigmas[7]),
     ]  # fmt: skip
     assert [r.ratio for r in found.ratios] == pytest.approx([0.25, 3])
     said = comparison_text(found).splitlines()
     assert f"loss: B / A is farthest from 1 at sigma={sigmas[9]:.4g}, where it is 0.25" in said
-    assert not [line for line in said if "@" in line]
+    # Levels of another kind do not compare.
+    add_levels(B, [True] * 16, replace(AXIS, name="t"), loss=b)
+    assert compare(A, B, build).ratios == []
 
 
 # The command ---------------------------------------------------------------------------------

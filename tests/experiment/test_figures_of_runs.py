@@ -13,12 +13,13 @@ from matplotlib.figure import Figure
 import fokker
 import fokker.figures
 import tiny_runs
+from fokker.analysis.validation import AXIS, SIGMAS
 from fokker.disk import DiskError, read_json
 from fokker.experiment import sample
 from fokker.experiment.draw import draw_figures
-from fokker.experiment.evaluate import SIGMAS
 from fokker.experiment.joint import recorded_units
 from fokker.experiment.sample import Samples
+from fokker.levels import Table
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_a_figure_that_cannot_be_drawn_is_said_and_ends_nothing(
 ) -> None:
     with mock.patch.object(fokker.figures, "trajectory", side_effect=error):
         result = fokker.run([*tiny_runs.tiny("network=exact"), "evaluation.num_samples=20"])
-    assert set(saved) == {"loss_per_sigma", "samples", "error_budget"}
+    assert set(saved) == {"loss_per_level", "samples", "error_budget"}
     assert said in capsys.readouterr().out
     assert read_json(result.path / "run.json")["status"] == "completed"
     assert read_json(result.path / "run.json")["units"] == "data units"
@@ -65,9 +66,9 @@ def given(shape: tuple[int, ...], **data: Any) -> dict[str, Any]:
     errors = torch.linspace(0.1, 1, len(SIGMAS)).tolist()
     row = {"sampler": "heun", "grid": "edm_rho", "nfe": 9, "num_steps": 5, "sliced_w2": 0.5}
     return {
-        "model": SimpleNamespace(data=SimpleNamespace(**known)),
+        "model": SimpleNamespace(data=SimpleNamespace(**known), axis=AXIS),
         "curves": [{"step": 5, "loss": 0.4, "lr": 1e-3}],
-        "losses": {"edm": {"denoising_errors": errors}},
+        "losses": {"edm": Table(AXIS, SIGMAS.tolist(), [True] * 16, {"held_out": errors})},
         "own": Samples(points, 9, 0.1, points[None, :], torch.zeros(1)),
         "heading": "heun",
         "rows": [row, {**row, "nfe": 19, "num_steps": 10}],
@@ -105,7 +106,7 @@ def test_of_large_samples_few_are_kept_on_their_way(
     kept = []
     for numbers in (12, 2):
         monkeypatch.setattr(sample, "PATH_NUMBERS", numbers)
-        samples = sample.draw_samples(made.model, made.samplings[0], 30, 0)
+        samples = sample.draw_samples(made.ways[0], 30, 0)
         kept.append(samples.states.shape[1])
     assert kept == [12, 8]
 

@@ -72,11 +72,11 @@ def _beside_the_others(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 PLANTED: dict[str, tuple[Callable[[], AbstractContextManager[Any]], list[int]]] = {
-    "validation": (lambda: failing(RUN.Validation, "__call__"), []),
+    "validation": (lambda: failing(RUN, "validate"), []),
     "reference": (lambda: failing(evaluate.SampleMetrics, "of"), []),
     "metric": (lambda: failing(evaluate.SampleMetrics, "__call__"), []),
     "metric of the third": (lambda: failing(evaluate.SampleMetrics, "__call__", 3), [3, 2]),
-    "report": (lambda: failing(RUN, "budget_report"), [3, 2, 4, 5]),
+    "report": (lambda: failing(Diffusion, "reports"), [3, 2, 4, 5]),
     "figure": (lambda: failing(RUN, "draw_figures"), [3, 2, 4, 5]),
 }
 

@@ -200,16 +200,16 @@ def test_no_noise_level_is_untrained_for_it(
     # A network is held to what it has seen.
     if "formulation=ddpm" in overrides:
         network = tiny_runs.compose_experiment(*FAR, *overrides, "sampler.num_steps=20")
-        nodes = network.samplings[0].nodes
+        nodes = network.ways[0].nodes
         assert float(nodes[-2]) > float(result.model.nodes(*_own(*job))[-2])
     # At all sixteen levels, whatever was trained.
-    assert sum(key.startswith("denoising_error@") for key in result.metrics) == 16
+    assert all(tiny_runs.levels(result.path).trained)
 
 
 def _own(*overrides: str) -> tuple[Any, Any, int]:
     from fokker.grids import EDMRho
 
-    sampler = tiny_runs.compose_experiment(*overrides).samplings[0].sampler
+    sampler = tiny_runs.compose_experiment(*overrides).ways[0].sampler
     return sampler, EDMRho(), sampler.num_steps
 
 
@@ -349,7 +349,7 @@ def test_exact_w2_on_a_line_is_the_difference_of_two_deviations(workdir: Path) -
     rows = {row["sampler"]: row for row in evaluations(result.path)}
     nodes = tiny_runs.compose_experiment(
         *EXACT, *FAR, "sampler=ddim", "sampler.num_steps=5"
-    ).samplings[0].nodes.tolist()  # fmt: skip
+    ).ways[0].nodes.tolist()  # fmt: skip
     kept = [0.25 / (0.25 + s**2) for s in nodes]
     std = nodes[0]
     variance = nodes[0] ** 2
@@ -461,10 +461,12 @@ def test_other_runs_are_drawn_beside_this_one(
     assert list(losses) == ["edm", *experiment.beside]
     sigmas = np.geomspace(0.002, 80, 16)
     for name, run in [("edm", own), ("smld", smld), (f"edm, {ideal.path.name}", ideal)]:
-        for kind, single in (("losses", "loss"), ("floors", "floor"), ("excesses", "excess")):
-            stored = [run.metrics[f"{single}@{s:.4g}"] for s in sigmas]
-            for sigma, shown, value in zip(sigmas, losses[name][kind], stored, strict=True):
-                is_known = kind == "floors" or name != "smld" or 0.02 / 1.1 <= sigma <= 1.8 * 1.1
+        stored = tiny_runs.levels(run.path)
+        assert stored.level == pytest.approx(sigmas, rel=1e-5)
+        shown_by = losses[name].where_trained
+        for kind in ("loss", "floor", "excess"):
+            for sigma, shown, value in zip(sigmas, shown_by[kind], stored.columns[kind]):
+                is_known = kind == "floor" or name != "smld" or 0.02 / 1.1 <= sigma <= 1.8 * 1.1
                 assert math.isnan(shown) != is_known, (name, kind, sigma)
                 assert math.isnan(shown) or shown == value
 

@@ -33,7 +33,7 @@ def composed(name: str, *overrides: str) -> Experiment:
 
 def evaluated(made: Experiment) -> Report:
     ((_, evaluation),) = made.evaluations.items()
-    return evaluation(made.model, made.samplings[0], Randomness(made.seed))
+    return evaluation(made.model, made.ways[0], Randomness(made.seed))
 
 
 def report(name: str, *overrides: str) -> tuple[Report, dict[str, Any]]:
@@ -62,7 +62,7 @@ def test_the_field_is_the_velocity_of_quantiles(sde: str) -> None:
         "evaluation.flow_field.num_places=9",
     )  # fmt: skip
     arrays = evaluated(made).arrays
-    process = made.samplings[0].sampler.sde
+    process = made.ways[0].sampler.sde
     t = arrays["t"][:, None].expand(-1, 9).flatten()
     x, found = arrays["x"].flatten(), arrays["exact"].flatten()
     u = LAW.cdf(SHIFT + (x - SHIFT) / process.scale(t), SCALE * process.sigma(t))
@@ -77,7 +77,7 @@ def test_the_field_is_the_velocity_of_quantiles(sde: str) -> None:
 
 def test_paths_of_the_exact_flow_keep_their_quantile() -> None:
     made = composed("flow_field", "data=uniform", *FAR, *EXACT, "formulation=vp_sde")
-    arrays, process = evaluated(made).arrays, made.samplings[0].sampler.sde
+    arrays, process = evaluated(made).arrays, made.ways[0].sampler.sde
     for k, u in enumerate((torch.arange(9, dtype=torch.float64) + 0.5) / 9):
         assert float(arrays["u"][k]) == pytest.approx(float(u))
         path = x_t(process, arrays["t"], u.expand(200))
@@ -126,7 +126,7 @@ def test_columns_are_densities_with_the_right_moments(formulation: str) -> None:
         "sampler.num_steps=30", "evaluation.marginal_map.num_points=3000",
     )  # fmt: skip
     made = composed("marginal_map", *FAR, *EXACT, f"formulation={formulation}")
-    sde, edges = made.samplings[0].sampler.sde, arrays["edges"]
+    sde, edges = made.ways[0].sampler.sde, arrays["edges"]
     assert arrays["exact"].shape == arrays["sampled"].shape == (30, 80)
     assert edges.shape == (30, 81)
     s = sde.scale(arrays["t"]).numpy()
@@ -156,10 +156,9 @@ def test_a_column_holds_the_samplers_own_states() -> None:
     )  # fmt: skip
     arrays = evaluated(made).arrays
     states: list[Any] = []
-    own, sde = made.samplings[0], made.samplings[0].sampler.sde
-    made.model.sample(
-        own.sampler, own.nodes, Randomness(0), 0, 500, lambda i, y: states.append(y[:, 0].numpy())
-    )
+    own, sde = made.ways[0], made.ways[0].sampler.sde
+    way = own.without_chance
+    way.sample(Randomness(0), 0, 500, 500, lambda i, y: states.append(y[:, 0].numpy()))
     for i in range(7):
         s = float(sde.scale(sde.time(own.nodes[i])))
         here = SHIFT + SCALE * s * states[i].astype(np.float64)
@@ -288,8 +287,8 @@ def test_points_in_space_beside_noised_data() -> None:
     )
     arrays = {key: value.numpy() for key, value in evaluated(made).arrays.items()}
     assert arrays["states"].shape == arrays["forward"].shape == (4, 100, 3)
-    own = made.samplings[0]
-    samples = made.model.sample(own.sampler, own.nodes, Randomness(0), 0, 100)
+    own = made.ways[0]
+    samples = own.sample(Randomness(0), 0, 100, 100).x
     assert arrays["states"][-1] == pytest.approx(made.model.data.to_data(samples).numpy())
     # Data at the end: on the torus.
     x = arrays["forward"][-1]

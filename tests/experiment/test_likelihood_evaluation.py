@@ -38,7 +38,7 @@ def composed(*overrides: str) -> Experiment:
 
 def evaluated(made: Experiment) -> Report:
     evaluate = made.evaluations["likelihood"]
-    return evaluate(made.model, made.samplings[0], Randomness(made.seed))
+    return evaluate(made.model, made.ways[0], Randomness(made.seed))
 
 
 def likelihood(*overrides: str) -> Report:

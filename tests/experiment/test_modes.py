@@ -11,9 +11,9 @@ import tiny_runs
 from fokker.data import base
 from fokker.ema import EMA
 from fokker.experiment import InterruptedTraining, ModelFolder
-from fokker.experiment.evaluate import Validation
 from fokker.formulations import Diffusion
 from fokker.randomness import Randomness
+from fokker.training.validation import validate, validate_average
 
 NETWORK = """
 import math
@@ -72,11 +72,10 @@ def test_validation_is_of_the_network_in_use(workdir: Path) -> None:
     model = cast(Diffusion, training.formulation)
     model.denoiser.network.layers[1].eval()  # type: ignore[index,union-attr]
     modes = [part.training for part in model.modules()]
-    validation = Validation(model.data)
-    first = validation.of_average(training)
-    assert validation.of_average(training) == first
+    first = validate_average(training)
+    assert validate_average(training) == first
     assert [part.training for part in model.modules()] == modes
-    assert validation(model.eval())["denoising_error"] == first["denoising_error"]
+    assert validate(model.eval()).numbers["denoising_error"] == first["denoising_error"]
 
 
 def test_dropout_and_statistics_go_on_to_the_bit(

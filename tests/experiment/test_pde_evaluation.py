@@ -44,7 +44,7 @@ def composed(*overrides: str) -> Experiment:
 
 
 def evaluated(made: Experiment) -> Report:
-    return made.evaluations["pde"](made.model, made.samplings[0], Randomness(made.seed))
+    return made.evaluations["pde"](made.model, made.ways[0], Randomness(made.seed))
 
 
 def pde(*overrides: str) -> Report:
@@ -214,22 +214,17 @@ def test_an_untrained_network_breaks_the_equation() -> None:
 
 def test_levels_are_spread_over_the_grid() -> None:
     made = composed("data=uniform", *EXACT, "evaluation.pde.num_levels=4", "sampler.num_steps=10")
-    nodes = made.samplings[0].nodes
+    nodes = made.ways[0].nodes
     report = evaluated(made)
     expected = [float(nodes[i]) for i in (9, 6, 3, 0)]
     assert column(report, "sigma").tolist() == expected
-    names = ("residual", "forward", "backward", "forward_pde", "backward_pde")
-    for row in report.rows:
-        for name in names:
-            key = f"pde_{name}@{row['sigma']:.4g}"
-            if math.isnan(row[name]):
-                assert key not in report.metrics
-            else:
-                assert report.metrics[key] == row[name]
-    assert len(report.metrics) == 5 * 4 - 2  # The lowest level is too fine for the cells.
+    assert report.metrics == {}  # Its numbers are of one level each.
+    pdes = ("forward_pde", "backward_pde")
+    gaps = [math.isnan(row[name]) for row in report.rows for name in pdes]
+    assert gaps == [True] * 2 + [False] * 6  # The lowest level is too fine for the cells.
     # No more levels than nodes.
     few = pde("data=uniform", *EXACT, "evaluation.pde.num_levels=50", "sampler.num_steps=5")
-    nodes = composed("data=uniform", *EXACT, "sampler.num_steps=5").samplings[0].nodes
+    nodes = composed("data=uniform", *EXACT, "sampler.num_steps=5").ways[0].nodes
     assert column(few, "sigma").tolist() == nodes[:-1].flip(0).tolist()
 
 
@@ -270,9 +265,8 @@ def test_both_evaluations_and_the_figure(
     assert (result.path / "likelihood.csv").exists()
     metrics = json.loads((result.path / "metrics.json").read_text())
     for row in rows:
-        key = f"pde_backward@{float(row['sigma']):.4g}"
-        assert metrics[key] == result.metrics[key] == float(row["backward"])
         assert float(row["residual"]) >= 0
+        assert float(row["backward"]) > 0
     assert math.isfinite(metrics["likelihood_nll"])
     printed = capsys.readouterr().out
     assert "marginals by 300 points" in printed

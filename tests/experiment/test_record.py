@@ -13,12 +13,14 @@ import torch
 
 import fokker
 import tiny_runs
+from fokker.analysis import validation
+from fokker.analysis.validation import SIGMAS
 from fokker.cli.main import main
 from fokker.disk import read_json, write_atomically
 from fokker.experiment import evaluate, sample
-from fokker.experiment.evaluate import SIGMAS
 from fokker.experiment.files import read_json_lines
 from fokker.formulations import Diffusion
+from fokker.training.validation import validate_average
 
 # Standardisation shows in these: mean 300, standard deviation 7.
 FAR = ("data=gaussian", "data.mean=300", "data.std=7")
@@ -50,7 +52,7 @@ def test_the_files_of_a_run(workdir: Path, capsys: pytest.CaptureFixture[str]) -
     result = fokker.run([*tiny_runs.TINY, "evaluation.num_samples=40"])
     assert set(contents(result.path)) == {
         "config.yaml", "metrics.json", "metrics.jsonl", "metrics.csv", "evaluations.csv",
-        "samples.npz", "run.json", "figures/loss_per_sigma.png", "figures/loss_per_sigma.pdf",
+        "samples.npz", "run.json", "figures/loss_per_level.png", "figures/loss_per_level.pdf",
         "figures/samples.png", "figures/samples.pdf", "figures/trajectory.png",
         "figures/trajectory.pdf", "figures/training_curve.png",
         "figures/training_curve.pdf", "error_budget.csv", "error_budget.npz",
@@ -88,8 +90,14 @@ def test_what_the_files_of_a_run_hold(workdir: Path) -> None:
     distance = (torch.from_numpy(np.sort(samples[:, 0])) - quantiles).abs().mean()
     assert metrics["w1"] == pytest.approx(float(distance), rel=1e-6)
     assert {"sliced_w2", "energy_distance", "denoising_error"} <= metrics.keys()
-    errors = [value for name, value in metrics.items() if "denoising_error@" in name]
-    assert len(errors) == len(SIGMAS) == 16
+    # loss_per_level.csv: over the formulation's axis, which run.json names.
+    table = tiny_runs.levels(path)
+    errors = list(table.columns["held_out"])
+    assert table.level == SIGMAS.tolist()
+    assert (path / "loss_per_level.csv").read_text().splitlines()[0] == (
+        "level,loss,held_out,floor,excess,trained"
+    )
+    assert json.loads((path / "run.json").read_text())["axis"]["name"] == "sigma"
     assert metrics["denoising_error"] == pytest.approx(sum(errors) / 16)
     # evaluations.csv: the same in one row.
     (row,) = evaluations(path)
@@ -103,7 +111,7 @@ def test_what_the_files_of_a_run_hold(workdir: Path) -> None:
     curves = read_json_lines(path / "metrics.jsonl")
     assert [row["step"] for row in curves] == [5, 10, 15, 20]
     assert curves[-1]["images"] == 20 * 64
-    assert curves[-1]["denoising_errors"] == pytest.approx(errors, rel=1e-5)
+    assert curves[-1]["held_out_per_level"] == pytest.approx(errors, rel=1e-5)
     assert curves[-1]["denoising_error"] == pytest.approx(metrics["denoising_error"], rel=1e-5)
     assert "held_out_loss" in curves[-1]
     # metrics.csv: the same for spreadsheets.
@@ -203,7 +211,7 @@ def test_samples_that_do_not_fit_into_memory_are_drawn_in_halves(
     monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     made = tiny_runs.compose_experiment(*FAR, "sampler=ancestral")
-    whole = sample.draw_samples(made.model, made.samplings[0], 1500, 0, batch_size=1500)
+    whole = sample.draw_samples(made.ways[0], 1500, 0, batch_size=1500)
     original = Diffusion.sample
 
     def narrow(
@@ -222,7 +230,7 @@ def test_samples_that_do_not_fit_into_memory_are_drawn_in_halves(
     monkeypatch.setattr(Diffusion, "sample", narrow)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        cut = sample.draw_samples(made.model, made.samplings[0], 1500, 0, batch_size=1500)
+        cut = sample.draw_samples(made.ways[0], 1500, 0, batch_size=1500)
     assert [str(w.message).partition("; set")[0] for w in said] == [
         f"{rows} samples at once do not fit into memory; going on with {rows // 2}"
         for rows in (1500, 750, 375)
@@ -264,16 +272,16 @@ def test_every_model_is_validated_on_the_same_points(workdir: Path) -> None:
     """An untrained EDM model is c_skip x: its denoising error is known, whatever the seed."""
     training, first = (made := tiny_runs.compose_experiment("seed=0")).training, made.model
     other = tiny_runs.compose_experiment("seed=1").model
-    errors = evaluate.denoising_errors(first)
-    assert torch.equal(errors, evaluate.denoising_errors(other))
+    errors = validation.denoising_errors(first)
+    assert torch.equal(errors, validation.denoising_errors(other))
     variance = 0.25
     c_skip = variance / (SIGMAS**2 + variance)
     expected = c_skip**2 * SIGMAS**2 + (1 - c_skip) ** 2 * variance
     torch.testing.assert_close(errors.double(), expected, rtol=0.2, atol=0)
     # Its own loss is 1 at every level; the rule over quantiles has little noise.
-    assert evaluate.held_out_loss(first) == pytest.approx(1, rel=0.1)
+    assert validation.held_out_loss(first) == pytest.approx(1, rel=0.1)
     before = [w.detach().clone() for w in first.denoiser.parameters()]
-    evaluate.Validation(first.data).of_average(training)
+    validate_average(training)
     assert all(torch.equal(a, b) for a, b in zip(before, first.denoiser.parameters()))
 
 

@@ -12,7 +12,6 @@ import torch
 import fokker
 import tiny_runs
 from fokker.disk import read_json
-from fokker.experiment.evaluate import SIGMAS
 from fokker.experiment.metric_names import metric_names
 
 
@@ -72,14 +71,12 @@ def test_a_run_ends_with_its_samples(
 
 def test_a_loss_on_equal_points_is_all_excess(workdir: Path) -> None:
     """They are known before a network sees anything, so that every error can be avoided."""
-    metrics = tiny_runs.run(*stored("one_image")).metrics
-    levels = [f"{sigma:.4g}" for sigma in SIGMAS.tolist()]
-    assert [metrics[f"floor@{level}"] for level in levels] == [0] * 16
+    result = tiny_runs.run(*stored("one_image"))
+    metrics, columns = result.metrics, tiny_runs.levels(result.path).columns
+    assert columns["floor"] == [0] * 16
     assert metrics["floor"] == 0
-    for level in levels:
-        # The same points in other noise.
-        other = metrics[f"denoising_error@{level}"]
-        assert metrics[f"excess@{level}"] == pytest.approx(other, rel=0.3)
+    # The same points in other noise.
+    assert columns["excess"] == pytest.approx(columns["held_out"], rel=0.3)
     assert metrics["excess"] == pytest.approx(metrics["held_out_loss"], rel=0.1)
 
 

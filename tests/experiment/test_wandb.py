@@ -126,11 +126,10 @@ def test_all_of_a_run_is_mirrored(
     assert same_rows(file.table("error_budget"), rows_of(result.path / "error_budget.csv"))
     points = np.array([[row["x1"]] for row in file.table("samples")])
     np.testing.assert_array_equal(points, result.samples.numpy()[:1000])
-    for row, sigma in zip(file.table("loss_per_sigma"), (0.002, 0.004054), strict=False):
-        assert f"{row['sigma']:.4g}" == str(sigma)
-        for kind in ("denoising_error", "loss", "floor", "excess"):
-            assert row[kind] == result.metrics[f"{kind}@{sigma}"]
-    assert len(file.table("loss_per_sigma")) == 16
+    for row, sigma in zip(file.table("loss_per_level"), (0.002, 0.004054), strict=False):
+        assert f"{row['level']:.4g}" == str(sigma)
+    assert same_rows(file.table("loss_per_level"), rows_of(result.path / "loss_per_level.csv"))
+    assert len(file.table("loss_per_level")) == 16
     for figure in ("samples", "trajectory"):
         picture = result.path / "figures" / f"{figure}.png"
         assert file.media(f"figures/{figure}") == picture.read_bytes()
@@ -384,7 +383,7 @@ def test_every_run_is_ended_as_it_ended(
     noted: dict[str, Any] = {}
     fake.summary.update = noted.update
     broken = mock.patch.object(
-        sys.modules["fokker.experiment.samplings"], "draw_samples", side_effect=error
+        sys.modules["fokker.experiment.ways"], "draw_samples", side_effect=error
     )
     with broken, pytest.raises(type(error)):
         run("logger=wandb")

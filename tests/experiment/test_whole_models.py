@@ -15,7 +15,9 @@ import torch
 import fokker
 import tiny_runs
 from fokker.experiment.description import description_of, read_description
+from fokker.formulation import Asked
 from fokker.formulations import Diffusion
+from fokker.grids import EDMRho
 from fokker.randomness import Randomness
 
 TABLE = (
@@ -96,9 +98,10 @@ def test_a_model_needs_neither_its_data_nor_its_place(
         model = fokker.load(Path("../..", place))
         same_model(result.model, model)
         assert not model.training
-    nodes = torch.tensor([3.0, 0.5, 0.0], dtype=torch.float64)
-    sampler = tiny_runs.compose_experiment().samplings[0].sampler
-    drawn = [m.sample(sampler, nodes, Randomness(4), 0, 6) for m in (result.model, model)]
+    own = tiny_runs.compose_experiment().ways[0]
+    parts = {"sampler": own.sampler, "grid": EDMRho(sigma_min=0.5, sigma_max=3.0)}
+    ways = [m.way(Asked(parts, own.labels)) for m in (result.model, model)]
+    drawn = [way.sample(Randomness(4), 0, 6, 6).x for way in ways]
     assert torch.equal(*drawn)
     with pytest.raises(ValueError, match=r"points of the data of .* asked for: .* is not there"):
         model.data.held_out(2)

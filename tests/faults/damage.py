@@ -142,8 +142,7 @@ def wrong_types(content: Any) -> dict[str, Any]:
                     found[f"{'.'.join(map(str, place))}={name}"] = _with(content, place, value)
             found[f"{'.'.join(map(str, place))} left out"] = _without(content, place)
         for key, value in _items(node):
-            if "@" not in str(key):
-                walk(value, (*place, key))
+            walk(value, (*place, key))
 
     walk(content, ())
     return found

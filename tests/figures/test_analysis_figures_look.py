@@ -9,7 +9,8 @@ import pytest
 from matplotlib.figure import Figure
 from test_figures_look import saved_text
 
-from fokker.figures import error_budget, loss_per_sigma, marginals, metric_against_nfe, save
+from fokker.analysis.validation import AXIS
+from fokker.figures import error_budget, loss_per_level, marginals, metric_against_nfe, save
 
 U = (np.arange(3000) + 0.5) / 3000
 SIGMAS = np.geomspace(0.002, 80, 30)
@@ -41,7 +42,7 @@ def loss(count: int, name: str, lost: int) -> Figure:
         values[5:] *= change
     floor = SIGMAS**2 / (4 + SIGMAS**2)
     curves = {key: floor + np.abs(values) for key, values in excess.items()}
-    return loss_per_sigma(curves, SIGMAS, floor, excess)
+    return loss_per_level(AXIS, curves, SIGMAS, floor, excess)
 
 
 def metric(samplers: int, grids: int, low: int, high: int, name: str = "sampler") -> Figure:

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from fokker.figures import loss_per_sigma, samples_beside_data, save, trajectory
+from fokker.analysis.validation import AXIS
+from fokker.figures import loss_per_level, samples_beside_data, save, trajectory
 from fokker.figures.layouts import Layout
 
 LEVELS = [80, 20, 5, 2, 0.7, 0.2, 0.05, 0.0023]
@@ -40,7 +41,7 @@ def curves(count: int, name: str) -> dict[str, np.ndarray]:
 
 
 FIGURES: dict[str, Callable[[], Figure]] = {
-    f"loss {count} {len(name)}": lambda count=count, name=name: loss_per_sigma(  # type: ignore[misc]
+    f"loss {count} {len(name)}": lambda count=count, name=name: loss_per_level(AXIS,   # type: ignore[misc]
         curves(count, name), np.geomspace(0.002, 80, 30), curves(1, "f")["f 0"] / 2
     )
     for count, name in [

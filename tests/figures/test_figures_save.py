@@ -8,11 +8,12 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fokker.figures import loss_per_sigma, samples_beside_data, save
+from fokker.analysis.validation import AXIS
+from fokker.figures import loss_per_level, samples_beside_data, save
 
 
 def figure() -> Figure:
-    return loss_per_sigma({"edm": np.array([0.1, 0.3])}, [0.5, 40.0])
+    return loss_per_level(AXIS, {"edm": np.array([0.1, 0.3])}, [0.5, 40.0])
 
 
 def size_of_png(path: Path) -> tuple[int, int]:
@@ -51,7 +52,7 @@ def test_a_failure_leaves_the_old_files_and_no_drafts(
 ) -> None:
     old = save(figure(), tmp_path / "loss")
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
-    new = loss_per_sigma({"other": np.array([7.0, 9.0])}, [0.5, 40.0])
+    new = loss_per_level(AXIS, {"other": np.array([7.0, 9.0])}, [0.5, 40.0])
     savefig = new.savefig
 
     def fail_at_pdf(target: Path, **options: object) -> None:

@@ -7,7 +7,8 @@ import pytest
 import torch
 from matplotlib.axes import Axes
 
-from fokker.figures import loss_per_sigma
+from fokker.analysis.validation import AXIS
+from fokker.figures import loss_per_level
 
 SIGMAS = np.geomspace(0.002, 80, 25)
 FLOOR = 4 * SIGMAS**2 / (4 + SIGMAS**2)
@@ -20,7 +21,7 @@ def text_in(axes: Axes) -> str:
 
 
 def test_a_smaller_panel_below_on_the_same_sigmas_in_the_same_lines() -> None:
-    figure = loss_per_sigma(CURVES, SIGMAS, FLOOR, EXCESS)
+    figure = loss_per_level(AXIS, CURVES, SIGMAS, FLOOR, EXCESS)
     upper, lower = figure.axes
     figure.draw_without_rendering()
     assert lower.get_position().height < 0.7 * upper.get_position().height
@@ -46,7 +47,8 @@ def test_a_smaller_panel_below_on_the_same_sigmas_in_the_same_lines() -> None:
 
 @pytest.mark.parametrize("excess", [None, {}])
 def test_without_it_the_figure_is_what_it_was(excess: dict[str, object] | None) -> None:
-    one, two = loss_per_sigma(CURVES, SIGMAS, FLOOR), loss_per_sigma(CURVES, SIGMAS, FLOOR, excess)
+    one = loss_per_level(AXIS, CURVES, SIGMAS, FLOOR)
+    two = loss_per_level(AXIS, CURVES, SIGMAS, FLOOR, excess)
     for figure in (one, two):
         assert tuple(figure.get_size_inches()) == (6.5, 3.9)
         assert len(figure.axes) == 1
@@ -54,8 +56,8 @@ def test_without_it_the_figure_is_what_it_was(excess: dict[str, object] | None) 
 
 
 def test_the_upper_panel_is_the_same_with_and_without() -> None:
-    one = loss_per_sigma(CURVES, SIGMAS, FLOOR).axes[0]
-    two = loss_per_sigma(CURVES, SIGMAS, FLOOR, EXCESS).axes[0]
+    one = loss_per_level(AXIS, CURVES, SIGMAS, FLOOR).axes[0]
+    two = loss_per_level(AXIS, CURVES, SIGMAS, FLOOR, EXCESS).axes[0]
     assert one.get_ylim() == two.get_ylim()
     for a, b in zip(one.lines, two.lines):
         np.testing.assert_array_equal(a.get_xydata(), b.get_xydata())
@@ -63,7 +65,7 @@ def test_the_upper_panel_is_the_same_with_and_without() -> None:
 
 def test_of_some_curves_in_another_order() -> None:
     curves = {"a": FLOOR, "b": 2 * FLOOR, "c": 3 * FLOOR}
-    upper, lower = loss_per_sigma(curves, SIGMAS, None, {"c": 2 * FLOOR, "b": FLOOR}).axes
+    upper, lower = loss_per_level(AXIS, curves, SIGMAS, None, {"c": 2 * FLOOR, "b": FLOOR}).axes
     assert [line.get_color() for line in lower.lines] == [
         upper.lines[2].get_color(),
         upper.lines[1].get_color(),
@@ -73,14 +75,14 @@ def test_of_some_curves_in_another_order() -> None:
 def test_order_of_sigmas_does_not_matter() -> None:
     back = {name: excess[::-1] for name, excess in EXCESS.items()}
     curves = {name: curve[::-1] for name, curve in CURVES.items()}
-    one = loss_per_sigma(CURVES, SIGMAS, FLOOR, EXCESS).axes[1].lines
-    two = loss_per_sigma(curves, SIGMAS[::-1], FLOOR[::-1], back).axes[1].lines
+    one = loss_per_level(AXIS, CURVES, SIGMAS, FLOOR, EXCESS).axes[1].lines
+    two = loss_per_level(AXIS, curves, SIGMAS[::-1], FLOOR[::-1], back).axes[1].lines
     for a, b in zip(one, two):
         np.testing.assert_array_equal(a.get_xydata(), b.get_xydata())
 
 
 def test_an_exact_denoiser_alone_is_said_in_the_panel() -> None:
-    lower = loss_per_sigma({"exact": FLOOR}, SIGMAS, FLOOR, {"exact": 0 * FLOOR}).axes[1]
+    lower = loss_per_level(AXIS, {"exact": FLOOR}, SIGMAS, FLOOR, {"exact": 0 * FLOOR}).axes[1]
     assert "exact is exactly 0 at all 25 noise levels" in text_in(lower)
     assert "logarithmic" in text_in(lower)
     # Numbers at an axis of nothing would mislead.
@@ -90,10 +92,10 @@ def test_an_exact_denoiser_alone_is_said_in_the_panel() -> None:
 
 def test_an_exact_denoiser_beside_others_is_said_above_the_panel() -> None:
     excess = {**EXCESS, "exact": 0 * FLOOR}
-    lower = loss_per_sigma({**CURVES, "exact": FLOOR}, SIGMAS, FLOOR, excess).axes[1]
+    lower = loss_per_level(AXIS, {**CURVES, "exact": FLOOR}, SIGMAS, FLOOR, excess).axes[1]
     assert lower.get_title(loc="left") == "not shown: exact is exactly 0 at all 25 noise levels"
     assert text_in(lower) == ""
-    alone = loss_per_sigma(CURVES, SIGMAS, FLOOR, EXCESS).axes[1]
+    alone = loss_per_level(AXIS, CURVES, SIGMAS, FLOOR, EXCESS).axes[1]
     assert lower.get_ylim() == alone.get_ylim()
 
 
@@ -102,7 +104,7 @@ def test_what_is_below_zero_leaves_gaps_that_are_counted() -> None:
     edm[[2, 4, 20]] *= -1
     edm[7] = math.nan
     excess = {**EXCESS, "edm": edm}
-    lower = loss_per_sigma(CURVES, SIGMAS, FLOOR, excess).axes[1]
+    lower = loss_per_level(AXIS, CURVES, SIGMAS, FLOOR, excess).axes[1]
     gaps = np.isnan(np.asarray(lower.lines[0].get_ydata()))
     assert gaps.nonzero()[0].tolist() == [2, 4, 7, 20]
     # What was not measured was not below 0.
@@ -114,7 +116,7 @@ def test_what_is_below_zero_leaves_gaps_that_are_counted() -> None:
 def test_rounding_does_not_flatten_the_others() -> None:
     rounding = 1e-18 * np.where(np.arange(25) % 2, 1.0, -1.0)
     excess = {**EXCESS, "exact": rounding}
-    lower = loss_per_sigma({**CURVES, "exact": FLOOR}, SIGMAS, FLOOR, excess).axes[1]
+    lower = loss_per_level(AXIS, {**CURVES, "exact": FLOOR}, SIGMAS, FLOOR, excess).axes[1]
     assert lower.get_title(loc="left") == (
         "not shown: exact is below this axis at all 25 noise levels"
     )
@@ -124,7 +126,7 @@ def test_rounding_does_not_flatten_the_others() -> None:
 
 def test_all_below_zero_and_not_measured() -> None:
     excess = {"edm": -FLOOR, "ddpm": FLOOR * math.nan}
-    lower = loss_per_sigma(CURVES, SIGMAS, FLOOR, excess).axes[1]
+    lower = loss_per_level(AXIS, CURVES, SIGMAS, FLOOR, excess).axes[1]
     assert "edm is below 0 at all 25 noise levels; ddpm has no finite value" in text_in(lower)
 
 
@@ -140,7 +142,7 @@ def test_numbers_between_the_powers_where_these_are_few(
     least: float, greatest: float, numbers: list[str]
 ) -> None:
     excess = np.geomspace(least, greatest, 25)
-    figure = loss_per_sigma({"a": FLOOR}, SIGMAS, FLOOR, {"a": excess})
+    figure = loss_per_level(AXIS, {"a": FLOOR}, SIGMAS, FLOOR, {"a": excess})
     figure.draw_without_rendering()
     axis = figure.axes[1].yaxis
     low, high = figure.axes[1].get_ylim()
@@ -154,7 +156,7 @@ def test_numbers_between_the_powers_where_these_are_few(
 
 def test_one_level_and_tensors() -> None:
     excess = torch.tensor([0.5], requires_grad=True)
-    lower = loss_per_sigma({"a": [2.0]}, [3.0], [1.5], {"a": excess}).axes[1]
+    lower = loss_per_level(AXIS, {"a": [2.0]}, [3.0], [1.5], {"a": excess}).axes[1]
     np.testing.assert_array_equal(lower.lines[0].get_xydata(), [[3.0, 0.5]])
     assert lower.lines[0].get_markevery() == [0]
     assert lower.get_ylim()[0] < 0.5 < lower.get_ylim()[1]
@@ -169,4 +171,4 @@ def test_one_level_and_tensors() -> None:
 )
 def test_refusals(excess: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        loss_per_sigma(CURVES, SIGMAS, FLOOR, excess)
+        loss_per_level(AXIS, CURVES, SIGMAS, FLOOR, excess)

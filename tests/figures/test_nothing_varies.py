@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fokker.figures import chain_histograms, chain_points, loss_per_sigma, marginal_maps, steps_maps
+from fokker.analysis.validation import AXIS
+from fokker.figures import chain_histograms, chain_points, loss_per_level, marginal_maps, steps_maps
 
 SIGMAS = np.geomspace(0.002, 80, 16)
 ERROR = SIGMAS**2 / (0.25 + SIGMAS**2)
@@ -23,14 +24,14 @@ def _no_warnings() -> Iterator[None]:
 
 def test_a_floor_of_0_leaves_the_axis_and_one_that_is_0_everywhere_is_said() -> None:
     floor = np.where(SIGMAS < 0.1, 0, ERROR / 2)
-    figure = loss_per_sigma({"edm": ERROR}, SIGMAS, floor)
+    figure = loss_per_level(AXIS, {"edm": ERROR}, SIGMAS, floor)
     (axes,) = figure.axes
     drawn, low = axes.lines[1].get_ydata(), axes.get_ylim()[0]
     np.testing.assert_array_equal(np.asarray(drawn)[floor > 0], floor[floor > 0])
     assert (0 < np.asarray(drawn)[floor == 0]).all()
     assert (np.asarray(drawn)[floor == 0] < low / 100).all()
     assert figure.legends[0].get_texts()[1].get_text() == "floor (exact)"
-    figure = loss_per_sigma({"edm": ERROR}, SIGMAS, 0 * ERROR, {"edm": 0 * ERROR})
+    figure = loss_per_level(AXIS, {"edm": ERROR}, SIGMAS, 0 * ERROR, {"edm": 0 * ERROR})
     assert figure.legends[0].get_texts()[1].get_text() == "floor (exact), 0 at every level"
     figure.draw_without_rendering()
 
@@ -38,13 +39,13 @@ def test_a_floor_of_0_leaves_the_axis_and_one_that_is_0_everywhere_is_said() -> 
 def test_errors_that_are_0_and_curves_without_any_are_said() -> None:
     some = np.where(SIGMAS < 0.1, 0, ERROR)
     curves = {"edm": some, "exact": 0 * ERROR, "lost": math.nan * ERROR}
-    figure = loss_per_sigma(curves, SIGMAS)
+    figure = loss_per_level(AXIS, curves, SIGMAS)
     assert figure.axes[0].get_title(loc="left").replace("\n", " ") == (
         f"not shown: edm is exactly 0 at {(SIGMAS < 0.1).sum()} of 16 noise levels; exact is "
         "exactly 0 at all 16 noise levels; lost has no finite value"
     )
     # Nothing is said of levels where a model was not trained.
-    gaps = loss_per_sigma({"edm": np.where(SIGMAS < 0.1, math.nan, ERROR)}, SIGMAS)
+    gaps = loss_per_level(AXIS, {"edm": np.where(SIGMAS < 0.1, math.nan, ERROR)}, SIGMAS)
     assert not gaps.axes[0].get_title(loc="left")
 
 

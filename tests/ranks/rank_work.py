@@ -23,7 +23,7 @@ import fokker.ranks
 import tiny_runs
 from fokker.ema import EMA
 from fokker.experiment import Experiment, InterruptedTraining, run
-from fokker.experiment.evaluate import SampleMetrics, Validation
+from fokker.experiment.evaluate import SampleMetrics
 from fokker.experiment.files import read_json_lines
 from fokker.experiment.fit import obtain
 from fokker.experiment.sample import draw_samples
@@ -33,6 +33,7 @@ from fokker.ranks import LostRank, Ranks
 from fokker.signals import Signals
 from fokker.training import Training
 from fokker.training.descent import Descent
+from fokker.training.validation import validate
 from processes import listened
 
 # A training that learns from its first step, with a curve that says much.
@@ -75,7 +76,7 @@ def unlearned(*overrides: str) -> Experiment:
 def drawn(name: str, count: int, ranks: Ranks, batch_size: int | None = None) -> dict[str, Any]:
     """Samples in the model's units, and how many evaluations each took."""
     made = unlearned(*SAMPLED, *SAMPLERS[name])
-    samples = draw_samples(made.model, made.samplings[0], count, made.seed, batch_size, ranks)
+    samples = draw_samples(made.ways[0], count, made.seed, batch_size, ranks)
     points = (samples.points - made.model.data.shift) / made.model.data.scale
     return {"points": points, "nfe": samples.nfe}
 
@@ -100,8 +101,7 @@ def curve(
 
     how = "interrupted"
     with suppress(InterruptedTraining):
-        measured = Validation(made.model.data, validation or ranks)
-        how = obtain(replace(made, ranks=ranks), measured, listener, lambda text: None, signals)
+        how = obtain(replace(made, ranks=ranks), listener, lambda text: None, signals)
     weights = {
         f"{name}/{key}": weight.detach().clone()
         for name in made.training.weight_names
@@ -278,7 +278,8 @@ def measured(ranks: Ranks) -> dict[str, Any]:
     model = unlearned().model
     given: list[int] = []
     model.denoiser.register_forward_pre_hook(lambda _, args: given.append(len(args[0])))
-    losses = Validation(model.data, ranks)(model)
+    found = validate(model, ranks)
+    losses = {**found.numbers, **found.table.columns}
     return {"losses": tiny_runs.flat(losses), "given": sum(given)}
 
 

@@ -183,7 +183,7 @@ def distance(rows: list[dict[str, Any]], expected: list[dict[str, Any]]) -> dict
         for key in row:
             a, b = (torch.tensor(r[key], dtype=torch.float64) for r in (row, other))
             far[key] = max(far.get(key, 0.0), float(((a - b).abs() / b.abs()).max()))
-    assert {"loss", "held_out_loss", "denoising_errors", "ema_excess"} <= far.keys()
+    assert {"loss", "held_out_loss", "held_out_per_level", "ema_excess"} <= far.keys()
     return far
 
 

@@ -36,8 +36,8 @@ def validate_average(training: Training, ranks: Ranks = ALONE) -> dict[str, Any]
 
     Returns:
         numbers for a line of the training's curves, with the excess as `ema_excess`, for `loss`,
-        `floor` and `excess` are there those of the training batches; and `levels`, the columns of
-        the table.
+        `floor` and `excess` are there those of the training batches; and the table as lists:
+        `level`, and each column as `<name>_per_level`.
     """
     training.share_buffers()
     network = training.formulation.network
@@ -51,8 +51,9 @@ def validate_average(training: Training, ranks: Ranks = ALONE) -> dict[str, Any]
     numbers: dict[str, Any] = {k: v for k, v in found.numbers.items() if k not in OWN_LOSS}
     if "excess" in found.numbers:
         numbers["ema_excess"] = found.numbers["excess"]
-    columns = {name: list(values) for name, values in found.table.columns.items()}
-    return {**numbers, "levels": {"level": list(found.table.level), **columns}}
+    columns = {"level": found.table.level}
+    columns |= {f"{name}_per_level": values for name, values in found.table.columns.items()}
+    return {**numbers, **{name: list(values) for name, values in columns.items()}}
 
 
 @contextmanager

@@ -8,14 +8,16 @@ import pytest
 import torch
 from matplotlib.colors import to_hex
 
-from fokker.figures import loss_per_sigma
+from fokker.analysis.validation import AXIS
+from fokker.figures import loss_per_level
 
 SIGMAS = np.geomspace(0.002, 80, 25)
 ERROR = 4 * SIGMAS**2 / (4 + SIGMAS**2)
 
 
 def test_lines_axes_and_floor() -> None:
-    figure = loss_per_sigma({"edm": 1.5 * ERROR, "$ddpm_a": 2 * ERROR, "_x": ERROR}, SIGMAS, ERROR)
+    curves = {"edm": 1.5 * ERROR, "$ddpm_a": 2 * ERROR, "_x": ERROR}
+    figure = loss_per_level(AXIS, curves, SIGMAS, ERROR)
     (axes,) = figure.axes
     assert axes.get_xscale() == axes.get_yscale() == "log"
     assert "sigma" in axes.get_xlabel()
@@ -41,20 +43,20 @@ def test_lines_axes_and_floor() -> None:
 
 
 def test_no_floor_no_legend_entry() -> None:
-    figure = loss_per_sigma({"edm": ERROR}, SIGMAS)
+    figure = loss_per_level(AXIS, {"edm": ERROR}, SIGMAS)
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["edm"]
     assert len(figure.axes[0].lines) == 1
 
 
 def test_order_of_sigmas_does_not_matter() -> None:
-    forward = loss_per_sigma({"a": ERROR}, SIGMAS, ERROR / 2).axes[0].lines
-    backward = loss_per_sigma({"a": ERROR[::-1]}, SIGMAS[::-1], ERROR[::-1] / 2).axes[0].lines
+    forward = loss_per_level(AXIS, {"a": ERROR}, SIGMAS, ERROR / 2).axes[0].lines
+    backward = loss_per_level(AXIS, {"a": ERROR[::-1]}, SIGMAS[::-1], ERROR[::-1] / 2).axes[0].lines
     for one, two in zip(forward, backward):
         np.testing.assert_array_equal(one.get_xydata(), two.get_xydata())
 
 
 def test_many_curves_differ_without_colour() -> None:
-    lines = loss_per_sigma({str(i): (1 + i) * ERROR for i in range(20)}, SIGMAS).axes[0].lines
+    lines = loss_per_level(AXIS, {str(i): (1 + i) * ERROR for i in range(20)}, SIGMAS).axes[0].lines
     # matplotlib's public getter says "--" for any dashes of one's own.
     in_grey = {(line.get_marker(), str(line._dash_pattern)) for line in lines}  # type: ignore[attr-defined]
     assert len(in_grey) == 20
@@ -67,7 +69,7 @@ def test_gaps_and_a_vanishing_floor_leave_the_curves_readable() -> None:
     error, floor = ERROR.copy(), ERROR.copy()
     error[3], error[4], error[5] = math.nan, math.inf, 0
     floor[:6] = [0, 1e-300, 1e-200, 1e-100, 1e-50, 1e-20]
-    axes = loss_per_sigma({"a": error}, SIGMAS, floor).axes[0]
+    axes = loss_per_level(AXIS, {"a": error}, SIGMAS, floor).axes[0]
     assert np.isnan(axes.lines[0].get_ydata()).tolist() == [i in (3, 4, 5) for i in range(25)]
     low, high = axes.get_ylim()
     assert ERROR.min() / 200 < low < ERROR.min()
@@ -76,7 +78,7 @@ def test_gaps_and_a_vanishing_floor_leave_the_curves_readable() -> None:
 
 def test_tensors_with_gradients_and_of_bfloat16() -> None:
     error = torch.from_numpy(ERROR).requires_grad_()
-    figure = loss_per_sigma(
+    figure = loss_per_level(AXIS,
         {"a": error, "b": error.to(torch.bfloat16)}, torch.from_numpy(SIGMAS), error
     )
     assert len(figure.axes[0].lines) == 3
@@ -97,4 +99,4 @@ def test_tensors_with_gradients_and_of_bfloat16() -> None:
 )
 def test_refusals(curves: dict[str, object], sigmas: object, floor: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        loss_per_sigma(curves, sigmas, floor)
+        loss_per_level(AXIS, curves, sigmas, floor)
