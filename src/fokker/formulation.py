@@ -248,8 +248,14 @@ class Formulation(nn.Module, ABC):
 
     #: What its levels are, over which losses are compared.
     axis: ClassVar[Axis]
+    #: The groups, besides the data's, that its weights depend on.
+    parts: ClassVar[Sequence[str]] = ("formulation", "network")
+    #: A dataclass that says of its own groups what each gives; none: whatever is allowed.
+    groups: ClassVar[type | None] = None
     #: The groups that a way to sample is made of; the first has `num_steps`, if any has.
     asked: ClassVar[Sequence[str]] = ("sampler",)
+    #: What a group is given by name when it is made: `{"network": ("shape",)}`.
+    given: ClassVar[Mapping[str, Sequence[str]]] = {"network": ("shape",)}
     #: Values of keys that are not given: `{"sampler.sde": "${sde}"}`.
     inherited: ClassVar[Mapping[str, str]] = {}
 

@@ -87,7 +87,8 @@ class Table:
     @property
     def rows(self) -> list[dict[str, Any]]:
         """A row a level: `level`, the columns, `trained`."""
-        columns = {"level": self.level, **self.columns, "trained": self.trained}
+        known = {name: self.columns[name] for name in COLUMNS if name in self.columns}
+        columns = {"level": self.level, **known, "trained": self.trained}
         return [dict(zip(columns, row)) for row in zip(*columns.values(), strict=True)]
 
     def facts(self) -> dict[str, Any]:
@@ -96,8 +97,7 @@ class Table:
 
     def write(self, folder: Path) -> None:
         """Write `loss_per_level.csv`."""
-        names = ["level", *self.columns, "trained"]
-        write_text(folder / FILE, csv_text(self.rows, names))
+        write_text(folder / FILE, csv_text(self.rows, list(self.rows[0])))
 
 
 def read_levels(run: Path) -> Table | None:

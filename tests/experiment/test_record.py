@@ -19,7 +19,8 @@ from fokker.cli.main import main
 from fokker.disk import read_json, write_atomically
 from fokker.experiment import evaluate, sample
 from fokker.experiment.files import read_json_lines
-from fokker.formulations import Diffusion
+from fokker.formulation import Drawn
+from fokker.formulations import SamplerWay
 from fokker.training.validation import validate_average
 
 # Standardisation shows in these: mean 300, standard deviation 7.
@@ -52,9 +53,9 @@ def test_the_files_of_a_run(workdir: Path, capsys: pytest.CaptureFixture[str]) -
     result = fokker.run([*tiny_runs.TINY, "evaluation.num_samples=40"])
     assert set(contents(result.path)) == {
         "config.yaml", "metrics.json", "metrics.jsonl", "metrics.csv", "evaluations.csv",
-        "samples.npz", "run.json", "figures/loss_per_level.png", "figures/loss_per_level.pdf",
-        "figures/samples.png", "figures/samples.pdf", "figures/trajectory.png",
-        "figures/trajectory.pdf", "figures/training_curve.png",
+        "samples.npz", "run.json", "loss_per_level.csv", "figures/loss_per_level.png",
+        "figures/loss_per_level.pdf", "figures/samples.png", "figures/samples.pdf", 
+        "figures/trajectory.png", "figures/trajectory.pdf", "figures/training_curve.png",
         "figures/training_curve.pdf", "error_budget.csv", "error_budget.npz",
         "figures/error_budget.png", "figures/error_budget.pdf",
     }  # fmt: skip
@@ -212,12 +213,11 @@ def test_samples_that_do_not_fit_into_memory_are_drawn_in_halves(
 ) -> None:
     made = tiny_runs.compose_experiment(*FAR, "sampler=ancestral")
     whole = sample.draw_samples(made.ways[0], 1500, 0, batch_size=1500)
-    original = Diffusion.sample
+    original = SamplerWay.sample
 
     def narrow(
-        self: Diffusion, sampler: Any, nodes: Any, randomness: Any, start: int, stop: int,
-        watch: Any, quantiles: Any,
-    ) -> torch.Tensor:  # fmt: skip
+        self: SamplerWay, randomness: Any, start: int, stop: int, count: int, watch: Any
+    ) -> Drawn:
         def fail_midway(i: int, y: torch.Tensor) -> None:
             watch(i, y)
             if i == 5 and stop - start > (400 if start < 700 else 200):
@@ -225,9 +225,9 @@ def test_samples_that_do_not_fit_into_memory_are_drawn_in_halves(
                     torch.empty(10**15)
                 raise {"cuda": torch.OutOfMemoryError, "python": MemoryError}[kind]
 
-        return original(self, sampler, nodes, randomness, start, stop, fail_midway, quantiles)
+        return original(self, randomness, start, stop, count, fail_midway)
 
-    monkeypatch.setattr(Diffusion, "sample", narrow)
+    monkeypatch.setattr(SamplerWay, "sample", narrow)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         cut = sample.draw_samples(made.ways[0], 1500, 0, batch_size=1500)
@@ -251,7 +251,7 @@ def test_what_is_no_lack_of_memory_is_an_error(
     def broken(*_: Any) -> torch.Tensor:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr(Diffusion, "sample", broken)
+    monkeypatch.setattr(SamplerWay, "sample", broken)
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         tiny_runs.run()
 

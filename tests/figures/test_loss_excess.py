@@ -165,7 +165,7 @@ def test_one_level_and_tensors() -> None:
 @pytest.mark.parametrize(
     ("excess", "message"),
     [
-        ({"edm": FLOOR[:-1]}, r"excess\['edm'\] must have the shape of sigmas \(25,\)"),
+        ({"edm": FLOOR[:-1]}, r"excess\['edm'\] must have the shape of level \(25,\)"),
         ({"smld": FLOOR}, r"excess must name curves of \['edm', 'ddpm'\], got 'smld'"),
     ],
 )

@@ -110,14 +110,14 @@ def test_headings_are_short_numbers() -> None:
 @pytest.mark.parametrize(
     ("array", "sigmas", "shape", "message"),
     [
-        (states(5, 2), SIGMAS[:3], (2,), "k=3 as sigmas, got"),
+        (states(5, 2), SIGMAS[:3], (2,), "k=3 as places, got"),
         (states(5, 2)[0], SIGMAS, (2,), r"states must have shape \(k, n, d\)"),
         (states(5, 2), SIGMAS, (3,), r"states\[0\] must have shape \(n, 3\)"),
-        (states(5, 2), [-1.0, 1, 1, 1], (2,), "sigmas must be 0 or above"),
-        (states(5, 2), [math.nan, 1, 1, 1], (2,), "sigmas must be 0 or above"),
+
+        (states(5, 2), [math.nan, 1, 1, 1], (2,), "places must be finite"),
         (states(5, 2) * math.nan, SIGMAS, (2,), r"states\[0\] must be finite"),
-        (np.zeros((9, 5, 2)), np.ones(9), (2,), "at 1 to 8 noise levels, got 9: choose some"),
-        (np.zeros((0, 5, 2)), np.ones(0), (2,), "at 1 to 8 noise levels, got 0"),
+        (np.zeros((9, 5, 2)), np.ones(9), (2,), "at 1 to 8 levels, got 9: choose some"),
+        (np.zeros((0, 5, 2)), np.ones(0), (2,), "at 1 to 8 levels, got 0"),
         (np.zeros((4, 0, 2)), SIGMAS, (2,), "n >= 1"),
         (np.zeros((4, 5, 0)), SIGMAS, (2, 0), "shape must be"),
     ],

@@ -13,8 +13,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from fokker.cli.arguments import shown
 from fokker.cli.choices import Choices
 from fokker.cli.continuing import check_limits, predecessor_of
-from fokker.cli.early import asked_of, parts_of
-from fokker.cli.evaluations import build_evaluations, build_ways, with_inherited
+from fokker.cli.early import asked_of, parts_of, set_inherited
+from fokker.cli.evaluations import build_evaluations, build_ways
 from fokker.cli.instantiate import Builder, uncalled
 from fokker.cli.keys import OF_ANY_DATA, check_keys
 from fokker.cli.sameness import flat, other_points, source_of_points, what_data
@@ -144,10 +144,12 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
         ValueError: if something in the configuration cannot be.
     """
     config = copy.deepcopy(config)
-    check_keys(config)
-    device = find_device(config.trainer.accelerator, ranks)
     build = Builder(config.allow_targets)
-    build.check_all([*parts_of(config), *asked_of(config, choices.sources)])
+    family = build.know(config.formulation)
+    check_keys(config, family)
+    set_inherited(config, family)
+    device = find_device(config.trainer.accelerator, ranks)
+    build.check_all([*parts_of(config, family), *asked_of(config, family, choices.sources)])
     engine: Engine = build(config.trainer, "trainer")
     if config.retrain and engine.limits.words:
         raise ValueError(
@@ -163,7 +165,6 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
         _check_same_network(checkpoint, config, choices.options, data.content)
     training = build_training(config, data, build)
     model = training.formulation
-    with_inherited(config, model)
     for changed, number in build.whole.items():
         OmegaConf.update(config, changed, number)
     # Of what is trained: a sampler of the user's own does not make another model.

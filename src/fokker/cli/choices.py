@@ -11,6 +11,9 @@ from fokker.cli.mistakes import one_of
 from fokker.places import one_line
 from fokker.yaml_files import read_yaml
 
+#: Groups whose files are of the whole configuration.
+_NO_PARTS = ("experiment", "sweeps", "hydra")
+
 
 @final
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def option(sources: Sequence[Any], group: str, name: str) -> DictConfig:
 
 
 def options_with(
-    sources: Sequence[Any], name: str, groups: Sequence[str]
+    sources: Sequence[Any], name: str
 ) -> Iterator[tuple[str, str, DictConfig]]:
     """Find the options that have a key of a name.
 
@@ -57,7 +60,7 @@ def options_with(
         folder = Path(source.path) if source.schema == "file" else None
         for file in sorted(folder.glob("*/*.yaml")) if folder else ():
             group = file.parent.name
-            if group not in groups or name not in file.read_text(encoding="utf-8"):
+            if group in _NO_PARTS or name not in file.read_text(encoding="utf-8"):
                 continue
             node = read_yaml(file)
             below = node.get(group, node)  # A formulation's file is of the root.

@@ -19,7 +19,6 @@ from omegaconf.errors import OmegaConfBaseException
 from fokker.cli.early import check_early
 from fokker.cli.hydra_node import check_hydra, check_typed_options
 from fokker.cli.inheritance import compose_meant
-from fokker.cli.keys import GROUPS
 from fokker.cli.mistakes import UnknownKey, of_value, was_interrupted
 from fokker.cli.names import with_hint
 from fokker.cli.option_words import override_key
@@ -127,7 +126,9 @@ def _load(overrides: Sequence[str], is_sweep: bool) -> DictConfig:
                 "there; jobs have the variables of the command anyway"
             ) from error
         except (TypeError, AssertionError) as error:  # Of hydra, at what is no name.
-            chosen = [o for o in overrides if override_key(o).partition("@")[0] in GROUPS]
+            folders = _folders(overrides)
+            groups = {o: override_key(o).partition("@")[0] for o in overrides}
+            chosen = [o for o, g in groups.items() if any((f / g).is_dir() for f in folders if g)]
             wrong = [o for o in chosen if not re.fullmatch(r"[\w.+-]+", o.partition("=")[2])]
             said = f"{(wrong or ['an option'])[0]} must name an option by a text"
             raise ValueError(f"{said}\n{HELP}") from error

@@ -9,11 +9,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fokker.cli.arguments import Signature
 from fokker.cli.choices import option
-from fokker.cli.keys import GROUPS, check_keys, value_of
+from fokker.cli.family import ANY_FAMILYS, Family
+from fokker.cli.keys import check_keys, value_of
 from fokker.cli.kinds import kind_of
 from fokker.cli.mistakes import UnknownKey, of_value
 from fokker.cli.names import with_hint
 from fokker.cli.nodes import check_kinds, check_nodes, nodes, plain_of
+from fokker.cli.option_words import is_group
 from fokker.cli.signatures import Signatures
 from fokker.cli.targets import check_name, own_names
 from fokker.places import BESIDE, find_checkpoint, find_points, finished_run
@@ -22,8 +24,6 @@ from fokker.places import BESIDE, find_checkpoint, find_points, finished_run
 MEASURED = "data.sigma_data"
 #: Where the kinds are said, which are read there: to import them would wait for torch.
 PARTS = "fokker.cli.parts.Parts"
-#: The keys that list options of other groups.
-ASKED = ("evaluation.samplers", "evaluation.grids")
 
 
 def check_early(
@@ -42,15 +42,18 @@ def check_early(
     try:
         if value_of(config, "task") == "doctor":  # Which says all mistakes itself.
             return
-        check_keys(config, only)
+        family = family_early(config, sources, read)
+        check_keys(config, family, only)
+        set_inherited(config, family)
         own = own_names(config.allow_targets)
-        for key, node in parts_of(config):
+        for key, node in parts_of(config, family):
             if only and only.split(".")[0] != key.split(".")[0]:
                 continue
-            for changed, number in check_part(node, key, read, own).items():
+            for changed, number in check_part(node, key, read, own, family).items():
                 OmegaConf.update(config, changed, number)
-        for group, node in asked_of(config, sources) if only in ("", *ASKED) else ():
-            check_part(node, group, read, own)
+        listed = asked_of(config, family, sources) if only in ("", *family.lists) else ()
+        for group, node in listed:
+            check_part(node, group, read, own, family)
     except UnknownKey as error:
         raise ValueError(with_hint(error, config, sources)) from error
     except OmegaConfBaseException as error:
@@ -58,20 +61,46 @@ def check_early(
     _check_files(config)
 
 
-def parts_of(config: DictConfig) -> Iterator[tuple[str, DictConfig]]:
+def family_early(config: DictConfig, sources: Sequence[Any], read: Signatures) -> Family:
+    """Return what the formulation's class says; of one of the user's own what its options show.
+
+    Those are the groups of the configuration's files, whose parts may be of any kind.
+    """
+    node = config.get("formulation")
+    target = node.get("_target_") if isinstance(node, DictConfig) else None
+    family = read.family(target) if isinstance(target, str) else None
+    if family is not None:
+        return family
+    own = {str(key): Any for key in config if key != "hydra" and is_group(sources, str(key))}
+    return Family(kinds={key: kind for key, kind in own.items() if key not in ANY_FAMILYS})
+
+
+def set_inherited(config: DictConfig, family: Family) -> None:
+    """Set the keys that a formulation gives a value where they have none."""
+    for key, value in family.inherited.items():
+        group, _, name = key.partition(".")
+        node = config.get(group)
+        if isinstance(node, DictConfig) and name not in node:
+            with open_dict(config):
+                node[name] = value
+
+
+def parts_of(config: DictConfig, family: Family) -> Iterator[tuple[str, DictConfig]]:
     """The nodes that objects are made of, by key."""
-    groups = [(group, config.get(group)) for group in GROUPS if group != "evaluation"]
+    groups = [(group, config.get(group)) for group in family.groups if group != "evaluation"]
     others = [(f"evaluation.{name}", node) for name, node in config.evaluation.items()]
     for key, node in [*groups, *others]:
         if isinstance(node, DictConfig) and "_target_" in node:
             yield key, node
 
 
-def asked_of(config: DictConfig, sources: Sequence[Any]) -> Iterator[tuple[str, DictConfig]]:
+def asked_of(
+    config: DictConfig, family: Family, sources: Sequence[Any]
+) -> Iterator[tuple[str, DictConfig]]:
     """The nodes of what an evaluation lists, by group: names, or `{name: {key: value}}`."""
     scope = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    for group in ("sampler", "grid"):
-        for entry in config.evaluation[f"{group}s"]:
+    for group in family.asked:
+        for entry in config.evaluation.get(f"{group}s") or ():
             for name in [entry] if isinstance(entry, str) else entry:
                 try:
                     node = option(sources, group, str(name))
@@ -80,11 +109,12 @@ def asked_of(config: DictConfig, sources: Sequence[Any]) -> Iterator[tuple[str, 
                 changes = {} if isinstance(entry, str) else entry[name]
                 with open_dict(scope):
                     scope[group] = OmegaConf.merge(node, changes)
+                set_inherited(scope, family)
                 yield group, scope[group]
 
 
 def check_part(
-    node: DictConfig, key: str, read: Signatures, own: Sequence[str]
+    node: DictConfig, key: str, read: Signatures, own: Sequence[str], family: Family
 ) -> dict[str, Any]:
     """Check a node and what is in it.
 
@@ -93,17 +123,20 @@ def check_part(
         key: where it stands.
         read: what fokker's classes take.
         own: packages of the user's.
+        family: of the formulation.
     Returns:
         whole numbers by the key where each was set.
     Raises:
         ValueError: says the key, the rule and the value.
     """
-    kind = kind_of(key, read(PARTS).types)
+    kind = kind_of(key, {**read(PARTS).types, **family.kinds})
 
     def taken(place: str, target: Any) -> Signature:
         return read(check_name(place, target, own))
 
-    found = list(nodes(plain_of(node, key), OmegaConf.to_container(node), key, kind, taken))
+    found = list(
+        nodes(plain_of(node, key), OmegaConf.to_container(node), key, kind, taken, family.given)
+    )
     for part in found:
         for name, place in part.keys.items():
             if key != "data" and place == MEASURED and part.plain[name] is None:

@@ -15,15 +15,6 @@ from fokker.formulation import Asked, Formulation, Way
 Labelled = tuple[str, DictConfig]
 
 
-def with_inherited(config: DictConfig, model: type[Formulation] | Formulation) -> None:
-    """Set the keys that a formulation gives a value where they have none."""
-    for key, value in model.inherited.items():
-        group, _, name = key.partition(".")
-        if name not in config[group]:
-            with open_dict(config):
-                config[group][name] = value
-
-
 def _options(
     asked: Sequence[Any], group: str, own: Labelled, sources: Sequence[Any]
 ) -> Iterator[Labelled]:

@@ -12,7 +12,7 @@ from typing import Any, final
 from hydra.core.override_parser.types import Override
 
 from fokker.cli.hydra_node import is_plain
-from fokker.cli.keys import GROUPS, KEYS
+from fokker.cli.keys import KEYS
 from fokker.cli.option_words import group_of, is_group
 from fokker.cli.texts import texts
 
@@ -39,7 +39,7 @@ def check_own(override: Override, sources: Sequence[Any]) -> None:
     """
     line, key = override.input_line, str(override.key_or_group)
     first = group_of(key)
-    own = {*GROUPS, *OF_WORDS, *(name for name in KEYS if "." not in name)} - {*NEVER}
+    own = {*OF_WORDS, *(name for name in KEYS if "." not in name)} - {*NEVER}
     is_own = first in own or (first not in NEVER and is_group(sources, first))
     if _KEY.fullmatch(key) is None or not is_own:
         raise NotOwn(f"{line}, of which {key or 'nothing'} is no key of the configuration's")
@@ -48,7 +48,7 @@ def check_own(override: Override, sources: Sequence[Any]) -> None:
     package = override.package
     if package is not None:
         place = group_of(package)
-        if place in NEVER or not (place in GROUPS or is_group(sources, place)):
+        if place in NEVER or not is_group(sources, place):
             raise NotOwn(f"{line}, whose package {package or '_global_'} is none of its groups")
     value = override.value()
     for text in texts(value):

@@ -3,7 +3,7 @@
 import inspect
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, final
 
@@ -12,6 +12,7 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from fokker.cli.arguments import Signature, signature
+from fokker.cli.family import Family, family_of
 from fokker.cli.kinds import belongs, kind_of, kind_words
 from fokker.cli.nodes import Node, check_kinds, check_nodes, nodes, plain_of
 from fokker.cli.parts import Inside, Parts
@@ -49,12 +50,25 @@ class Builder:
         self._own = own_names(allow)
         self._known: dict[str, Signature] = {}
         self._found: dict[str, Callable[..., Any]] = {}
-        self._groups = signature(Parts).types
+        self._family = Family()
+        self._groups = dict(signature(Parts).types)
         self._inside = list(signature(Inside).types.values())
         #: Classes and functions of the user's that were built, for the model's identity.
         self.own_classes: list[Any] = []
         #: Whole numbers in place of such as 1e4, by the key where each was set.
         self.whole: dict[str, Any] = {}
+
+    def know(self, formulation: DictConfig) -> Family:
+        """Take in what the class of a formulation says of the configuration, and return it.
+
+        Raises:
+            ValueError: for a target that is not allowed.
+        """
+        target = formulation.get("_target_")
+        self._family = family_of(self._read("formulation._target_", target).gives)
+        self._groups |= self._family.kinds
+        self._inside = [*self._inside, *self._family.kinds.values()]
+        return self._family
 
     def __call__(self, node: DictConfig, key: str, **changes: Any) -> Any:
         """The object that a node describes.
@@ -100,7 +114,7 @@ class Builder:
         """
         plain: Any = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
         check_final(plain, key)
-        found = list(nodes(plain, OmegaConf.to_container(node), key, kind, self._read))
+        found = list(self._found_in(node, plain, key, kind))
         check_kinds(found, self._inside)
         check_nodes(found)
 
@@ -109,9 +123,13 @@ class Builder:
         if not isinstance(node, DictConfig) or "_target_" not in node:
             raise ValueError(f"{key} must be a node with a _target_, got {node}")
         plain, kind = plain_of(node, key), kind_of(key, self._groups)
-        found = list(nodes(plain, OmegaConf.to_container(node), key, kind, self._read))
+        found = list(self._found_in(node, plain, key, kind))
         check_kinds(found, self._inside)
         return plain, found
+
+    def _found_in(self, node: DictConfig, plain: Any, key: str, kind: Any) -> Iterator[Node]:
+        raw = OmegaConf.to_container(node)
+        return nodes(plain, raw, key, kind, self._read, self._family.given)
 
     def _check_made(self, made: Any, node: Node) -> None:
         """Refuse what a function gives that does not say in its annotation what this is."""

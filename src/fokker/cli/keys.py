@@ -7,22 +7,18 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fokker.cli.arguments import check_count, fits, shown, whole
+from fokker.cli.family import Family
 from fokker.cli.mistakes import UnknownKey, of_value
 from fokker.memory import DOUBLE, check_fits
 
-GROUPS = (
-    "data", "formulation", "sde", "preconditioning", "weighting", "noise_levels", "network",
-    "optimizer", "ema", "sampler", "grid", "trainer", "logger", "callbacks", "evaluation",
-)  # fmt: skip
-#: Groups that every run has; what an option of one's own has no use for may be away.
-NEEDED = (
-    "data", "formulation", "network", "optimizer", "ema", "sampler", "grid", "trainer", "logger",
-    "callbacks", "evaluation",
-)  # fmt: skip
 # Of a process that makes batches, which shares most of its memory with the training, at least.
 WORKER_BYTES = 5_000_000
 #: Keys for any data, which their classes do not know.
 OF_ANY_DATA = ("gaussianize", "workers")
+#: Of a key that lists options of a group.
+OPTIONS = (
+    list[str | dict[str, dict[str, Any]]], "a list of options, such as [NAME,{NAME: {KEY: VALUE}}]",
+)  # fmt: skip
 #: What must hold of keys that are no part's arguments, and how it is said.
 KEYS: Mapping[str, tuple[Any, str]] = {
     "task": (Literal["run", "plan"], "run or plan, or in a shell doctor, models, runs or compare"),
@@ -42,14 +38,6 @@ KEYS: Mapping[str, tuple[Any, str]] = {
     "evaluation.num_samples": (int, "a whole number"),
     "evaluation.batch_size": (int | None, "a whole number or null"),
     "evaluation.num_steps": (list[int], "a list of whole numbers, such as [5,10]"),
-    "evaluation.samplers": (
-        list[str | dict[str, dict[str, Any]]],
-        "a list, such as [heun,{ddim: {eta: 0.5}}]",
-    ),
-    "evaluation.grids": (
-        list[str | dict[str, dict[str, Any]]],
-        "a list, such as [geometric,{edm_rho: {rho: 5}}]",
-    ),
     "evaluation.weights": (str, "text"),
     "evaluation.noise": (Literal["random", "quantiles"], "random or quantiles"),
     "evaluation.budget_points": (int | None, "a whole number or null"),
@@ -58,17 +46,21 @@ KEYS: Mapping[str, tuple[Any, str]] = {
 }
 
 
-def check_keys(config: DictConfig, only: str = "") -> None:
+def check_keys(config: DictConfig, family: Family, only: str = "") -> None:
     """Refuse unknown keys, and values of another type or range; 1e4 becomes a whole number.
 
     Args:
         config: composed; it is changed.
+        family: whose groups there are.
         only: the key of which the type is looked at; empty: all keys.
     Raises:
         ValueError: says the key, the rule and the value.
     """
-    _check_names(config)
-    for key, (kind, rule) in KEYS.items():
+    _check_names(config, family)
+    listed = dict.fromkeys(family.lists, OPTIONS)
+    for key, (kind, rule) in {**KEYS, **listed}.items():
+        if key in listed and key.split(".")[1] not in config.evaluation:
+            continue
         if only and not f"{key}.".startswith(f"{only}."):
             continue
         given = value_of(config, key)
@@ -117,13 +109,13 @@ def value_of(config: DictConfig, key: str) -> Any:
         raise ValueError(of_value(error, key)) from error
 
 
-def _check_names(config: DictConfig) -> None:
+def _check_names(config: DictConfig, family: Family) -> None:
     """Refuse unknown keys at the root and of `evaluation`."""
-    known = sorted({*GROUPS, "hydra", *(key for key in KEYS if "." not in key)})
-    for group in NEEDED:
+    known = sorted({*family.groups, "hydra", *(key for key in KEYS if "." not in key)})
+    for group in family.needed:
         if config.get(group) is None:
             raise ValueError(f"{group} must be an option, and is taken away; say {group}=NAME")
-    for group in GROUPS:
+    for group in family.groups:
         node = config.get(group)
         if node is not None and group != "evaluation" and not _is_node(node):
             raise ValueError(f"{group} must be a node with a _target_, got {shown(node)}")
@@ -142,7 +134,8 @@ def _check_names(config: DictConfig) -> None:
             f"{shown(config.evaluation)}; set these, or choose an option such as "
             "evaluation=likelihood"
         )
-    below = sorted(key.split(".")[1] for key in KEYS if key.startswith("evaluation."))
+    names = (key for key in (*KEYS, *family.lists) if key.startswith("evaluation."))
+    below = sorted(key.split(".")[1] for key in names)
     for key, node in config.evaluation.items():
         if not OmegaConf.is_dict(node) and key not in below:
             more = ", or an option such as evaluation=likelihood"

@@ -8,7 +8,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from fokker.cli.choices import options_with
 from fokker.cli.hydra_node import PLUGINS
-from fokker.cli.keys import GROUPS
 from fokker.cli.mistakes import UnknownKey
 from fokker.cli.trainer_keys import ELSEWHERE
 
@@ -192,7 +191,7 @@ def _below(node: Any, key: str) -> Iterator[str]:
 def _of_options(name: str, parent: str, sources: Sequence[Any]) -> str:
     """Return which options that are not chosen have a key of this name."""
     found: dict[str, list[str]] = {}
-    for group, option, _ in options_with(sources, name, GROUPS):
+    for group, option, _ in options_with(sources, name):
         found.setdefault(group, []).append(option)
     groups = [parent] if parent in found else list(found)
     said = [f"{group}.{name}, of {group}={_or(found[group])}" for group in groups]

@@ -1,13 +1,14 @@
 """The nodes of a configuration that describe objects, found without making any."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
 from omegaconf import DictConfig, OmegaConf
 
 from fokker.cli.arguments import Signature, check_count, check_types, fits, shown, whole, words
+from fokker.cli.family import Given
 from fokker.cli.keys import OF_ANY_DATA
 from fokker.cli.kinds import belongs, inside, is_base, is_unsaid, kind_words, made_by
 from fokker.cli.mistakes import UnknownKey
@@ -20,16 +21,6 @@ TARGET, PARTIAL, RECURSIVE, CONVERT, ARGS = HYDRAS = (
 )  # fmt: skip
 #: What is made by fokker when its parts are there, without a `_partial_`.
 MADE_LATER = ("formulation", "optimizer.schedule")
-#: What fokker gives by name, and how much without one, to what it calls itself.
-GIVEN = {
-    "formulation": (
-        0, ("data", "seed", "preconditioning", "weighting", "noise_levels", "network"),
-    ),
-    "network": (0, ("shape", "c_noise_range")),
-    "optimizer.optimizer": (1, ("lr",)),
-}  # fmt: skip
-#: What is put into a node that has not got it: a sampler walks along the run's own SDE.
-ADDED = {"sampler": ("sde",)}
 #: What says the target of each node that takes it, by its key.
 Read = Callable[[str, Any], Signature]
 
@@ -46,6 +37,7 @@ class Node:
         taken: by its target.
         kind: of the place.
         is_made_later: whether it is made by fokker, whatever its `_partial_` says.
+        given: what fokker gives it then: how much without a name, and what by name.
         known_later: arguments that are put in before it is made.
     """
 
@@ -55,6 +47,7 @@ class Node:
     taken: Signature
     kind: Any
     is_made_later: bool = False
+    given: Given | None = None
     known_later: set[str] = field(default_factory=set)
 
     @property
@@ -71,12 +64,12 @@ class Node:
         return self.plain.get(PARTIAL) is True
 
     @property
-    def called_with(self) -> tuple[int, Sequence[str]] | None:
+    def called_with(self) -> Given | None:
         """What it is given when it is called: how much without a name, and what by name.
 
         Nothing where hydra calls it; none where it is called by what nobody knows here.
         """
-        return GIVEN.get(self.key) if self.is_partial or self.is_made_later else (0, ())
+        return self.given if self.is_partial or self.is_made_later else (0, ())
 
 
 def plain_of(node: DictConfig, key: str) -> dict[str, Any]:
@@ -88,7 +81,13 @@ def plain_of(node: DictConfig, key: str) -> dict[str, Any]:
 
 
 def nodes(
-    plain: Any, raw: Any, key: str, kind: Any, read: Read, is_made_later: bool = False
+    plain: Any,
+    raw: Any,
+    key: str,
+    kind: Any,
+    read: Read,
+    given: Mapping[str, Given],
+    is_made_later: bool = False,
 ) -> Iterator[Node]:
     """A node and all that are inside it.
 
@@ -98,6 +97,7 @@ def nodes(
         key: where it stands.
         kind: of the place.
         read: what a target takes, refused where it is none.
+        given: what fokker gives to what it calls itself, by key.
         is_made_later: whether it is inside of what fokker makes later.
     """
     if isinstance(plain, dict):
@@ -114,17 +114,19 @@ def nodes(
                 if isinstance(value, dict) and TARGET in value and value.get(PARTIAL)
             ]  # Which are handed on uncalled.
             taken = taken.handing_on(parts)
-            yield Node(key, plain, keys, taken, kind, is_made_later)
+            yield Node(key, plain, keys, taken, kind, is_made_later, given.get(key))
         for name, value in plain.items():
             found = taken.types.get(name, Any) if taken else inside(kind, str(name))
             if taken and name == ARGS and isinstance(value, list):
                 found = tuple.__class_getitem__(tuple(taken.types[n] for n in taken.positional))
-            yield from nodes(value, named.get(name), keys[name], found, read, is_made_later)
+            yield from nodes(
+                value, named.get(name), keys[name], found, read, given, is_made_later
+            )
     elif isinstance(plain, list):
         listed = raw if isinstance(raw, list) else [None] * len(plain)
         for index, (value, before) in enumerate(zip(plain, listed)):
             place, found = _place(before, f"{key}[{index}]"), inside(kind, index)
-            yield from nodes(value, before, place, found, read, is_made_later)
+            yield from nodes(value, before, place, found, read, given, is_made_later)
 
 
 def _place(raw: Any, key: str) -> str:
@@ -284,7 +286,7 @@ def _check_names(node: Node) -> None:
         return
     there = {*given, *listed, *names, *taken.positional[:count], *node.known_later}
     for name in taken.required:
-        if name not in there and name not in ADDED.get(node.key, ()):
+        if name not in there:
             raise ValueError(
                 f"{node.key}.{name} must be given, for {node.target} needs it; say "
                 f"+{node.key}.{name}=VALUE"

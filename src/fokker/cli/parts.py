@@ -1,4 +1,7 @@
-"""What each group of a configuration is made into: the kinds that a target may have."""
+"""What each group of any configuration is made into: the kinds that a target may have.
+
+What a family's own groups give is said by its formulation's `groups`.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,14 +20,7 @@ from fokker.experiment.engine import Engine
 from fokker.experiment.loggers import Logger
 from fokker.experiment.reports import Evaluation
 from fokker.formulation import Formulation
-from fokker.grids import Grid
-from fokker.networks import Exact
-from fokker.noise_levels import NoiseLevels
 from fokker.optimizers import Schedule
-from fokker.preconditioning import Preconditioning
-from fokker.samplers import Sampler
-from fokker.sde import SDE
-from fokker.weighting import Weighting
 
 
 @final
@@ -37,15 +33,9 @@ class Parts:
 
     data: DataModule
     formulation: Callable[..., Formulation]
-    sde: SDE
-    preconditioning: Preconditioning
-    weighting: Weighting
-    noise_levels: NoiseLevels
-    network: Callable[..., nn.Module] | Exact
+    network: Callable[..., nn.Module]
     optimizer: Schedule
     ema: EMA
-    sampler: Sampler
-    grid: Grid
     trainer: Engine
     logger: Logger
     callbacks: Intervals
@@ -55,9 +45,10 @@ class Parts:
 @final
 @dataclass(frozen=True)
 class Inside:
-    """What may stand inside a node where its class says no kind, besides the user's own."""
+    """What may stand inside a node where its class says no kind, besides the user's own.
+
+    What a family's groups give may stand there too.
+    """
 
     of_torch: nn.Module | Optimizer | LRScheduler | Dataset[object]
-    of_fokker: (
-        DataModule | Distribution | Grid | NoiseLevels | Preconditioning | SDE | Sampler | Weighting
-    )
+    of_fokker: DataModule | Distribution

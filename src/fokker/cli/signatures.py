@@ -13,6 +13,7 @@ from types import NoneType, new_class
 from typing import Any, final
 
 from fokker.cli.arguments import Signature
+from fokker.cli.family import Family
 from fokker.cli.targets import FUNCTIONS
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -63,6 +64,46 @@ class Signatures:
             gives = self._type(found.module, found.node.returns) if is_target else Any
             return replace(taken, name=name, gives=gives)
         return Signature(name, {}, True)
+
+    def family(self, target: str) -> Family | None:
+        """Return what a formulation's class says; none if it is not fokker's, or no class."""
+        found = self._find(target)
+        if not isinstance(found, _Found) or not isinstance(found.node, ast.ClassDef):
+            return None
+
+        def said(name: str) -> Any:
+            constant = self._constant(found, name)
+            return ast.literal_eval(constant[1]) if constant else ()
+
+        groups = self._constant(found, "groups")
+        named = self._find_name(*groups) if groups else None
+        return Family(
+            parts=said("parts"),
+            asked=said("asked"),
+            inherited=dict(said("inherited")),
+            gives=dict(said("given")),
+            kinds=self._of_class(named).types if isinstance(named, _Found) else {},
+        )
+
+    def _constant(self, found: _Found, name: str) -> tuple[str, ast.AST] | None:
+        """Return where a class, or one above it, sets an attribute: the module and the value."""
+        assert isinstance(found.node, ast.ClassDef)
+        for inner in found.node.body:
+            if isinstance(inner, ast.Assign):
+                target: ast.expr = inner.targets[0]
+            elif isinstance(inner, ast.AnnAssign):
+                target = inner.target
+            else:
+                continue
+            if isinstance(target, ast.Name) and target.id == name and inner.value is not None:
+                return found.module, inner.value
+        for base in found.node.bases:
+            above = self._find_name(found.module, base)
+            if isinstance(above, _Found) and isinstance(above.node, ast.ClassDef):
+                value = self._constant(above, name)
+                if value is not None:
+                    return value
+        return None
 
     # ---- definitions ---------------------------------------------------------------------
 

@@ -61,8 +61,9 @@ def _kinds(key: str, config: DictConfig, sources: Sequence[Any], read: Signature
     if isinstance(chosen, DictConfig) and name in chosen:
         yield _kind(chosen, name, read)
         return
-    for _, _, node in options_with(sources, name, [parent]):
-        yield _kind(node, name, read)
+    for group, _, node in options_with(sources, name):
+        if group == parent:
+            yield _kind(node, name, read)
 
 
 def _kind(node: DictConfig, name: str, read: Signatures) -> Any:

@@ -28,6 +28,7 @@ from fokker.formulation import (
     Validation,
     Way,
 )  # fmt: skip
+from fokker.formulations.groups import Groups
 from fokker.formulations.making import made_network
 from fokker.formulations.way import SamplerWay
 from fokker.grids import Grid
@@ -58,7 +59,12 @@ class Diffusion(Formulation, ABC):
     """
 
     axis = AXIS
+    parts: ClassVar[Sequence[str]] = (
+        "formulation", "preconditioning", "weighting", "noise_levels", "network",
+    )  # fmt: skip
     asked: ClassVar[Sequence[str]] = ("sampler", "grid")
+    groups: ClassVar[type | None] = Groups
+    given: ClassVar[Mapping[str, Sequence[str]]] = {"network": ("shape", "c_noise_range")}
     # Not in the samplers' files: `+sde@sampler.sde=edm` would be merged into the other SDE.
     inherited: ClassVar[Mapping[str, str]] = {"sampler.sde": "${sde}"}
 
