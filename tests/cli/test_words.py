@@ -16,14 +16,14 @@ from omegaconf import DictConfig, OmegaConf
 import fokker
 from fokker.cli.arguments import fits, signature, whole, words
 from fokker.cli.compose import composed, config_dir
+from fokker.cli.family import family_of
 from fokker.cli.instantiate import Builder
-from fokker.cli.keys import GROUPS
 from fokker.cli.main import main
 from fokker.cli.mistakes import UnknownKey
 from fokker.cli.names import KEYS_FOR, SAID_OF, WORDS, with_hint
 from fokker.cli.signatures import Signatures
 from fokker.cli.whole_numbers import in_whole_numbers
-from fokker.experiment.identity import TRAINED_FROM
+from fokker.formulations import EDM
 from tiny_runs import TINY, compose_experiment
 
 FOKKER = str(Path(sys.executable).with_name("fokker"))
@@ -110,7 +110,8 @@ def test_what_words_of_others_lead_to_are_keys_and_options(config: DictConfig) -
     }
     for said in (*KEYS_FOR.values(), *SAID_OF.values()):
         for group, option in re.findall(r"(?<![\w.])(\w+)=([a-z]\w*)", said):
-            known = (group, option) in options or (group in config and group not in GROUPS)
+            groups = family_of(EDM).groups
+            known = (group, option) in options or (group in config and group not in groups)
             assert known, f"{group}={option} of {said!r}"
         for key in re.findall(r"(?<![\w/])[a-z_]+(?:\.[a-z_]+)+(?![\w/.])", said):
             group, _, name = key.partition(".")
@@ -322,7 +323,3 @@ def test_a_sweep_over_whole_numbers_has_each_once(config: DictConfig) -> None:
     sources = config.hydra.runtime.config_sources
     found = in_whole_numbers(list(typed), config, sources, Signatures())
     assert found == list(typed.values())
-
-
-def test_the_groups_that_are_checked_early_are_those_that_are_trained_from() -> None:
-    assert {*TRAINED_FROM} < {*GROUPS}

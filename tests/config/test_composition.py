@@ -63,7 +63,8 @@ def test_a_formulation_chooses_six_options_and_sets_its_own_keys_alone(formulati
     text = (CONF / "formulation" / f"{formulation}.yaml").read_text()
     content = yaml.safe_load(text)
     assert text.startswith("# @package _global_\n")
-    assert set(content) == {"defaults", "formulation"}
+    assert set(content) == {"defaults", "formulation", "evaluation"}
+    assert content["evaluation"] == {"grids": []}  # The list of a group that only it has.
     chosen = {
         group.strip("/"): name
         for entry in content["defaults"][:-1]

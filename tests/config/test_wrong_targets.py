@@ -3,6 +3,7 @@
 import copy
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 from unittest import mock
@@ -18,12 +19,15 @@ from fokker.cli.build import build_experiment
 from fokker.cli.choices import Choices
 from fokker.cli.compose import composed, config_dir
 from fokker.cli.early import PARTS, asked_of, check_early, check_part, parts_of
+from fokker.cli.family import Family, family_of
 from fokker.cli.instantiate import Builder
-from fokker.cli.keys import GROUPS, check_keys
+from fokker.cli.keys import check_keys
 from fokker.cli.kinds import belongs
 from fokker.cli.main import main
 from fokker.cli.parts import Inside, Parts
 from fokker.cli.signatures import Signatures
+from fokker.formulations import EDM
+from fokker.formulations.groups import Groups
 
 pytestmark = pytest.mark.usefixtures("workdir")
 LR = "torch.optim.lr_scheduler"
@@ -85,7 +89,9 @@ BASES = (
     f"{LR}.LRScheduler",
 )  # fmt: skip
 NEVER = mock.patch("fokker.cli.instantiate.instantiate", side_effect=AssertionError("built"))
-INSIDE = "fokker.cli.parts.Inside"
+READ: dict[type, str] = {
+    Parts: PARTS, Inside: "fokker.cli.parts.Inside", Groups: "fokker.formulations.groups.Groups",
+}  # fmt: skip
 SUBSET = {"_target_": "torch.utils.data.Subset", "indices": [0], "dataset": None}
 
 
@@ -95,6 +101,8 @@ class Case:
     def __init__(self, config: DictConfig, sources: Sequence[Any]) -> None:
         self.config, self.sources = config, sources
         self.read, self.build = Signatures(), Builder()
+        self.family = self.build.know(config.formulation)
+        self.early = cast(Family, self.read.family(config.formulation._target_))
 
     def said(self, key: str, value: Any) -> tuple[str, str]:
         """What is said early and late of a configuration with this value; nothing if it is good."""
@@ -102,8 +110,13 @@ class Case:
         place = ".".join(key.split(".")[: 2 if key.startswith("evaluation.") else 1])
         node = OmegaConf.select(self.config, place)
         with NEVER:
-            early = _why(lambda: check_part(node, place, self.read, ()))
+            early = _why(lambda: check_part(node, place, self.read, (), self.early))
             return early, _why(lambda: self.build.check_all([(place, node)]))
+
+
+def _check_late(case: Case, config: DictConfig) -> None:
+    check_keys(config, case.family)
+    case.build.check_all(parts_of(config, case.family))
 
 
 def _why(check: Any) -> str:
@@ -152,17 +165,30 @@ def set_target(key: str, target: Any, case: Case) -> tuple[str, str]:
 
 
 def test_the_places_are_those_of_the_configuration() -> None:
-    assert {*signature(Parts).types} == {*GROUPS}
+    groups = {*family_of(EDM).groups}
+    assert {*signature(Parts).types, *signature(Groups).types} == groups
     files = [(file.parent.name, OmegaConf.load(file)) for file in config_dir().glob("*/*.yaml")]
     with_target = {group for group, node in files if "_target_" in str(node)}
-    assert {key.split(".")[0] for key in RIGHT} == with_target == {*GROUPS}
+    assert {key.split(".")[0] for key in RIGHT} == with_target == groups
     for key in ("data.distribution", "optimizer.optimizer", "weighting.base", "data.dataset"):
         assert key in RIGHT
 
 
+@pytest.mark.parametrize("name", [f.stem for f in config_dir().glob("formulation/*.yaml")])
+def test_what_is_read_of_a_formulation_is_what_python_has(name: str) -> None:
+    target = OmegaConf.load(config_dir() / "formulation" / f"{name}.yaml").formulation._target_
+    early, late = Signatures().family(target), family_of(_imported(target))
+    assert early is not None
+    assert replace(early, kinds={}) == replace(late, kinds={})
+    assert list(early.kinds) == list(late.kinds) != []
+    # Of another's class nothing is known before it is imported.
+    assert Signatures().family("my_package.Letters") is None
+
+
 def test_kinds_that_are_read_are_those_that_python_has() -> None:
     read = Signatures()
-    for late, early in ((signature(Parts), read(PARTS)), (signature(Inside), read(INSIDE))):
+    pairs = [(signature(kind), read(name)) for kind, name in READ.items()]
+    for late, early in pairs:
         assert list(late.types) == list(early.types)
         targets = [name for name in (*RIGHT.values(), *BASES) if name.startswith("fokker.")]
         for target in (*targets, "fokker.networks.Exact", "fokker.experiment.CSV"):
@@ -271,7 +297,7 @@ def test_what_stands_in_a_wrong_place_or_is_missing_is_refused(
     config.grid = {"_target_": "fokker.grids.UniformTime"}
     OmegaConf.update(config, key, value, merge=False)
     early = _why(lambda: check_early(config, case.sources, case.read))
-    late = _why(lambda: (check_keys(config), case.build.check_all(parts_of(config))))
+    late = _why(lambda: _check_late(case, config))
     assert (early or late).startswith(says)
     assert late in ("", early) or not early
 
@@ -281,7 +307,7 @@ def test_what_an_evaluation_lists_is_checked_too(case: Case) -> None:
         config = case.config
         config.evaluation[f"{group}s"] = [{name: {"_target_": "fokker.sde.EDM"}}]
         early = _why(lambda: check_early(case.config, case.sources, case.read))
-        late = _why(lambda: case.build.check_all(asked_of(case.config, case.sources)))
+        late = _why(lambda: case.build.check_all(asked_of(case.config, case.family, case.sources)))
         assert early == late
         assert late.startswith(f"{group}._target_ must name a class of the kind fokker.{group}s.")
         case.config.evaluation[f"{group}s"] = []
@@ -389,7 +415,9 @@ def own(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def built(key: str, node: dict[str, Any], *allow: str) -> Any:
-    return Builder(["own_kinds", *allow])(OmegaConf.create(node), key)
+    build = Builder(["own_kinds", *allow])
+    build.know(OmegaConf.create({"_target_": "fokker.formulations.EDM"}))
+    return build(OmegaConf.create(node), key)
 
 
 @pytest.mark.usefixtures("own")

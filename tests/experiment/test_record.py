@@ -54,7 +54,7 @@ def test_the_files_of_a_run(workdir: Path, capsys: pytest.CaptureFixture[str]) -
     assert set(contents(result.path)) == {
         "config.yaml", "metrics.json", "metrics.jsonl", "metrics.csv", "evaluations.csv",
         "samples.npz", "run.json", "loss_per_level.csv", "figures/loss_per_level.png",
-        "figures/loss_per_level.pdf", "figures/samples.png", "figures/samples.pdf", 
+        "figures/loss_per_level.pdf", "figures/samples.png", "figures/samples.pdf",
         "figures/trajectory.png", "figures/trajectory.pdf", "figures/training_curve.png",
         "figures/training_curve.pdf", "error_budget.csv", "error_budget.npz",
         "figures/error_budget.png", "figures/error_budget.pdf",

@@ -44,7 +44,6 @@ def check_early(
             return
         family = family_early(config, sources, read)
         check_keys(config, family, only)
-        set_inherited(config, family)
         own = own_names(config.allow_targets)
         for key, node in parts_of(config, family):
             if only and only.split(".")[0] != key.split(".")[0]:
@@ -138,6 +137,8 @@ def check_part(
         nodes(plain_of(node, key), OmegaConf.to_container(node), key, kind, taken, family.given)
     )
     for part in found:
+        inherited = (place.split(".") for place in family.inherited)
+        part.known_later.update(name for group, name in inherited if group == part.key)
         for name, place in part.keys.items():
             if key != "data" and place == MEASURED and part.plain[name] is None:
                 del part.plain[name]

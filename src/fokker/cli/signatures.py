@@ -179,6 +179,8 @@ class Signatures:
                 yield from self._fields(above)
         for inner in found.node.body:
             if isinstance(inner, ast.AnnAssign) and isinstance(inner.target, ast.Name):
+                if _name(inner.annotation) == "ClassVar":
+                    continue
                 kind = self._type(found.module, inner.annotation)
                 yield inner.target.id, kind, inner.value is not None
 
@@ -288,9 +290,10 @@ class Signatures:
         return origin[kinds if len(kinds) > 1 else kinds[0]]
 
 
-def _name(decorator: ast.AST) -> str:
-    """Return the name of a decorator, whether it is called or not."""
-    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+def _name(used: ast.AST) -> str:
+    """Return the name of a decorator, called or not, or of an annotation, of something or not."""
+    called = used.func if isinstance(used, ast.Call) else used
+    called = called.value if isinstance(called, ast.Subscript) else called
     return called.id if isinstance(called, ast.Name) else ""
 
 
