@@ -292,7 +292,7 @@ def test_a_failed_job_has_a_row_and_the_others_go_on(sweep: Any) -> None:
 
 def test_what_failed_for_a_reason_that_is_gone_is_completed_in_a_second_folder(sweep: Any) -> None:
     broken = mock.Mock(side_effect=RuntimeError("no more memory"))
-    with mock.patch.object(sys.modules["fokker.experiment.ways"], "draw_samples", broken):
+    with mock.patch.object(sys.modules["fokker.experiment.samplings"], "draw_samples", broken):
         assert sweep("sampler.num_steps=2,3").code == 1
     assert column("error") == ["RuntimeError: no more memory"] * 2
     assert column("training") == ["trained", "found"]
@@ -309,7 +309,7 @@ def test_a_diverged_job_and_an_exit_are_failures_of_their_own(sweep: Any) -> Non
     assert column("status") == ["diverged", "completed"]
     assert (folder() / results()[0]["folder"] / "traceback.txt").is_file()
     left = mock.Mock(side_effect=SystemExit(7))
-    with mock.patch.object(sys.modules["fokker.experiment.ways"], "draw_samples", left):
+    with mock.patch.object(sys.modules["fokker.experiment.samplings"], "draw_samples", left):
         said = sweep("sampler.num_steps=2,3", "seed=5")
     assert said.code == 1
     assert "2 failed; 1 model trained" in said.out

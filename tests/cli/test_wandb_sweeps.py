@@ -60,7 +60,7 @@ def test_the_jobs_of_a_sweep_are_a_group_and_a_second_attempt_is_the_same_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     typed = ("-m", *TINY, "logger=wandb", "optimizer.lr=0.001,1e30", "sampler.num_steps=2")
-    module = sys.modules["fokker.experiment.ways"]
+    module = sys.modules["fokker.experiment.samplings"]
     broken = mock.patch.object(module, "draw_samples", side_effect=RuntimeError("no memory"))
     with broken:
         assert command(monkeypatch, *typed) == 1

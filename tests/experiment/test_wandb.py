@@ -383,7 +383,7 @@ def test_every_run_is_ended_as_it_ended(
     noted: dict[str, Any] = {}
     fake.summary.update = noted.update
     broken = mock.patch.object(
-        sys.modules["fokker.experiment.ways"], "draw_samples", side_effect=error
+        sys.modules["fokker.experiment.samplings"], "draw_samples", side_effect=error
     )
     with broken, pytest.raises(type(error)):
         run("logger=wandb")

@@ -48,12 +48,12 @@ def loss(count: int, name: str, lost: int) -> Figure:
 def metric(samplers: int, grids: int, low: int, high: int, name: str = "sampler") -> Figure:
     steps = np.unique(np.geomspace(low, high, 11).round().astype(int))
     rows = [
-        {"sampler": f"{name}_{i}", "grid": f"grid_{j}", "num_steps": n, "nfe": n, "w1": (1 + i) / n}
+        {"line": f"{name}_{i}", "panel": f"grid_{j}", "num_steps": n, "nfe": n, "w1": (1 + i) / n}
         for i in range(samplers)
         for j in range(grids)
         for n in steps
     ]
-    rows.append({"sampler": "adaptive", "grid": None, "num_steps": None, "nfe": low, "w1": 1 / low})
+    rows.append({"line": "adaptive", "panel": None, "num_steps": None, "nfe": low, "w1": 1 / low})
     return metric_against_nfe(rows, "w1", label="$W_1$ (data units)")
 
 

@@ -16,7 +16,7 @@ SAMPLERS = ["heun", "euler", "ddim", "ancestral", "dpmpp_2m", "dpmpp_3m", "edm_s
 
 
 def row(sampler: str, grid: str | None, num_steps: int | None, nfe: Any, w1: Any) -> dict[str, Any]:
-    return {"sampler": sampler, "grid": grid, "num_steps": num_steps, "nfe": nfe, "w1": w1}
+    return {"line": sampler, "panel": grid, "num_steps": num_steps, "nfe": nfe, "w1": w1}
 
 
 def table(samplers: list[str], grids: list[str]) -> list[dict[str, Any]]:
@@ -137,7 +137,7 @@ def test_what_cannot_be_shown_is_left_out() -> None:
     bad = [math.nan, math.inf, 0, 0.0, -1.0, None, "", "diverged"]
     rows = [row("heun", "a", n + 2, n + 2, value) for n, value in enumerate(bad)]
     rows += [row("heun", "a", 1, 1, 0.5), row("ddim", "a", 1, 1, math.nan)]
-    rows += [{"sampler": "heun", "grid": "a", "num_steps": 99, "nfe": 99}]
+    rows += [{"line": "heun", "panel": "a", "num_steps": 99, "nfe": 99}]
     rows += [row("heun", "a", 98, None, 0.5), row("heun", "only bad", 1, 1, 0.0)]
     found = lines(metric_against_nfe(rows, "w1"))
     # A sampler that diverged everywhere is named, a grid without a value has no panel.
@@ -164,7 +164,7 @@ def test_names_are_shown_as_they_are() -> None:
         ([], "nfe", "rows must hold a positive w1 and nfe, got none in 0 rows"),
         ([row("a", "b", 1, 1, math.nan)], "nfe", "got none in 1 rows"),
         ([row("a", None, None, 50, 0.1)], "num_steps", "a positive w1 and num_steps"),
-        ([row("a", "b", 1, 1, 1.0), {"sampler": "a", "nfe": 1}], "nfe", r"rows\[1\] must have"),
+        ([row("a", "b", 1, 1, 1.0), {"line": "a", "nfe": 1}], "nfe", r"rows\[1\] must have"),
         ([row("a", "b", 1, 1, 1.0)], "time", "against must be one of"),
     ],
 )

@@ -23,7 +23,7 @@ def segments(axes: Axes) -> list[list[list[float]]]:
 
 
 def row(steps: int, w1: Any, error: Any = None, sampler: str = "heun") -> dict[str, Any]:
-    found = {"sampler": sampler, "grid": "g", "num_steps": steps, "nfe": 3 * steps, "w1": w1}
+    found = {"line": sampler, "panel": "g", "num_steps": steps, "nfe": 3 * steps, "w1": w1}
     return found if error is None else {**found, "w1_standard_error": error}
 
 
@@ -69,7 +69,7 @@ def test_what_is_not_shown_is_counted() -> None:
 
 
 def test_points_of_the_data_are_a_dotted_line_in_every_panel() -> None:
-    rows = [row(4, 0.5), row(8, 0.2), {**row(4, 0.3), "grid": "h"}]
+    rows = [row(4, 0.5), row(8, 0.2), {**row(4, 0.3), "panel": "h"}]
     figure = metric_against_nfe(rows, "w1", of_data=0.004)
     for axes in figure.axes:
         assert axes.get_ylim()[0] < 0.004

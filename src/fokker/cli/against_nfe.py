@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, final
 
 from fokker.cli.collection import ERROR, SEED, Spread, beside
@@ -64,8 +65,9 @@ def points_of(
     """Evaluations as points, each setting and number of steps once, over the seeds if several."""
     keys = [name for name in beside(swept) if name != TRIAL]
     lines = [name for name in keys if not ALONG.fullmatch(name)]
-    # Where one job has evaluated several samplers or grids, each is a line of its own.
-    for name in ("sampler", "grid"):
+    # Where one job has evaluated several samplers, each is a line of its own, and so are grids.
+    parts = _parts(evaluations, swept)
+    for name in parts:
         jobs: dict[str, set[str]] = {}
         for row in evaluations:
             jobs.setdefault(row["folder"], set()).add(row[name])
@@ -80,7 +82,8 @@ def points_of(
         along = (row["num_steps"], *(row[name] for name in keys if ALONG.fullmatch(name)))
         seed, trial = row.get(SEED, ""), row.get(TRIAL, "")
         found = (_number(row["nfe"]), _number(row[metric]), _number(row.get(metric + ERROR)))
-        groups.setdefault((where, row["sampler"], along, trial), {}).setdefault(seed, found)
+        name = row[parts[0]] if parts else ""
+        groups.setdefault((where, name, along, trial), {}).setdefault(seed, found)
     points = []
     for (where, sampler, along, _), seeds in groups.items():
         nfe, values, errors = zip(*seeds.values())
@@ -93,6 +96,13 @@ def points_of(
         line = dict(zip(lines, where))
         points.append(Point(line, sampler, steps, sum(nfe) / len(nfe), value, error))
     return points
+
+
+def _parts(evaluations: Sequence[Mapping[str, str]], swept: Sequence[str]) -> list[str]:
+    """The parts of a way to sample that are not swept: other columns before the evaluations."""
+    others = {"num_steps", *swept, *(f"swept_{name}" for name in swept)}
+    before = takewhile(lambda name: name != "nfe", evaluations[0] if evaluations else ())
+    return [name for name in before if name not in others]
 
 
 def _number(text: str | None) -> float:
@@ -155,8 +165,8 @@ def against_nfe(
 
     table = [
         {
-            "sampler": _named({k: v for k, v in p.line.items() if k != key}) or p.sampler,
-            "grid": _named({key: p.line[key]}) if key else None,
+            "line": _named({k: v for k, v in p.line.items() if k != key}) or p.sampler,
+            "panel": _named({key: p.line[key]}) if key else None,
             "num_steps": p.num_steps,
             "nfe": p.nfe,
             metric: p.value,

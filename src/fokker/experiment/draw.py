@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -110,12 +111,21 @@ def _of_steps(
     label, yardstick = metric_label(metric, units), of_data.get(f"{metric}{OF_DATA}")
     sketches: dict[str, tuple[Callable[[], Figure], str]] = {
         f"{metric}_against_nfe": (
-            lambda: metric_against_nfe(rows, metric, label=label, of_data=yardstick), ""
+            lambda: metric_against_nfe(
+                [{**row, **_line_and_panel(row)} for row in rows], metric,
+                label=label, of_data=yardstick,
+            ), "",
         )
     }
     if any("w2" in row for row in rows):
         sketches["gaussian_errors"] = (lambda: gaussian_errors(*_errors_by_steps(rows), units), "")
     return sketches
+
+
+def _line_and_panel(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The line of an evaluation, its first part such as the sampler; its panel has the others."""
+    first, *others = takewhile(lambda name: name != "num_steps", row)
+    return {"line": row[first], "panel": ", ".join(str(row[name]) for name in others) or None}
 
 
 def density_beside_samples(data: DataModule) -> tuple[Tensor, Tensor] | None:

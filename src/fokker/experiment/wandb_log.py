@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, final
 
@@ -192,21 +193,18 @@ def _earlier(folder: Path) -> Path | None:
 def labels(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """What the charts of each evaluation are filed under.
 
-    `evaluation` where one sampler was used, so that runs lie in the same chart; else the sampler,
-    with its grid and weights where there are several.
+    `evaluation` where one way was used, so that runs lie in the same chart; else its first part,
+    such as the sampler, with the grid and the weights where there are several.
     """
-    columns = [
-        column
-        for column in ("sampler", "grid", "weights")
-        if len({row.get(column) for row in rows}) > 1
-    ]
+    parts = [*takewhile(lambda name: name != "num_steps", rows[0] if rows else ()), "weights"]
+    columns = [column for column in parts if len({row.get(column) for row in rows}) > 1]
     if not columns:
         return ["evaluation"] * len(rows)
-    if columns[0] != "sampler":
-        columns.insert(0, "sampler")
-    parts = (" ".join(str(row[c]) for c in columns if row[c] is not None) for row in rows)
+    if columns[0] != parts[0]:
+        columns.insert(0, parts[0])
+    named = (" ".join(str(row[c]) for c in columns if row[c] is not None) for row in rows)
     # A dot or slash would be read as a level of names.
-    return [part.replace(".", "_").replace("/", "_") for part in parts]
+    return [part.replace(".", "_").replace("/", "_") for part in named]
 
 
 def typed_rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ from fokker.figures.lines import legend_above, line_style, round_log_ticks
 from fokker.figures.style import STYLE, WIDTH_INCHES, plain
 from fokker.measures import measure_of
 
-_KEYS = ("sampler", "grid", "num_steps", "nfe")
+_KEYS = ("line", "panel", "num_steps", "nfe")
 _MAX_COLUMNS = 3
 # Times the third quartile: what lies above does not choose the axis.
 FAR = 100.0
@@ -39,18 +39,19 @@ def metric_against_nfe(
     bars: str = "1 standard error",
     of_data: float | None = None,
 ) -> Figure:
-    """A metric against NFE or N, both logarithmic: a panel a grid, a line a sampler.
+    """A metric against NFE or N, both logarithmic, a line a way to sample, in one panel or
+    several.
 
-    All panels have the same limits, and a sampler the same line in all. Rows that agree in sampler,
-    grid and N (several seeds) are one point, at their median; a row alone has an error bar where it
-    holds `<metric>_standard_error`, which ends at the axis where it reaches below 0. A row with
+    All panels have the same limits, and lines of one name are alike in all. Rows that agree in
+    line, panel and N (several seeds) are one point, at their median; a row alone has an error bar
+    where it holds `<metric>_standard_error`, which ends at the axis if it reaches below 0. A row with
     num_steps None (an adaptive sampler) is a marker of its own against NFE and left out against N;
-    one with grid None is drawn in every panel. Rows without a positive, finite metric are left out
-    and counted below, and so are points far above the others; a sampler that has no other is named
+    one with panel None is drawn in every panel. Rows without a positive, finite metric are left out
+    and counted below, and so are points far above the others; a line that has no other is named
     so in the legend.
 
     Args:
-        rows: mappings with the keys sampler, grid, num_steps, nfe, and the metric where known.
+        rows: mappings with the keys line, panel, num_steps, nfe, and the metric where known.
         metric: the key of the metric.
         against: what is on the horizontal axis.
         label: of the metric, with its unit; its key by default.
@@ -73,21 +74,22 @@ def metric_against_nfe(
             f"rows must hold a positive {metric} and {against}, got none in {len(table)} rows: "
             "nothing to draw"
         )
-    samplers = list(dict.fromkeys(str(row["sampler"]) for row in table))
-    grids = list(dict.fromkeys(row["grid"] for row in usable if row["grid"] is not None)) or [None]
+    names = list(dict.fromkeys(str(row["line"]) for row in table))
+    known = dict.fromkeys(row["panel"] for row in usable if row["panel"] is not None)
+    titles = list(known) or [None]
     panels = [
-        _points([row for row in usable if row["grid"] in (grid, None)], metric, against)
-        for grid in grids
+        _points([row for row in usable if row["panel"] in (title, None)], metric, against)
+        for title in titles
     ]
     below = _AXES[against]
     if any(point[2] > 0 for panel in panels for points in panel.values() for point in points):
         below += f"\nbars: {bars}"
-    known = [row for row in table if row.get(metric) not in (None, "")]
-    unseen = sum(not _positive(row[metric]) for row in known)
+    measured = [row for row in table if row.get(metric) not in (None, "")]
+    unseen = sum(not _positive(row[metric]) for row in measured)
     if unseen:
-        below += f"\nnot shown: {unseen} of {len(known)}, which are NaN, infinite, or not above 0"
+        below += f"\nnot shown: {unseen} of {len(measured)}, which are NaN, infinite, or not above 0"
     with matplotlib.rc_context(STYLE):
-        return _draw(panels, grids, samplers, label or plain(metric), below, _positive(of_data))
+        return _draw(panels, titles, names, label or plain(metric), below, _positive(of_data))
 
 
 def _positive(value: Any) -> float:
@@ -107,7 +109,7 @@ def _points(rows: Sequence[Row], metric: str, against: str) -> Points:
         alike = row["num_steps"] if row["num_steps"] is not None else f"adaptive {i}"
         error = _positive(row.get(f"{metric}_standard_error")) or math.nan
         point = (_positive(row[against]), _positive(row[metric]), error)
-        groups.setdefault((str(row["sampler"]), row["grid"], alike), []).append(point)
+        groups.setdefault((str(row["line"]), row["panel"], alike), []).append(point)
     found: Points = {}
     for (sampler, _, _), points in groups.items():
         x, y, error = np.median(np.array(points), axis=0)
