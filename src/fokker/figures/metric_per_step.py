@@ -44,11 +44,11 @@ def metric_against_nfe(
 
     All panels have the same limits, and lines of one name are alike in all. Rows that agree in
     line, panel and N (several seeds) are one point, at their median; a row alone has an error bar
-    where it holds `<metric>_standard_error`, which ends at the axis if it reaches below 0. A row with
-    num_steps None (an adaptive sampler) is a marker of its own against NFE and left out against N;
-    one with panel None is drawn in every panel. Rows without a positive, finite metric are left out
-    and counted below, and so are points far above the others; a line that has no other is named
-    so in the legend.
+    where it holds `<metric>_standard_error`, which ends at the axis where it reaches below 0. A
+    row with num_steps None (an adaptive sampler) is a marker of its own against NFE and left out
+    against N; one with panel None is drawn in every panel. Rows without a positive, finite metric
+    are left out and counted below, and so are points far above the others; a line that has no
+    other is named so in the legend.
 
     Args:
         rows: mappings with the keys line, panel, num_steps, nfe, and the metric where known.
@@ -87,7 +87,8 @@ def metric_against_nfe(
     measured = [row for row in table if row.get(metric) not in (None, "")]
     unseen = sum(not _positive(row[metric]) for row in measured)
     if unseen:
-        below += f"\nnot shown: {unseen} of {len(measured)}, which are NaN, infinite, or not above 0"
+        count = f"{unseen} of {len(measured)}"
+        below += f"\nnot shown: {count}, which are NaN, infinite, or not above 0"
     with matplotlib.rc_context(STYLE):
         return _draw(panels, titles, names, label or plain(metric), below, _positive(of_data))
 
