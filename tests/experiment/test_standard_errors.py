@@ -22,7 +22,7 @@ from fokker.metrics import (
     SlicedWasserstein2,
     Wasserstein1,
 )
-from fokker.metrics.blocks import NUM_HALVES, PARTS, OnParts
+from fokker.metrics.blocks import NUM_HALVES, PARTS, OnParts, groups_in_blocks
 
 MEAN, STD = 3.0, 2.5
 
@@ -120,6 +120,22 @@ def test_of_a_mean_it_is_the_textbooks() -> None:
         means = samples[:used].view(-1, 16).mean(dim=0)
         expected = float(means.std(correction=1)) / math.sqrt(16 * n / used)
         assert metric.on_parts().standard_error() == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("count", [320, 333])
+def test_samples_that_depend_on_each_other_count_as_one(count: int) -> None:
+    """Four copies of each have the standard error of one, and not half of it."""
+    alone = points(3, count, 2)
+    four = alone.repeat_interleave(4, dim=0)
+    assert torch.equal(groups_in_blocks(four, 4).sort(0).values, four.sort(0).values)
+    made = SampleMetrics({"sliced_w2": SlicedWasserstein2(points(4, 500, 2))})
+    used = count - count % 16
+    errors = [made(alone[:used]), made(four[: 4 * used], group=4), made(four[: 4 * used])]
+    one, grouped, free = (found["sliced_w2_standard_error"] for found in errors)
+    assert grouped == pytest.approx(one, rel=1e-9)
+    assert free < 0.8 * one
+    parts = made.on_parts(four[: 4 * used], group=4)["sliced_w2"]
+    assert parts.standard_error() == grouped
 
 
 @pytest.mark.parametrize(("make", "d"), METRICS)

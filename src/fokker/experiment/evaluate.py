@@ -15,7 +15,7 @@ from fokker.metrics import (
     Wasserstein1,
 )
 from fokker.metrics.alone import alone
-from fokker.metrics.blocks import MIN_SAMPLES, OnParts
+from fokker.metrics.blocks import MIN_SAMPLES, OnParts, groups_in_blocks
 from fokker.randomness import Randomness
 from fokker.signals import SIGNALS
 
@@ -64,24 +64,28 @@ class SampleMetrics:
                 left_out["nearest_neighbour_ratio"] = str(error)
         return cls({name: alone(metric) for name, metric in distances.items()}, left_out)
 
-    def __call__(self, samples: Tensor, by_chance: bool = True) -> dict[str, float]:
+    def __call__(
+        self, samples: Tensor, by_chance: bool = True, group: int = 1
+    ) -> dict[str, float]:
         """Every metric of samples, and behind them each one's `<name>_standard_error`.
 
         Args:
             samples: in the data's units, (n, *shape).
             by_chance: whether other samples could have been drawn; if not, as of the quantiles of
                 the start, or if they are fewer than 20, there are no standard errors.
+            group: how many in a row depend on each other.
         """
         values, errors = {}, {}
-        for name, metric in self._given(samples):
+        for name, metric in self._given(groups_in_blocks(samples, group)):
             values[name] = float(metric.compute())
             if by_chance and len(samples) >= MIN_SAMPLES:
                 errors[f"{name}_standard_error"] = metric.on_parts().standard_error()
         return {**values, **errors}
 
-    def on_parts(self, samples: Tensor) -> dict[str, OnParts]:
+    def on_parts(self, samples: Tensor, group: int = 1) -> dict[str, OnParts]:
         """Every metric of halves and quarters of samples, of which differences have errors."""
-        return {name: metric.on_parts() for name, metric in self._given(samples)}
+        given = self._given(groups_in_blocks(samples, group))
+        return {name: metric.on_parts() for name, metric in given}
 
     def of_data(self, data: DataModule, num_samples: int) -> dict[str, float]:
         """Each distance of as many points of the data as samples, as `<name>_data`.

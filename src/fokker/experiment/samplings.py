@@ -78,7 +78,7 @@ def evaluate(
                 "num_steps": way.num_steps,
                 "nfe": samples.nfe,
                 "weights": experiment.weights,
-                **metrics()(samples.points, by_chance=way.is_random),
+                **metrics()(samples.points, way.is_random, way.group),
                 **way.exact(),
                 "seconds": samples.seconds,
             }

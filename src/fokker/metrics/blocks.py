@@ -91,6 +91,21 @@ class OnParts:
         return math.sqrt(variance * self.used)
 
 
+def groups_in_blocks(samples: Tensor, group: int) -> Tensor:
+    """Put samples (n, ...) that depend on each other, `group` in a row, into one block each.
+
+    Of values in blocks of equal size block j holds those at j, j + 16, j + 32, .... So the groups
+    are taken 16 at a time, and written down one member of each after the other. What is left at the
+    end, less than 16 groups, stays there.
+    """
+    if group == 1:
+        return samples
+    size = NUM_BLOCKS * group
+    whole = len(samples) - len(samples) % size
+    places = torch.arange(whole).view(-1, NUM_BLOCKS, group).transpose(1, 2).flatten()
+    return torch.cat([samples[:whole][places], samples[whole:]])
+
+
 def used_of(count: int) -> int:
     """Count the samples that are in blocks of equal size: all but at most the last 15.
 
