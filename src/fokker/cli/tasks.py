@@ -1,4 +1,8 @@
-"""What `fokker` does without a configuration: `task=models`, `task=runs` and `task=compare`."""
+"""What `fokker` does without a configuration: `task=models`, `task=runs` and `task=compare`.
+
+Their words are read here and not by argparse, which knows no `key=value`: with dashes put before it
+would take `--delete NAME` and `--` besides, and lose what stands behind `RUN key=value`.
+"""
 
 import re
 from collections.abc import Callable, Sequence
