@@ -42,7 +42,7 @@ def check_early(
     try:
         if value_of(config, "task") == "doctor":  # Which says all mistakes itself.
             return
-        check_keys(config, only)
+        check_keys(config)
         own = own_names(config.allow_targets)
         for key, node in parts_of(config):
             if only and only.split(".")[0] != key.split(".")[0]:
