@@ -9,7 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fokker.cli.arguments import Signature
 from fokker.cli.choices import option
-from fokker.cli.keys import GROUPS, check_keys, value_of
+from fokker.cli.keys import GROUPS, check_keys
 from fokker.cli.kinds import kind_of
 from fokker.cli.mistakes import UnknownKey, of_value
 from fokker.cli.names import with_hint
@@ -40,8 +40,6 @@ def check_early(
         ValueError: says the key, the rule and the value, as what builds the objects would.
     """
     try:
-        if value_of(config, "task") == "doctor":  # Which says all mistakes itself.
-            return
         check_keys(config)
         own = own_names(config.allow_targets)
         for key, node in parts_of(config):

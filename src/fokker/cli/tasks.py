@@ -100,7 +100,7 @@ def _compare(a: Path, b: Path, allow_targets: Sequence[str], say: Callable[[str]
 
     from fokker.cli.build import build_data
     from fokker.cli.instantiate import Builder
-    from fokker.cli.job import find_own
+    from fokker.cli.targets import find_own
     from fokker.data import DataModule
     from fokker.experiment.compare import compare, comparison_text
 
