@@ -1,4 +1,8 @@
-"""Files that are either whole or not there, and what a disk refuses, in words."""
+"""Files that are either whole or not there, and what a disk refuses, in words.
+
+Locks are filelock's but for that of `is_held`, which is shared, so that of several who look at once
+none takes another for the holder: those that filelock gives are exclusive.
+"""
 
 import errno
 import fcntl
@@ -12,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from filelock import FileLock
+from filelock import FileLock, lock_descriptor
 
 from fokker.masking import masked
 
@@ -173,15 +177,14 @@ def held(folder: Path) -> Iterator[None]:
     make_folder(folder)
     handle = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        is_ours = True
+        with suppress(OSError):  # NFS has no locks of folders.
+            is_ours = lock_descriptor(handle, blocking=False)
+        if not is_ours:
             raise ValueError(
                 f"{short(folder)} is another process's, which is at work there; wait for its end, "
                 "or give another folder"
-            ) from error
-        except OSError:  # NFS has no locks of folders.
-            pass
+            )
         yield
     finally:
         os.close(handle)

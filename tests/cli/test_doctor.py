@@ -120,6 +120,34 @@ def test_a_configuration_that_cannot_be_composed_is_a_sentence(tmp_path: Path) -
     assert "Traceback" not in done.stderr
 
 
+def test_it_does_without_what_carries_out_a_job(tmp_path: Path) -> None:
+    lines = [
+        "import sys",
+        "from fokker.cli.main import main",
+        "sys.argv = ['fokker', 'task=doctor', 'data=uniform', 'network.width=16']",
+        "main()",
+        "print(sorted({'fokker.cli.job', 'fokker.cli.joining'} & {*sys.modules}))",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], cwd=tmp_path, text=True, capture_output=True
+    )
+    *_, last, modules = done.stdout.splitlines()
+    assert last.startswith("nothing would go wrong"), done.stderr
+    assert modules == "[]"
+
+
+def test_it_is_asked_in_a_shell_and_by_no_file(tmp_path: Path) -> None:
+    (tmp_path / "own/experiment").mkdir(parents=True)
+    (tmp_path / "own/experiment/look.yaml").write_text("# @package _global_\ntask: doctor\n")
+    words = ["experiment=look", "--config-dir=own"]
+    done = subprocess.run(
+        [sys.executable, "-m", "fokker", *words], cwd=tmp_path, text=True, capture_output=True
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "task must be run or plan, or in a shell doctor, models" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]
+
+
 def test_when_it_is_asked() -> None:
     assert is_asked(["data=uniform", "task=doctor"])
     assert is_asked(["task='doctor'"])

@@ -1,8 +1,11 @@
 """Two runs on one machine take different GPUs, and a scheduler's choice is left alone."""
 
+import errno
+import gc
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -83,6 +86,45 @@ def test_what_is_visible_is_what_is_chosen_from(
     env = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
     claim(count, env, driver, driver.parent)
     assert env.get("CUDA_VISIBLE_DEVICES") == expected
+
+
+def test_a_link_in_the_place_of_a_lock_is_refused_and_not_followed(driver: Path) -> None:
+    (driver.parent / "gpu-0.lock").symlink_to(driver.parent / "elsewhere")
+    with pytest.raises(OSError, match=r"gpu-0\.lock cannot be written: .*; a link stands in its"):
+        claim(1, {}, driver, driver.parent)
+    assert not (driver.parent / "elsewhere").exists()
+
+
+def test_a_lock_is_the_users_own_and_outlives_what_is_collected(driver: Path) -> None:
+    env: dict[str, str] = {}
+    thread = threading.Thread(target=claim, args=(1, env, driver, driver.parent))
+    thread.start()
+    thread.join()
+    gc.collect()
+    assert (driver.parent / "gpu-0.lock").stat().st_mode & 0o777 == 0o600
+    another = claiming(driver, 1)
+    try:
+        assert (env["CUDA_VISIBLE_DEVICES"], seen(another)) == ("0", "1")
+    finally:
+        another.kill()
+        another.communicate(timeout=20)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS])
+def test_where_a_disk_has_no_locks_a_gpu_is_shared(
+    driver: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: int,
+) -> None:
+    def none(*_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", none)
+    env: dict[str, str] = {}
+    claim(1, env, driver, driver.parent)
+    assert env["CUDA_VISIBLE_DEVICES"] in ("0", "1", "2")
+    assert capsys.readouterr().err.endswith(" is shared with another run\n")
 
 
 def test_a_machine_without_gpus_is_left_as_it_is(tmp_path: Path) -> None:

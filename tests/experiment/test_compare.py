@@ -332,6 +332,7 @@ def test_memorisation_and_more_dimensions_are_paired_too() -> None:
         (["a", "-m"], "task=compare needs the folders of two runs, got a -m;"),
         (["a", "b", "seed=1"], "task=compare does not know seed=1;"),
         (["a", "nowhere"], "task=compare needs finished runs, and nowhere is not one: there is"),
+        (["a", "allow_targets=[p]", "nowhere"], "task=compare needs finished runs, and nowhere is"),
         (["b", "a"], "task=compare needs finished runs, and b is not one: interrupted"),
         (["a", "empty"], "task=compare needs finished runs, and empty/config.yaml is no config"),
     ],

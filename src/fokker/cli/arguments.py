@@ -1,4 +1,9 @@
-"""Whether a configuration gives a class the arguments that it takes, before it is called."""
+"""Whether a configuration gives a class the arguments that it takes, before it is called.
+
+pydantic does not judge these types: it would ask for an object where the configuration has a node
+with a `_target_`, take NaN for a number and no list for a tuple, and knows no class by its name
+alone. To turn each type into one of its own takes as much as `fits`.
+"""
 
 import collections.abc
 import inspect

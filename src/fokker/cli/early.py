@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 from fokker.cli.arguments import Signature
 from fokker.cli.choices import option
 from fokker.cli.family import ANY_FAMILYS, Family
-from fokker.cli.keys import check_keys, value_of
+from fokker.cli.keys import check_keys
 from fokker.cli.kinds import kind_of
 from fokker.cli.mistakes import UnknownKey, of_value
 from fokker.cli.names import with_hint
@@ -40,10 +40,8 @@ def check_early(
         ValueError: says the key, the rule and the value, as what builds the objects would.
     """
     try:
-        if value_of(config, "task") == "doctor":  # Which says all mistakes itself.
-            return
         family = family_early(config, sources, read)
-        check_keys(config, family, only)
+        check_keys(config, family)
         own = own_names(config.allow_targets)
         for key, node in parts_of(config, family):
             if only and only.split(".")[0] != key.split(".")[0]:

@@ -1,11 +1,13 @@
 """Which GPUs a job has, where several jobs run at once on a machine."""
 
+import atexit
+import errno
 import os
 import sys
 from collections.abc import MutableMapping
 from pathlib import Path
 
-from fokker.disk import own_folder
+from fokker.disk import DiskError, own_folder, writing
 
 DRIVER = Path("/proc/driver/nvidia/gpus")
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -28,29 +30,42 @@ def claim(
         env: where CUDA_VISIBLE_DEVICES is read and set.
         driver: a folder with an entry for each GPU.
         folder: of the locks; null: the user's own on this machine.
+    Raises:
+        DiskError: if a lock's file cannot be one, as where a link has its name.
     """
     count_all = len(list(driver.iterdir())) if driver.is_dir() else 0
     known = [str(number) for number in range(count_all)]
     visible = env[VISIBLE].split(",") if VISIBLE in env else known
     if len(visible) <= count:
         return
-    import fcntl
-
     mine: list[str] = []
     for name in visible:
         if len(mine) == count:
             break
-        place = (folder or own_folder()) / f"gpu-{name}.lock"
-        # Never closed: it is held for as long as the process lives, whatever way it ends.
-        handle = os.open(place, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _take((folder or own_folder()) / f"gpu-{name}.lock"):
             mine.append(name)
-        except OSError:
-            os.close(handle)
     if len(mine) < count:
         rest = [name for name in visible if name not in mine]
         shared = [rest[(os.getpid() + i) % len(rest)] for i in range(count - len(mine))]
         print(f"warning: GPU {', '.join(shared)} is shared with another run", file=sys.stderr)
         mine += list(dict.fromkeys(shared))
     env[VISIBLE] = ",".join(mine)
+
+
+def _take(place: Path) -> bool:
+    """Take a lock for as long as the process lives; whether nobody else has it."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(place, mode=0o600, thread_local=False, fallback_to_soft=False)
+    try:
+        with writing(place):
+            lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    except DiskError as error:
+        if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):  # No locks there.
+            return False
+        raise
+    # A lock that nothing refers to is given back; the system does so if the process is killed.
+    atexit.register(lock.release)
+    return True

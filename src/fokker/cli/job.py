@@ -3,7 +3,7 @@
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from fokker.cli.joining import build_alike
 from fokker.cli.mistakes import of_value
 from fokker.cli.start import asked_ranks, cores_of_rank
 from fokker.cli.sweep_jobs import job_lock, record_failure
+from fokker.cli.targets import find_own
 from fokker.cli.trials import watcher
 from fokker.device import described
 from fokker.disk import (
@@ -100,12 +101,6 @@ def run_job(
     keep_freed_memory()
     with threads(experiment):
         return run_experiment(experiment, path, say)
-
-
-def find_own(allow_targets: Sequence[str]) -> None:
-    """Let packages in the current folder be found, where a console script does not look."""
-    if allow_targets and os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
 
 
 def plan(experiment: Experiment) -> str:

@@ -28,14 +28,21 @@ class RankDied(RuntimeError):
 
 
 def launch(
-    config: DictConfig, choices: Choices, path: Path, size: int, in_sweep: bool = False
+    config: DictConfig, choices: Choices, path: Path | None, size: int, in_sweep: bool = False
 ) -> bool:
     """Carry out a job by `size` ranks, which torch's elastic agent starts and watches.
 
     The ranks get the configuration as it was composed here.
 
+    Args:
+        config: of the job.
+        choices: of its options.
+        path: the run's folder; null: nothing is run, and the ranks examine themselves.
+        size: number of ranks.
+        in_sweep: whether it is a job of a sweep.
     Returns:
-        whether it was run; not if another process of a sweep runs it.
+        whether it was run; not if another process of a sweep runs it. Of ranks that examine
+        themselves, whether nothing would go wrong.
     Raises:
         SystemExit: with the exit code of the rank that failed first.
         RankDied: if a rank was killed; the others have ended too.
@@ -54,7 +61,7 @@ def launch(
             "options": dict(choices.options),
             "sources": [[s.path, s.schema, s.provider] for s in choices.sources],
             "overrides": list(choices.overrides),
-            "path": str(path.resolve()),
+            "path": None if path is None else str(path.resolve()),
             "in_sweep": in_sweep,
             "search": sys.path,
         }

@@ -11,9 +11,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fokker.cli.build import build_data, build_training
 from fokker.cli.instantiate import Builder
-from fokker.cli.job import find_own
 from fokker.cli.sameness import other_points
 from fokker.cli.surroundings import as_at_start
+from fokker.cli.targets import find_own
 from fokker.data import DataModule, Remembered
 from fokker.experiment import load_model
 from fokker.experiment.description import read_description

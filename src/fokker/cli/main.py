@@ -186,11 +186,6 @@ def as_rank(config: DictConfig, choices: Any, path: Path, in_sweep: bool) -> boo
     from fokker.training import DivergedError
 
     start = Start.here()
-    if config.task == "doctor" and not in_sweep:
-        from fokker.cli.doctor.examine import examine
-        from fokker.cli.doctor.launched import Launch
-
-        return examine(config, choices, Launch(start, is_own=True))
 
     def warn(message: Warning | str, *_: Any, **__: Any) -> None:
         if start.rank == 0:

@@ -13,7 +13,7 @@ from fokker.cli.orphans import end_with, end_with_sweep, is_alive
 
 
 def main() -> None:
-    """Carry out a job as one of its ranks."""
+    """Carry out a job as one of its ranks, or examine it."""
     # Before anything is waited for: end at Ctrl-C, for there is nothing to save yet, and end, and
     # save, with the process that waits.
     signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
@@ -50,9 +50,17 @@ def _carry_out(file: Path) -> None:
         raise ValueError(f"{file} does not hold a job of fokker's")
     sources = [ConfigSourceInfo(*source) for source in job["sources"]]
     choices = Choices(job["options"], sources, job["overrides"])
-    was_run = as_rank(config, choices, Path(job["path"]), job["in_sweep"])
-    if was_run is not None and os.environ["RANK"] == "0":
-        (file.parent / "answer").write_text(json.dumps(was_run), encoding="utf-8")
+    answer: bool | None
+    if job["path"] is None:
+        from fokker.cli.doctor.examine import examine
+        from fokker.cli.doctor.launched import Launch
+        from fokker.cli.start import Start
+
+        answer = examine(config, choices, Launch(Start.here(), is_own=True))
+    else:
+        answer = as_rank(config, choices, Path(job["path"]), job["in_sweep"])
+    if answer is not None and os.environ["RANK"] == "0":
+        (file.parent / "answer").write_text(json.dumps(answer), encoding="utf-8")
 
 
 if __name__ == "__main__":

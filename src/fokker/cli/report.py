@@ -7,11 +7,11 @@ import math
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from fokker import __version__
 from fokker.cli.collection import ERROR, OF_DATA, metrics_of, over_seeds
@@ -19,7 +19,7 @@ from fokker.cli.digits import column
 from fokker.cli.effects import Effects
 from fokker.cli.effects_table import effects_table, left_out
 from fokker.cli.outcome import Outcome
-from fokker.cli.page import STYLE, escaped, figure, table
+from fokker.cli.page import Cells, figure, rendered
 from fokker.cli.standings import TRIAL, in_order
 from fokker.cli.sweep_jobs import FAILED, Row, write_text
 from fokker.cli.tables import Table, head, results_table, seeds_table
@@ -93,8 +93,8 @@ class Report:
             is_final: whether to leave it if the same is to be written again.
         """
         before = _names(self._text()) if self.path.is_file() else []
-        lines = self._lines(pictures, notes, effects, self._key if is_final else "")
-        write_text(self.path, "\n".join(lines) + "\n")
+        values = self._values(pictures, notes, effects, self._key if is_final else "")
+        write_text(self.path, rendered("report.html", values))
         for name in set(before) - {picture.path.stem for picture in pictures}:
             for kind in ("png", "pdf"):
                 self._figure(f"{name}.{kind}").unlink(missing_ok=True)
@@ -108,48 +108,38 @@ class Report:
 
     # ---- its parts -----------------------------------------------------------------------
 
-    def _lines(
+    def _values(
         self,
         pictures: Sequence[Picture],
         notes: Sequence[str],
         effects: Mapping[str, Effects],
         key: str,
-    ) -> Iterator[str]:
-        title = escaped(self._title())
-        yield "<!DOCTYPE html>"
-        yield '<html lang="en"><head><meta charset="utf-8"/>'
-        yield '<meta name="viewport" content="width=device-width, initial-scale=1"/>'
-        yield f'<meta name="fokker-results" content="{key}"/>'
-        yield f"<title>{title}</title><style>{STYLE}</style></head><body>"
-        yield f"<h1>{title}</h1>"
-        yield f"<p class='result'>{escaped(Verdict(self.outcome).text())}</p>"
-        if self.comment.strip():
-            yield "<p><em>What the study's file says was found with its own settings:</em></p>"
-        for paragraph in re.split(r"\n\s*\n", self.comment.strip()):
-            if paragraph:
-                yield f"<p>{escaped(paragraph)}</p>"
-        yield f"<pre>{escaped(self.command)}</pre>"
-        yield from self._facts()
-        seeds = seeds_table(self.outcome)
-        if seeds:
-            yield f"<h2>{self._heading('Settings over the seeds')}</h2>"
-            yield from self._over_seeds(seeds)
-        yield f"<h2>{self._heading('Every run' if seeds else 'Results')}</h2>"
-        yield from self._results()
-        if pictures or notes:
-            yield f"<h2>{self._heading('Figures')}</h2>"
-        for picture in pictures:
-            yield from figure(picture.path, picture.caption, None, picture.path.stem)
-        for note in notes:
-            yield f"<p class='note'>{escaped(note[:1].upper() + note[1:])}.</p>"
-        for metric, found in effects.items():
-            yield from self._effects(metric, found)
-        yield "<h2>Jobs</h2>"
-        yield from self._jobs()
-        yield "</body></html>"
-
-    def _heading(self, what: str) -> str:
-        return escaped(f"{what} on {self.outcome.data}" if self.outcome.done else what)
+    ) -> dict[str, Any]:
+        """All that the template names."""
+        own, ordered = self.outcome, self._ordered()
+        seeds = seeds_table(own)
+        completed = [r["folder"] for r in ordered if r["status"] == "completed"]
+        what = "setting" if own.has_seeds else own.measure(own.metric).words
+        paragraphs = re.split(r"\n\s*\n", self.comment.strip())
+        return {
+            "key": key,
+            "title": self._title(),
+            "answer": Verdict(own).text(),
+            "paragraphs": [paragraph for paragraph in paragraphs if paragraph],
+            "command": self.command,
+            "facts": self._facts(),
+            "on_data": f" on {own.data}" if own.done else "",
+            "seeds": self._over_seeds(seeds) if seeds else None,
+            "best_of_seeds": own.ranked(own.metric)[0].measure.words if seeds else "",
+            "results": self._results(),
+            "first": what if own.objectives else "",
+            "figures": [figure(p.path, p.caption, None, p.path.stem) for p in pictures],
+            "notes": notes,
+            "effects": [self._effects(metric, found) for metric, found in effects.items()],
+            "max_jobs": MAX_JOBS,
+            "jobs_left": len(completed) - MAX_JOBS,
+            "jobs": [self._job(row, row["folder"] in completed[:MAX_JOBS]) for row in ordered],
+        }
 
     def _title(self) -> str:
         study = re.search(r"(?:^|\s)\+?sweeps=(\S+)", self.command)
@@ -158,7 +148,7 @@ class Report:
             return study.group(1).strip("'\"")
         return f"{'Search' if self.outcome.is_search else 'Sweep'} over {', '.join(keys)}"
 
-    def _facts(self) -> Iterator[str]:
+    def _facts(self) -> dict[str, str]:
         """When, how long, how many, and with what."""
         rows, folder = self.outcome.rows, self.outcome.folder
         known = [
@@ -184,14 +174,13 @@ class Report:
             found = json.loads(each_one).items()
             name = "versions" if number == 0 else f"versions {number + 1}"
             facts[name] = ", ".join(f"{what} {which}" for what, which in found)
-        pairs = (f"<dt>{escaped(k)}</dt><dd>{escaped(v)}</dd>" for k, v in facts.items())
-        yield f"<dl>{''.join(pairs)}</dl>"
+        return facts
 
     def _ordered(self) -> list[Row]:
         own = self.outcome
         return in_order(own.rows, own.swept, own.metric if own.objectives else None)
 
-    def _over_seeds(self, seeds: Table) -> Iterator[str]:
+    def _over_seeds(self, seeds: Table) -> Cells:
         """The main metrics a setting, the best of them marked."""
         own = self.outcome
         best = own.ranked(own.metric)[0]
@@ -199,15 +188,9 @@ class Report:
         is_one = len(set(own.data_of.values())) == 1 and math.isfinite(best.badness)
         marked = settings.index(own.setting(best.rows[0])) if is_one else -1
         looks = ["best" if i == marked else "" for i in range(len(seeds.lines))]
-        lines = [(look, list(map(_plus, line))) for look, line in zip(looks, seeds.lines)]
-        yield from table(self._heads(seeds), lines)
-        yield (
-            "<p class='note'>Mean ± standard error of the mean over the seeds; standard deviations "
-            f"are in <code>over_seeds.csv</code>. The best {escaped(best.measure.words)} is marked."
-            "</p>"
-        )
+        return Cells(self._heads(seeds), list(zip(looks, map(_plus, seeds.lines))))
 
-    def _results(self) -> Iterator[str]:
+    def _results(self) -> Cells:
         """The main columns, a row a job, and below it why it failed."""
         own, ordered = self.outcome, self._ordered()
         shown = results_table(own, ordered)
@@ -217,68 +200,45 @@ class Report:
             # Of several seeds it would be the luckiest.
             if number == 0 and own.objectives and own.metric in row and not own.has_seeds:
                 look = "best"
-            lines.append((look, list(map(_plus, cells))))
+            lines.append((look, _plus(cells)))
             if row["error"]:
                 lines.append((look, [str(row["error"])]))
-        yield from table(self._heads(shown), lines)
-        what = "setting" if own.has_seeds else own.measure(own.metric).words
-        first = f"The best {what} is first. " if own.objectives else ""
-        yield (
-            f"<p class='note'>{escaped(first)}± is one standard error by the samples of a run. "
-            "All columns are in <code>results.csv</code>, every evaluation in "
-            "<code>evaluations.csv</code>.</p>"
-        )
+        return Cells(self._heads(shown), lines)
 
     def _heads(self, shown: Table) -> list[str]:
         return [head(name, self.outcome) for name in shown.names]
 
-    def _effects(self, metric: str, effects: Effects) -> Iterator[str]:
+    def _effects(self, metric: str, effects: Effects) -> dict[str, Any]:
         """Main effects and interactions on a metric, and what is behind them."""
         words = self.outcome.measure(metric).words
-        yield f"<h2>{self._heading(f'Main effects and interactions: {words}')}</h2>"
+        table = None
         if effects.effects:
             shown = effects_table(effects)
             unit = self.outcome.measure(metric).label(self.outcome.units).removeprefix(words)
             heads = [*shown.names[:2], f"effect\n{unit.strip() or words}", "factor\non the metric"]
-            yield from table(heads, [("", list(map(_plus, line))) for line in shown.lines])
-            yield (
-                "<p class='note'>Effect of a level: the mean of its settings less the mean of all. "
-                "Of a pair of levels: what is left of theirs without both main effects. Factor: "
-                "the same on the logarithm, as what it multiplies by; 1 is no effect.</p>"
-            )
+            table = Cells(heads, [("", _plus(line)) for line in shown.lines])
         more = left_out(effects)
         note = effects.note + (f"; {more} smaller interactions are in effects.csv" if more else "")
-        yield f"<p class='note'>{escaped(note[:1].upper() + note[1:])}.</p>"
+        return {"metric": words, "table": table, "note": note}
 
-    def _jobs(self) -> Iterator[str]:
-        """A closed part for each job."""
-        completed = [r["folder"] for r in self._ordered() if r["status"] == "completed"]
-        shown, left = set(completed[:MAX_JOBS]), len(completed) - MAX_JOBS
-        if left > 0:
-            yield (
-                f"<p class='note'>Figures are shown of {MAX_JOBS} jobs; those of {left} more are "
-                "in their folders.</p>"
-            )
-        for row in self._ordered():
-            folder = self.outcome.folder / str(row["folder"])
-            label = " ".join(f"{name}={row[name]}" for name in self.outcome.swept)
-            yield f"<details><summary>{escaped(label)}: {escaped(row['status'])}</summary>"
-            overrides = self.outcome.records[str(row["folder"])].get("overrides") or []
-            yield f"<p class='note'>{escaped(folder)}</p>"
-            if overrides:
-                yield f"<pre>{escaped(shlex.join(map(str, overrides)))}</pre>"
-            if row["error"]:
-                yield f"<p>{escaped(row['error'])}</p>"
-            metrics = metrics_of(row, self.outcome.swept)
-            if metrics:
-                cells = [("", [n, _with_error(row, n) + _of_data(row, n)]) for n in metrics]
-                yield from table(["metric", "value"], cells)
-            figures = sorted((folder / "figures").glob("*.png")) if row["folder"] in shown else []
-            for path in figures[:_MAX_FIGURES]:
-                yield from figure(path, path.stem.replace("_", " "), MAX_WIDTH)
-            if len(figures) > _MAX_FIGURES:
-                yield f"<p class='note'>{len(figures) - _MAX_FIGURES} more are in its folder.</p>"
-            yield "</details>"
+    def _job(self, row: Row, is_shown: bool) -> dict[str, Any]:
+        """What a closed part of a job holds."""
+        folder = self.outcome.folder / str(row["folder"])
+        overrides = self.outcome.records[str(row["folder"])].get("overrides") or []
+        metrics = metrics_of(row, self.outcome.swept)
+        lines = [("", [name, _with_error(row, name) + _of_data(row, name)]) for name in metrics]
+        files = sorted((folder / "figures").glob("*.png")) if is_shown else []
+        shown = files[:_MAX_FIGURES]
+        return {
+            "label": " ".join(f"{name}={row[name]}" for name in self.outcome.swept),
+            "status": row["status"],
+            "folder": folder,
+            "overrides": shlex.join(map(str, overrides)),
+            "error": row["error"],
+            "metrics": Cells(["metric", "value"], lines) if lines else None,
+            "figures": [figure(f, f.stem.replace("_", " "), MAX_WIDTH) for f in shown],
+            "figures_left": len(files) - len(shown),
+        }
 
 
 def _names(text: str) -> list[str]:
@@ -286,8 +246,8 @@ def _names(text: str) -> list[str]:
     return [html.unescape(name) for name in re.findall(r'<figure id="([^"]+)"', text)]
 
 
-def _plus(text: str) -> str:
-    return text.replace(" +- ", " ± ")
+def _plus(cells: Sequence[str]) -> list[str]:
+    return [cell.replace(" +- ", " ± ") for cell in cells]
 
 
 def _with_error(row: Row, name: str) -> str:

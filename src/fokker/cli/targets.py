@@ -1,5 +1,7 @@
 """Which names a `_target_` may have, by the name alone, before anything is imported."""
 
+import os
+import sys
 from collections.abc import Sequence
 
 from fokker.cli.arguments import shown
@@ -18,6 +20,12 @@ MOST_SHOWN = 200
 def begins_with(name: str, prefix: str) -> bool:
     """Whether a dotted name begins with another, by whole parts."""
     return f"{name}.".startswith(f"{prefix}.")
+
+
+def find_own(allow_targets: Sequence[str]) -> None:
+    """Let packages in the current folder be found, where a console script does not look."""
+    if allow_targets and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
 
 
 def own_names(allow: Sequence[str]) -> tuple[str, ...]:

@@ -1,4 +1,8 @@
-"""What `fokker` does without a configuration: `task=models`, `task=runs` and `task=compare`."""
+"""What `fokker` does without a configuration: `task=models`, `task=runs` and `task=compare`.
+
+Their words are read here and not by argparse, which knows no `key=value`: with dashes put before it
+would take `--delete NAME` and `--` besides, and lose what stands behind `RUN key=value`.
+"""
 
 import re
 from collections.abc import Callable, Sequence
@@ -96,7 +100,7 @@ def _compare(a: Path, b: Path, allow_targets: Sequence[str], say: Callable[[str]
 
     from fokker.cli.build import build_data
     from fokker.cli.instantiate import Builder
-    from fokker.cli.job import find_own
+    from fokker.cli.targets import find_own
     from fokker.data import DataModule
     from fokker.experiment.compare import compare, comparison_text
 

@@ -1,16 +1,12 @@
 """`fokker task=doctor`: what this machine and this launch have, and what would go wrong."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from fokker.cli.compose import composed, meant_overrides, refuse
 from fokker.cli.start import Start
-
-# In place of a run's folder, of which there is none.
-NO_FOLDER = Path("fokker-doctor")
 
 
 def is_asked(overrides: Sequence[str]) -> bool:
@@ -32,7 +28,8 @@ def doctor(overrides: Sequence[str], is_sweep: bool) -> bool:
     """
     start = Start.here()
     try:
-        with composed(overrides, is_sweep) as config:
+        # As what is but looked at: its mistakes have rows.
+        with composed(overrides, is_sweep, is_shown=True) as config:
             hydra, meant = config.hydra, meant_overrides(config)
             options, sources = dict(hydra.runtime.choices), list(hydra.runtime.config_sources)
             jobs: Any = OmegaConf.to_container(hydra.launcher, resolve=True)
@@ -54,6 +51,6 @@ def doctor(overrides: Sequence[str], is_sweep: bool) -> bool:
     if start.size > 1 or size == 1 or way.is_submitted:
         return examine(plain, choices, way)
     try:
-        return launch(plain, choices, NO_FOLDER, size)
+        return launch(plain, choices, None, size)
     except (ValueError, RankDied) as error:
         refuse(error)

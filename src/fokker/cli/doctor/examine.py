@@ -23,8 +23,8 @@ from fokker.cli.doctor.training import (
     speed_here,
 )
 from fokker.cli.doctor.wandb import wandb_row
-from fokker.cli.job import find_own
 from fokker.cli.start import asked_ranks
+from fokker.cli.targets import find_own
 from fokker.ranks import ALONE, LostRank, Ranks
 
 WIDTH = 120
