@@ -9,26 +9,13 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from fokker.data import DataModule
+from fokker.data import Batch, DataModule
 from fokker.randomness import Randomness
+
+__all__ = ["Batch", "Draws", "Formulation", "Losses", "Rows"]
 
 #: By name, each (n, ...): row i belongs to sample i.
 Rows = Mapping[str, Tensor]
-
-
-@final
-@dataclass(frozen=True)
-class Batch:
-    """Rows of data.
-
-    Attributes:
-        x: (n, *shape), in the model's units.
-    """
-
-    x: Tensor
-
-    def __getitem__(self, rows: slice) -> "Batch":
-        return Batch(self.x[rows])
 
 
 @final
@@ -59,7 +46,8 @@ class Draws:
     @property
     def nbytes(self) -> int:
         """Bytes of all tensors."""
-        return sum(t.nbytes for t in (self.batch.x, self.level, *self.random.values()))
+        others = (self.level, *self.random.values())
+        return self.batch.nbytes + sum(tensor.nbytes for tensor in others)
 
 
 @final
@@ -115,7 +103,7 @@ class Formulation(nn.Module, ABC):
 
     def fetch(self, start: int, stop: int) -> Batch:
         """Read rows start to stop of the data's endless stream, on the CPU."""
-        return Batch(self.data.training_batch(start, stop))
+        return self.data.training_batch(start, stop)
 
     @abstractmethod
     def draws(self, step: int, rows: range, batch: Batch) -> Draws:

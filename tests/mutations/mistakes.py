@@ -220,7 +220,7 @@ MISTAKES = (
         ("data/test_toy_data.py::test_a_finite_set_comes_in_a_new_order_each_epoch",),
     ),
     Mistake(
-        "shifted before it is scaled", "data/base.py",
+        "shifted before it is scaled", "data/standardized.py",
         "x.double() * self.scale + self.shift", "(x.double() + self.shift) * self.scale",
         ("data/test_toy_data.py::test_units_go_there_and_back",),
     ),

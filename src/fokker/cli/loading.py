@@ -14,12 +14,13 @@ from fokker.cli.instantiate import Builder
 from fokker.cli.job import find_own
 from fokker.cli.sameness import other_points
 from fokker.cli.surroundings import as_at_start
-from fokker.data import DataModule, Remembered
+from fokker.data import DataModule, Remembered, StandardizedData
 from fokker.experiment import load_model
 from fokker.experiment.description import read_description
 from fokker.experiment.identity import TRAINED_FROM, as_recorded
 from fokker.experiment.models import check_undamaged, weights_in
 from fokker.formulations import Diffusion
+from fokker.formulations.start import standardized
 from fokker.places import find_checkpoint
 from fokker.records import check_unchanged, read_config, read_record
 
@@ -93,9 +94,9 @@ def _remembered(
     """The data that a description tells of."""
     facts, content = description["data"], description["record"].get("made_of", {}).get("content")
 
-    def find() -> DataModule:
+    def find() -> StandardizedData:
         try:
-            data = _found(config, content or "", build, file)
+            data = standardized(_found(config, content or "", build, file), "the model")
         except ValueError as error:
             raise ValueError(f"points of the data of {file} are asked for: {error}") from error
         for key in ("shift", "scale"):

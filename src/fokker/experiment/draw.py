@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from fokker.data import DataModule
+from fokker.data import StandardizedData
 from fokker.disk import DiskError
 from fokker.experiment.evaluate import OF_DATA, SIGMAS
 from fokker.experiment.reports import Report
@@ -75,11 +75,11 @@ def draw_figures(
             say(f"no figure {name}: {text if known else f'{type(error).__name__}: {text}'}")
 
 
-def _samples(data: DataModule, own: Samples) -> Figure:
+def _samples(data: StandardizedData, own: Samples) -> Figure:
     """Draw samples beside data that are not trained on, or the density where it is known."""
     from fokker.figures import samples_beside_data
 
-    reference, known = data.held_out(len(own.points)), density_beside_samples(data)
+    reference, known = data.held_out(len(own.points)).x, density_beside_samples(data)
     name = "exact density" if known else "fresh data" if data.fresh else "held-out data"
     return samples_beside_data(
         own.points.numpy(), reference.numpy(), data.shape, ("samples", name), data.unit_label,
@@ -87,7 +87,7 @@ def _samples(data: DataModule, own: Samples) -> Figure:
     )  # fmt: skip
 
 
-def _trajectory(data: DataModule, own: Samples) -> Figure:
+def _trajectory(data: StandardizedData, own: Samples) -> Figure:
     """Draw samples on their way."""
     from fokker.figures import trajectory
 
@@ -115,7 +115,7 @@ def _of_steps(
     return sketches
 
 
-def density_beside_samples(data: DataModule) -> tuple[Tensor, Tensor] | None:
+def density_beside_samples(data: StandardizedData) -> tuple[Tensor, Tensor] | None:
     """Of a known law in one dimension, as (x, p), over three times its width."""
     law = data.law
     if law is None or not data.fresh or data.shape != (1,):
@@ -146,7 +146,7 @@ def _errors_by_steps(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any],
     }, steps
 
 
-def _curves(data: DataModule, losses: Mapping[str, Mapping[str, Any]]) -> tuple[Any, ...]:
+def _curves(data: StandardizedData, losses: Mapping[str, Mapping[str, Any]]) -> tuple[Any, ...]:
     """The arguments of the figure of losses: curves, sigmas, and floor and excess if known."""
     curves, excesses, floors = {}, {}, None
     for name, found in losses.items():

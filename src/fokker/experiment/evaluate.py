@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from fokker.analysis.floors import Floors
-from fokker.data import DataModule
+from fokker.data import DataModule, StandardizedData
 from fokker.device import moved
 from fokker.disk import DamagedError
 from fokker.formulations import Diffusion
@@ -61,7 +61,7 @@ def denoising_errors(model: Diffusion, ranks: Ranks = ALONE) -> Tensor:
 
     Each rank has a share of the points, so that each point counts once.
     """
-    whole = model.data.to_model(model.data.held_out(VALIDATION_POINTS))
+    whole = model.data.to_model(model.data.held_out(VALIDATION_POINTS).x)
     share = ranks.share(len(whole))
     points = whole[share.start : share.stop].to(model.device)
     metric = alone(DenoisingError(SIGMAS))
@@ -92,7 +92,7 @@ def held_out_loss(model: Diffusion, ranks: Ranks = ALONE) -> float:
     """The formulation's own loss on held-out data, at evenly spread quantiles of its noise."""
     share = ranks.share(LOSS_POINTS)
     rows = torch.arange(share.start, share.stop)
-    whole = model.data.to_model(model.data.held_out(LOSS_POINTS))
+    whole = model.data.to_model(model.data.held_out(LOSS_POINTS).x)
     points = whole[rows % len(whole)].to(model.device)
     order = VALIDATION.permutation("sigma", LOSS_POINTS)[rows]
     sigma = model.noise_levels.sigma((order.double() + 0.5) / LOSS_POINTS)
@@ -161,7 +161,7 @@ class Validation:
         ranks: the processes that measure together, each on its share of the points.
     """
 
-    def __init__(self, data: DataModule, ranks: Ranks = ALONE) -> None:
+    def __init__(self, data: StandardizedData, ranks: Ranks = ALONE) -> None:
         law = data.model_law
         self._ranks = ranks
         self._floors = None if law is None else Floors(law, SIGMAS, ranks)
@@ -271,7 +271,7 @@ class SampleMetrics:
         left_out: dict[str, str] = {}
         training = data.training_points()
         if training is not None:
-            held_out = data.held_out(num_samples).flatten(1)
+            held_out = data.held_out(num_samples).x.flatten(1)
             try:
                 ratio = NearestNeighbourRatio(training.flatten(1), held_out)
                 distances["nearest_neighbour_ratio"] = ratio
@@ -298,7 +298,7 @@ class SampleMetrics:
         """Every metric of halves and quarters of samples, of which differences have errors."""
         return {name: metric.on_parts() for name, metric in self._given(samples)}
 
-    def of_data(self, data: DataModule, num_samples: int) -> dict[str, float]:
+    def of_data(self, data: StandardizedData, num_samples: int) -> dict[str, float]:
         """Each distance of as many points of the data as samples, as `<name>_data`.
 
         That is what samples of the law itself would have by chance: of a known law fresh points, of
@@ -324,7 +324,7 @@ class SampleMetrics:
             yield name, metric
 
 
-def _points_of(data: DataModule, count: int) -> Tensor | None:
+def _points_of(data: StandardizedData, count: int) -> Tensor | None:
     """Points of the data, at most `count`, none of which is in their reference; (n, *shape)."""
     if data.fresh and data.law is not None:
         drawn = data.law.sample(count, VALIDATION.generator("yardstick"))

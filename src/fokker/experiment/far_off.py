@@ -6,8 +6,9 @@ from typing import final
 import torch
 from torch import Tensor
 
-from fokker.data import DataModule
+from fokker.data import StandardizedData
 from fokker.data.layouts import FEATURES, features_of
+from fokker.formulations.start import start_law
 from fokker.metrics.blocks import MIN_SAMPLES
 
 #: Times the data's spread, or as a part of it, from which on samples are said to be far off.
@@ -32,8 +33,8 @@ class FarOff:
         num_samples: how many there are; of fewer than 20 nothing is said.
     """
 
-    def __init__(self, data: DataModule, num_samples: int) -> None:
-        self._data, law = data, data.start_law
+    def __init__(self, data: StandardizedData, num_samples: int) -> None:
+        self._data, law = data, start_law(data)
         self._mean = data.to_data(law.mean).flatten()
         self._variance = law.variance.double().flatten() * data.scale**2
         self._varies = self._variance > 0

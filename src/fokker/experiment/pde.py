@@ -64,7 +64,7 @@ class PDE(Evaluation):
 
     def __call__(self, model: Diffusion, sampling: Sampling, randomness: Randomness) -> Report:
         """The table of a model that is ready."""
-        data, law, sampler = model.data, model.data.model_law, sampling.sampler
+        law, sampler = model.data.model_law, sampling.sampler
         if law is None:
             raise ValueError("evaluation=pde needs data of known law")
         places = self._places(sampling)
@@ -77,8 +77,8 @@ class PDE(Evaluation):
 
         quantiles = self.num_points if sampler.is_deterministic else None
         model.sample(sampler, sampling.nodes, randomness, 0, self.num_points, watch, quantiles)
-        std = sampler.start_std(float(sampling.nodes[0]), data.start_law).flatten()
-        prior = Gaussian(data.start_law.mean.flatten(), std)
+        std = sampler.start_std(float(sampling.nodes[0]), model.start_law).flatten()
+        prior = Gaussian(model.start_law.mean.flatten(), std)
         exact = copy.deepcopy(model.denoiser).cpu().double()
         solved = solved_errors(law, exact, prior, sigmas)
         forward = forward_errors(law, sampler.sde, sigmas, self.num_points, randomness)

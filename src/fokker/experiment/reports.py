@@ -133,7 +133,7 @@ def exact_distances(model: Diffusion, sampling: Sampling) -> dict[str, float]:
     standardized = GaussianCovariance(centred, spread)
     names = ("w2", "w2_truncation", "w2_initialisation", "w2_discretisation")
     try:
-        errors = gaussian_errors(standardized, sampling.sampler, sampling.nodes, data.start_law)
+        errors = gaussian_errors(standardized, sampling.sampler, sampling.nodes, model.start_law)
     except ValueError:  # Not an affine sampler, or one that diverges.
         return {}
     found = (errors.total, errors.truncation, errors.initialisation, errors.discretisation)

@@ -10,18 +10,26 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from fokker.data import DataModule
+from fokker.data import StandardizedData
 from fokker.denoiser import Denoiser, ExactDenoiser
 from fokker.device import moved
 from fokker.formulation import Batch, Draws, Formulation, Losses
 from fokker.formulations.making import made_network
+from fokker.formulations.start import eigenvalues, standardized, start_law
 from fokker.grids import Grid
 from fokker.grids import Levels as LevelsGrid
 from fokker.networks import Exact
 from fokker.noise_levels import NoiseLevels
 from fokker.preconditioning import Preconditioning
 from fokker.randomness import Randomness, SamplingNoise
-from fokker.samplers import GivenStart, Noise, Sampler, sampled_std, spread_quantiles
+from fokker.samplers import (
+    GivenStart,
+    Noise,
+    Sampler,
+    StartLaw,
+    sampled_std,
+    spread_quantiles,
+)
 from fokker.weighting import Weighting
 
 
@@ -38,14 +46,16 @@ class Diffusion(Formulation, ABC):
         seed: of all random numbers of the training.
         levels: the formulation's own chain, ascending, (L,), if it has one.
     Raises:
-        ValueError: if two parts do not fit together.
+        ValueError: if the data are not standardised, or two parts do not fit together.
     """
+
+    data: StandardizedData
 
     level_name = "sigma"
 
     def __init__(
         self,
-        data: DataModule,
+        data: StandardizedData,
         network: Callable[..., nn.Module] | Exact,
         preconditioning: Preconditioning,
         weighting: Weighting,
@@ -53,7 +63,7 @@ class Diffusion(Formulation, ABC):
         seed: int,
         levels: Tensor | None = None,
     ) -> None:
-        super().__init__(data, seed)
+        super().__init__(standardized(data, type(self).__name__), seed)
         self.denoiser: Denoiser | ExactDenoiser
         if isinstance(network, Exact):
             self.denoiser = network(data.model_law)
@@ -72,6 +82,16 @@ class Diffusion(Formulation, ABC):
     def is_exact(self) -> bool:
         """Whether the denoiser is the data's ideal one, which is not trained."""
         return isinstance(self.denoiser, ExactDenoiser)
+
+    @property
+    def start_law(self) -> StartLaw:
+        """Mean and variance of each element of the data, in the model's units."""
+        return start_law(self.data)
+
+    @property
+    def eigenvalues(self) -> Tensor:
+        """Of the covariance of the data, ascending, (d,), float64, in the model's units."""
+        return eigenvalues(self.data)
 
     def _warn_of_rare_noise(self) -> None:
         share = self.weighting.effective_share(self.noise_levels)
@@ -129,9 +149,7 @@ class Diffusion(Formulation, ABC):
         start, stop = step * size + rows.start, step * size + rows.stop
         levels = self.noise_levels.draw(self.randomness, step, size)[rows.start : rows.stop]
         noise = self.randomness.normal("noise", start, stop, self.data.shape)
-        return Draws(
-            Batch(moved(batch.x, self.device)), levels, {"noise": moved(noise, self.device)}
-        )
+        return Draws(batch.to(self.device), levels, {"noise": moved(noise, self.device)})
 
     def losses(self, draws: Draws) -> Losses:
         loss = self.loss(draws.batch.x, draws.level, draws.random["noise"])
@@ -152,7 +170,7 @@ class Diffusion(Formulation, ABC):
             )
         trained = (0.0, math.inf) if self.is_exact else self.noise_levels.range
         sampled = None if sampler.adaptive else partial(sampled_std, sampler)
-        fitted = grid.fitted(lambda: self.data.eigenvalues, sampled)
+        fitted = grid.fitted(lambda: self.eigenvalues, sampled)
         nodes = fitted(num_steps, sampler.sde, trained, self.levels)
         low, high = self.usual_range
         lowest, highest = float(nodes[-2]), float(nodes[0])
@@ -194,4 +212,4 @@ class Diffusion(Formulation, ABC):
             u = spread_quantiles(start, stop, quantiles)
             normal = torch.special.ndtri(u).reshape(-1, *shape)
             noise = GivenStart(moved(normal, self.device))
-        return sampler(self.denoiser, nodes, self.data.start_law, noise, watch)
+        return sampler(self.denoiser, nodes, self.start_law, noise, watch)
