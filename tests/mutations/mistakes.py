@@ -225,6 +225,11 @@ MISTAKES = (
         ("data/test_toy_data.py::test_units_go_there_and_back",),
     ),
     Mistake(
+        "the second data set stays behind where a batch is cut or moved", "data/batch.py",
+        "None if source is None else change(source)", "source",
+        ("data/test_batch.py::test_every_tensor_is_moved_cut_and_counted",),
+    ),
+    Mistake(
         "the learning rate of the step before", "optimizers.py",
         "min(1.0, (step + 1) / max", "min(1.0, step / max", ("test_optimizers.py",),
     ),
