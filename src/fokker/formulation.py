@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 import torch
 from torch import Tensor, nn
 
-from fokker.data import DataModule
+from fokker.data import Batch, DataModule
 from fokker.levels import Axis, Table
 from fokker.measures import Measure
 from fokker.randomness import Randomness
@@ -18,23 +18,13 @@ from fokker.ranks import ALONE, Ranks
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = [
+    "Asked", "Axis", "Batch", "Drawn", "Draws", "Formulation", "Losses", "Measure", "Report", "Rows",
+    "Table", "Truth", "Validation", "Way",
+]  # fmt: skip
+
 #: By name, each (n, ...): row i belongs to sample i.
 Rows = Mapping[str, Tensor]
-
-
-@final
-@dataclass(frozen=True)
-class Batch:
-    """Rows of data.
-
-    Attributes:
-        x: (n, *shape), in the model's units.
-    """
-
-    x: Tensor
-
-    def __getitem__(self, rows: slice) -> "Batch":
-        return Batch(self.x[rows])
 
 
 @final
@@ -65,7 +55,8 @@ class Draws:
     @property
     def nbytes(self) -> int:
         """Bytes of all tensors."""
-        return sum(t.nbytes for t in (self.batch.x, self.level, *self.random.values()))
+        others = (self.level, *self.random.values())
+        return self.batch.nbytes + sum(tensor.nbytes for tensor in others)
 
 
 @final
@@ -287,7 +278,7 @@ class Formulation(nn.Module, ABC):
 
     def fetch(self, start: int, stop: int) -> Batch:
         """Read rows start to stop of the data's endless stream, on the CPU."""
-        return Batch(self.data.training_batch(start, stop))
+        return self.data.training_batch(start, stop)
 
     @abstractmethod
     def draws(self, step: int, rows: range, batch: Batch) -> Draws:

@@ -11,9 +11,9 @@ from typing import final
 import torch
 from torch import Tensor
 
+from fokker.distributions.noise_range import HIGHEST_NOISE, LOWEST_NOISE
 from fokker.randomness import Randomness
 from fokker.sde import SDE
-from fokker.sde.base import HIGHEST_NOISE, LOWEST_NOISE
 
 #: What lies so many standard deviations from the mean of ln sigma is hardly ever drawn.
 USUAL_STDS = 5

@@ -11,8 +11,8 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor
 
+from fokker.distributions.noise_range import HIGHEST_NOISE, LOWEST_NOISE
 from fokker.sde import iddpm_nodes
-from fokker.sde.base import HIGHEST_NOISE, LOWEST_NOISE
 from fokker.sde.vp_linear import LinearBeta
 
 

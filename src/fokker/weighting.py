@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from fokker.device import moved
+from fokker.distributions.noise_range import HIGHEST_NOISE, LOWEST_NOISE
 from fokker.sde import SDE
-from fokker.sde.base import HIGHEST_NOISE, LOWEST_NOISE
 
 
 class TrainingNoise(Protocol):

@@ -19,6 +19,7 @@ from fokker.analysis.gaussian_errors import gaussian_errors
 from fokker.distributions import GaussianCovariance
 from fokker.experiment import Experiment
 from fokker.formulations import Diffusion
+from fokker.formulations.start import start_law
 from fokker.randomness import Randomness
 
 FAR = ("data=gaussian", "data.mean=300", "data.std=7")
@@ -301,7 +302,7 @@ def sampled(experiment: Experiment, normal: Tensor) -> Tensor:
     own, data = experiment.ways[0], experiment.model.data
     with torch.no_grad():
         points = own.sampler(
-            experiment.model.denoiser, own.nodes, data.start_law, GivenStart(normal)
+            experiment.model.denoiser, own.nodes, start_law(data), GivenStart(normal)
         )
     return data.to_data(points)
 
@@ -352,7 +353,7 @@ def test_root_mean_squares_agree_with_the_exact_w2_of_gaussian_laws() -> None:
         standardized = GaussianCovariance(
             (law.mean - data.shift) / data.scale, law.covariance / data.scale**2
         )
-        exact = gaussian_errors(standardized, own.sampler, own.nodes, data.start_law)
+        exact = gaussian_errors(standardized, own.sampler, own.nodes, start_law(data))
         count = 400
         budget = budget_of(experiment, count)
         z = Randomness(0).normal("prior", 0, count, (2,)).double()
@@ -417,7 +418,7 @@ def test_images_have_a_budget_too() -> None:
     standardized = GaussianCovariance(
         (law.mean - data.shift) / data.scale, law.covariance / data.scale**2
     )
-    exact = gaussian_errors(standardized, own.sampler, own.nodes, data.start_law)
+    exact = gaussian_errors(standardized, own.sampler, own.nodes, start_law(data))
     rows = {row["term"]: float(row["rms"]) for row in budget.rows()}
     assert rows["discretisation"] == pytest.approx(exact.discretisation * data.scale, rel=0.5)
     assert rows["prior"] == pytest.approx(exact.initialisation * data.scale, rel=0.5)

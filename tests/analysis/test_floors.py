@@ -476,7 +476,7 @@ def test_a_loss_on_fresh_data_is_floor_and_excess(overrides: tuple[str, ...]) ->
     floors = floors_of(model)
     excess = floors.excess(model)
     number = 40_000
-    x0 = model.data.batch(0, number)
+    x0 = model.data.batch(0, number).x
     noise = torch.randn(x0.shape, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
         for index in range(3, 13, 3):

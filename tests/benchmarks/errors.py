@@ -17,6 +17,7 @@ from torch import Tensor
 
 import tiny_runs
 from fokker.denoiser import ExactDenoiser
+from fokker.formulations.start import eigenvalues
 from fokker.grids import IDDPM, EDMRho, Geometric, Grid, Spectral
 from fokker.likelihood import decode
 from fokker.metrics import Wasserstein1
@@ -174,7 +175,7 @@ class Problems:
         }
         for name, problem in self._problems.items():
             grid, sampled = Spectral(sigma_max=HIGHEST), partial(sampled_std, sampler)
-            fitted = grid.fitted(lambda data=problem.data: data.eigenvalues, sampled)
+            fitted = grid.fitted(lambda data=problem.data: eigenvalues(data), sampled)
             found[f"spectral for {name}"] = fitted
         return found
 

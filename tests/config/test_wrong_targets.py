@@ -81,7 +81,8 @@ NO_CLASS: tuple[Any, ...] = (
 )  # fmt: skip
 #: Classes from which others are derived, of the right kind or not.
 BASES = (
-    "fokker.data.DataModule", "fokker.formulations.Diffusion", "fokker.sde.SDE",
+    "fokker.data.DataModule", "fokker.data.StandardizedData", "fokker.formulations.Diffusion",
+    "fokker.sde.SDE",
     "fokker.preconditioning.Preconditioning", "fokker.weighting.Weighting",
     "fokker.noise_levels.NoiseLevels", "fokker.samplers.Sampler", "fokker.grids.Grid",
     "fokker.experiment.loggers.Logger", "fokker.experiment.Evaluation",

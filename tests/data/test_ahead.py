@@ -7,33 +7,33 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 import tiny_runs
+from fokker.data import Batch
 from fokker.data.ahead import Ahead
 from fokker.signals import HEARD
 
 
-def numbered(start: int, stop: int) -> Tensor:
-    return torch.arange(start, stop) ** 2
+def numbered(start: int, stop: int) -> Batch:
+    return Batch(torch.arange(start, stop) ** 2)
 
 
 def test_batches_are_those_of_the_function_in_any_order() -> None:
     ahead = Ahead(numbered, stride=10, workers=2)
     for start, stop in [(4, 7), (14, 17), (24, 27), (5, 8), (15, 18), (0, 1), (10, 11), (10, 11)]:
-        assert torch.equal(ahead(start, stop), numbered(start, stop))
+        assert torch.equal(ahead(start, stop).x, numbered(start, stop).x)
     assert len(multiprocessing.active_children()) == 2
     ahead.close()
     assert not multiprocessing.active_children()
 
 
-def process_of(start: int, stop: int) -> Tensor:
-    return torch.tensor([os.getpid()])
+def process_of(start: int, stop: int) -> Batch:
+    return Batch(torch.tensor([os.getpid()]))
 
 
 def test_batches_are_made_by_so_many_other_processes() -> None:
     ahead = Ahead(process_of, stride=1, workers=2)
-    pids = {int(ahead(i, i + 1)) for i in range(12)}
+    pids = {int(ahead(i, i + 1).x) for i in range(12)}
     ahead.close()
     assert len(pids) == 2
     assert os.getpid() not in pids
@@ -46,15 +46,15 @@ def test_what_is_said_to_all_processes_of_a_job_leaves_the_workers_at_work() -> 
     for number in HEARD:
         os.kill(worker.pid, number)
     for i in range(1, 20):
-        assert torch.equal(ahead(i, i + 1), numbered(i, i + 1))
+        assert torch.equal(ahead(i, i + 1).x, numbered(i, i + 1).x)
     ahead.close()
     assert not multiprocessing.active_children()
 
 
-def broken(start: int, stop: int) -> Tensor:
+def broken(start: int, stop: int) -> Batch:
     if start >= 20:
         raise ValueError(f"row {start} cannot be read; mend the file")
-    return torch.zeros(1)
+    return Batch(torch.zeros(1))
 
 
 def test_what_a_worker_runs_into_is_raised_where_the_batch_is_asked_for() -> None:

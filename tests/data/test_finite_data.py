@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fokker.data import Digits, PointsFile
 from fokker.data.finite import ArrayRows
+from fokker.formulations.start import max_distance, start_law
 
 SHAPES = {2: (60, 5), 3: (60, 4, 6), 4: (60, 3, 4, 2)}
 
@@ -45,18 +46,18 @@ def test_files_of_every_rank(workdir: Path, rank: int, kind: str) -> None:
     expected = array[:, None] if rank == 3 else array
     assert data.shape == expected.shape[1:]
     assert len(data.training_points()) == 48
-    assert len(data.held_out(1_000)) == 12
-    together = torch.cat([data.training_points(), data.held_out(1_000)])
+    assert len(data.held_out(1_000).x) == 12
+    together = torch.cat([data.training_points(), data.held_out(1_000).x])
     assert together.dtype == torch.float64
     assert rows(together) == rows(torch.from_numpy(expected))
-    assert data.batch(0, 5).shape == (5, *data.shape)
+    assert data.batch(0, 5).x.shape == (5, *data.shape)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float16, np.float32, np.bool_])
 def test_every_kind_of_number(workdir: Path, dtype: type) -> None:
     array = np.random.default_rng(0).integers(0, 2, (40, 3)).astype(dtype)
     data = PointsFile(save(workdir / "points.npy", array))
-    together = torch.cat([data.training_points(), data.held_out(40)])
+    together = torch.cat([data.training_points(), data.held_out(40).x])
     assert float(together.sum()) == float(array.astype(np.float64).sum())
 
 
@@ -87,29 +88,29 @@ def test_the_split_is_disjoint_and_the_same_for_every_seed(workdir: Path) -> Non
     data = [PointsFile(path, seed=seed, held_out_share=0.3) for seed in (0, 1)]
     for one in data:
         assert len(rows(one.training_points())) == 70
-        assert len(rows(one.held_out(100))) == 30
-        assert not rows(one.training_points()) & rows(one.held_out(100))
-    assert torch.equal(data[0].held_out(100), data[1].held_out(100))
+        assert len(rows(one.held_out(100).x)) == 30
+        assert not rows(one.training_points()) & rows(one.held_out(100).x)
+    assert torch.equal(data[0].held_out(100).x, data[1].held_out(100).x)
     assert torch.equal(data[0].training_points(), data[1].training_points())
-    assert torch.equal(data[0].held_out(4), data[0].held_out(100)[:4])
-    assert torch.equal(data[0].reference(5), data[0].held_out(100))
+    assert torch.equal(data[0].held_out(4).x, data[0].held_out(100).x[:4])
+    assert torch.equal(data[0].reference(5), data[0].held_out(100).x)
     # Not the end of the file, which may be sorted.
-    assert rows(data[0].held_out(100)) != rows(torch.from_numpy(cloud(100, 2)[70:]))
+    assert rows(data[0].held_out(100).x) != rows(torch.from_numpy(cloud(100, 2)[70:]))
 
 
 def test_every_epoch_is_a_new_order_of_the_training_points_alone(workdir: Path) -> None:
     path = save(workdir / "points.npy", cloud(40, 2))
     data = PointsFile(path, seed=3)
     known = rows(data.to_model(data.training_points()))
-    epochs = [data.batch(32 * e, 32 * (e + 1)) for e in range(3)]
+    epochs = [data.batch(32 * e, 32 * (e + 1)).x for e in range(3)]
     assert all(len(e) == 32 and rows(e) == known for e in epochs)
     assert not torch.equal(epochs[0], epochs[1])
-    assert not torch.equal(PointsFile(path, seed=4).batch(0, 32), epochs[0])
+    assert not torch.equal(PointsFile(path, seed=4).batch(0, 32).x, epochs[0])
     stream = torch.cat(epochs)
     for start, stop in [(70, 96), (0, 96), (5, 6), (31, 33)]:  # in any order, and across epochs
-        assert torch.equal(data.batch(start, stop), stream[start:stop])
+        assert torch.equal(data.batch(start, stop).x, stream[start:stop])
     # A batch that is larger than the set.
-    again = data.batch(0, 1_000)
+    again = data.batch(0, 1_000).x
     assert torch.equal(again[:96], stream)
     assert rows(again) == known
 
@@ -123,9 +124,9 @@ def test_training_points_are_standardised_by_their_own_moments(workdir: Path) ->
     expected = data.training_points().numpy()
     assert data.measured == (pytest.approx(expected.mean()), pytest.approx(expected.std()))
     # Each element keeps its own mean and variance, which the start law knows.
-    torch.testing.assert_close(data.start_law.mean, training.mean(0), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(start_law(data).mean, training.mean(0), atol=1e-6, rtol=1e-5)
     variance = training.var(0, correction=0)
-    torch.testing.assert_close(data.start_law.variance, variance, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(start_law(data).variance, variance, atol=1e-6, rtol=1e-5)
     round_trip = data.to_data(data.to_model(data.training_points()))
     torch.testing.assert_close(round_trip, data.training_points(), atol=1e-5, rtol=0)
 
@@ -135,16 +136,16 @@ def test_without_standardisation_the_deviation_is_measured(workdir: Path) -> Non
     data = PointsFile(path, standardize=False)
     assert (data.shift, data.scale) == (0.0, 1.0)
     assert data.sigma_data == pytest.approx(data.training_points().std(correction=0).item())
-    assert rows(data.batch(0, 160)) == rows(data.training_points().float())
+    assert rows(data.batch(0, 160).x) == rows(data.training_points().float())
     assert PointsFile(path, standardize=False, sigma_data=2.0).sigma_data == 2.0
     one = PointsFile(path, sigma_data=1.0)
-    assert float(one.batch(0, 160).std(correction=0)) == pytest.approx(1.0, rel=1e-5)
+    assert float(one.batch(0, 160).x.std(correction=0)) == pytest.approx(1.0, rel=1e-5)
 
 
 def test_the_largest_distance_is_that_of_the_training_points(workdir: Path) -> None:
     data = PointsFile(save(workdir / "points.npy", cloud(1_500, 2, 3)))
     points = data.to_model(data.training_points()).flatten(1).double().numpy()
-    assert data.max_distance == pytest.approx(scipy.spatial.distance.pdist(points).max(), rel=1e-6)
+    assert max_distance(data) == pytest.approx(scipy.spatial.distance.pdist(points).max(), rel=1e-6)
 
 
 def test_the_content_is_what_the_file_holds_not_where_it_lies(workdir: Path) -> None:
@@ -167,11 +168,11 @@ def test_the_content_is_what_the_file_holds_not_where_it_lies(workdir: Path) -> 
 def test_digits() -> None:
     data = Digits()
     assert data.shape == (1, 8, 8)
-    together = torch.cat([data.training_points(), data.held_out(10_000)])
+    together = torch.cat([data.training_points(), data.held_out(10_000).x])
     assert together.shape == (1797, 1, 8, 8)
-    assert len(data.held_out(10_000)) == 359
+    assert len(data.held_out(10_000).x) == 359
     assert together.unique().tolist() == list(range(17))
-    batch = data.batch(0, 1438)
+    batch = data.batch(0, 1438).x
     assert float(batch.double().mean()) == pytest.approx(0, abs=1e-6)
     assert float(batch.double().std(correction=0)) == pytest.approx(0.5, rel=1e-6)
     assert not data.fresh
@@ -273,7 +274,7 @@ def test_numbers_whose_variance_overflows_are_refused(workdir: Path) -> None:
 def test_training_points_that_are_all_one_number_are_refused(workdir: Path) -> None:
     array = np.full((40, 2), 3.0)
     path = save(workdir / "points.npy", cloud(40, 2))
-    held_out = PointsFile(path).held_out(1)[0].numpy()
+    held_out = PointsFile(path).held_out(1).x[0].numpy()
     array[(np.load(path) == held_out).all(1)] = 5.0  # the one that is held out varies
     with pytest.raises(ValueError, match="data must vary"):
         PointsFile(save(workdir / "points.npy", array))
@@ -301,20 +302,20 @@ def test_mirrored_images_are_half_of_what_is_seen_and_of_the_law(workdir: Path) 
     data, plain = PointsFile(path, flip=True), PointsFile(path)
     points = plain.training_points()
     assert rows(data.training_points()) == rows(torch.cat([points, points.flip(-1)]))
-    assert rows(data.held_out(100)) == rows(plain.held_out(100))
+    assert rows(data.held_out(100).x) == rows(plain.held_out(100).x)
     mean, variance = data.moments()
     torch.testing.assert_close(mean, mean.flip(-1))
     torch.testing.assert_close(variance, data.training_points().var(0, correction=0))
-    seen = data.to_data(data.batch(0, 48_000)).reshape(1000, 48, *data.shape)
-    order = plain.to_data(plain.batch(0, 48_000)).reshape(1000, 48, *data.shape)
+    seen = data.to_data(data.batch(0, 48_000).x).reshape(1000, 48, *data.shape)
+    order = plain.to_data(plain.batch(0, 48_000).x).reshape(1000, 48, *data.shape)
     as_is = (seen - order).flatten(2).abs().amax(2) < 1e-5
     mirrored = (seen - order.flip(-1)).flatten(2).abs().amax(2) < 1e-5
     assert bool((as_is ^ mirrored).all())
     assert abs(float(mirrored.double().mean()) - 0.5) < 5 * 0.5 / math.sqrt(48_000)
     # Of the place in the stream alone, whatever the batch that it is asked in.
-    parts = [data.batch(i, min(i + 7, 500)) for i in range(0, 500, 7)]
-    assert torch.equal(torch.cat(parts), data.batch(0, 500))
-    assert not torch.equal(PointsFile(path, flip=True, seed=1).batch(0, 48), data.batch(0, 48))
+    parts = [data.batch(i, min(i + 7, 500)).x for i in range(0, 500, 7)]
+    assert torch.equal(torch.cat(parts), data.batch(0, 500).x)
+    assert not torch.equal(PointsFile(path, flip=True, seed=1).batch(0, 48).x, data.batch(0, 48).x)
 
 
 def test_only_images_have_a_mirror(workdir: Path) -> None:
@@ -357,7 +358,7 @@ def test_a_mapped_file_gives_the_same_as_one_in_memory(workdir: Path) -> None:
     assert (kept.workers, mapped.workers) == (0, 2)
     assert mapped.content == kept.content
     assert (mapped.shift, mapped.scale) == (kept.shift, kept.scale)
-    for asked in ("training_points()", "held_out(7)", "reference(7)", "batch(5, 130)",
+    for asked in ("training_points()", "held_out(7).x", "reference(7)", "batch(5, 130).x",
                   "some_points(60)", "law.covariance"):  # fmt: skip
         one, other = (eval(f"data.{asked}", {"data": data}) for data in (kept, mapped))
         assert torch.equal(one, other)

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 import tiny_runs
-from fokker.data import DataModule, FiniteData, ToyData, gaussianized
+from fokker.data import FiniteData, StandardizedData, ToyData, gaussianized
+from fokker.formulations.start import start_law
 
 NUMBER = 200_000
 
 
-def data_of(*overrides: str) -> DataModule:
-    data: DataModule = tiny_runs.compose_experiment("network=exact", *overrides).model.data
+def data_of(*overrides: str) -> StandardizedData:
+    data: StandardizedData = tiny_runs.compose_experiment("network=exact", *overrides).model.data
     return data
 
 
@@ -36,10 +37,10 @@ def test_it_has_mean_and_covariance_of_the_data(name: str) -> None:
     # Digits are a finite set whose moments are its own; of the others as many points are drawn.
     training = plain.training_points()
     chance = 5 / math.sqrt(NUMBER)
-    points = plain.held_out(NUMBER) if training is None else training
+    points = plain.held_out(NUMBER).x if training is None else training
     count = len(points) if training is None else NUMBER
     mean, covariance = moments(points)
-    drawn_mean, drawn_covariance = moments(data.held_out(count))
+    drawn_mean, drawn_covariance = moments(data.held_out(count).x)
     std = np.sqrt(np.diag(covariance))
     np.testing.assert_allclose(drawn_mean, mean, atol=1.5 * chance * std.max(), rtol=0)
     # The variance of a product of two Gaussians is at most twice that of its factors.
@@ -54,8 +55,8 @@ def test_it_is_in_the_same_units_as_the_data(name: str) -> None:
     plain, data = data_of(f"data={name}"), data_of(f"data={name}", "data.gaussianize=true")
     assert data.shift == pytest.approx(plain.shift, abs=1e-9)
     assert data.scale == pytest.approx(plain.scale, rel=1e-9)
-    torch.testing.assert_close(data.start_law.mean, plain.start_law.mean, rtol=1e-9, atol=1e-9)
-    torch.testing.assert_close(data.start_law.variance, plain.start_law.variance, rtol=1e-9,
+    torch.testing.assert_close(start_law(data).mean, start_law(plain).mean, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(start_law(data).variance, start_law(plain).variance, rtol=1e-9,
                                atol=1e-9)  # fmt: skip
 
 
@@ -74,10 +75,10 @@ def test_it_keeps_what_was_asked_of_the_data(changes: tuple[str, ...]) -> None:
 def test_images_stay_images() -> None:
     data = data_of("data=digits", "data.gaussianize=true")
     assert data.shape == (1, 8, 8)
-    assert data.batch(0, 5).shape == data.held_out(5).shape == (5, 1, 8, 8)
+    assert data.batch(0, 5).x.shape == data.held_out(5).x.shape == (5, 1, 8, 8)
     # A pixel that is 0 in every digit stays 0, and others leave the range of grey levels.
     assert data.levels is None
-    points = data.held_out(1000)
+    points = data.held_out(1000).x
     assert float(points[:, 0, 0, 0].abs().max()) < 1e-6
     assert float(points.min()) < 0
     # Pixel by pixel in its own place.
@@ -90,9 +91,9 @@ def test_images_stay_images() -> None:
 def test_points_are_functions_of_seed_and_number() -> None:
     job = ("data=two_moons", "data.gaussianize=true")
     one, same, other = data_of(*job), data_of(*job), data_of(*job, "seed=3")
-    assert torch.equal(one.batch(0, 50)[20:30], same.batch(20, 30))
-    assert not torch.equal(one.batch(0, 50), other.batch(0, 50))
-    assert torch.equal(one.held_out(50), other.held_out(50))
+    assert torch.equal(one.batch(0, 50).x[20:30], same.batch(20, 30).x)
+    assert not torch.equal(one.batch(0, 50).x, other.batch(0, 50).x)
+    assert torch.equal(one.held_out(50).x, other.held_out(50).x)
 
 
 class Listed(FiniteData):
@@ -115,7 +116,7 @@ class Unknown(Listed):
 def test_a_covariance_without_full_rank_is_kept() -> None:
     plain = Listed()
     data = gaussianized(plain)
-    points = data.held_out(1000)
+    points = data.held_out(1000).x
     mean = plain.training_points().mean(0)
     across = (points - mean) @ torch.tensor([2.0, -1.0], dtype=torch.float64)
     assert float(across.abs().max()) < 1e-5

@@ -35,7 +35,7 @@ def test_points_come_back_as_they_came_in(
 ) -> None:
     data = PointsFile(save(*shape), layout=layout)
     assert (data.shape, data.layout) == (inside, means)
-    assert data.batch(0, 5).shape == (5, *inside)
+    assert data.batch(0, 5).x.shape == (5, *inside)
     training = data.training_points()
     assert training is not None
     back = data.to_file(training)

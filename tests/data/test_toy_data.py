@@ -18,6 +18,7 @@ from fokker.cli.compose import config_dir
 from fokker.cli.instantiate import Builder
 from fokker.data import ToyData
 from fokker.distributions import Gaussian, GaussianMixture, Torus, Uniform
+from fokker.formulations.start import max_distance, start_law
 
 FILES = sorted((config_dir() / "data").glob("*.yaml"))
 OPTIONS = [f.stem for f in FILES if OmegaConf.load(f)["_target_"] == "fokker.data.ToyData"]
@@ -50,13 +51,13 @@ def test_the_options_are_all_here() -> None:
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_option_is_standardised_by_its_exact_moments(name: str) -> None:
     data = option(name)
-    mean, variance = data.start_law.mean, data.start_law.variance
+    mean, variance = start_law(data).mean, start_law(data).variance
     assert mean.shape == variance.shape == data.shape
     assert float(mean.mean()) == pytest.approx(0, abs=1e-12)
     assert float((variance + mean**2).mean()) == pytest.approx(0.25, rel=1e-12)
     assert data.sigma_data == 0.5
     # The points themselves, by their own numbers: within five standard errors.
-    points = data.batch(0, 40_960).double()
+    points = data.batch(0, 40_960).x.double()
     assert points.shape == (40_960, *data.shape)
     error = 5 / math.sqrt(40_960)
     assert float(points.mean()) == pytest.approx(0, abs=0.5 * error)
@@ -97,7 +98,7 @@ def test_shift_and_scale_are_one_pair_for_all_coordinates(name: str) -> None:
 def test_the_deviation_in_the_units_of_the_model_can_be_chosen() -> None:
     data = plane(sigma_data=1.7)
     assert data.sigma_data == 1.7
-    mean, variance = data.start_law.mean, data.start_law.variance
+    mean, variance = start_law(data).mean, start_law(data).variance
     assert float((variance + mean**2).mean()) == pytest.approx(1.7**2)
 
 
@@ -106,11 +107,11 @@ def test_without_standardisation_the_data_stay_and_their_deviation_is_measured()
     assert (data.shift, data.scale) == (given.shift, given.scale) == (0.0, 1.0)
     assert data.sigma_data == pytest.approx(math.sqrt(12.02))
     assert given.sigma_data == 0.3
-    points = data.batch(0, 20_000)
+    points = data.batch(0, 20_000).x
     torch.testing.assert_close(
         points.double().mean(0), torch.tensor([3.0, -1.0]).double(), atol=0.15, rtol=0
     )
-    standardised = plane().batch(0, 20_000)
+    standardised = plane().batch(0, 20_000).x
     torch.testing.assert_close(points, plane().to_data(standardised).float())
 
 
@@ -130,13 +131,13 @@ def test_units_go_there_and_back() -> None:
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_a_point_is_a_function_of_seed_and_index(name: str) -> None:
-    whole = option(name, seed=7).batch(0, 9_000)
+    whole = option(name, seed=7).batch(0, 9_000).x
     data = option(name, seed=7)
     cuts = [0, 1, 300, 4_096, 4_097, 8_999, 9_000]
     parts = list(itertools.pairwise(cuts))
     for start, stop in [*parts[::-1], *parts[::2], (17, 8_500)]:
-        assert torch.equal(data.batch(start, stop), whole[start:stop])
-    assert not torch.equal(option(name, seed=8).batch(0, 9_000), whole)
+        assert torch.equal(data.batch(start, stop).x, whole[start:stop])
+    assert not torch.equal(option(name, seed=8).batch(0, 9_000).x, whole)
     assert whole.dtype == torch.float32
 
 
@@ -144,15 +145,15 @@ def test_no_fresh_point_comes_twice() -> None:
     data = option("uniform", seed=3)
     assert data.fresh
     assert data.training_points() is None
-    points = torch.cat([data.batch(0, 10_000), data.batch(10_000, 20_000)])
+    points = torch.cat([data.batch(0, 10_000).x, data.batch(10_000, 20_000).x])
     assert len(points.double().unique()) > 19_990  # float32 has ties of its own
 
 
 def test_a_caller_may_write_into_a_batch() -> None:
     for data in (option("uniform"), option("uniform", num_points=10)):
-        before = data.batch(0, 8).clone()
-        data.batch(0, 8).zero_()
-        assert torch.equal(data.batch(0, 8), before)
+        before = data.batch(0, 8).x.clone()
+        data.batch(0, 8).x.zero_()
+        assert torch.equal(data.batch(0, 8).x, before)
 
 
 # Finite sets ---------------------------------------------------------------------------------
@@ -173,7 +174,7 @@ def test_a_finite_set_comes_in_a_new_order_each_epoch(num_points: int) -> None:
     assert points is not None
     assert points.shape == (num_points, 2)
     known = data.to_model(points)
-    epochs = [data.batch(e * num_points, (e + 1) * num_points) for e in range(4)]
+    epochs = [data.batch(e * num_points, (e + 1) * num_points).x for e in range(4)]
     for epoch in epochs:
         assert torch.equal(counts_in(known, epoch), torch.ones(num_points, dtype=torch.long))
     if num_points > 1:
@@ -181,12 +182,12 @@ def test_a_finite_set_comes_in_a_new_order_each_epoch(num_points: int) -> None:
     # Batches that cross epochs, also larger than the set, are cut from the same stream.
     stream = torch.cat(epochs)
     for start, stop in [(0, 4 * num_points), (num_points // 2, 3 * num_points), (1, 2)]:
-        assert torch.equal(data.batch(start, stop), stream[start:stop])
+        assert torch.equal(data.batch(start, stop).x, stream[start:stop])
 
 
 def test_no_points_of_a_stream_are_no_points() -> None:
     for num_points in (None, 5):
-        assert plane(num_points=num_points).batch(7, 7).shape == (0, 2)
+        assert plane(num_points=num_points).batch(7, 7).x.shape == (0, 2)
 
 
 def test_a_smaller_set_is_the_beginning_of_a_larger_one_and_of_the_stream() -> None:
@@ -194,7 +195,7 @@ def test_a_smaller_set_is_the_beginning_of_a_larger_one_and_of_the_stream() -> N
     assert small is not None
     assert large is not None
     assert torch.equal(small, large[:30])
-    assert torch.equal(plane().batch(0, 30), plane().to_model(small))
+    assert torch.equal(plane().batch(0, 30).x, plane().to_model(small))
     other = plane(num_points=30, seed=1).training_points()
     assert other is not None
     assert not torch.equal(other, small)
@@ -215,14 +216,14 @@ def test_held_out_points_are_the_same_for_every_seed_and_never_trained_on(
     num_points: int | None,
 ) -> None:
     one, other = plane(seed=0, num_points=num_points), plane(seed=1, num_points=num_points)
-    held_out = one.held_out(500)
+    held_out = one.held_out(500).x
     assert held_out.dtype == torch.float64
-    assert torch.equal(other.held_out(500), held_out)
-    assert torch.equal(other.held_out(20), held_out[:20])
+    assert torch.equal(other.held_out(500).x, held_out)
+    assert torch.equal(other.held_out(20).x, held_out[:20])
     for data in (one, other):
-        assert not (data.batch(0, 500)[:, None] == data.to_model(held_out)[None]).any()
+        assert not (data.batch(0, 500).x[:, None] == data.to_model(held_out)[None]).any()
     torch.testing.assert_close(
-        plane().held_out(20_000).mean(0), torch.tensor([3.0, -1.0]).double(), atol=0.15, rtol=0
+        plane().held_out(20_000).x.mean(0), torch.tensor([3.0, -1.0]).double(), atol=0.15, rtol=0
     )
 
 
@@ -233,21 +234,21 @@ def test_in_one_dimension_the_reference_is_the_law_s_quantiles() -> None:
     gaussian = ToyData(partial(Gaussian, mean=2.0, std=0.3)).reference(40)
     expected = torch.from_numpy(scipy.stats.norm.ppf(middles.numpy(), 2.0, 0.3))[:, None]
     torch.testing.assert_close(gaussian, expected)
-    assert torch.equal(plane().reference(40), plane().held_out(40))
+    assert torch.equal(plane().reference(40), plane().held_out(40).x)
 
 
 @pytest.mark.parametrize("num_points", [None, 300])
 def test_the_largest_distance(num_points: int | None) -> None:
     data = plane(num_points=num_points)
-    points = data.held_out(5_000) if num_points is None else data.training_points()
+    points = data.held_out(5_000).x if num_points is None else data.training_points()
     assert points is not None
     expected = scipy.spatial.distance.pdist(data.to_model(points).double().numpy()).max()
-    assert data.max_distance == pytest.approx(expected, rel=1e-6)
+    assert max_distance(data) == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_largest_distance_of_the_unit_interval() -> None:
-    assert option("uniform").max_distance == pytest.approx(math.sqrt(12) / 2, rel=2e-3)
-    assert option("uniform", high=70.0).max_distance == pytest.approx(math.sqrt(12) / 2, rel=2e-3)
+    assert max_distance(option("uniform")) == pytest.approx(math.sqrt(12) / 2, rel=2e-3)
+    assert max_distance(option("uniform", high=70.0)) == pytest.approx(math.sqrt(12) / 2, rel=2e-3)
 
 
 # Refusals ------------------------------------------------------------------------------------
@@ -265,7 +266,6 @@ def test_the_largest_distance_of_the_unit_interval() -> None:
         (lambda: plane(sigma_data=1e-200), "data.sigma_data must .* got 1e-200; it is of the size"),
         (lambda: option("uniform", high=-1.0), "high"),
         (lambda: option("gaussian", std=-1.0), "std"),
-        (lambda: plane().train_dataloader(), "the data have no trainer yet"),
     ],
 )
 def test_bad_values_are_refused(build: Callable[[], object], sentence: str) -> None:

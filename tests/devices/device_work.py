@@ -12,7 +12,7 @@ from unittest import mock
 import on_device
 import torch
 
-import fokker.data.base
+import fokker.training.data
 import tiny_runs
 from fokker.device import moved
 from fokker.disk import read_json
@@ -143,7 +143,7 @@ def two_ranks(*overrides: str) -> None:
 @contextmanager
 def _blocks_by_steps() -> Iterator[None]:
     """Blocks of 1, 2, 4, ... steps, however long they take."""
-    with mock.patch.object(fokker.data.base, "BLOCK_SECONDS", 1e9):
+    with mock.patch.object(fokker.training.data, "BLOCK_SECONDS", 1e9):
         yield
 
 

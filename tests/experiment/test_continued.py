@@ -8,10 +8,10 @@ import pytest
 
 import tiny_runs
 from fokker.cli.compose import composed
-from fokker.data import base
 from fokker.disk import read_json
 from fokker.ema import EMA
 from fokker.experiment import InterruptedTraining, ModelFolder
+from fokker.training import data as training_data
 
 JOB = ("optimizer.schedule=constant", "optimizer.warmup_steps=5", "callbacks.save_steps=7",
        "callbacks.save_seconds=1e6", "callbacks.validation_steps=10")  # fmt: skip
@@ -76,7 +76,7 @@ def test_it_goes_on_where_it_was_killed(
         if images == step * batch_size:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(base, "BLOCK_SECONDS", 1e9)
+    monkeypatch.setattr(training_data, "BLOCK_SECONDS", 1e9)
     with monkeypatch.context() as patch:
         patch.setattr(EMA, "update", stopped)
         with pytest.raises(InterruptedTraining, match=f"at step {saved or 20} of 40"):

@@ -94,7 +94,7 @@ def test_bits_and_the_noise_of_a_level_are_those_of_the_file() -> None:
     assert metrics["likelihood_bits_per_dim"] == pytest.approx(bits, rel=1e-9)
     with np.load(result.path / "likelihood.npz") as stored:
         x = stored["points"]
-    off = x - result.model.data.to_file(result.model.data.held_out(60)).numpy()
+    off = x - result.model.data.to_file(result.model.data.held_out(60).x).numpy()
     assert np.abs(off).max() <= 0.5
     np.testing.assert_allclose(off.std(0), 1 / np.sqrt(12), rtol=0.25)
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from fokker.data import Digits, PointsFile
 from fokker.experiment.far_off import FarOff
+from fokker.formulations.start import start_law
 
 pytestmark = pytest.mark.usefixtures("workdir")
 NAMES = "dose,constant,rare,count"
@@ -32,7 +33,7 @@ def test_the_worst_column_is_named_in_both_directions(standardize: str) -> None:
     far_off = FarOff(data, 500)
     good = as_the_data(data)
     assert far_off.sentence(good) == ""
-    mean = data.to_data(data.start_law.mean)
+    mean = data.to_data(start_law(data).mean)
     for column, name, factor in ((0, "dose", 8.0), (0, "dose", 0.1), (3, "count", 0.2)):
         bad = good.clone()
         bad[:, column] = mean[column] + factor * (good[:, column] - mean[column])
@@ -62,7 +63,7 @@ def test_of_few_samples_nothing_is_said() -> None:
 def test_images_are_judged_as_a_whole() -> None:
     data = Digits()
     far_off = FarOff(data, 200)
-    good, mean = data.held_out(200), data.to_data(data.start_law.mean)
+    good, mean = data.held_out(200).x, data.to_data(start_law(data).mean)
     assert far_off.sentence(good) == ""
     # Shrunk onto their mean image they are as bright as before.
     assert far_off.sentence(mean + 0.2 * (good - mean)) == (

@@ -329,7 +329,7 @@ def test_digits() -> None:
     assert len(report.notes) == 1
     assert report.arrays["points"].shape == report.arrays["latents"].shape == (359, 1, 8, 8)
     # Within half a level of the held-out digits, evenly.
-    away = x - made.model.data.held_out(10_000).flatten(1).numpy()
+    away = x - made.model.data.held_out(10_000).x.flatten(1).numpy()
     assert np.abs(away).max() <= 0.5
     assert stats.kstest(away.flatten(), "uniform", args=(-0.5, 1)).pvalue > 0.01
     # Known are the training set and its law, and so no entropy of fresh data.
@@ -353,7 +353,7 @@ def test_bits_only_of_data_that_declare_levels(workdir: Path) -> None:
     assert report.notes[1] == "no bits per dimension: the data declare no levels and range"
     assert "likelihood_bits_per_dim" not in report.metrics
     assert array(report, "points")[:, 0] == pytest.approx(
-        composed(*FAR).model.data.held_out(100)[:, 0].numpy(), abs=1e-9
+        composed(*FAR).model.data.held_out(100).x[:, 0].numpy(), abs=1e-9
     )  # Nothing is added to continuous data.
     points = np.random.default_rng(3).integers(0, 4, (50, 1))
     job = stored(points, workdir / "points.npy")

@@ -8,11 +8,11 @@ import safetensors.torch
 import torch
 
 import tiny_runs
-from fokker.data import base
 from fokker.ema import EMA
 from fokker.experiment import InterruptedTraining, ModelFolder
 from fokker.formulations import Diffusion
 from fokker.randomness import Randomness
+from fokker.training import data as training_data
 from fokker.training.validation import validate, validate_average
 
 NETWORK = """
@@ -89,7 +89,7 @@ def test_dropout_and_statistics_go_on_to_the_bit(
         if images == 12 * batch_size:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(base, "BLOCK_SECONDS", 1e9)
+    monkeypatch.setattr(training_data, "BLOCK_SECONDS", 1e9)
     with monkeypatch.context() as patch:
         patch.setattr(EMA, "update", stopped)
         with pytest.raises(InterruptedTraining):

@@ -122,7 +122,7 @@ def test_the_ratio_is_promised_before_a_training_where_it_will_be_measured(workd
     np.save("points.npy", array)
     job = ("data=points", "data.path=points.npy", "evaluation.num_samples=500")
     data = tiny_runs.compose_experiment(*job).model.data
-    training, held_out = data.training_points(), data.held_out(3)
+    training, held_out = data.training_points(), data.held_out(3).x
     assert training is not None
     for repeated, is_promised in ((2, True), (3, False)):
         again = array.copy()

@@ -15,13 +15,13 @@ import pytest
 import torch
 
 import tiny_runs
-from fokker.data import base
 from fokker.disk import read_json
 from fokker.ema import EMA
 from fokker.experiment import InterruptedTraining, ModelFolder
 from fokker.experiment.callbacks import Curves, Saving
 from fokker.experiment.files import read_json_lines
 from fokker.experiment.signals import Stopping
+from fokker.training import data as training_data
 
 # Saved at other steps than logged, so that blocks begin between saves and sums are under way.
 JOB = (
@@ -32,9 +32,9 @@ JOB = (
 # A process that sends itself a signal at its 13th step, in the middle of the block of 11 to 14.
 SIGNAL_IN_STEP_13 = """
 import os, signal
-from fokker.data import base
+from fokker.training import data as training_data
 from fokker.ema import EMA
-base.BLOCK_SECONDS = 1e9
+training_data.BLOCK_SECONDS = 1e9
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job has it ignored
 update = EMA.update
 def noted(self, images, batch_size):
@@ -186,7 +186,7 @@ def test_an_interrupt_anywhere_leaves_a_state_that_can_be_continued(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, whole: ModelFolder, kind: type, name: str,
     call: int,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(base, "BLOCK_SECONDS", 1e9)
+    monkeypatch.setattr(training_data, "BLOCK_SECONDS", 1e9)
     handler = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
         raise_at(patch, kind, name, call, KeyboardInterrupt())
@@ -242,7 +242,7 @@ def test_ctrl_c_in_the_last_block_ends_the_run_and_leaves_a_complete_model(
 def test_an_interrupt_between_blocks_saves_what_is_done(
     workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(base, "MAX_BLOCK_STEPS", 1)
+    monkeypatch.setattr(training_data, "MAX_BLOCK_STEPS", 1)
     with monkeypatch.context() as patch:
         raise_at(patch, Saving, "on_train_batch_end", 23, KeyboardInterrupt())
         with pytest.raises(InterruptedTraining):
@@ -273,7 +273,7 @@ def test_everything_that_learns_is_continued(
 def test_curves_that_were_cut_off_in_a_line_are_mended(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, whole: ModelFolder
 ) -> None:
-    monkeypatch.setattr(base, "BLOCK_SECONDS", 1e9)
+    monkeypatch.setattr(training_data, "BLOCK_SECONDS", 1e9)
     with monkeypatch.context() as patch:
         raise_at(patch, EMA, "update", 18, KeyboardInterrupt())
         with pytest.raises(InterruptedTraining):

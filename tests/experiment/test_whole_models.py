@@ -65,7 +65,7 @@ def same_model(one: Diffusion, other: Diffusion, name: str = "ema") -> None:
     for key in ("value_range", "fresh", "unit_label", "log_scale", "content", "batch_size"):
         assert getattr(one.data, key) == getattr(other.data, key), key
     for key in ("mean", "variance"):
-        assert torch.equal(getattr(one.data.start_law, key), getattr(other.data.start_law, key))
+        assert torch.equal(getattr(one.start_law, key), getattr(other.start_law, key))
     assert torch.equal(one.data.to_file(x), other.data.to_file(x))
     assert one.data.column_name(0) == other.data.column_name(0)
     assert (one.levels is None) == (other.levels is None)
@@ -139,7 +139,7 @@ def test_a_model_does_not_take_the_units_of_other_points(workdir: Path, is_old: 
     if is_old:
         as_of_old(tiny_runs.only_model().checkpoint)
         same_model(result.model, fokker.load(result.path))
-    assert torch.equal(fokker.load(result.path).data.held_out(5), result.model.data.held_out(5))
+    assert torch.equal(fokker.load(result.path).data.held_out(5).x, result.model.data.held_out(5).x)
     write_table(scale=2.0)
     message = r"was trained on other points than data\.path=table\.npy holds now; bring those back"
     if is_old:
@@ -151,7 +151,7 @@ def test_a_model_does_not_take_the_units_of_other_points(workdir: Path, is_old: 
     for key in ("checkpoint", "continue_from"):
         with pytest.raises(ValueError, match=message):
             tiny_runs.compose_experiment(f"{key}={result.path}", "trainer.max_steps=40", *TABLE)
-    for ask in (lambda: loaded.data.law, lambda: loaded.data.batch(0, 2)):
+    for ask in (lambda: loaded.data.law, lambda: loaded.data.batch(0, 2).x):
         with pytest.raises(ValueError, match=message):
             ask()
 
@@ -181,9 +181,9 @@ def test_every_kind_of_data_is_remembered(workdir: Path, overrides: tuple[str, .
     loaded = fokker.load(folder.path)
     same_model(model.eval(), loaded)
     assert "found" not in vars(loaded.data)
-    torch.testing.assert_close(loaded.data.eigenvalues, model.data.eigenvalues, rtol=1e-12, atol=0)
+    torch.testing.assert_close(loaded.eigenvalues, model.eigenvalues, rtol=1e-12, atol=0)
     assert ("found" in vars(loaded.data)) == ("grid=spectral" not in overrides)
-    assert torch.equal(loaded.data.batch(0, 9), model.data.batch(0, 9))
+    assert torch.equal(loaded.data.batch(0, 9).x, model.data.batch(0, 9).x)
 
 
 def test_exported_files_say_what_they_are(workdir: Path) -> None:

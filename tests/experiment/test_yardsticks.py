@@ -11,17 +11,17 @@ import torch
 
 import tiny_runs
 from fokker.cli.collection import metrics_of
-from fokker.data import DataModule
+from fokker.data import StandardizedData
 from fokker.experiment.compare import compare, comparison_text
 from fokker.experiment.evaluate import SampleMetrics
 from fokker.metrics import EnergyDistance, SlicedWasserstein2
 
 
-def data_of(*overrides: str) -> DataModule:
+def data_of(*overrides: str) -> StandardizedData:
     return tiny_runs.compose_experiment(*overrides).model.data
 
 
-def yardsticks(data: DataModule, count: int) -> dict[str, float]:
+def yardsticks(data: StandardizedData, count: int) -> dict[str, float]:
     return SampleMetrics.of(data, count).of_data(data, count)
 
 
@@ -39,7 +39,7 @@ def test_a_finite_set_is_held_against_its_held_out_points(tmp_path: Path) -> Non
     x = np.random.default_rng(3).normal(4.0, 2.5, size=(400, 3))
     np.save(tmp_path / "x.npy", x)
     data = data_of("data=points", f"data.path={tmp_path / 'x.npy'}")
-    training, held_out = data.training_points(), data.held_out(400)
+    training, held_out = data.training_points(), data.held_out(400).x
     assert training is not None
     assert (len(training), len(held_out)) == (320, 80)
     found = yardsticks(data, 1000)
@@ -56,7 +56,7 @@ def test_a_finite_set_is_held_against_its_held_out_points(tmp_path: Path) -> Non
 def test_on_a_line_of_few_points_by_scipy(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.random.default_rng(5).gamma(2.0, size=(60, 1)))
     data = data_of("data=points", f"data.path={tmp_path / 'x.npy'}")
-    training, held_out = data.training_points(), data.held_out(60)
+    training, held_out = data.training_points(), data.held_out(60).x
     assert training is not None
     found = yardsticks(data, 48)
     one, other = training.flatten().numpy(), held_out.flatten().numpy()

@@ -137,9 +137,9 @@ Saving.on_train_batch_end = gone
 
 HANG_UP = """
 import os, signal
-from fokker.data import base
+from fokker.training import data as training_data
 from fokker.ema import EMA
-base.BLOCK_SECONDS = 1e9
+training_data.BLOCK_SECONDS = 1e9
 signal.signal(signal.SIGHUP, signal.{handler})
 update = EMA.update
 def noted(self, images, batch_size):

@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from fokker import noise_levels, preconditioning, sde, weighting
-from fokker.data import DataModule, PointsFile, ToyData
+from fokker.data import PointsFile, StandardizedData, ToyData
 from fokker.distributions import Gaussian, Uniform
 from fokker.formulations import DDPM, EDM, SMLD, Diffusion
+from fokker.formulations.start import max_distance
 from fokker.networks import MLP
 
 
-def build(make: type[Diffusion], data: DataModule | None = None, **parts: Any) -> Diffusion:
+def build(make: type[Diffusion], data: StandardizedData | None = None, **parts: Any) -> Diffusion:
     given = {
         "data": data or ToyData(partial(Uniform, low=0.0, high=1.0, dim=1)),
         "network": partial(MLP, width=4, depth=1),
@@ -114,7 +115,7 @@ def test_under_another_sde_the_levels_are_uniform_in_its_time(
 # SMLD ----------------------------------------------------------------------------------------
 
 
-def smld(data: DataModule | None = None, **parts: Any) -> np.ndarray:
+def smld(data: StandardizedData | None = None, **parts: Any) -> np.ndarray:
     levels = build(SMLD, data, **parts).levels
     assert levels is not None
     assert levels.dtype == torch.float64
@@ -208,4 +209,4 @@ def test_weightings_that_most_of_the_noise_does_not_count_in_are_warned_of() -> 
 
 def test_the_data_may_be_of_any_law() -> None:
     wide = ToyData(partial(Gaussian, mean=[5.0, 0.0], std=[3.0, 1.0]))
-    assert smld(wide)[-1] == pytest.approx(wide.max_distance)
+    assert smld(wide)[-1] == pytest.approx(max_distance(wide))

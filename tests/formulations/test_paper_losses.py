@@ -44,7 +44,7 @@ def draws(model: Diffusion, count: int) -> tuple[Tensor, Tensor]:
     """x0 in the model's units and the noise of the paper, float64."""
     generator = torch.Generator().manual_seed(5)
     noise = torch.randn(count, D, generator=generator, dtype=torch.float64)
-    return model.data.batch(0, count).double(), noise
+    return model.data.batch(0, count).x.double(), noise
 
 
 def column(values: Tensor | np.ndarray) -> Tensor:

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 
 import tiny_runs
-from fokker.data import base
-from fokker.data.base import StepBlocks
 from fokker.experiment import ModelFolder
 from fokker.experiment.files import read_json_lines
 from fokker.experiment.identity import TRAINING_VERSION
 from fokker.experiment.models import weights_digest
 from fokker.formulations import Diffusion
 from fokker.training import DivergedError, Training
+from fokker.training import data as training_data
+from fokker.training.data import StepBlocks
 
 # A plain loop ------------------------------------------------------------------------------
 
@@ -136,8 +136,8 @@ def test_the_blocks_do_not_matter(workdir: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Training, "training_step", noted)
     states = []
     for index, (steps, seconds) in enumerate(settings):
-        monkeypatch.setattr(base, "MAX_BLOCK_STEPS", steps)
-        monkeypatch.setattr(base, "BLOCK_SECONDS", seconds)
+        monkeypatch.setattr(training_data, "MAX_BLOCK_STEPS", steps)
+        monkeypatch.setattr(training_data, "BLOCK_SECONDS", seconds)
         calls.append([])
         _, folder = tiny_runs.train(
             f"output_dir=blocks_{index}", "trainer.max_steps=53", "callbacks.log_steps=23",
@@ -208,7 +208,7 @@ def blocks(start: int, max_steps: int, *intervals: int) -> list[tuple[int, int]]
 def test_blocks_end_at_every_multiple_and_leave_no_step_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(base, "BLOCK_SECONDS", 1e9)
+    monkeypatch.setattr(training_data, "BLOCK_SECONDS", 1e9)
     for start, max_steps, intervals in [(0, 300, (7, 100)), (13, 300, (50,)), (299, 300, (7,))]:
         made = blocks(start, max_steps, *intervals)
         assert made[0][0] == start
@@ -364,7 +364,7 @@ def test_a_network_that_fails_at_large_noise(
         return torch.where(late & (sigma > 1.5), torch.nan, error)
 
     monkeypatch.setattr(Diffusion, "denoising_error", planted)
-    monkeypatch.setattr(base, "BLOCK_SECONDS", 1e9)
+    monkeypatch.setattr(training_data, "BLOCK_SECONDS", 1e9)
     message = diverges("callbacks.save_steps=5", "seed=2")
     assert step_in(message) == 12
     sigma = tiny_runs.compose_experiment("seed=2").training.training_draws(12).level

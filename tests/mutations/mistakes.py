@@ -220,9 +220,14 @@ MISTAKES = (
         ("data/test_toy_data.py::test_a_finite_set_comes_in_a_new_order_each_epoch",),
     ),
     Mistake(
-        "shifted before it is scaled", "data/base.py",
+        "shifted before it is scaled", "data/standardized.py",
         "x.double() * self.scale + self.shift", "(x.double() + self.shift) * self.scale",
         ("data/test_toy_data.py::test_units_go_there_and_back",),
+    ),
+    Mistake(
+        "the second data set stays behind where a batch is cut or moved", "data/batch.py",
+        "None if source is None else change(source)", "source",
+        ("data/test_batch.py::test_every_tensor_is_moved_cut_and_counted",),
     ),
     Mistake(
         "the learning rate of the step before", "optimizers.py",

@@ -60,7 +60,7 @@ def test_units_go_there_and_back(data: ToyData, places: list[float]) -> None:
 @examples(30)
 def test_standardised_data_have_mean_0_and_the_std_that_is_said(data: ToyData, start: int) -> None:
     """Of 4,000 points, to 5 standard errors."""
-    x = data.batch(start, start + 4000).double()
+    x = data.batch(start, start + 4000).x.double()
     assert x.shape == (4000, *data.shape)
     assert torch.isfinite(x).all()
     shift, std = data.measured
@@ -76,8 +76,8 @@ def test_standardised_data_have_mean_0_and_the_std_that_is_said(data: ToyData, s
 @given(st.sampled_from([None, 1, 7, 1000]).flatmap(lambda n: boxes(num_points=n)), cuts(12_000))
 @examples(30)
 def test_a_stream_of_data_is_the_same_however_it_is_cut(data: ToyData, places: list[int]) -> None:
-    parts = [data.batch(start, stop) for start, stop in itertools.pairwise(places)]
-    assert torch.equal(torch.cat(parts), data.batch(places[0], places[-1]))
+    parts = [data.batch(start, stop).x for start, stop in itertools.pairwise(places)]
+    assert torch.equal(torch.cat(parts), data.batch(places[0], places[-1]).x)
 
 
 @given(st.integers(1, 500), st.integers(0, 9), cuts(3000))

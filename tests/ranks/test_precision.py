@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 
 import tiny_runs
-from fokker.data import base
 from fokker.ema import EMA
 from fokker.experiment import Engine, InterruptedTraining
 from fokker.experiment.files import read_json_lines
@@ -20,6 +19,7 @@ from fokker.experiment.models import ModelFolder
 from fokker.formulation import Draws
 from fokker.formulations import Diffusion
 from fokker.training import Training
+from fokker.training import data as training_data
 from fokker.training.descent import Descent
 
 LOW = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -144,8 +144,8 @@ def test_no_rounded_weights_outlive_a_step(monkeypatch: pytest.MonkeyPatch, prec
     states = []
     for length in (1, 64):
         with monkeypatch.context() as patch:
-            patch.setattr(base, "MAX_BLOCK_STEPS", length)
-            patch.setattr(base, "BLOCK_SECONDS", 1e9)
+            patch.setattr(training_data, "MAX_BLOCK_STEPS", length)
+            patch.setattr(training_data, "BLOCK_SECONDS", 1e9)
             states.append(tiny_runs.trained_state(low(precision, f"output_dir=by_{length}")[1]))
     assert tiny_runs.differing(*states) == []
 
@@ -201,8 +201,8 @@ def _scaler(monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
 def test_a_training_with_a_scaler_is_continued_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     # The scale grows every third step, so that going on without its state would show at once.
     _scaler(monkeypatch, init_scale=4.0, growth_interval=3)
-    monkeypatch.setattr(base, "BLOCK_SECONDS", 1e9)
-    monkeypatch.setattr(base, "MAX_BLOCK_STEPS", 4)
+    monkeypatch.setattr(training_data, "BLOCK_SECONDS", 1e9)
+    monkeypatch.setattr(training_data, "MAX_BLOCK_STEPS", 4)
     _, whole = low("16-mixed", "callbacks.save_steps=7", "output_dir=whole")
     update, calls = EMA.update, itertools.count(1)
 

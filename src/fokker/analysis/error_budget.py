@@ -100,13 +100,13 @@ def error_budget(
         return GivenStart(normal, steps)
 
     def sampled(denoiser: DenoiserFunction) -> Tensor:
-        points = sampler(denoiser, nodes, data.start_law, noise()).flatten(1)
+        points = sampler(denoiser, nodes, model.start_law, noise()).flatten(1)
         return points if sampler.is_deterministic else points.sort(0).values
 
     high, low = float(nodes[0]), float(nodes[-2])
-    start = sampler.start(high, data.start_law, noise())
+    start = sampler.start(high, model.start_law, noise())
     with torch.no_grad():
-        chain = _exact_ends(law, u, start.flatten(1), high, low, sampler, data.start_law)
+        chain = _exact_ends(law, u, start.flatten(1), high, low, sampler, model.start_law)
         chain.append(sampled(ExactDenoiser(law)))
         chain.append(chain[-1] if model.is_exact else sampled(model.denoiser))
         limit = None

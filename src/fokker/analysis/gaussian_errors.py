@@ -7,7 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from fokker.data import DataModule
+from fokker.data import StandardizedData
 from fokker.denoiser import DenoiserFunction, ExactDenoiser
 from fokker.distributions import Gaussian, GaussianCovariance
 from fokker.samplers import GivenStart, Nodes, Sampler, StartLaw, gaussian_answer, mean_answer
@@ -228,7 +228,11 @@ def sampled_law(
 
 
 def exact_distances(
-    denoiser: DenoiserFunction, data: DataModule, sampler: Sampler, nodes: Tensor
+    denoiser: DenoiserFunction,
+    data: StandardizedData,
+    start_law: StartLaw,
+    sampler: Sampler,
+    nodes: Tensor,
 ) -> dict[str, float]:
     """W2 to Gaussian data, and of its causes, of the ideal denoiser's samples, without sampling.
 
@@ -242,7 +246,7 @@ def exact_distances(
     standardized = GaussianCovariance(centred, spread)
     names = ("w2", "w2_truncation", "w2_initialisation", "w2_discretisation")
     try:
-        errors = gaussian_errors(standardized, sampler, nodes, data.start_law)
+        errors = gaussian_errors(standardized, sampler, nodes, start_law)
     except ValueError:  # Not an affine sampler, or one that diverges.
         return {}
     found = (errors.total, errors.truncation, errors.initialisation, errors.discretisation)

@@ -5,16 +5,17 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from fokker.data import DataModule
+from fokker.data import StandardizedData
 from fokker.denoiser import Denoiser, ExactDenoiser
 from fokker.noise_levels import NoiseLevels
+from fokker.samplers import StartLaw
 from fokker.weighting import Weighting
 
 
 class Model(Protocol):
     """A denoiser with what it is trained by; `fokker.formulations.Diffusion` is one."""
 
-    data: DataModule
+    data: StandardizedData
     denoiser: Denoiser | ExactDenoiser
     weighting: Weighting
     noise_levels: NoiseLevels
@@ -22,6 +23,10 @@ class Model(Protocol):
     @property
     def device(self) -> torch.device:
         """Where it computes."""
+
+    @property
+    def start_law(self) -> StartLaw:
+        """Mean and variance of each element of the data, in the model's units."""
 
     @property
     def is_exact(self) -> bool:

@@ -36,7 +36,7 @@ def denoising_errors(model: Model, ranks: Ranks = ALONE) -> Tensor:
 
     Each rank has a share of the points, so that each point counts once.
     """
-    whole = model.data.to_model(model.data.held_out(VALIDATION_POINTS))
+    whole = model.data.to_model(model.data.held_out(VALIDATION_POINTS).x)
     share = ranks.share(len(whole))
     points = whole[share.start : share.stop].to(model.device)
     metric = alone(DenoisingError(SIGMAS))
@@ -62,7 +62,7 @@ def held_out_loss(model: Model, ranks: Ranks = ALONE) -> float:
     """The formulation's own loss on held-out data, at evenly spread quantiles of its noise."""
     share = ranks.share(LOSS_POINTS)
     rows = torch.arange(share.start, share.stop)
-    whole = model.data.to_model(model.data.held_out(LOSS_POINTS))
+    whole = model.data.to_model(model.data.held_out(LOSS_POINTS).x)
     points = whole[rows % len(whole)].to(model.device)
     order = VALIDATION.permutation("sigma", LOSS_POINTS)[rows]
     sigma = model.noise_levels.sigma((order.double() + 0.5) / LOSS_POINTS)

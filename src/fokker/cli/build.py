@@ -19,7 +19,7 @@ from fokker.cli.instantiate import Builder, uncalled
 from fokker.cli.keys import OF_ANY_DATA, check_keys
 from fokker.cli.sameness import flat, other_points, source_of_points, what_data
 from fokker.cli.start import asked_ranks, cores
-from fokker.data import DataModule, gaussianized
+from fokker.data import DataModule, StandardizedData, gaussianized
 from fokker.disk import writing
 from fokker.experiment import Engine, Experiment, ModelFolder
 from fokker.experiment.description import record_of
@@ -50,7 +50,7 @@ def build_data(config: DictConfig, build: Builder) -> DataModule:
 
     An option of the user's own has keys of its own, and may know no other word than `true`.
     """
-    given, known = config.data.sigma_data, len(build.own_classes)
+    known = len(build.own_classes)
     # An option of one's own need not have the keys for any data.
     scope = copy.deepcopy(config)
     with open_dict(scope):
@@ -59,9 +59,16 @@ def build_data(config: DictConfig, build: Builder) -> DataModule:
     if type(data).__module__.startswith("fokker."):
         # A dataset's content is hashed, so that its source may change.
         del build.own_classes[known:]
-        if config.data.get("standardize") is True:
+        if config.data.get("standardize") is True and isinstance(data, StandardizedData):
             config.data.standardize = data.standardize
+    else:
+        data.check()
     if is_gaussian:
+        if not isinstance(data, StandardizedData):
+            raise ValueError(
+                "data.gaussianize=true needs standardised numbers, which have moments, got "
+                f"{type(data).__name__}; leave it away"
+            )
         data = gaussianized(data)
     if workers is not None:
         data.workers = workers
@@ -70,6 +77,14 @@ def build_data(config: DictConfig, build: Builder) -> DataModule:
                 f"data.workers={workers} is more than the {cores()} cores that this process has",
                 stacklevel=2,
             )
+    if isinstance(data, StandardizedData):
+        _write_sigma_data(config, data)
+    return data
+
+
+def _write_sigma_data(config: DictConfig, data: StandardizedData) -> None:
+    """Write a measured sigma_data into the configuration, or warn of a given one that is off."""
+    given = config.data.sigma_data
     if given is None:
         config.data.sigma_data = data.sigma_data
     elif not data.standardize:
@@ -78,9 +93,8 @@ def build_data(config: DictConfig, build: Builder) -> DataModule:
             warnings.warn(
                 f"data.sigma_data={given:g} is more than 20% off the measured standard deviation, "
                 f"{measured:.4g}; leave it null to use that",
-                stacklevel=2,
+                stacklevel=3,
             )
-    return data
 
 
 def build_training(config: DictConfig, data: DataModule, build: Builder) -> Training:

@@ -14,7 +14,7 @@ from fokker.cli.instantiate import Builder
 from fokker.cli.sameness import other_points
 from fokker.cli.surroundings import as_at_start
 from fokker.cli.targets import find_own
-from fokker.data import DataModule, Remembered
+from fokker.data import DataModule, Remembered, StandardizedData
 from fokker.experiment import load_model
 from fokker.experiment.description import read_description
 from fokker.experiment.identity import TRAINED_FROM, as_recorded
@@ -93,11 +93,13 @@ def _remembered(
     """The data that a description tells of."""
     facts, content = description["data"], description["record"].get("made_of", {}).get("content")
 
-    def find() -> DataModule:
+    def find() -> StandardizedData:
         try:
             data = _found(config, content or "", build, file)
         except ValueError as error:
             raise ValueError(f"points of the data of {file} are asked for: {error}") from error
+        if not isinstance(data, StandardizedData):
+            raise ValueError(other_points(str(file), config.data))
         for key in ("shift", "scale"):
             if not math.isclose(getattr(data, key), facts[key], rel_tol=_ROUNDING, abs_tol=1e-12):
                 raise ValueError(other_points(str(file), config.data))

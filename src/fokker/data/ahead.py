@@ -10,11 +10,12 @@ from multiprocessing.context import ForkContext, ForkProcess
 from typing import final
 
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
-Batch = Callable[[int, int], Tensor]
+from fokker.data.batch import Batch
+
+Make = Callable[[int, int], Batch]
 #: From a keyboard, a scheduler or the system, or of a terminal that is closed.
 HEEDED_BY_TRAINING = (
     signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP,
@@ -35,13 +36,13 @@ class _Failure:
 
 
 @final
-class _Batches(Dataset[Tensor | _Failure]):
+class _Batches(Dataset[Batch | _Failure]):
     """A batch as the item at (start, stop)."""
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Make) -> None:
         self._batch = batch
 
-    def __getitem__(self, place: tuple[int, int]) -> Tensor | _Failure:
+    def __getitem__(self, place: tuple[int, int]) -> Batch | _Failure:
         try:
             return self._batch(*place)
         except Exception as error:  # The loader would raise one of the same kind in other words.
@@ -87,12 +88,12 @@ class Ahead:
         workers: how many processes.
     """
 
-    def __init__(self, batch: Batch, stride: int, workers: int) -> None:
+    def __init__(self, batch: Make, stride: int, workers: int) -> None:
         self._batch, self._stride, self._workers = batch, stride, workers
         self._next = (-1, -1)
-        self._made: Iterator[Tensor | _Failure] = iter(())
+        self._made: Iterator[Batch | _Failure] = iter(())
 
-    def __call__(self, start: int, stop: int) -> Tensor:
+    def __call__(self, start: int, stop: int) -> Batch:
         if (start, stop) != self._next:
             self._begin(start, stop)
         self._next = start + self._stride, stop + self._stride
@@ -111,7 +112,7 @@ class Ahead:
         self.close()
         with warnings.catch_warnings():  # Of more workers than cores it is said once, before.
             warnings.filterwarnings("ignore", "This DataLoader will create")
-            loader: DataLoader[Tensor | _Failure] = DataLoader(
+            loader: DataLoader[Batch | _Failure] = DataLoader(
                 _Batches(self._batch),
                 batch_size=None,  # An item is a batch.
                 sampler=_Places(start, stop, self._stride),

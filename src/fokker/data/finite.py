@@ -13,7 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fokker.data.base import DataModule, Shuffle
+from fokker.data.base import Shuffle
+from fokker.data.batch import Batch
+from fokker.data.standardized import StandardizedData
 from fokker.data.units import ElementMoments, ElementUnits, FileForm, Standardize
 from fokker.distributions import Distribution, Empirical
 from fokker.distributions.arguments import row_blocks
@@ -71,7 +73,7 @@ class ArrayRows:
         return (self[rows] for rows in row_blocks(*self.shape))
 
 
-class FiniteData(DataModule):
+class FiniteData(StandardizedData):
     """Points, split into training and held-out points.
 
     They stay as they were loaded, in memory or mapped from a file; what is asked for is converted.
@@ -79,10 +81,10 @@ class FiniteData(DataModule):
     Args:
         held_out_share: of the points, not trained on.
         flip: whether each training image is seen as often mirrored, left to right, as it is.
-        batch_size, standardize, sigma_data, seed: see `DataModule`.
+        batch_size, standardize, sigma_data, seed: see `StandardizedData`.
     Raises:
-        ValueError: as `DataModule` does, or if held_out_share leaves fewer than 2 training points
-            or no others, or flip is asked of what are no images.
+        ValueError: as `StandardizedData` does, or if held_out_share leaves fewer than 2 training
+            points or no others, or flip is asked of what are no images.
     """
 
     def __init__(
@@ -171,12 +173,12 @@ class FiniteData(DataModule):
     def law(self) -> Distribution | None:
         return Empirical(self._seen)
 
-    def batch(self, start: int, stop: int) -> Tensor:
+    def batch(self, start: int, stop: int) -> Batch:
         points = self.to_model(self._shaped(self._training[self._shuffle.places(start, stop)]))
         if not self._flip:
-            return points
+            return Batch(points)
         mirrored = self.randomness.uniform("flip", start, stop) < 0.5
-        return torch.where(mirrored[:, None, None, None], points.flip(-1), points)
+        return Batch(torch.where(mirrored[:, None, None, None], points.flip(-1), points))
 
     def training_points(self) -> Tensor | None:
         return self._shaped(self._seen[:])
@@ -184,8 +186,8 @@ class FiniteData(DataModule):
     def some_points(self, count: int) -> Tensor:
         return self._shaped(self._seen[:count])
 
-    def held_out(self, count: int) -> Tensor:
-        return self._shaped(self._held_out[:count])
+    def held_out(self, count: int) -> Batch:
+        return Batch(self._shaped(self._held_out[:count]))
 
     def reference(self, count: int) -> Tensor:
         return self._shaped(self._held_out[:])

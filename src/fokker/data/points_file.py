@@ -2,8 +2,7 @@
 
 from typing import final
 
-from torch import Tensor
-
+from fokker.data.batch import Batch
 from fokker.data.files import read_file
 from fokker.data.given import Content, GivenPoints
 from fokker.data.layouts import Layout
@@ -55,7 +54,7 @@ class PointsFile(GivenPoints):
             value_range,
         )  # fmt: skip
 
-    def batch(self, start: int, stop: int) -> Tensor:
+    def batch(self, start: int, stop: int) -> Batch:
         if self._is_read_by_rows and self._stamp() != self._loaded:
             raise ValueError(
                 f"data.path={self._path} must stay as it is while its points are read, and has "

@@ -3,26 +3,28 @@
 import math
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import torch
 from torch import Tensor
 
-from fokker.data.base import DataModule
+from fokker.data.batch import Batch
+from fokker.data.standardized import StandardizedData
 from fokker.data.units import ElementUnits, FileForm
 from fokker.distributions import Distribution
-from fokker.samplers import StartLaw
+
+T = TypeVar("T")
 
 
-def facts_of(data: DataModule) -> dict[str, Any]:
+def facts_of(data: StandardizedData) -> dict[str, Any]:
     """Return what a model needs of its data when they are not there, as plain values.
 
     `mean` and `variance` are those of each element, flattened, in the model's units; `file` says
     how points stand in the file, with a shift and a scale of each element where there are such.
     What takes long to compute is there if it was asked for before.
     """
-    form, law, known = data.form or FileForm(data.shape), data.start_law, vars(data)
-    units, eigenvalues = form.units, known.get("eigenvalues")
+    form, (mean, variance) = data.form or FileForm(data.shape), data.model_moments
+    units, eigenvalues = form.units, data.computed.get("eigenvalues")
     return {
         "shape": list(data.shape),
         "standardize": data.standardize,
@@ -30,8 +32,8 @@ def facts_of(data: DataModule) -> dict[str, Any]:
         "scale": data.scale,
         "sigma_data": data.sigma_data,
         "measured": list(data.measured),
-        "mean": law.mean.flatten().tolist(),
-        "variance": law.variance.flatten().tolist(),
+        "mean": mean.flatten().tolist(),
+        "variance": variance.flatten().tolist(),
         "levels": data.levels,
         "value_range": data.value_range,
         "fresh": data.fresh,
@@ -43,13 +45,13 @@ def facts_of(data: DataModule) -> dict[str, Any]:
             "scale": None if units is None else units.scale.tolist(),
             "columns": list(form.columns),
         },
-        "max_distance": known.get("max_distance"),
+        "max_distance": data.computed.get("max_distance"),
         "eigenvalues": None if eigenvalues is None else eigenvalues.tolist(),
     }
 
 
 @final
-class Remembered(DataModule):
+class Remembered(StandardizedData):
     """Data whose units and moments are those of the training, whatever has become of the points.
 
     Points, and what follows from them alone, come from the data themselves, which are looked for
@@ -57,14 +59,14 @@ class Remembered(DataModule):
 
     Args:
         facts: from `facts_of`.
-        content: hash of the points of the training; see `DataModule.content`.
+        content: hash of the points of the training; see `StandardizedData.content`.
         find: finds the data, and refuses by a ValueError what are not the same.
     Raises:
         ValueError: if the facts are damaged.
     """
 
     def __init__(
-        self, facts: Mapping[str, Any], content: str, find: Callable[[], DataModule]
+        self, facts: Mapping[str, Any], content: str, find: Callable[[], StandardizedData]
     ) -> None:
         self._content, self._find = content, find
         try:
@@ -90,14 +92,14 @@ class Remembered(DataModule):
             facts["batch_size"], facts["standardize"], facts["sigma_data"], facts["seed"]
         )
         # To the bit what was measured, and of one's own data whatever these had put there.
-        self.shift, self.scale, self.start_law = shift, scale, StartLaw(mean, variance)
+        self.shift, self.scale, self.model_moments = shift, scale, (mean, variance)
         self.measured = (facts["measured"][0], facts["measured"][1])
         for key, as_was in (("max_distance", float), ("eigenvalues", _numbers)):
             if facts[key] is not None:
-                vars(self)[key] = as_was(facts[key])
+                self.computed[key] = as_was(facts[key])
 
     @cached_property
-    def found(self) -> DataModule:
+    def found(self) -> StandardizedData:
         """The data themselves.
 
         Raises:
@@ -116,10 +118,10 @@ class Remembered(DataModule):
     def moments(self) -> tuple[Tensor, Tensor]:
         return self._moments
 
-    def batch(self, start: int, stop: int) -> Tensor:
+    def batch(self, start: int, stop: int) -> Batch:
         return self.found.batch(start, stop)
 
-    def held_out(self, count: int) -> Tensor:
+    def held_out(self, count: int) -> Batch:
         return self.found.held_out(count)
 
     def reference(self, count: int) -> Tensor:
@@ -135,9 +137,10 @@ class Remembered(DataModule):
     def law(self) -> Distribution | None:
         return self.found.law
 
-    @cached_property
-    def eigenvalues(self) -> Tensor:
-        return self.found.eigenvalues
+    def once(self, name: str, compute: Callable[[StandardizedData], T]) -> T:
+        if name not in self.computed:
+            self.computed[name] = self.found.once(name, compute)
+        return super().once(name, compute)
 
 
 def _numbers(values: Any) -> Tensor:

@@ -8,7 +8,9 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from fokker.data.base import DataModule, Shuffle
+from fokker.data.base import Shuffle
+from fokker.data.batch import Batch
+from fokker.data.standardized import StandardizedData
 from fokker.data.units import Standardize
 from fokker.distributions import Distribution, GaussianCovariance
 from fokker.memory import DOUBLE, SINGLE, check_fits
@@ -31,7 +33,7 @@ class Points:
 
 
 @final
-class ToyData(DataModule):
+class ToyData(StandardizedData):
     """Points of a known law: drawn fresh, or a finite set of them.
 
     Point i of the stream is a function of (seed, i), and none is seen twice, so that a loss can be
@@ -41,11 +43,11 @@ class ToyData(DataModule):
         distribution: makes the law from `parameters`.
         num_points: the size of a finite training set; null: fresh points for ever.
         shape: of one sample, if it is not a vector: its elements are the law's coordinates.
-        batch_size, standardize, sigma_data, seed: see `DataModule`.
+        batch_size, standardize, sigma_data, seed: see `StandardizedData`.
         parameters: of the law, such as `low` and `high`.
     Raises:
-        ValueError: as `DataModule` and the law do, or if num_points is below 1, or the elements
-            are to be standardised one by one.
+        ValueError: as `StandardizedData` and the law do, or if num_points is below 1, or the
+            elements are to be standardised one by one.
     """
 
     def __init__(
@@ -92,10 +94,10 @@ class ToyData(DataModule):
     def law(self) -> Distribution | None:
         return self.distribution if self.fresh else super().law
 
-    def batch(self, start: int, stop: int) -> Tensor:
+    def batch(self, start: int, stop: int) -> Batch:
         if self.num_points is None:
-            return self.to_model(self._points(self.randomness, "data", start, stop))
-        return self._finite_set[self._shuffle.places(start, stop)]
+            return Batch(self.to_model(self._points(self.randomness, "data", start, stop)))
+        return Batch(self._finite_set[self._shuffle.places(start, stop)])
 
     @cached_property
     def _finite_set(self) -> Tensor:
@@ -107,8 +109,8 @@ class ToyData(DataModule):
             return None
         return self._points(self.randomness, "data", 0, self.num_points)
 
-    def held_out(self, count: int) -> Tensor:
-        return self._points(HELD_OUT, "held_out", 0, count)
+    def held_out(self, count: int) -> Batch:
+        return Batch(self._points(HELD_OUT, "held_out", 0, count))
 
     def _points(self, randomness: Randomness, stream: Stream, start: int, stop: int) -> Tensor:
         rows = randomness.rows(stream, start, stop, Points(self.distribution))
@@ -116,13 +118,13 @@ class ToyData(DataModule):
 
     def reference(self, count: int) -> Tensor:
         if self.distribution.dim > 1:
-            return self.held_out(count)
+            return self.held_out(count).x
         # In one dimension the quantiles stand for the law itself, without noise.
         middles = (torch.arange(count, dtype=torch.float64) + 0.5) / count
         return self.distribution.quantile(middles).reshape(-1, *self._shape)
 
 
-def gaussianized(data: DataModule) -> ToyData:
+def gaussianized(data: StandardizedData) -> ToyData:
     """Fresh points of the Gaussian with the mean and covariance of the data, in their place.
 
     Every sampler is then an affine map with Gaussian noise, and its errors are known exactly.

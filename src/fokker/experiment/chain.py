@@ -138,7 +138,7 @@ class Chain(Evaluation):
     ) -> list[Tensor]:
         """Held-out data noised to each level, in the data's units, (n, d) each."""
         data = model.data
-        x = ((data.held_out(self.num_points) - data.shift) / data.scale).flatten(1)
+        x = ((data.held_out(self.num_points).x - data.shift) / data.scale).flatten(1)
         noise = randomness.normal("validation", 0, len(x), data.shape).flatten(1).double()
         levels = zip(s.tolist(), sigma.tolist(), strict=True)
         return [data.to_data(scale * (x + level * noise)) for scale, level in levels]

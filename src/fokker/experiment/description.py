@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from fokker.data import facts_of
+from fokker.data import StandardizedData, facts_of
 from fokker.disk import DamagedError
 from fokker.experiment.experiment import Experiment
 from fokker.experiment.identity import TRAINED_FROM
@@ -47,7 +47,7 @@ def description_of(experiment: Experiment) -> str:
                 "trainer": steps,
                 "seed": config["seed"],
             },
-            "data": facts_of(model.data),
+            "data": facts_of(model.data) if isinstance(model.data, StandardizedData) else {},
             **model.described(),
         }
     )

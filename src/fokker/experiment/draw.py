@@ -10,7 +10,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from fokker.data import DataModule
+from fokker.data import DataModule, StandardizedData
 from fokker.disk import DiskError
 from fokker.experiment.evaluate import OF_DATA
 from fokker.experiment.sample import Samples
@@ -80,7 +80,7 @@ def _samples(data: DataModule, own: Samples) -> Figure:
     """Draw samples beside data that are not trained on, or the density where it is known."""
     from fokker.figures import samples_beside_data
 
-    reference, known = data.held_out(len(own.points)), density_beside_samples(data)
+    reference, known = data.held_out(len(own.points)).x, density_beside_samples(data)
     name = "exact density" if known else "fresh data" if data.fresh else "held-out data"
     return samples_beside_data(
         own.points.numpy(), reference.numpy(), data.shape, ("samples", name), data.unit_label,
@@ -130,7 +130,7 @@ def _line_and_panel(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def density_beside_samples(data: DataModule) -> tuple[Tensor, Tensor] | None:
     """Of a known law in one dimension, as (x, p), over three times its width."""
-    law = data.law
+    law = data.law if isinstance(data, StandardizedData) else None
     if law is None or not data.fresh or data.shape != (1,):
         return None
     low, high = law.quantile(torch.tensor([1e-5, 1 - 1e-5], dtype=torch.float64)).tolist()

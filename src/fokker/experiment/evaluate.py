@@ -44,8 +44,11 @@ class SampleMetrics:
     def of(cls, data: DataModule, num_samples: int) -> "SampleMetrics":
         """Those that fit the data: w1 in one dimension, memorisation for finite sets.
 
+        Letters and other whole numbers have no distances.
         The latter is left out where more than 1% of the held-out points are training points too.
         """
+        if not data.dtype.is_floating_point:
+            return cls({})
         reference = data.reference(num_samples).flatten(1)
         distances: dict[str, Distance] = {
             "sliced_w2": SlicedWasserstein2(reference),
@@ -56,7 +59,7 @@ class SampleMetrics:
         left_out: dict[str, str] = {}
         training = data.training_points()
         if training is not None:
-            held_out = data.held_out(num_samples).flatten(1)
+            held_out = data.held_out(num_samples).x.flatten(1)
             try:
                 ratio = NearestNeighbourRatio(training.flatten(1), held_out)
                 distances["nearest_neighbour_ratio"] = ratio
@@ -115,9 +118,9 @@ class SampleMetrics:
 
 def _points_of(data: DataModule, count: int) -> Tensor | None:
     """Points of the data, at most `count`, none of which is in their reference; (n, *shape)."""
-    if data.fresh and data.law is not None:
-        drawn = data.law.sample(count, YARDSTICK.generator("yardstick"))
-        return drawn.reshape(-1, *data.shape)
+    drawn = data.fresh_points(count, YARDSTICK.generator("yardstick"))
+    if drawn is not None:
+        return drawn
     points = data.training_points()
     if points is None:
         return None

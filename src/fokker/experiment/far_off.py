@@ -1,12 +1,13 @@
 """Samples that lie much farther from the mean than the data, or much nearer."""
 
 import math
+from collections.abc import Callable
 from typing import final
 
 import torch
 from torch import Tensor
 
-from fokker.data import DataModule
+from fokker.data import DataModule, StandardizedData
 from fokker.data.layouts import FEATURES, features_of
 from fokker.metrics.blocks import MIN_SAMPLES
 
@@ -16,6 +17,13 @@ FAR_OFF = 3.0
 KNOWN_POINTS = 5_000
 # The largest relative variance of a mean square that does not come out at a ninth by chance.
 MAX_VARIANCE = 1 / 8
+
+
+def how_far_off(data: DataModule, num_samples: int) -> Callable[[Tensor], str]:
+    """Give what says how far samples are off; of data without a scale it says nothing."""
+    if isinstance(data, StandardizedData):
+        return FarOff(data, num_samples).sentence
+    return lambda samples: ""
 
 
 @final
@@ -32,10 +40,10 @@ class FarOff:
         num_samples: how many there are; of fewer than 20 nothing is said.
     """
 
-    def __init__(self, data: DataModule, num_samples: int) -> None:
-        self._data, law = data, data.start_law
-        self._mean = data.to_data(law.mean).flatten()
-        self._variance = law.variance.double().flatten() * data.scale**2
+    def __init__(self, data: StandardizedData, num_samples: int) -> None:
+        self._data, (mean, variance) = data, data.model_moments
+        self._mean = data.to_data(mean).flatten()
+        self._variance = variance.double().flatten() * data.scale**2
         self._varies = self._variance > 0
         #: The features that vary, and the place among them of each element that does.
         self._features, self._places = torch.unique(

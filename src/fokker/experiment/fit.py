@@ -30,6 +30,7 @@ from fokker.experiment.watching import Watching
 from fokker.ranks import LostRank, Ranks, together
 from fokker.signals import SIGNALS, Interrupted, Signals
 from fokker.training import DivergedError
+from fokker.training.data import StepBlocks
 
 
 @contextmanager
@@ -243,9 +244,7 @@ def _train(
         callbacks.append(watching := Watching(folder, experiment.watch, ranks))
         listeners.append(watching.listen)
     ends = [engine.limits.steps] if engine.limits.steps else []
-    model.data.cut_at(
-        intervals.log_steps, intervals.validation_steps, intervals.save_steps, *ends
-    )
+    cuts = (intervals.log_steps, intervals.validation_steps, intervals.save_steps, *ends)
     # What a strategy does to the weights it does for good.
     kept = {id(model.data): model.data}
     trained = copy.deepcopy(training, kept) if engine.is_sharded(ranks) else training
@@ -276,7 +275,8 @@ def _train(
         number, is_enough = 0, False
         try:
             with together() if ranks.size > 1 else nullcontext():
-                trainer.fit(trained, model.data, ckpt_path=resume, weights_only=True)
+                blocks = StepBlocks(trainer, engine.max_steps, cuts)
+                trainer.fit(trained, blocks, ckpt_path=resume, weights_only=True)
         except Enough:
             is_enough = True
         except Stop:

@@ -8,13 +8,14 @@ from typing import Any, ClassVar, Literal, final
 import torch
 from torch import Tensor
 
-from fokker.data import DataModule
+from fokker.data import StandardizedData
 from fokker.denoiser import ExactDenoiser
 from fokker.distributions import Estimate
 from fokker.experiment.noised import need_memory
 from fokker.experiment.reports import Evaluation
 from fokker.formulation import Report
 from fokker.formulations import Diffusion, SamplerWay
+from fokker.formulations.start import start_law
 from fokker.likelihood import (
     Divergence,
     ExactDivergence,
@@ -94,7 +95,7 @@ class Likelihood(Evaluation):
                 f"probability-flow ODE, got sampler={way.name}, whose samples have another "
                 "law; choose one such as sampler=heun or ode_adaptive"
             )
-        if not bool((model.data.start_law.variance > 0).any()):
+        if not bool((model.start_law.variance > 0).any()):
             raise ValueError(
                 "evaluation=likelihood needs data that vary, for equal points have no density, got "
                 "training points that are all the same; give others, or leave the evaluation away"
@@ -150,7 +151,7 @@ class Likelihood(Evaluation):
         """The table of likelihoods of a model that is ready."""
         data = model.data
         low, high = self._range(way)
-        prior = Prior(data.start_law, way.sampler.prior)
+        prior = Prior(model.start_law, way.sampler.prior)
         x = self._points(data)
         d, unit = math.prod(data.shape), data.log_scale
         found = log_likelihood(
@@ -211,9 +212,9 @@ class Likelihood(Evaluation):
             },
         )
 
-    def _of_constants(self, data: DataModule, low: float) -> list[str]:
+    def _of_constants(self, data: StandardizedData, low: float) -> list[str]:
         """Say that elements without a density are in the numbers; of levels they have one."""
-        constant = (data.start_law.variance == 0).flatten().nonzero().flatten().tolist()
+        constant = (start_law(data).variance == 0).flatten().nonzero().flatten().tolist()
         if not constant or data.levels is not None:
             return []
         # Where the data are at their mean; such elements keep the scale of the model alone.
@@ -224,9 +225,9 @@ class Likelihood(Evaluation):
             "which says nothing of the data; take them out of the file"
         ]
 
-    def _points(self, data: DataModule) -> Tensor:
+    def _points(self, data: StandardizedData) -> Tensor:
         """Held-out points in the model's units, float64; levels are filled by uniform noise."""
-        x = data.held_out(self.num_points)
+        x = data.held_out(self.num_points).x
         if data.levels is not None and data.value_range is not None:
             width = data.value_range / data.levels
             generator = DEQUANTIZATION.generator("held_out")

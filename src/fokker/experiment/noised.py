@@ -7,7 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from fokker.data import DataModule
+from fokker.data import StandardizedData
 from fokker.distributions import Distribution
 from fokker.formulations import Diffusion, SamplerWay
 from fokker.memory import DOUBLE, check_fits
@@ -30,7 +30,7 @@ class NoisedLaw:
     scale: float
 
     @classmethod
-    def of(cls, data: DataModule) -> "NoisedLaw":
+    def of(cls, data: StandardizedData) -> "NoisedLaw":
         """That of data of known law.
 
         Raises:

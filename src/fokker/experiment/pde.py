@@ -71,7 +71,7 @@ class PDE(Evaluation):
 
     def __call__(self, model: Diffusion, way: SamplerWay, randomness: Randomness) -> Report:
         """The table of a model that is ready."""
-        data, law, sampler = model.data, model.data.model_law, way.sampler
+        law, sampler = model.data.model_law, way.sampler
         if law is None:
             raise ValueError("evaluation=pde needs data of known law")
         places = self._places(way)
@@ -83,8 +83,8 @@ class PDE(Evaluation):
                 states[i] = y.flatten().cpu()
 
         way.without_chance.sample(randomness, 0, self.num_points, self.num_points, watch)
-        std = sampler.start_std(float(way.nodes[0]), data.start_law).flatten()
-        prior = Gaussian(data.start_law.mean.flatten(), std)
+        std = sampler.start_std(float(way.nodes[0]), model.start_law).flatten()
+        prior = Gaussian(model.start_law.mean.flatten(), std)
         exact = copy.deepcopy(model.denoiser).cpu().double()
         solved = solved_errors(law, exact, prior, sigmas)
         forward = forward_errors(law, sampler.sde, sigmas, self.num_points, randomness)

@@ -8,7 +8,7 @@ from typing import Any, final
 from fokker.device import described
 from fokker.experiment.evaluate import SampleMetrics
 from fokker.experiment.experiment import Experiment
-from fokker.experiment.far_off import FarOff
+from fokker.experiment.far_off import how_far_off
 from fokker.experiment.sample import Samples, check_finite, draw_samples
 from fokker.formulation import Way
 from fokker.progress import nobody
@@ -61,12 +61,12 @@ def evaluate(
     """
     # Built when they are first asked for, by the first rank alone.
     metrics = cache(partial(_metrics, experiment, say))
-    far_off = cache(partial(FarOff, experiment.model.data, experiment.num_samples))
+    far_off = cache(partial(how_far_off, experiment.model.data, experiment.num_samples))
     found = Evaluated()
 
     def add(way: Way, samples: Samples) -> None:
         check_finite(samples, way)
-        if how_far := far_off().sentence(samples.points):
+        if how_far := far_off()(samples.points):
             say(
                 f"far off  {way.name} in {samples.nfe:.4g} evaluations{_others(way)}: {how_far}; "
                 f"take more steps, another {' or '.join([*way.labels][::-1])}, or mend the "

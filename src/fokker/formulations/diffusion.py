@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from fokker.analysis.budget_report import TERMS, budget_report, no_budget
 from fokker.analysis.floors import Floors
 from fokker.analysis.validation import AXIS, SIGMAS, validation
-from fokker.data import DataModule
+from fokker.data import StandardizedData
 from fokker.denoiser import Denoiser, ExactDenoiser
 from fokker.device import moved
 from fokker.formulation import (
@@ -30,6 +30,7 @@ from fokker.formulation import (
 )  # fmt: skip
 from fokker.formulations.groups import Groups
 from fokker.formulations.making import made_network
+from fokker.formulations.start import eigenvalues, standardized, start_law
 from fokker.formulations.way import SamplerWay
 from fokker.grids import Grid
 from fokker.grids import Levels as LevelsGrid
@@ -38,7 +39,7 @@ from fokker.networks import Exact
 from fokker.noise_levels import NoiseLevels
 from fokker.preconditioning import Preconditioning
 from fokker.ranks import ALONE, Ranks
-from fokker.samplers import Sampler, sampled_std
+from fokker.samplers import Sampler, StartLaw, sampled_std
 from fokker.weighting import Weighting
 
 
@@ -55,8 +56,10 @@ class Diffusion(Formulation, ABC):
         seed: of all random numbers of the training.
         levels: the formulation's own chain, ascending, (L,), if it has one.
     Raises:
-        ValueError: if two parts do not fit together.
+        ValueError: if the data are not standardised, or two parts do not fit together.
     """
+
+    data: StandardizedData
 
     axis = AXIS
     parts: ClassVar[Sequence[str]] = (
@@ -70,7 +73,7 @@ class Diffusion(Formulation, ABC):
 
     def __init__(
         self,
-        data: DataModule,
+        data: StandardizedData,
         network: Callable[..., nn.Module] | Exact,
         preconditioning: Preconditioning,
         weighting: Weighting,
@@ -78,7 +81,7 @@ class Diffusion(Formulation, ABC):
         seed: int,
         levels: Tensor | None = None,
     ) -> None:
-        super().__init__(data, seed)
+        super().__init__(standardized(data, type(self).__name__), seed)
         self.denoiser: Denoiser | ExactDenoiser
         if isinstance(network, Exact):
             self.denoiser = network(data.model_law)
@@ -97,6 +100,16 @@ class Diffusion(Formulation, ABC):
     def is_exact(self) -> bool:
         """Whether the denoiser is the data's ideal one, which is not trained."""
         return isinstance(self.denoiser, ExactDenoiser)
+
+    @property
+    def start_law(self) -> StartLaw:
+        """Mean and variance of each element of the data, in the model's units."""
+        return start_law(self.data)
+
+    @property
+    def eigenvalues(self) -> Tensor:
+        """Of the covariance of the data, ascending, (d,), float64, in the model's units."""
+        return eigenvalues(self.data)
 
     def _warn_of_rare_noise(self) -> None:
         share = self.weighting.effective_share(self.noise_levels)
@@ -154,9 +167,7 @@ class Diffusion(Formulation, ABC):
         start, stop = step * size + rows.start, step * size + rows.stop
         levels = self.noise_levels.draw(self.randomness, step, size)[rows.start : rows.stop]
         noise = self.randomness.normal("noise", start, stop, self.data.shape)
-        return Draws(
-            Batch(moved(batch.x, self.device)), levels, {"noise": moved(noise, self.device)}
-        )
+        return Draws(batch.to(self.device), levels, {"noise": moved(noise, self.device)})
 
     def losses(self, draws: Draws) -> Losses:
         loss = self.loss(draws.batch.x, draws.level, draws.random["noise"])
@@ -177,7 +188,7 @@ class Diffusion(Formulation, ABC):
             )
         trained = (0.0, math.inf) if self.is_exact else self.noise_levels.range
         sampled = None if sampler.adaptive else partial(sampled_std, sampler)
-        fitted = grid.fitted(lambda: self.data.eigenvalues, sampled)
+        fitted = grid.fitted(lambda: self.eigenvalues, sampled)
         nodes = fitted(num_steps, sampler.sde, trained, self.levels)
         low, high = self.usual_range
         lowest, highest = float(nodes[-2]), float(nodes[0])
@@ -207,7 +218,7 @@ class Diffusion(Formulation, ABC):
             is_random=asked.start == "random",
             denoiser=self.denoiser,
             device=lambda: self.device,
-            start_law=self.data.start_law,
+            start_law=self.start_law,
             shape=self.data.shape,
             sampler=sampler,
             nodes=self.nodes(sampler, grid, sampler.num_steps),

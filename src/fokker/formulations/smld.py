@@ -5,8 +5,9 @@ from typing import Any, final
 
 import torch
 
-from fokker.data import DataModule
+from fokker.data import StandardizedData
 from fokker.formulations.diffusion import Diffusion
+from fokker.formulations.start import max_distance, standardized
 from fokker.memory import DOUBLE, check_fits
 
 
@@ -35,7 +36,7 @@ class SMLD(Diffusion):
 
     def __init__(
         self,
-        data: DataModule,
+        data: StandardizedData,
         num_levels: int = 100,
         sigma_min: float | None = None,
         sigma_max: float | None = None,
@@ -45,7 +46,7 @@ class SMLD(Diffusion):
             raise ValueError(f"formulation.num_levels must be at least 2, got {num_levels}")
         check_fits("formulation.num_levels", num_levels, 4 * DOUBLE * num_levels, "the chain")
         low = 0.02 if sigma_min is None else sigma_min
-        high = _largest_level(data) if sigma_max is None else sigma_max
+        high = _largest_level(standardized(data, "SMLD")) if sigma_max is None else sigma_max
         if not 0 < low < high < math.inf:
             raise ValueError(
                 "formulation.sigma_min must be positive and below formulation.sigma_max="
@@ -55,7 +56,8 @@ class SMLD(Diffusion):
         super().__init__(data=data, levels=low * (high / low) ** ratio, **parts)
 
 
-def _largest_level(data: DataModule) -> float:
+def _largest_level(data: StandardizedData) -> float:
     apart = data.sigma_data * math.sqrt(2 * math.prod(data.shape))
     # The distance of equal points is computed as up to 1e-7 of their norm.
-    return data.max_distance if data.max_distance > 1e-6 * apart else apart
+    distance = max_distance(data)
+    return distance if distance > 1e-6 * apart else apart

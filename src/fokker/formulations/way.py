@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fokker.analysis.gaussian_errors import exact_distances
+from fokker.data import StandardizedData
 from fokker.denoiser import Denoiser, ExactDenoiser
 from fokker.device import moved
 from fokker.formulation import Drawn, Way
@@ -36,6 +37,7 @@ class SamplerWay(Way):
         ValueError: if a stochastic sampler is to start at quantiles.
     """
 
+    target: StandardizedData
     denoiser: Denoiser | ExactDenoiser
     device: Callable[[], torch.device]
     start_law: StartLaw
@@ -77,7 +79,9 @@ class SamplerWay(Way):
         return replace(self, nodes=self.fitted(num_steps))
 
     def exact(self) -> Mapping[str, float]:
-        return exact_distances(self.denoiser, self.target, self.sampler, self.nodes)
+        return exact_distances(
+            self.denoiser, self.target, self.start_law, self.sampler, self.nodes
+        )
 
     @property
     def without_chance(self) -> "SamplerWay":

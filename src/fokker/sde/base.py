@@ -5,8 +5,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-#: Beyond these a state in single precision is its signal alone, or its noise alone.
-LOWEST_NOISE, HIGHEST_NOISE = 1e-8, 1e8
+from fokker.distributions.noise_range import HIGHEST_NOISE, LOWEST_NOISE
 
 
 def times(value: float | Tensor) -> Tensor:

@@ -6,7 +6,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from fokker.sde.base import HIGHEST_NOISE, LOWEST_NOISE, SDE, times
+from fokker.distributions.noise_range import HIGHEST_NOISE, LOWEST_NOISE
+from fokker.sde.base import SDE, times
 
 SAMPLING_START = 1e-3
 TRAINING_START = 1e-5
