@@ -15,11 +15,6 @@ _GLOBAL = re.compile(r"^#\s*@package\s+_global_\s*$", re.MULTILINE)
 _PLAIN = re.compile(r"(?!(?:null|true|false|inf|nan)$)[A-Za-z_/][\w./-]*", re.IGNORECASE | re.ASCII)
 
 
-def override_key(override: str) -> str:
-    """The key that an override such as `+sde@sampler.sde=edm` or `~ema` names."""
-    return override.lstrip("+~").split("=", 1)[0]
-
-
 def group_of(key: str) -> str:
     """The first part of a key or group."""
     return re.split(r"[./]", key)[0]

@@ -11,6 +11,7 @@ from fokker.cli.collection import SEED, beside, main_metric
 from fokker.cli.standings import TRIAL, Standing, standings
 from fokker.cli.sweep_jobs import Row
 from fokker.measures import Best, Measure, measure_of
+from fokker.overrides import read
 from fokker.records import record_or_why
 
 #: Keys of the data that leave them as they are.
@@ -134,5 +135,5 @@ class Outcome:
 
 
 def _is_of_data(override: str) -> bool:
-    key = override.lstrip("+~").partition("=")[0]
+    key = read(override).name
     return key.startswith("data.") and key not in _NOT_THE_DATA
