@@ -147,6 +147,7 @@ class JobMeanings:
         self._config, self._loader = config, loader
         self._known: dict[tuple[Any, ...], Meaning] = {}
         self._checked: set[tuple[str, ...]] = set()
+        self._decisive: dict[str, bool] = {}
 
     def __call__(self, overrides: Sequence[str], varied: Sequence[str]) -> list[str]:
         """The overrides that are meant by a job's.
@@ -168,7 +169,10 @@ class JobMeanings:
                     "on the command line, with one value, and not in a study's params or settings"
                 )
         check_typed_options(overrides, self._config.hydra.runtime.config_sources)
-        decisive = tuple(override for override in varied if self._matters(override))
+        # A thousand jobs have few overrides of their own, and to look into files takes long.
+        for override in {*varied}.difference(self._decisive):
+            self._decisive[override] = self._matters(override)
+        decisive = tuple(override for override in varied if self._decisive[override])
         if not decisive:
             return list(overrides)
         key = (decisive, frozenset(read(o).name for o in overrides))
