@@ -20,8 +20,8 @@ FOLDERS = {".ci", "conf", "docs", "src", "sweeps", "tests", "outputs"}
 ROWS = (
     {"masking"},
     {
-        "csv_files", "device", "disk", "measures", "memory", "overrides", "progress", "signals",
-        "yaml_files",
+        "csv_files", "device", "disk", "measures", "memory", "nested", "overrides", "progress",
+        "signals", "text_tables", "yaml_files",
     },
     {"records"},
     {"places"},

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fokker.cli.inventory import aligned, models, models_text
+from fokker.cli.inventory import listed, models, models_text
 from fokker.cli.main import main
 from fokker.cli.model_uses import uses_of
 from fokker.cli.run_inventory import Run, delete_runs, prune_samples, runs, runs_text
@@ -88,11 +88,11 @@ def test_runs_and_jobs_stand_in_one_table_the_newest_first(
 def test_a_line_ends_where_the_terminal_does(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [("name", "overrides"), ("a", "x" * 100)]
     monkeypatch.setenv("COLUMNS", "40")
-    assert [len(line) for line in aligned(rows, ())] == [15, 40]
-    assert aligned(rows, ())[1].endswith("x…")
+    assert [len(line) for line in listed(rows, ())] == [15, 40]
+    assert listed(rows, ())[1].endswith("x…")
     monkeypatch.setenv("COLUMNS", "0")
     monkeypatch.setattr(sys, "__stdout__", None)
-    assert aligned(rows, ())[1].endswith("x" * 100)
+    assert listed(rows, ())[1].endswith("x" * 100)
 
 
 # Deleting ------------------------------------------------------------------------------------

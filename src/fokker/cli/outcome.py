@@ -12,10 +12,8 @@ from fokker.cli.standings import TRIAL, Standing, standings
 from fokker.cli.sweep_jobs import Row
 from fokker.measures import Best, Measure, measure_of
 from fokker.overrides import read
-from fokker.records import record_or_why
+from fokker.records import WAYS_OF_READING, record_or_why
 
-#: Keys of the data that leave them as they are.
-_NOT_THE_DATA = ("data.batch_size", "data.workers", "data.in_memory")
 _MAX_NAMES = 3
 
 
@@ -135,5 +133,5 @@ class Outcome:
 
 
 def _is_of_data(override: str) -> bool:
-    key = read(override).name
-    return key.startswith("data.") and key not in _NOT_THE_DATA
+    group, _, key = read(override).name.partition(".")
+    return group == "data" and key not in ("", *WAYS_OF_READING)
