@@ -14,6 +14,7 @@ from fokker.data import DataModule
 from fokker.experiment.evaluate import OF_DATA, SIGMAS, SampleMetrics, losses_of
 from fokker.experiment.identity import as_recorded
 from fokker.experiment.same_data import what_data
+from fokker.measures import units_of
 from fokker.metrics.blocks import MIN_SAMPLES, OnParts
 from fokker.nested import flat
 from fokker.places import finished_run, one_line
@@ -142,7 +143,7 @@ def _paired_errors(
         if values[0] != values[1]:
             return {}, f"{key} is {values[0]} in one and {values[1]} in the other"
     records = [read_record(path / "run.json") for path in paths]
-    units = [record.get("units", "data units") for record in records]
+    units = list(map(units_of, records))
     if units[0] != units[1]:
         return {}, f"they count in {units[0]} and in {units[1]}, so that distances do not compare"
     contents = [record.get("made_of", {}).get("content", "") for record in records]
