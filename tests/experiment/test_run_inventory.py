@@ -15,9 +15,9 @@ from fokker.cli.model_uses import uses_of
 from fokker.cli.run_inventory import Run, delete_runs, prune_samples, runs, runs_text
 from fokker.cli.sweep_jobs import job_lock
 from fokker.disk import held
+from written import OUT, contents
 
 pytestmark = pytest.mark.usefixtures("workdir")
-OUT = Path("outputs")
 NOW = 1_790_000_000
 SWEEP = "steps-0123abcd"
 MODEL = "edm-uniform-aaaaaaaa"
@@ -41,10 +41,6 @@ def run(
 
 def found() -> dict[str, Run]:
     return {run.name: run for run in runs(OUT)}
-
-
-def contents() -> list[str]:
-    return sorted(str(path) for path in OUT.rglob("*") if path.suffix != ".lock")
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
