@@ -24,26 +24,10 @@ from fokker.samplers import DPMpp2M, sampled_std
 from fokker.sde import (
     EDM,
     SDE,
-    Rectified,
-    SubVP,
-    VEGeometric,
     VESqrt,
-    VPCosine,
     VPLinear,
-    VPOrnsteinUhlenbeck,
 )
-
-SDES: dict[str, SDE] = {
-    "vp_linear": VPLinear(),
-    "vp_linear_refitted": VPLinear(sigma_min=0.002, sigma_max=80.0),
-    "vp_cosine": VPCosine(),
-    "vp_ou": VPOrnsteinUhlenbeck(),
-    "sub_vp": SubVP(),
-    "ve_geometric": VEGeometric(),
-    "ve_sqrt": VESqrt(),
-    "edm": EDM(),
-    "rectified": Rectified(),
-}
+from sdes import SDES
 
 
 def spectral(**ends: float) -> Grid:

@@ -10,18 +10,9 @@ import torch
 
 from fokker.noise_levels import Levels, LogNormal, LogUniform, NoiseLevels, UniformTime
 from fokker.randomness import Randomness
-from fokker.sde import EDM, SDE, Rectified, SubVP, VEGeometric, VESqrt, VPCosine, VPLinear
+from fokker.sde import VESqrt, VPCosine, VPLinear
+from sdes import SDES
 
-SDES: dict[str, SDE] = {
-    "vp_linear": VPLinear(),
-    "vp_linear_refitted": VPLinear(sigma_min=0.002, sigma_max=80.0),
-    "vp_cosine": VPCosine(),
-    "sub_vp": SubVP(),
-    "ve_geometric": VEGeometric(),
-    "ve_sqrt": VESqrt(),
-    "edm": EDM(),
-    "rectified": Rectified(),
-}
 LAWS: dict[str, NoiseLevels] = {
     **{f"uniform_time-{name}": UniformTime(sde) for name, sde in SDES.items()},
     "log_uniform": LogUniform(VPCosine()),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fokker.disk import open_to_append, own_folder, write_atomically, write_text
+from fokker.disk import json_lines, open_to_append, own_folder, write_atomically, write_text
 from fokker.experiment.files import append_json_line
 
 
@@ -74,3 +74,13 @@ def test_the_users_folder_of_locks_is_refused_if_it_is_open_or_a_link(
     monkeypatch.setattr("os.getuid", lambda: 12345)
     with pytest.raises(ValueError, match="fokker-12345 must be a folder of your own"):
         own_folder()
+
+
+def test_each_line_of_json_is_what_it_holds_or_why_it_is_none(tmp_path: Path) -> None:
+    deep = b"[" * 100_000
+    lines = [b'{"a": 1}', b"", b'"b"', b"\xff", b"{", deep, b"null", b'{"c": 2']
+    (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
+    held = dict(json_lines(tmp_path / "a.jsonl"))
+    good = {number: one for number, one in held.items() if not isinstance(one, ValueError)}
+    assert good == {1: {"a": 1}, 3: "b", 7: None}
+    assert sorted(held) == [1, 3, 4, 5, 6, 7, 8]

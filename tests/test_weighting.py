@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from fokker.noise_levels import Levels, LogNormal, LogUniform, NoiseLevels, UniformTime
 from fokker.preconditioning import EDM as EDMPreconditioning
-from fokker.sde import EDM as EDMSDE
-from fokker.sde import SDE, SubVP, VEGeometric, VPCosine, VPLinear
+from fokker.sde import SDE, SubVP, VEGeometric, VPLinear
 from fokker.weighting import (
     EDM,
     ELBO,
@@ -25,6 +24,7 @@ from fokker.weighting import (
     V,
     Weighting,
 )
+from sdes import SDES
 
 SIGMA = torch.logspace(-2.5, 2, 40, dtype=torch.float64)
 NOISE = LogNormal()
@@ -114,16 +114,6 @@ def gaussian_error(sigma: float) -> float:
     wrong = 1.3 * VARIANCE
     gain = wrong / (wrong + sigma**2)
     return (1 - gain) ** 2 * VARIANCE + gain**2 * sigma**2
-
-
-SDES: dict[str, SDE] = {
-    "vp_linear": VPLinear(),
-    "vp_linear_refitted": VPLinear(sigma_min=0.002, sigma_max=80.0),
-    "vp_cosine": VPCosine(),
-    "sub_vp": SubVP(),
-    "ve_geometric": VEGeometric(),
-    "edm": EDMSDE(),
-}
 
 
 def mean_over_time(sde: SDE) -> float:

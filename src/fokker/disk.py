@@ -316,6 +316,19 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
+    """The lines of a JSON-lines file that are not empty, with their numbers from 1 on.
+
+    Of each what it holds, or the ValueError that says why that is no JSON.
+    """
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        if line.strip():
+            try:
+                yield number, json.loads(line.decode())
+            except (ValueError, RecursionError) as error:
+                yield number, ValueError(str(error))
+
+
 def described(value: Any) -> str:
     """A value of JSON for a message, cut where it is long."""
     text = json.dumps(value, default=str)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "Asked", "Axis", "Batch", "Drawn", "Draws", "Formulation", "Losses", "Measure", "Report", "Rows",
-    "Table", "Truth", "Validation", "Way",
+    "Asked", "Axis", "Batch", "Drawn", "Draws", "Formulation", "Losses", "Measure", "Report",
+    "Rows", "Table", "Truth", "Validation", "Way",
 ]  # fmt: skip
 
 #: By name, each (n, ...): row i belongs to sample i.

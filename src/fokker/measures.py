@@ -3,8 +3,9 @@
 Nothing here needs torch, so that tables are written at once.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, final
+from typing import Any, Literal, final
 
 Best = Literal["lowest", "highest", "closest to 1"]
 
@@ -113,3 +114,14 @@ def measure_of(name: str, best: Best | None = None) -> Measure:
     """
     known = _MEASURES.get(name, Measure(name.replace("_", " ")))
     return known if best is None else replace(known, best=best)
+
+
+def units_of(record: Mapping[str, Any]) -> str:
+    """Return in which units the distances of a run count, by its record."""
+    return str(record.get("units", "data units"))
+
+
+def common_units(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return the units of several runs, for one figure or table of them all."""
+    found = set(map(units_of, records))
+    return found.pop() if len(found) == 1 else "each run's own units"

@@ -24,6 +24,8 @@ from fokker.yaml_files import read_yaml
 
 #: Of what a model's folder holds; raised when an older version could not read it.
 FORMAT = 1
+#: Keys of the data that say how they are read, and leave them as they are.
+WAYS_OF_READING = ("batch_size", "workers", "in_memory")
 #: The file of a model's folder that lists the runs elsewhere which used it, a line each.
 USED_BY = "used_by.jsonl"
 

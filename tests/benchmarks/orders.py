@@ -13,7 +13,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "samplers"))
 
 from exact_cases import (
     SAMPLERS,
-    SDES,
     VARIANCE,
     Gaussian,
     GeneratorNoise,
@@ -25,6 +24,7 @@ from test_orders import HIGH, LOW, NEAR, STEPS, STOCHASTIC, geometric, maps, two
 
 from fokker.samplers import Sampler
 from fokker.sde import SDE
+from sdes import SDES
 
 Make = Callable[[SDE, int], Sampler]
 RANGES = ((HIGH, LOW), NEAR)

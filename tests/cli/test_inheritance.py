@@ -188,6 +188,16 @@ def test_a_wrong_file_is_left_for_its_job_to_complain_of() -> None:
     assert JobMeanings(config, loader)(["experiment=bad"], ["experiment=bad"]) == ["experiment=bad"]
 
 
+def test_the_file_of_an_option_is_read_once_for_all_jobs() -> None:
+    loader: Any = None
+    meanings = JobMeanings(plain([]), loader)
+    with mock.patch("fokker.cli.inheritance.option_words", return_value=None) as files:
+        for seed in range(50):
+            typed = [f"seed={seed}", "data=ring8"]
+            assert meanings(typed, typed) == typed
+    assert [call.args[1:] for call in files.call_args_list].count(("data", "ring8")) == 1
+
+
 def test_a_search_over_models_stays_what_it_is_when_there_is_a_newer_one() -> None:
     run("a", model("m", ["seed=1"]), 300)
     typed = ["checkpoint=last,n", "optimizer.lr=interval(1,2)"]

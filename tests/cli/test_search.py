@@ -1,6 +1,5 @@
 """`fokker -m hydra/sweeper=fokker_search`: values asked, told, asked again, and the best."""
 
-import csv
 import json
 import math
 import os
@@ -34,6 +33,7 @@ from fokker.experiment.watching import Pruned
 from fokker.signals import Interrupted
 from tiny_runs import TINY, compose_experiment, differing, only_model, run, trained_state
 from tiny_searches import Ends, Values, bowl, process, search
+from written import only_sweep, sweep_rows
 
 pytestmark = pytest.mark.usefixtures("workdir")
 
@@ -106,29 +106,19 @@ def elsewhere(name: str = "elsewhere") -> Iterator[None]:
         os.chdir(here)
 
 
-def folder() -> Path:
-    (found,) = Path("outputs/sweeps").iterdir()
-    return found
-
-
-def results() -> list[dict[str, str]]:
-    with (folder() / "results.csv").open() as handle:
-        return list(csv.DictReader(handle))
-
-
 def column(name: str) -> list[str]:
-    return [row[name] for row in results()]
+    return [row[name] for row in sweep_rows()]
 
 
 def asked() -> list[tuple[str, ...]]:
-    return [(row["lr"], row["depth"]) for row in results()]
+    return [(row["lr"], row["depth"]) for row in sweep_rows()]
 
 
 def stored() -> optuna.Study:
     """What Optuna knows."""
-    log = folder() / "search.log"
-    storage = f"journal:{log}" if log.is_file() else f"sqlite:///{folder()}/search.db"
-    return optuna.load_study(study_name=folder().name, storage=open_storage(storage))
+    log = only_sweep() / "search.log"
+    storage = f"journal:{log}" if log.is_file() else f"sqlite:///{only_sweep()}/search.db"
+    return optuna.load_study(study_name=only_sweep().name, storage=open_storage(storage))
 
 
 # ---- the space -----------------------------------------------------------------------------
@@ -201,8 +191,8 @@ def test_what_is_in_a_study_is_searched_and_what_is_typed_wins(fokker: Any) -> N
     typed = ("+sweeps=rates", "--config-dir=mine", LR, "network.width=32")
     said = fokker("hydra.sweeper.n_trials=1", *typed)
     assert said.code == 0, said.err
-    assert folder().name.startswith("rates-")
-    (row,) = results()
+    assert only_sweep().name.startswith("rates-")
+    (row,) = sweep_rows()
     assert 1e-4 <= float(row["lr"]) <= 1e-2
     assert row["batch_size"] in ("32", "64")
     assert "width" not in row
@@ -219,7 +209,7 @@ def test_what_is_in_a_study_is_searched_and_what_is_typed_wins(fokker: Any) -> N
 
 def yaml(name: str) -> Any:
     """A file of the search."""
-    return OmegaConf.load(folder() / name)
+    return OmegaConf.load(only_sweep() / name)
 
 
 # ---- asking and telling --------------------------------------------------------------------
@@ -230,8 +220,8 @@ def test_the_best_is_found_and_written(tiny: Any, storage: str, file: str) -> No
     typed = (*SPACE, W1, f"hydra.sweeper.storage={storage}")
     said = tiny(bowl, "hydra.sweeper.n_trials=15", *typed)
     assert said[::2] == (0, "")
-    assert (folder() / file).is_file()
-    rows = results()
+    assert (only_sweep() / file).is_file()
+    rows = sweep_rows()
     assert [row["trial"] for row in rows] == [str(i) for i in range(15)]
     assert column("folder") == [f"t{i:04d}" for i in range(15)]
     for row in rows:
@@ -291,7 +281,7 @@ def test_failures_and_values_that_are_no_numbers_count_and_end_nothing(tiny: Any
     said = tiny(what, *typed, "hydra.sweeper.n_trials=6")
     assert said.code == 1
     assert column("status") == ["failed", "completed", "failed", "failed", "completed", "failed"]
-    assert [row["error"] for row in results() if row["error"]] == [
+    assert [row["error"] for row in sweep_rows() if row["error"]] == [
         "w1 is nan, which cannot be compared",
         "no memory",
         "w1 is -inf, which cannot be compared",
@@ -559,7 +549,7 @@ def test_a_bad_learning_rate_is_pruned(fokker: Any) -> None:
     )  # fmt: skip
     said = fokker(*typed, "hydra.sweeper.n_trials=2")
     assert said[::2] == (0, "")
-    rows = results()
+    rows = sweep_rows()
     rates = {r["lr"]: r["status"] for r in rows}
     assert rates == {"0.001": "completed", "3": "pruned"}
     pruned = [r for r in rows if r["status"] == "pruned"]
@@ -568,7 +558,7 @@ def test_a_bad_learning_rate_is_pruned(fokker: Any) -> None:
     assert 0 < step < 20
     assert f"(stopped at step {step} of 20, where it promised too little)" in said.out
     assert f", 0 failed, {len(pruned)} pruned" in said.out
-    job = folder() / pruned[0]["folder"]
+    job = only_sweep() / pruned[0]["folder"]
     assert "pruned   stopped at step" in (job / "output.txt").read_text()
     assert not (job / "traceback.txt").exists()
     study = stored()

@@ -13,6 +13,7 @@ from fokker.cli.compose import config_dir
 from fokker.cli.main import main
 from fokker.disk import read_json
 from tiny_runs import process
+from written import only_sweep, sweep_rows
 
 STUDIES = sorted(path.stem for path in (config_dir() / "sweeps").glob("*.yaml"))
 FEW = ("trainer.max_steps=2", "evaluation.num_samples=60", "evaluation.budget_points=0",
@@ -44,16 +45,6 @@ def start(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return 0
 
 
-def sweep_folder() -> Path:
-    (found,) = Path("outputs/sweeps").iterdir()
-    return found
-
-
-def rows() -> list[dict[str, str]]:
-    with (sweep_folder() / "results.csv").open() as handle:
-        return list(csv.DictReader(handle))
-
-
 def test_each_study_has_a_test() -> None:
     assert sorted(SMALL) == STUDIES
 
@@ -74,11 +65,11 @@ def test_a_study_runs(study: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "override /logger: wandb" in text
     overrides, jobs, models = SMALL[study]
     assert start(monkeypatch, f"+sweeps={study}", *FEW, *overrides) == 0
-    found = rows()
+    found = sweep_rows()
     assert [row["status"] for row in found] == ["completed"] * jobs
-    counted = read_json(sweep_folder() / "sweep.json")
+    counted = read_json(only_sweep() / "sweep.json")
     assert (counted["jobs"], counted["models"], counted["trainings"]) == (jobs, models, models)
-    assert sweep_folder().name.startswith(f"{study}-")
+    assert only_sweep().name.startswith(f"{study}-")
 
 
 STUDY = """# @package _global_
@@ -113,21 +104,21 @@ def test_settings_are_crossed_with_what_is_swept(
     study: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert start(monkeypatch, *study()) == 0
-    found = [(r["setting"], r["seed"], r["num_steps"], r["training"]) for r in rows()]
+    found = [(r["setting"], r["seed"], r["num_steps"], r["training"]) for r in sweep_rows()]
     assert found == [
         ("ddpm", "0", "4", "trained"), ("ddpm", "1", "4", "trained"),
         ("two words", "0", "3", "trained"), ("two words", "1", "3", "trained"),
     ]  # fmt: skip
-    listed = read_json(sweep_folder() / "jobs.json")["jobs"]
+    listed = read_json(only_sweep() / "jobs.json")["jobs"]
     assert listed[2]["swept"] == {"setting": "two words", "seed": "0"}
     assert "formulation=edm" in listed[2]["overrides"]
     # The command line wins over a setting, and a longer sweep finds what is done.
-    first = sweep_folder()
+    first = only_sweep()
     assert start(monkeypatch, *study(), "seed=1,2", "objective=w1") == 0
     said = capfd.readouterr().out
     assert "over seeds, mean +- standard error of the mean:" in said
-    assert sweep_folder() == first
-    assert [r["training"] for r in rows()] == ["trained"] * 4
+    assert only_sweep() == first
+    assert [r["training"] for r in sweep_rows()] == ["trained"] * 4
     assert read_json(first / "sweep.json")["models"] == 4
     changed = ("formulation=smld", "sampler.num_steps=2", "seed=0", "objective=w1", "logger=wandb")
     assert start(monkeypatch, *study(), *changed) == 0
@@ -161,4 +152,4 @@ def test_a_reader_who_leaves_ends_nothing() -> None:
     job.stdout.close()
     assert job.stderr.read() == ""
     assert job.wait(timeout=120) == 0
-    assert [row["status"] for row in rows()] == ["completed"] * 2
+    assert [row["status"] for row in sweep_rows()] == ["completed"] * 2

@@ -1,6 +1,5 @@
 """`fokker -m`: every job once, whatever happens, and one table of them all."""
 
-import csv
 import json
 import os
 import re
@@ -24,6 +23,7 @@ from fokker.experiment.metric_names import metric_names
 from fokker.experiment.reports import Evaluation
 from fokker.signals import Interrupted
 from tiny_runs import TINY, compose_experiment, process, run
+from written import only_sweep, sweep_rows
 
 pytestmark = pytest.mark.usefixtures("workdir")
 
@@ -67,18 +67,8 @@ def no_figures() -> Iterator[None]:
         yield
 
 
-def folder() -> Path:
-    (found,) = Path("outputs/sweeps").iterdir()
-    return found
-
-
-def results() -> list[dict[str, str]]:
-    with (folder() / "results.csv").open() as handle:
-        return list(csv.DictReader(handle))
-
-
 def column(name: str) -> list[str]:
-    return [row[name] for row in results()]
+    return [row[name] for row in sweep_rows()]
 
 
 def models() -> list[str]:
@@ -87,7 +77,7 @@ def models() -> list[str]:
 
 def job_files() -> dict[str, int]:
     """What lies in the jobs' folders, and when it was written."""
-    files = [p for job in folder().iterdir() if job.is_dir() for p in job.rglob("*")]
+    files = [p for job in only_sweep().iterdir() if job.is_dir() for p in job.rglob("*")]
     return {str(p): p.stat().st_mtime_ns for p in files if p.is_file()}
 
 
@@ -103,7 +93,7 @@ def test_models_are_trained_once_each_and_every_job_has_a_row(sweep: Any) -> Non
     said = sweep(*GRID)
     assert said[::2] == (0, "")
     assert len(models()) == 2
-    found = results()
+    found = sweep_rows()
     assert [(row["formulation"], row["num_steps"]) for row in found] == [
         (formulation, steps) for formulation in ("ddpm", "edm") for steps in "234"
     ]
@@ -111,7 +101,7 @@ def test_models_are_trained_once_each_and_every_job_has_a_row(sweep: Any) -> Non
     assert column("training") == ["trained", "found", "found"] * 2
     assert sorted(set(column("model"))) == models()
     for row in found:
-        metrics = read_json(folder() / row["folder"] / "metrics.json")
+        metrics = read_json(only_sweep() / row["folder"] / "metrics.json")
         for name, value in metrics.items():
             if value is not None:
                 assert float(row[name]) == pytest.approx(value, rel=1e-12)
@@ -122,7 +112,7 @@ def test_models_are_trained_once_each_and_every_job_has_a_row(sweep: Any) -> Non
     assert float(found[4]["w1"]) == alone.metrics["w1"]
     # A line a job while it goes on, and a table at the end.
     lines = said.out.splitlines()
-    assert lines[0] == f"sweep    {folder()}"
+    assert lines[0] == f"sweep    {only_sweep()}"
     assert lines[2].startswith("[2/6] formulation=ddpm num_steps=3: completed in ")
     assert f"(found model {found[1]['model']}); 4 left, about " in lines[2]
     table = [line.split() for line in lines if line.startswith("  ")]
@@ -134,7 +124,7 @@ def test_models_are_trained_once_each_and_every_job_has_a_row(sweep: Any) -> Non
     assert len({len(row[3].partition(".")[2]) for row in table[1:]}) == 1
     for row, cells in zip(found, table[1:]):
         assert float(cells[3]) == pytest.approx(float(row["w1"]), rel=0.05)
-    assert f"results  {folder() / 'results.csv'}" in lines
+    assert f"results  {only_sweep() / 'results.csv'}" in lines
     assert lines[-2].startswith(
         "6 jobs: 6 completed (0 of them before), 0 failed; 2 models trained; "
     )
@@ -144,17 +134,17 @@ def test_models_are_trained_once_each_and_every_job_has_a_row(sweep: Any) -> Non
     assert lines[lines.index(next(n for n in lines if n.startswith("  "))) - 1].startswith(
         "on uniform; w1 is W1 (data units), lower is better; relative_excess is "
     )
-    assert folder().name.startswith("formulation-num_steps-")
+    assert only_sweep().name.startswith("formulation-num_steps-")
 
 
 def test_what_is_done_is_neither_run_nor_written_nor_composed_again(sweep: Any) -> None:
     sweep(*SMALL)
-    files, rows = job_files(), results()
+    files, rows = job_files(), sweep_rows()
     with mock.patch("hydra._internal.config_loader_impl.ConfigLoaderImpl.load_sweep_config") as one:
         said = sweep(*SMALL)
     one.assert_not_called()
     assert said[::2] == (0, "")
-    assert (job_files(), results()) == (files, rows)
+    assert (job_files(), sweep_rows()) == (files, rows)
     assert "4 completed (4 of them before), 0 failed; 0 models trained; " in said.out
     # The order of keys and of values is another order of rows and no other sweep.
     said = sweep("sampler.num_steps=3,2", "formulation=ddpm,edm")
@@ -214,13 +204,13 @@ def test_a_study_names_its_sweep_and_changes_its_jobs(sweep: Any) -> None:
     typed = (*TINY[:-2], "trainer.max_steps=6", "+sweeps=my_steps", "--config-dir=mine")
     said = sweep(start=typed)
     assert said.code == 0
-    assert folder().name.startswith("my_steps-")
-    config = (folder() / results()[0]["folder"] / "config.yaml").read_text()
+    assert only_sweep().name.startswith("my_steps-")
+    config = (only_sweep() / sweep_rows()[0]["folder"] / "config.yaml").read_text()
     assert "num_samples: 30" in config
     assert models()[0].startswith("ddpm")
     study.write_text(text.replace("'2,3'", "'2,3,4'"))
     assert "3 completed (2 of them before)" in sweep(start=typed).out
-    assert folder().name.startswith("my_steps-")
+    assert only_sweep().name.startswith("my_steps-")
     # What a study sets besides its grid is part of its jobs.
     study.write_text(text.replace("30", "40"))
     assert "2 completed (0 of them before)" in sweep(start=typed).out
@@ -235,7 +225,7 @@ def test_the_figure_is_of_the_metric_against_nfe(
         mock.patch("fokker.figures.metric_against_nfe", wraps=fokker_figure()) as drawn,
     ):
         main()
-    figure = folder() / "figures" / "w1_against_nfe.png"
+    figure = only_sweep() / "figures" / "w1_against_nfe.png"
     assert figure.is_file()
     assert f"figure   {figure}" in capfd.readouterr().out
     points, metric = drawn.call_args.args
@@ -266,11 +256,11 @@ def test_a_failed_job_has_a_row_and_the_others_go_on(sweep: Any) -> None:
         )
     ]  # fmt: skip
     assert column("status") == ["completed", "failed", "failed", "failed", "completed", "failed"]
-    rows = results()
+    rows = sweep_rows()
     assert rows[2]["error"] == "ValueError: sampler.num_steps must be at least 1, got 0"
     assert "formulation=edn is not an option; did you mean edm?" in rows[1]["error"]
     for row in rows:
-        path = folder() / row["folder"]
+        path = only_sweep() / row["folder"]
         record = read_json(path / "run.json")
         if row["status"] == "failed":
             assert record["status"] == "failed"
@@ -285,7 +275,7 @@ def test_a_failed_job_has_a_row_and_the_others_go_on(sweep: Any) -> None:
     said = sweep("sampler.num_steps=2,0,3", "formulation=edm,edn")
     assert said.code == 1
     assert {name: t for name, t in job_files().items() if name in files} == files
-    for before, after in zip(rows, results()):
+    for before, after in zip(rows, sweep_rows()):
         again = "" if before["status"] == "completed" else ".2"
         assert after["folder"] == before["folder"] + again
 
@@ -307,7 +297,7 @@ def test_a_diverged_job_and_an_exit_are_failures_of_their_own(sweep: Any) -> Non
     said = sweep("optimizer.lr=1e30,0.001")
     assert said.code == 1
     assert column("status") == ["diverged", "completed"]
-    assert (folder() / results()[0]["folder"] / "traceback.txt").is_file()
+    assert (only_sweep() / sweep_rows()[0]["folder"] / "traceback.txt").is_file()
     left = mock.Mock(side_effect=SystemExit(7))
     with mock.patch.object(sys.modules["fokker.experiment.samplings"], "draw_samples", left):
         said = sweep("sampler.num_steps=2,3", "seed=5")
@@ -364,7 +354,7 @@ def test_a_sweep_that_cannot_be_is_refused(sweep: Any, typed: list[str], says: l
 def test_the_table_is_sorted_by_the_objective_and_the_best_is_named(sweep: Any) -> None:
     said = sweep("sampler.num_steps=2,0,8,4", "objective=sliced_w2")
     assert column("num_steps") == ["2", "0", "8", "4"]
-    values = {r["num_steps"]: float(r["sliced_w2"]) for r in results() if r["sliced_w2"]}
+    values = {r["num_steps"]: float(r["sliced_w2"]) for r in sweep_rows() if r["sliced_w2"]}
     best = sorted(values, key=lambda steps: values[steps])
     table = [line.split() for line in said.out.splitlines() if line.startswith("  ")]
     assert [row[0] for row in table[1:]] == [*best, "0"]
@@ -436,7 +426,7 @@ def test_a_sweep_that_was_killed_goes_on_where_it_was(sweep: Any, workdir: Path)
     assert child.returncode == -signal.SIGKILL
     assert "[1/4]" in out
     assert "[2/4]" not in out
-    assert not (folder() / "results.csv").exists()
+    assert not (only_sweep() / "results.csv").exists()
     done = {n: t for n, t in job_files().items() if read_status(n) == "completed"}
     said = sweep(*SMALL)
     assert said.code == 0
@@ -445,13 +435,13 @@ def test_a_sweep_that_was_killed_goes_on_where_it_was(sweep: Any, workdir: Path)
     assert {n: t for n, t in job_files().items() if n in done} == done
     # The job that was killed was begun anew beside what is left of it.
     (again,) = [name for name in column("folder") if name.endswith(".2")]
-    assert results()[1]["folder"] == again
-    broken = stable(results())
+    assert sweep_rows()[1]["folder"] == again
+    broken = stable(sweep_rows())
     elsewhere = workdir / "unbroken"
     elsewhere.mkdir()
     os.chdir(elsewhere)
     sweep(*SMALL)
-    assert stable(results()) == broken
+    assert stable(sweep_rows()) == broken
 
 
 def test_a_damaged_job_is_said_and_run_again(sweep: Any) -> None:
@@ -535,7 +525,7 @@ def test_two_sweeps_at_once_share_the_work(workdir: Path) -> None:
 def test_a_job_that_another_process_holds_is_left_to_it(sweep: Any) -> None:
     sweep("sampler.num_steps=2,3")
     (done,) = [job for job in jobs() if job["swept"] == {"num_steps": "3"}]
-    (record,) = folder().glob(f"3-{done['key']}/run.json")
+    (record,) = only_sweep().glob(f"3-{done['key']}/run.json")
     record.write_text(json.dumps({**read_json(record), "status": "running"}))
     with job_lock(record.parent):
         said = sweep("sampler.num_steps=2,3")
@@ -550,7 +540,7 @@ def test_a_job_that_another_process_holds_is_left_to_it(sweep: Any) -> None:
 
 
 def jobs() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = read_json(folder() / "jobs.json")["jobs"]
+    found: list[dict[str, Any]] = read_json(only_sweep() / "jobs.json")["jobs"]
     return found
 
 
@@ -593,8 +583,8 @@ def test_jobs_of_an_older_version_are_found_by_their_bare_hash(sweep: Any) -> No
     names = sorted(column("folder"))
     assert [name[:2] for name in names] == ["2-", "3-"]
     for name in names:  # One has failed, and was run a second time.
-        older = folder() / name.rpartition("-")[2][:8]
-        (folder() / name).rename(f"{older}.2" if name == names[0] else older)
+        older = only_sweep() / name.rpartition("-")[2][:8]
+        (only_sweep() / name).rename(f"{older}.2" if name == names[0] else older)
         if name == names[0]:
             older.mkdir()
             (older / "run.json").write_text('{"status": "failed"}')
@@ -627,7 +617,7 @@ def test_jobs_inherit_each_from_its_own_model(sweep: Any, monkeypatch: pytest.Mo
     assert [name[:5] for name in column("model")[:2]] == ["ddpm-", "edm-u"]
     assert column("training")[:2] == ["loaded"] * 2
     assert [name.rpartition("-")[0] for name in column("folder")] == [one.name, two.name, "nowhere"]
-    records = [read_json(folder() / name / "run.json") for name in column("folder")[:2]]
+    records = [read_json(only_sweep() / name / "run.json") for name in column("folder")[:2]]
     assert ["seed=4" in record["overrides"] for record in records] == [True, False]
     assert "formulation=ddpm" in records[0]["overrides"]
 
@@ -647,4 +637,4 @@ def test_jobs_for_other_machines_are_checked_without_their_gpus(sweep: Any) -> N
     assert said.err.splitlines()[0] == (
         "warning: num_steps=0 will fail: sampler.num_steps must be at least 1, got 0"
     )
-    assert "needs a GPU" in results()[0]["error"]
+    assert "needs a GPU" in sweep_rows()[0]["error"]

@@ -175,14 +175,14 @@ def test_the_same_points_in_another_file_are_the_same_data(points: np.ndarray) -
 def test_jobs_in_different_units_are_said_not_to_compare(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from fokker.cli.collection import mixed_units
+    from fokker.cli.outcome import Outcome
 
     folders = {"a": "all", "b": "elements", "c": "true"}
     for name, word in folders.items():
         tiny_runs.run(*JOB, f"hydra.run.dir={name}", f"data.standardize={word}", "network=exact")
     rows: Any = [{"status": "completed", "folder": name} for name in folders]
-    assert mixed_units(Path(), rows) == (
+    assert Outcome(Path(), rows, []).mixed_units == (
         "distances do not compare across jobs: they count in data units in 1 job, standard units "
         "in 2 jobs"
     )
-    assert mixed_units(Path(), rows[1:]) == ""
+    assert Outcome(Path(), rows[1:], []).mixed_units == ""

@@ -15,9 +15,9 @@ from fokker.cli.inventory import Model, delete, models, models_text
 from fokker.cli.main import main
 from fokker.experiment import ModelFolder
 from fokker.experiment.files import write_json
+from written import OUT, contents
 
 pytestmark = pytest.mark.usefixtures("workdir")
-OUT = Path("outputs")
 A, B, C, D = (f"edm-uniform-{digit * 8}" for digit in "abcd")
 NOW = 1_790_000_000
 
@@ -45,10 +45,6 @@ def use(name: str | None, folder: str, at: int = NOW) -> None:
 
 def found() -> dict[str, Model]:
     return {m.name: m for m in models(OUT)}
-
-
-def contents() -> list[str]:
-    return sorted(str(p) for p in OUT.rglob("*") if p.suffix != ".lock")
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:

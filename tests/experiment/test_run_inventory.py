@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from fokker.cli.inventory import aligned, models, models_text
+from fokker.cli.inventory import listed, models, models_text
 from fokker.cli.main import main
 from fokker.cli.model_uses import uses_of
 from fokker.cli.run_inventory import Run, delete_runs, prune_samples, runs, runs_text
 from fokker.cli.sweep_jobs import job_lock
 from fokker.disk import held
+from written import OUT, contents
 
 pytestmark = pytest.mark.usefixtures("workdir")
-OUT = Path("outputs")
 NOW = 1_790_000_000
 SWEEP = "steps-0123abcd"
 MODEL = "edm-uniform-aaaaaaaa"
@@ -41,10 +41,6 @@ def run(
 
 def found() -> dict[str, Run]:
     return {run.name: run for run in runs(OUT)}
-
-
-def contents() -> list[str]:
-    return sorted(str(path) for path in OUT.rglob("*") if path.suffix != ".lock")
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
@@ -88,11 +84,11 @@ def test_runs_and_jobs_stand_in_one_table_the_newest_first(
 def test_a_line_ends_where_the_terminal_does(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [("name", "overrides"), ("a", "x" * 100)]
     monkeypatch.setenv("COLUMNS", "40")
-    assert [len(line) for line in aligned(rows, ())] == [15, 40]
-    assert aligned(rows, ())[1].endswith("x…")
+    assert [len(line) for line in listed(rows, ())] == [15, 40]
+    assert listed(rows, ())[1].endswith("x…")
     monkeypatch.setenv("COLUMNS", "0")
     monkeypatch.setattr(sys, "__stdout__", None)
-    assert aligned(rows, ())[1].endswith("x" * 100)
+    assert listed(rows, ())[1].endswith("x" * 100)
 
 
 # Deleting ------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from exact_cases import SAMPLERS, SDES, Gaussian, GeneratorNoise, Mixture, states
+from exact_cases import SAMPLERS, Gaussian, GeneratorNoise, Mixture, states
 from torch import Tensor, nn
 
 from fokker.denoiser import Denoiser
@@ -26,6 +26,7 @@ from fokker.samplers import (
     StartLaw,
 )
 from fokker.sde import EDM, SDE, VPLinear
+from sdes import SDES
 
 FIXED = [name for name in SAMPLERS if name != "ode_adaptive"]
 LAW = StartLaw(torch.tensor([0.7, 0.7]), torch.tensor([0.1225, 0.1225]))

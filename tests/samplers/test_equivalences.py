@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from exact_cases import SDES, GeneratorNoise, Mixture, states
+from exact_cases import GeneratorNoise, Mixture, states
 from torch import Tensor
 
 from fokker.grids import EDMRho
@@ -22,6 +22,7 @@ from fokker.samplers import (
     Sampler,
 )
 from fokker.sde import EDM, SDE
+from sdes import SDES
 
 SHAPE = (40, 2)
 

@@ -8,7 +8,6 @@ import torch
 from exact_cases import (
     MEAN,
     SAMPLERS,
-    SDES,
     STD,
     VARIANCE,
     Gaussian,
@@ -27,6 +26,7 @@ from fokker.samplers import (
     StartLaw,
 )
 from fokker.sde import EDM, VEGeometric, VPLinear
+from sdes import SDES
 
 #: Relative error of the standard deviation that is allowed at N = 200. Euler's method in the
 #: time of ve_geometric and ve_sqrt is rough: a step there is a share of sigma^2.

@@ -8,7 +8,6 @@ import torch
 from exact_cases import (
     MEAN,
     SAMPLERS,
-    SDES,
     VARIANCE,
     Affine,
     Mixture,
@@ -30,6 +29,7 @@ from fokker.samplers import (
     Sampler,
 )
 from fokker.sde import SDE
+from sdes import SDES
 
 STEPS = [64, 128, 256]
 #: High enough that the first step of a multistep solver, with D alone, costs nothing.

@@ -5,7 +5,7 @@ import math
 import pytest
 import scipy.integrate
 import torch
-from exact_cases import MEAN, SDES, VARIANCE, Gaussian, GeneratorNoise, Mixture, states
+from exact_cases import MEAN, VARIANCE, Gaussian, GeneratorNoise, Mixture, states
 from torch import Tensor
 
 from fokker.grids import EDMRho, Geometric
@@ -22,6 +22,7 @@ from fokker.samplers import (
     Sampler,
 )
 from fokker.sde import EDM, SDE, VEGeometric, VPCosine, VPLinear
+from sdes import SDES
 
 SHAPE = (40, 2)
 

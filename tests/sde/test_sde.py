@@ -6,7 +6,10 @@ from collections.abc import Callable
 import mpmath as mp
 import pytest
 import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
+from fokker.cli.compose import config_dir
 from fokker.sde import (
     EDM,
     SDE,
@@ -18,6 +21,7 @@ from fokker.sde import (
     VPLinear,
     VPOrnsteinUhlenbeck,
 )
+from sdes import PLAIN
 
 SDES: dict[str, Callable[[], SDE]] = {
     "vp_linear": VPLinear,
@@ -258,6 +262,17 @@ def test_cosine_stays_finite_below_its_end() -> None:
     sde = VPCosine()
     assert float(sde.time(80.0)) < 1
     assert float(sde.time(1e6)) < 1
+
+
+def test_the_sdes_of_all_tests_are_those_of_the_options() -> None:
+    options = {file.stem: OmegaConf.load(file) for file in (config_dir() / "sde").glob("*.yaml")}
+    assert PLAIN.keys() == options.keys()
+    t = torch.linspace(0.1, 0.9, 5, dtype=torch.float64)
+    for name, node in options.items():
+        sde = instantiate(node)
+        assert type(sde) is type(PLAIN[name])
+        assert (sde.sigma_min, sde.sigma_max) == (PLAIN[name].sigma_min, PLAIN[name].sigma_max)
+        assert torch.equal(sde.sigma(t), PLAIN[name].sigma(t))
 
 
 @pytest.mark.parametrize(

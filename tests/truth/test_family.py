@@ -14,13 +14,13 @@ from torch import Tensor
 from fokker.distributions import Gaussian
 from fokker.samplers import EulerMaruyama
 from fokker.samplers.base import StartLaw
-from fokker.sde import EDM, SDE, Rectified, SubVP, VEGeometric, VPCosine, VPLinear
+from fokker.sde import SDE, Rectified, SubVP, VPLinear
+from sdes import PLAIN
 
 MEAN, STD = 1.3, 0.6
 LAW = Gaussian(MEAN, STD)
 LOW, HIGH = 0.1, 3.0
 MEMBERS = [0.0, 0.5, 1.0, 1.5]
-SDES: list[SDE] = [VPLinear(), VPCosine(), SubVP(), VEGeometric(), EDM(), Rectified()]
 
 
 def total(sigma: float) -> float:
@@ -37,7 +37,7 @@ def correlation(c: float, first: float, last: float) -> float:
     return math.pow(total(last) / total(first), c**2 / 2)
 
 
-@pytest.mark.parametrize("sde", SDES, ids=lambda sde: type(sde).__name__)
+@pytest.mark.parametrize("sde", PLAIN.values(), ids=PLAIN)
 @pytest.mark.parametrize("c", MEMBERS)
 def test_moments_of_every_member(c: float, sde: SDE) -> None:
     # dx = [f x - (1 + c^2)/2 g^2 score] dt + c g dw, dt < 0: linear, so its mean, variance and

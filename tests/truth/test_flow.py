@@ -12,29 +12,14 @@ from torch import Tensor
 
 from fokker.distributions import Affine, Distribution, Ring
 from fokker.sde import (
-    EDM,
     SDE,
     Rectified,
-    SubVP,
-    VEGeometric,
-    VESqrt,
-    VPCosine,
     VPLinear,
-    VPOrnsteinUhlenbeck,
 )
+from sdes import PLAIN
 
 LOW, HIGH = 0.05, 20.0
 PROBABILITIES = torch.tensor([1e-4, 0.01, 0.1, 0.3, 0.31, 0.5, 0.77, 0.95, 0.9999]).double()
-SDES: list[SDE] = [
-    EDM(),
-    VPLinear(),
-    VPCosine(),
-    VPOrnsteinUhlenbeck(),
-    SubVP(),
-    VEGeometric(),
-    VESqrt(),
-    Rectified(),
-]
 RING = Affine(Ring(5, 1.3, 0.2), -0.3, 0.8)
 SHIFTED_LINE = Affine(LAWS["uniform"], 0.4, 0.7)
 
@@ -116,7 +101,7 @@ def along(sde: SDE, law: Distribution, y: Tensor, first: float, last: float) -> 
     return end / float(sde.scale(stop))
 
 
-@pytest.mark.parametrize("sde", SDES, ids=lambda sde: type(sde).__name__)
+@pytest.mark.parametrize("sde", PLAIN.values(), ids=PLAIN)
 @pytest.mark.parametrize("name", ["mixture", "uniform", "ring"])
 def test_every_sde_has_the_same_flow(name: str, sde: SDE) -> None:
     law = FLOW_LAWS[name]

@@ -11,7 +11,8 @@ from torch import Tensor
 from fokker import preconditioning, weighting
 from fokker.distributions import Affine, Distribution, Gaussian
 from fokker.noise_levels import LogUniform
-from fokker.sde import EDM, SDE, Rectified, SubVP, VEGeometric, VPCosine, VPLinear
+from fokker.sde import EDM, SDE
+from sdes import PLAIN
 
 
 def relative(found: Tensor, expected: Tensor) -> float:
@@ -135,17 +136,9 @@ def test_edms_target_has_unit_variance_and_its_loss_is_at_most_1(sigma: float) -
 
 
 KL_LOW, KL_HIGH = 0.1, 10.0
-KL_SDES: list[SDE] = [
-    VPLinear(),
-    VPCosine(),
-    SubVP(),
-    VEGeometric(),
-    EDM(),
-    Rectified(),
-]
 
 
-@pytest.mark.parametrize("sde", KL_SDES, ids=lambda sde: type(sde).__name__)
+@pytest.mark.parametrize("sde", PLAIN.values(), ids=PLAIN)
 @pytest.mark.parametrize("pair", [("mixture", "gaussian"), ("uniform", "mixture")], ids=":".join)
 def test_the_divergence_lost_along_the_path(pair: tuple[str, str], sde: SDE) -> None:
     # KL(p_min||q_min) - KL(p_max||q_max) = 1/2 int g^2 E_p|score_p - score_q|^2 dt, in x_t.

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra.conf import ConfigSourceInfo
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
@@ -16,6 +15,7 @@ from fokker.cli.compose import config_dir
 from fokker.cli.foreign import NEVER, NotOwn, check_own
 from fokker.cli.option_words import group_of
 from fokker.cli.texts import texts
+from fokker.overrides import read
 from fokker.yaml_files import read_yaml
 
 #: What a command itself says, besides what no server may.
@@ -48,7 +48,7 @@ def check_agents_parameters() -> None:
 
 
 def _faults(name: str, value: Any) -> Iterator[str]:
-    """Why a parameter may not be."""
+    """Why a parameter may not be; its name is a server's, and may be none by hydra's grammar."""
     first = group_of(name.strip(" \t\n'\"+~-").partition("@")[0])
     if first in OF_THE_COMMAND:
         yield f"{first} must not be a parameter of a W&B sweep"
@@ -74,6 +74,6 @@ def _faults(name: str, value: Any) -> Iterator[str]:
 def _parsed(text: str) -> Override | None:
     """An override as hydra reads it; none if it cannot, and will say so."""
     try:
-        return OverridesParser.create().parse_override(text)
+        return read(text).parsed
     except HydraException:
         return None

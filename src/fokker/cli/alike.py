@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from fokker.cli.keys import KEYS
 from fokker.cli.sweep_jobs import Job
+from fokker.overrides import read
 
 #: A job's configuration, with hydra's own node.
 Compose = Callable[[Job], DictConfig]
@@ -36,7 +36,6 @@ class Alike:
     def __init__(self, compose: Compose, check: Check, most: int) -> None:
         self._compose, self._check, self._most = compose, check, most
         self._kinds: dict[tuple[str, ...], _Kind] = {}
-        self._parser = OverridesParser.create()
 
     def __call__(self, job: Job) -> DictConfig | None:
         """The configuration of a job, which holds until the next call; none where too many differ.
@@ -76,7 +75,7 @@ class Alike:
     def _set(self, kind: "_Kind", config: DictConfig, job: Job) -> bool:
         """Set a job's values in what was composed for its kind, if none is a whole node."""
         changed = [new for new, old in zip(job.overrides, kind.now) if new != old]
-        values = {single_key(o): self._parser.parse_override(o).value() for o in changed}
+        values = {single_key(o): read(o).value for o in changed}
         nodes = [*values.values(), *(OmegaConf.select(config, key) for key in values)]
         if any(isinstance(node, (dict, DictConfig)) for node in nodes):
             return False
@@ -105,6 +104,6 @@ class _Kind:
 
 def single_key(override: str) -> str:
     """The key of a single value that an override sets; empty if it does something else."""
-    key, equals, _ = override.lstrip("+").partition("=")
-    is_single = key in KEYS or _BELOW.fullmatch(key) is not None
-    return key if is_single and equals else ""
+    word = read(override)
+    is_single = word.name in KEYS or _BELOW.fullmatch(word.name) is not None
+    return word.name if is_single and word.is_set else ""

@@ -17,7 +17,7 @@ from fokker.cli.early import asked_of, parts_of, set_inherited
 from fokker.cli.evaluations import build_evaluations, build_ways
 from fokker.cli.instantiate import Builder, uncalled
 from fokker.cli.keys import OF_ANY_DATA, check_keys
-from fokker.cli.sameness import flat, other_points, source_of_points, what_data
+from fokker.cli.sameness import other_points, source_of_points
 from fokker.cli.start import asked_ranks, cores
 from fokker.data import DataModule, StandardizedData, gaussianized
 from fokker.disk import writing
@@ -37,7 +37,9 @@ from fokker.experiment.models import (
     weights_in,
 )
 from fokker.experiment.needs import check_needs, check_network
+from fokker.experiment.same_data import what_data
 from fokker.formulation import Formulation
+from fokker.nested import flat
 from fokker.networks import Exact
 from fokker.places import BESIDE, find_checkpoint, finished_run
 from fokker.ranks import ALONE, Ranks
@@ -263,7 +265,8 @@ def _beside(config: Mapping[str, Any], own: str, content: str) -> dict[str, Path
         record = finished_run(path, BESIDE)
         stored: Any = OmegaConf.to_container(read_config(path / "config.yaml"))
         known = record.get("made_of", {}).get("content", "")
-        there, here = what_data(stored, known), what_data(config, content if known else "")
+        there = what_data(stored["data"], known)
+        here = what_data(config["data"], content if known else "")
         if there != here:
             keys = [key for key in sorted(there | here) if there.get(key) != here.get(key)]
             raise ValueError(

@@ -14,7 +14,7 @@ from typing import Any, final
 from fokker.cli.sweep_jobs import FAILED, FIXED, Job, Row, write_text
 from fokker.csv_files import csv_text
 from fokker.progress import duration, expected_end
-from fokker.records import read_record, read_table
+from fokker.records import read_table
 
 SEED = "seed"
 #: Behind a metric's name.
@@ -75,19 +75,6 @@ def at_work(folders: Mapping[Job, Path]) -> str:
 def count(number: int, what: str) -> str:
     """A number with its word."""
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def mixed_units(folder: Path, rows: Sequence[Row]) -> str:
-    """Say that the jobs' distances count in different units; nothing where they have one."""
-    done = [row for row in rows if row["status"] == "completed"]
-    found = Counter(
-        read_record(folder / str(row["folder"]) / "run.json").get("units", "data units")
-        for row in done
-    )
-    if len(found) < 2:
-        return ""
-    counts = ", ".join(f"{units} in {count(n, 'job')}" for units, n in found.items())
-    return f"distances do not compare across jobs: they count in {counts}"
 
 
 def write_results(path: Path, rows: Sequence[Row]) -> None:

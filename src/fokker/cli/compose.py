@@ -21,11 +21,11 @@ from fokker.cli.hydra_node import check_hydra, check_typed_options
 from fokker.cli.inheritance import compose_meant
 from fokker.cli.mistakes import UnknownKey, of_value, was_interrupted
 from fokker.cli.names import with_hint
-from fokker.cli.option_words import override_key
 from fokker.cli.signatures import Signatures
 from fokker.cli.start import Start
 from fokker.cli.translations import sentence, unknown_key
 from fokker.disk import DiskError
+from fokker.overrides import read
 from fokker.places import one_line
 from fokker.signals import SIGNALS
 from fokker.yaml_files import read_yaml, reading_yaml
@@ -127,9 +127,9 @@ def _load(overrides: Sequence[str], is_sweep: bool) -> DictConfig:
             ) from error
         except (TypeError, AssertionError) as error:  # Of hydra, at what is no name.
             folders = _folders(overrides)
-            groups = {o: override_key(o).partition("@")[0] for o in overrides}
+            groups = {o: read(o).key for o in overrides}
             chosen = [o for o, g in groups.items() if any((f / g).is_dir() for f in folders if g)]
-            wrong = [o for o in chosen if not re.fullmatch(r"[\w.+-]+", o.partition("=")[2])]
+            wrong = [o for o in chosen if not re.fullmatch(r"[\w.+-]+", read(o).value_text or "")]
             said = f"{(wrong or ['an option'])[0]} must name an option by a text"
             raise ValueError(f"{said}\n{HELP}") from error
         except AttributeError as error:  # Of omegaconf, where null is to become a node.
@@ -219,7 +219,7 @@ def _known(key: str, overrides: Sequence[str], is_sweep: bool) -> DictConfig | N
 
 def _is_of(key: str, override: str) -> bool:
     """Whether an override sets a key, by itself or as `{KEY: VALUE}`."""
-    return bool(key) and f"{key}.".startswith(f"{override_key(override)}.")
+    return bool(key) and f"{key}.".startswith(f"{read(override).name}.")
 
 
 def _beside(key: str, config: DictConfig | None) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fokker.cli.arguments import shown
-from fokker.cli.sameness import flat, other_points, what_data
+from fokker.cli.sameness import other_points
 from fokker.experiment.description import record_of
 from fokker.experiment.limits import Limits
 from fokker.experiment.models import (
@@ -15,6 +15,8 @@ from fokker.experiment.models import (
     read_checkpoint,
 )
 from fokker.experiment.predecessor import Predecessor
+from fokker.experiment.same_data import what_data
+from fokker.nested import flat
 from fokker.places import SAFETENSORS, find_checkpoint
 from fokker.records import check_has, read_record
 from fokker.training import Training
@@ -100,7 +102,7 @@ def _differing(
     for key in KEPT_KEYS:
         group, _, name = key.partition(".")
         there[key], here[key] = (flat(c[group])[name] for c in (other, config))
-    data = what_data(other, known), what_data(config, content if known else "")
+    data = what_data(other["data"], known), what_data(config["data"], content if known else "")
     for side, of_side in zip((there, here), data, strict=True):
         side.update(flat({"data": of_side}))
     keys = [key for key in sorted(there.keys() | here.keys()) if there.get(key) != here.get(key)]

@@ -1,4 +1,7 @@
-"""The flags of a command line, of which hydra gets those alone that fokker has read."""
+"""The flags of a command line, of which hydra gets those alone that fokker has read.
+
+No flag is an override by hydra's grammar, so that they are divided at their `=` here.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -18,8 +18,9 @@ from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
 
 from fokker.cli.mistakes import one_of
-from fokker.cli.option_words import is_group, override_key
+from fokker.cli.option_words import is_group
 from fokker.cli.texts import check_final
+from fokker.overrides import read
 from fokker.yaml_files import read_yaml
 
 #: Where runs and sweeps are written, and for instance where.
@@ -131,12 +132,12 @@ def check_typed_options(overrides: Sequence[str], sources: Sequence[Any]) -> Non
         ValueError: as `check_options`.
     """
     for override in overrides:
-        key, _, value = override.partition("=")
-        group = override_key(key)
+        word = read(override)
+        group, value = word.name, word.value_text or ""
         is_list = value[:1] == "[" and "," in value and group not in SEVERAL
         if value[:1] == "{" or (is_plain(value) and not is_list):
             continue
-        if is_group(sources, group.partition("@")[0]):
+        if is_group(sources, word.key):
             check_options({group: value})
             names = value.strip("[]")
             raise ValueError(

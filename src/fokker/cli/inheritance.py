@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, final
 
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -17,9 +16,10 @@ from omegaconf.errors import OmegaConfBaseException
 from fokker.cli.hydra_node import PLACES, check_as_typed, check_typed_options
 from fokker.cli.inventory import last_run
 from fokker.cli.mistakes import of_value
-from fokker.cli.option_words import as_typed, group_of, is_group, option_words, override_key
+from fokker.cli.option_words import as_typed, group_of, is_group, option_words
 from fokker.cli.recorded import ForeignRecord, recorded_overrides
 from fokker.cli.start import Start
+from fokker.overrides import read
 from fokker.yaml_files import reading_yaml
 
 #: Keys that name a trained model, and take over the overrides that it was trained with.
@@ -55,7 +55,7 @@ class Meaning:
 
     def of(self, overrides: Sequence[str]) -> list[str]:
         """The overrides that are meant by these."""
-        own = [o for o in overrides if override_key(o) not in self.places]
+        own = [o for o in overrides if read(o).name not in self.places]
         return [*self.inherited, *own, *self.places.values()]
 
     @contextmanager
@@ -70,7 +70,7 @@ class Meaning:
         except (ValueError, HydraException) as error:
             said = say(error)
             key = re.split(r"[\s=]", said, maxsplit=1)[0]
-            if key in map(override_key, self.inherited):
+            if key in {read(o).name for o in self.inherited}:
                 raise ForeignRecord(f"{self.record} has a wrong override: {said}") from error
             raise
 
@@ -147,6 +147,7 @@ class JobMeanings:
         self._config, self._loader = config, loader
         self._known: dict[tuple[Any, ...], Meaning] = {}
         self._checked: set[tuple[str, ...]] = set()
+        self._decisive: dict[str, bool] = {}
 
     def __call__(self, overrides: Sequence[str], varied: Sequence[str]) -> list[str]:
         """The overrides that are meant by a job's.
@@ -161,17 +162,20 @@ class JobMeanings:
                 none may say.
         """
         for override in overrides:
-            group, _, package = override_key(override).partition("@")
-            if "hydra" in (group_of(group), group_of(package)):
+            word = read(override)
+            if "hydra" in (group_of(word.key), group_of(word.package or "")):
                 raise ValueError(
                     f"{override} is for hydra, which has one value for all jobs of a sweep; say it "
                     "on the command line, with one value, and not in a study's params or settings"
                 )
         check_typed_options(overrides, self._config.hydra.runtime.config_sources)
-        decisive = tuple(override for override in varied if self._matters(override))
+        # A thousand jobs have few overrides of their own, and to look into files takes long.
+        for override in {*varied}.difference(self._decisive):
+            self._decisive[override] = self._matters(override)
+        decisive = tuple(override for override in varied if self._decisive[override])
         if not decisive:
             return list(overrides)
-        key = (decisive, frozenset(map(override_key, overrides)))
+        key = (decisive, frozenset(read(o).name for o in overrides))
         if key not in self._known:
             self._known[key] = self._meaning(overrides)
         return self._known[key].of(overrides)
@@ -193,8 +197,7 @@ class JobMeanings:
             return Meaning()
         # Keys below groups are these groups', so that a hundred models of one kind are one check.
         sources = config.hydra.runtime.config_sources
-        groups = {o: override_key(o).partition("@")[0] for o in meaning.inherited}
-        options = tuple(o for o, group in groups.items() if is_group(sources, group))
+        options = tuple(o for o in meaning.inherited if is_group(sources, read(o).key))
         if options and options not in self._checked:
             with suppress(HydraException):  # Which the job complains of.
                 check_as_typed(config, compose(meaning.of(overrides)), meaning.record)
@@ -203,17 +206,18 @@ class JobMeanings:
 
     def _matters(self, override: str) -> bool:
         """Whether an override names a model, a place at home, or a file that may do so."""
-        key, _, value = override.lstrip("+~").partition("=")
+        word = read(override)
+        key = word.name
         if key in PATHS:
-            return key in INHERITING or "~" in value
+            return key in INHERITING or "~" in (word.value_text or "")
         sources = OmegaConf.select(self._config, "hydra.runtime.config_sources", default=())
         if "." in key:
             return False
         try:
-            words = option_words(sources, key, value) or ()
+            said = [w for name in word.options for w in option_words(sources, key, name) or ()]
         except ValueError:  # A file that is wrong, which the job complains of.
             return False
-        return any(map(self._matters, words))
+        return any(map(self._matters, said))
 
 
 # ---- paths -----------------------------------------------------------------------------------
@@ -221,14 +225,14 @@ class JobMeanings:
 
 def _with_home(override: str) -> str:
     """A typed override of a path with the user's home in the place of `~`."""
-    key, equals, value = override.partition("=")
-    if key.lstrip("+") not in PATHS or not equals:
+    word = read(override)
+    if word.name not in PATHS or not word.is_set:
         return override
 
     def home(found: re.Match[str]) -> str:
         return _SPECIAL.sub(r"\\\1", os.path.expanduser(found[0]))
 
-    return key + _HOME.sub(home, f"={value}")
+    return word.typed_key + _HOME.sub(home, f"={word.value_text}")
 
 
 def _at_home(value: Any) -> Any:
@@ -274,7 +278,7 @@ def _of_places(overrides: Sequence[str]) -> list[str]:
     """The overrides that choose options and places, without single keys of options."""
     kept = []
     for override in overrides:
-        key = override_key(override)
+        key = read(override).name
         if "." not in key or "@" in key or key in PATHS or group_of(key) == "hydra":
             kept.append(override)
     return kept
@@ -286,12 +290,10 @@ def _of_places(overrides: Sequence[str]) -> list[str]:
 def _given(overrides: Sequence[str], config: DictConfig) -> set[str]:
     """The keys that a command gives itself, in files with words for the whole configuration too."""
     keys = set()
-    for override in OverridesParser.create().parse_overrides(list(overrides)):
-        key = override.get_key_element().lstrip("+~")
-        keys.add(key)
-        if not override.is_sweep_override() and "." not in key:
-            names = override.value()
-            for name in names if isinstance(names, list) else [names]:
-                words = option_words(config.hydra.runtime.config_sources, key, str(name))
-                keys |= {override_key(word) for word in words or ()}
+    for word in map(read, overrides):
+        keys.add(word.name)
+        if "." not in word.name:
+            for name in word.options:
+                said = option_words(config.hydra.runtime.config_sources, word.name, name)
+                keys |= {read(text).name for text in said or ()}
     return keys

@@ -21,6 +21,7 @@ from fokker.cli.model_uses import uses_of
 from fokker.disk import DamagedError
 from fokker.places import one_line
 from fokker.records import read_record, record_or_why
+from fokker.text_tables import GAP, aligned, widths_of
 
 # A model that is trained again is made in a folder of its own, and belongs to the first's runs.
 RETRAIN = ".retrain"
@@ -128,7 +129,7 @@ def _table(found: Sequence[Model], output_dir: Path) -> str:
         steps = "-" if m.steps is None else str(m.steps)
         size, age = f"{m.size_bytes / MEGABYTE:.1f}", _ago(m.age_seconds)
         rows.append((m.name, m.status, steps, size, age, last, str(m.runs), m.overrides))
-    return "\n".join([*aligned(rows, right=range(2, 7)), sum_line])
+    return "\n".join([*listed(rows, right=range(2, 7)), sum_line])
 
 
 def deleted_text(gone: Sequence[Model]) -> str:
@@ -296,7 +297,7 @@ def typed_text(overrides: Any) -> str:
     return " ".join(" ".join(kept).split())
 
 
-def aligned(rows: Sequence[Sequence[str]], right: Sequence[int]) -> list[str]:
+def listed(rows: Sequence[Sequence[str]], right: Sequence[int]) -> list[str]:
     """A table's lines, the last column cut where the terminal ends; a file gets all of it.
 
     What a terminal would take for a command stands there as it is typed, such as `\\x1b`.
@@ -306,17 +307,12 @@ def aligned(rows: Sequence[Sequence[str]], right: Sequence[int]) -> list[str]:
         right: columns that end at the same place.
     """
     rows = [[one_line(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    widths[-1] = 0
+    widths = widths_of(rows)
     terminal = shutil.get_terminal_size((0, 0)).columns
     lines = []
-    for row in rows:
-        cells = [
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        line = "  ".join(cells).rstrip()
-        room = max(terminal, sum(widths) + 2 * len(widths) + 8) if terminal else len(line)
+    for line in map(str.rstrip, aligned(rows, right)):
+        least = sum(widths[:-1]) + len(GAP) * len(widths) + 8
+        room = max(terminal, least) if terminal else len(line)
         lines.append(line if len(line) <= room else f"{line[: room - 1]}…")
     return lines
 

@@ -20,10 +20,10 @@ from fokker.cli.build import build_experiment
 from fokker.cli.choices import Choices
 from fokker.cli.environment import number
 from fokker.cli.gpus import claim
-from fokker.cli.job_names import OLDER_DIGITS, job_id
 from fokker.cli.joining import build_alike
 from fokker.cli.mistakes import of_value
 from fokker.cli.start import asked_ranks, cores_of_rank
+from fokker.cli.study import Study
 from fokker.cli.sweep_jobs import job_lock, record_failure
 from fokker.cli.targets import find_own
 from fokker.cli.trials import watcher
@@ -47,7 +47,7 @@ from fokker.experiment.watching import Pruned, Watch
 from fokker.masking import masked
 from fokker.progress import print_now
 from fokker.ranks import ALONE, LostRank, Ranks
-from fokker.records import read_record, record_or_why
+from fokker.records import record_or_why
 from fokker.signals import HEARD, SIGNALS, Interrupted
 
 # Below this many multiplications a step, a second thread costs more than it gives.
@@ -253,11 +253,8 @@ def _unasked(metrics: Mapping[str, Any], step: int) -> bool:
 
 def facts_of_sweep(path: Path) -> dict[str, Any]:
     """The sweep of the job in `path`, and the job's values of the swept keys; nothing without."""
-    known = job_id(path)
-    for job in read_record(path.parent / "jobs.json").get("jobs", []):
-        if known in (job["key"], job["key"][:OLDER_DIGITS]):
-            return {"sweep": path.parent.name, "swept": job["swept"]}
-    return {}
+    job = Study.read(path.parent).job_in(path)
+    return {} if job is None else {"sweep": path.parent.name, "swept": job.swept}
 
 
 def built(config: DictConfig) -> Experiment:

@@ -18,6 +18,7 @@ from fokker.cli.environment import number
 from fokker.cli.gpus import claim
 from fokker.cli.orphans import this_process
 from fokker.cli.start import cores
+from fokker.disk import read_json
 
 # Handed on to the ranks, which save what is done.
 HANDED_ON = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2")
@@ -71,8 +72,7 @@ def launch(
         except SignalException as stop:
             raise SystemExit(128 + stop.sigval) from None
         _check_end(failures, size)
-        answer = Path(folder) / "answer"
-        return not answer.is_file() or bool(json.loads(answer.read_text()))
+        return bool(read_json(Path(folder) / "answer.json").get("answer", True))
 
 
 def _check_end(failures: Mapping[int, Any], size: int) -> None:

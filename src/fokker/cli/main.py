@@ -27,7 +27,6 @@ from fokker.cli.early import check_early
 from fokker.cli.ending import ending
 from fokker.cli.environment import FULL_ERROR, is_on, without_empty
 from fokker.cli.flags import read_flags
-from fokker.cli.option_words import override_key
 from fokker.cli.orphans import end_with_sweep
 from fokker.cli.output import patient_output
 from fokker.cli.signatures import Signatures
@@ -35,6 +34,7 @@ from fokker.cli.slurm import earlier_run, ignore_while_starting
 from fokker.cli.start import Start, asked_ranks, check_alone
 from fokker.cli.tasks import carry_out, task_of
 from fokker.disk import DiskError, check_writable, make_folder, remove_empty
+from fokker.overrides import read
 from fokker.signals import SIGNALS, STOPS
 
 
@@ -67,7 +67,7 @@ def _main(numbers: ExitStack) -> None:
     try:
         given = read_flags(arguments)
         overrides = list(given.overrides)
-        is_study = any(override_key(override) == "sweeps" for override in overrides)
+        is_study = any(read(override).name == "sweeps" for override in overrides)
         is_sweep = is_study or "--multirun" in given.flags
         if given.begins and doctor.is_asked(overrides):
             if not doctor.doctor([*overrides, *given.search], is_sweep):

@@ -88,13 +88,14 @@ def _data_name(outcome: Outcome, row: Row) -> str:
 
 def _data(job: Path) -> str:
     """What says whether two jobs have the same data."""
-    from fokker.experiment.identity import comparable_data
+    from fokker.experiment.same_data import what_data
 
     file = job / "config.yaml"
     config: Any = OmegaConf.to_container(read_config(file, "data")) if file.is_file() else {}
     content = read_record(job / "run.json").get("made_of", {}).get("content", "")
-    data = comparable_data(config.get("data") or {}, content)
-    return repr({key: value for key, value in data.items() if key not in ("batch_size", SEED)})
+    data = what_data(config.get("data") or {}, content)
+    # The models of several seeds are lines of one figure, also where each has a set of its own.
+    return repr({key: value for key, value in data.items() if key != SEED})
 
 
 def model_labels(jobs: Sequence[tuple[Row, Any]], swept: Sequence[str]) -> list[str]:

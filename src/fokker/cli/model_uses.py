@@ -3,12 +3,11 @@
 Nothing here needs torch.
 """
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fokker.disk import DamagedError
+from fokker.disk import DamagedError, json_lines
 from fokker.records import USED_BY, record_or_why
 
 # Of the jobs of a sweep, counted from the folder of all sweeps, and one more.
@@ -77,12 +76,14 @@ def _outside(model: Path) -> tuple[list[float], DamagedError | None]:
         if not file.is_file():
             return [], None
         written = file.stat().st_mtime
-        for line in filter(None, file.read_text(encoding="utf-8").splitlines()):
-            run = Path(json.loads(line))
+        for _, held in json_lines(file):
+            if isinstance(held, ValueError):
+                raise held
+            run = Path(held)
             if (run / "run.json").is_file():
                 found.append((run / "run.json").stat().st_mtime)
             elif not run.parent.is_dir():
                 found.append(written)
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError) as error:
         return found, DamagedError(file, f"it must hold a path a line, and does not ({error})")
     return found, None

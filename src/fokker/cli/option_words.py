@@ -1,23 +1,19 @@
 """What the file of an experiment or a study says, as overrides."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import OmegaConf
 
+from fokker.nested import flat
 from fokker.yaml_files import read_yaml
 
 _GLOBAL = re.compile(r"^#\s*@package\s+_global_\s*$", re.MULTILINE)
 # What hydra reads as the text that it is.
 _PLAIN = re.compile(r"(?!(?:null|true|false|inf|nan)$)[A-Za-z_/][\w./-]*", re.IGNORECASE | re.ASCII)
-
-
-def override_key(override: str) -> str:
-    """The key that an override such as `+sde@sampler.sde=edm` or `~ema` names."""
-    return override.lstrip("+~").split("=", 1)[0]
 
 
 def group_of(key: str) -> str:
@@ -65,16 +61,9 @@ def option_words(sources: Sequence[Any], group: str, name: str) -> list[str] | N
                 words.append(f"{chosen}={as_typed(value)}")
         if content.pop("hydra", None):
             words.append("++hydra={}")
-        return [*words, *(f"++{key}={as_typed(value)}" for key, value in _leaves(content))]
+        leaves = flat(content, with_empty=True)
+        return [*words, *(f"++{key}={as_typed(value)}" for key, value in leaves.items())]
     return None
-
-
-def _leaves(node: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in node.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value
 
 
 def as_typed(value: Any) -> str:

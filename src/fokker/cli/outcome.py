@@ -7,14 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, final
 
-from fokker.cli.collection import SEED, beside, main_metric
+from fokker.cli.collection import SEED, beside, count, main_metric
 from fokker.cli.standings import TRIAL, Standing, standings
 from fokker.cli.sweep_jobs import Row
-from fokker.measures import Best, Measure, measure_of
-from fokker.records import record_or_why
+from fokker.measures import Best, Measure, common_units, measure_of, units_of
+from fokker.overrides import read
+from fokker.records import WAYS_OF_READING, record_or_why
 
-#: Keys of the data that leave them as they are.
-_NOT_THE_DATA = ("data.batch_size", "data.workers", "data.in_memory")
 _MAX_NAMES = 3
 
 
@@ -82,9 +81,19 @@ class Outcome:
     @property
     def units(self) -> str:
         """In which distances count."""
-        records = [self.records[str(row["folder"])] for row in self.done]
-        found = {str(record.get("units", "data units")) for record in records}
-        return found.pop() if len(found) == 1 else "each run's own units"
+        return common_units(self._records_of_done)
+
+    @property
+    def mixed_units(self) -> str:
+        """That distances do not compare, for they count in different units; empty if they do."""
+        found = Counter(map(units_of, self._records_of_done))
+        counts = ", ".join(f"{units} in {count(n, 'job')}" for units, n in found.items())
+        said = f"distances do not compare across jobs: they count in {counts}"
+        return said if len(found) > 1 else ""
+
+    @property
+    def _records_of_done(self) -> list[dict[str, Any]]:
+        return [self.records[str(row["folder"])] for row in self.done]
 
     @cached_property
     def data_of(self) -> Mapping[str, str]:
@@ -134,5 +143,5 @@ class Outcome:
 
 
 def _is_of_data(override: str) -> bool:
-    key = override.lstrip("+~").partition("=")[0]
-    return key.startswith("data.") and key not in _NOT_THE_DATA
+    group, _, key = read(override).name.partition(".")
+    return group == "data" and key not in ("", *WAYS_OF_READING)

@@ -40,9 +40,10 @@ def _carry_out(file: Path) -> None:
     from fokker.cli.choices import Choices
     from fokker.cli.compose import register_resolvers
     from fokker.cli.main import as_rank
+    from fokker.disk import read_json
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    job = json.loads(file.read_text(encoding="utf-8"))
+    job = read_json(file)
     sys.path[:] = job["search"]
     register_resolvers()
     config = OmegaConf.create(job["config"])
@@ -60,7 +61,8 @@ def _carry_out(file: Path) -> None:
     else:
         answer = as_rank(config, choices, Path(job["path"]), job["in_sweep"])
     if answer is not None and os.environ["RANK"] == "0":
-        (file.parent / "answer").write_text(json.dumps(answer), encoding="utf-8")
+        text = json.dumps({"answer": answer})
+        (file.parent / "answer.json").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

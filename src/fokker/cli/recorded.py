@@ -4,14 +4,14 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, final
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from fokker.cli.foreign import NEVER, OF_WORDS, NotOwn, check_own
-from fokker.cli.option_words import group_of, option_words, override_key
+from fokker.cli.option_words import group_of, option_words
 from fokker.cli.translations import sentence
 from fokker.disk import DamagedError
+from fokker.overrides import parse, read
 from fokker.places import find_checkpoint, one_line
 from fokker.records import read_config, read_record
 
@@ -82,20 +82,20 @@ def _kept(
 ) -> Iterator[str]:
     """Those of recorded overrides that are taken over."""
     # By hydra's parser, which takes no flag for an override and sees through spaces.
-    parsed = OverridesParser.create().parse_overrides(list(recorded))
-    own = {override.get_key_element().lstrip("+~") for override in parsed}
-    for override in parsed:
-        key = override.get_key_element().lstrip("+~")
-        place = group_of(override.package or str(override.key_or_group))
-        if override.package is None and place in NOT_INHERITED:
+    parsed = parse(recorded)  # All of them, before one is used.
+    words = [read(str(override.input_line)) for override in parsed]
+    own = {word.name for word in words}
+    for override, word in zip(parsed, words):
+        key, place = word.name, group_of(word.package or word.key)
+        if word.package is None and place in NOT_INHERITED:
             continue
         check_own(override, sources)
         # Who gives sampler=ddim does not want another sampler's sampler.alpha.
         is_replaced = key in given or group_of(key) in given or key in LIMITS
-        words = option_words(sources, key, str(override.value())) or ()
-        says_more = key in OF_WORDS and any(group_of(override_key(w)) in NEVER for w in words)
+        said = option_words(sources, key, str(override.value())) or ()
+        says_more = key in OF_WORDS and any(group_of(read(w).key) in NEVER for w in said)
         # A study would begin again, and of two experiments hydra takes one: its words are taken.
         if key == "sweeps" or is_replaced or says_more:
-            yield from _kept(words, {*given, *own}, sources)
+            yield from _kept(said, {*given, *own}, sources)
         elif place not in NOT_INHERITED:
-            yield str(override.input_line)
+            yield word.text

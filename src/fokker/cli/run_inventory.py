@@ -14,7 +14,7 @@ from typing import Any, final
 
 from filelock import Timeout
 
-from fokker.cli.inventory import DELETED, MEGABYTE, aligned, remove_deleted, size_of, typed_text
+from fokker.cli.inventory import DELETED, MEGABYTE, listed, remove_deleted, size_of, typed_text
 from fokker.cli.job_names import TRIAL_NAME, job_id, job_name
 from fokker.cli.sweep_jobs import DAMAGED, job_lock
 from fokker.disk import DamagedError, held, is_held
@@ -149,7 +149,7 @@ def runs_text(found: Sequence[Run], output_dir: Path) -> str:
         sweep, _, name = run.name.rpartition("/")
         words = f"[{sweep}] {run.overrides}" if sweep else run.overrides
         rows.append((time, name, run.status, size, run.metric, run.model, words))
-    return "\n".join([*aligned(rows, right=(3,)), sum_line])
+    return "\n".join([*listed(rows, right=(3,)), sum_line])
 
 
 def deleted_runs_text(gone: Sequence[Run]) -> str:

@@ -11,20 +11,14 @@ from typing import Any, final
 
 from filelock import FileLock, Timeout
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 from omegaconf import DictConfig
 
 from fokker.cli.inheritance import INHERITING, LAST, JobMeanings, last_model
-from fokker.cli.job_names import MAX_NAME, short_hash
-from fokker.cli.sweep_jobs import (
-    NOT_OF_THE_JOB,
-    OF_THE_SWEEP,
-    Job,
-    in_one_form,
-    short_columns,
-    study_body,
-)
+from fokker.cli.job_names import short_hash
+from fokker.cli.sweep_jobs import Job, short_columns
+from fokker.cli.swept import OF_THE_SWEEP, Swept, short_title
+from fokker.overrides import read_key
 
 Number = int | float
 # Hydra makes both ends floats, so that whether they were whole numbers is to be seen here alone.
@@ -157,36 +151,30 @@ def read_search(
     Raises:
         ValueError: if there is nothing to search, or something that cannot be.
     """
-    parser = OverridesParser.create(config_loader=loader)
-    # As in hydra, the last of several overrides of a key counts.
-    overrides = {o.get_key_element(): o for o in parser.parse_overrides(list(arguments))}
-    asked = (parameter(o) for o in overrides.values() if o.is_sweep_override())
-    parameters = tuple(_of_models(p, config) for p in asked)
+    asked = Swept.read(arguments, config, loader)
+    several = map(parameter, asked.several.values())
+    parameters = tuple(_of_models(p, config) for p in several)
     if not parameters:
         raise ValueError(
             "a search needs a key with several values or an interval, such as "
             "'optimizer.lr=tag(log,interval(1e-4,1e-2))' or network.width=32,64"
         )
     columns = short_columns([p.key for p in parameters])
-    fixed = {k: in_one_form(k, o) for k, o in overrides.items() if not o.is_sweep_override()}
-    study = "".join(text.partition("=")[2] for k, text in fixed.items() if k.strip("+") == "sweeps")
-    title = study or "-".join(sorted(columns.values()))
-    body = study_body(config, study) if study else ""
-    unswept = [t for k, t in fixed.items() if re.split(r"[./]", k)[0] not in NOT_OF_THE_JOB]
+    title = asked.title(columns.values())
     space = sorted(map(repr, parameters))
-    short = re.sub(r"[^\w.]+", "-", title).strip("-")[:MAX_NAME]
-    name = f"{short}-{short_hash([title, body, *sorted(unswept), *space, *identity])}"
+    made_of = [title, asked.body, *sorted(asked.unswept), *space, *identity]
+    name = f"{short_title(title)}-{short_hash(made_of)}"
     folder = Path(config.hydra.sweep.dir)
     if folder == Path(config.output_dir, "sweeps"):  # No other one was given.
         folder /= name
-    kept = tuple(text for key, text in fixed.items() if key.lstrip("+") not in OF_THE_SWEEP)
+    kept = tuple(t for key, t in asked.fixed.items() if read_key(key).name not in OF_THE_SWEEP)
     meant = JobMeanings(config, loader)
-    return Search(name, folder, kept, columns, parameters, study, meant)
+    return Search(name, folder, kept, columns, parameters, asked.study, meant)
 
 
 def _of_models(parameter: Parameter, config: DictConfig) -> Parameter:
     """With the model that is the last one now, so that the search stays what it is."""
-    if parameter.key.lstrip("+") not in INHERITING or LAST not in parameter.choices:
+    if read_key(parameter.key).name not in INHERITING or LAST not in parameter.choices:
         return parameter
     last = last_model(config, parameter.key)
     return replace(parameter, choices=tuple(last if c == LAST else c for c in parameter.choices))
@@ -204,7 +192,7 @@ def parameter(override: Override) -> Parameter:
     """
     key, typed = override.get_key_element(), override.input_line
     value: Any = override.value()
-    if key.lstrip("+") in OF_THE_SWEEP:
+    if read_key(key).name in OF_THE_SWEEP:
         raise ValueError(
             f"{key} must be the same in the whole search, got {typed}; several objectives are a "
             "list: objective=[w1,nfe]"

@@ -20,7 +20,6 @@ from fokker.cli.collection import (
     at_work,
     count,
     evaluation_rows,
-    mixed_units,
     write_results,
 )
 from fokker.cli.compose import in_words, reading_files, refuse
@@ -35,6 +34,7 @@ from fokker.cli.outcome import Outcome
 from fokker.cli.signatures import Signatures
 from fokker.cli.standings import in_order
 from fokker.cli.stopping import TABLES, run_and_collect
+from fokker.cli.study import Study
 from fokker.cli.sweep_check import REFUSALS, check_jobs
 from fokker.cli.sweep_figures import draw_results, study_comment
 from fokker.cli.sweep_jobs import (
@@ -143,9 +143,8 @@ class GridSweeper(Sweeper):
                 again = job.next_folder.name
                 print(f"damaged  {job.label}: {rows[job]['error']}; it is run again in {again}")
         check_jobs(self._load, self._check, todo, rows, settings.objective, self._is_serial)
-        listed = [{"key": j.key, "swept": j.swept, "overrides": j.overrides} for j in jobs]
         with alone(jobs[0].sweep):
-            write_json(jobs[0].sweep / "jobs.json", {"jobs": listed})
+            Study(jobs[0].sweep, tuple(jobs)).write()
         done = len(jobs) - len(todo)
         progress = Progress(len(jobs), len(todo))
 
@@ -288,7 +287,7 @@ class GridSweeper(Sweeper):
         write_results(folder / "results.csv", rows)
         print(heading(outcome))
         print(results_table(outcome, in_order(rows, outcome.swept, objective)).aligned())
-        if note := mixed_units(folder, rows):
+        if note := outcome.mixed_units:
             print(f"units    {note}")
         if seeds := seeds_table(outcome):
             print(f"over seeds, mean +- standard error of the mean:\n{seeds.aligned()}")

@@ -18,18 +18,18 @@ from typing import Any, final
 
 from filelock import FileLock, Timeout
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from fokker import disk
 from fokker.cli.inheritance import JobMeanings
-from fokker.cli.job_names import DIGITS, MAX_NAME, OLDER_DIGITS, job_id, short_hash, short_values
-from fokker.cli.option_words import group_of, override_key
+from fokker.cli.job_names import DIGITS, OLDER_DIGITS, job_id, short_hash, short_values
+from fokker.cli.option_words import group_of
+from fokker.cli.swept import NOT_OF_THE_JOB, OF_THE_SWEEP, Swept, in_one_form, short_title
 from fokker.disk import DamagedError, locked, make_folder
 from fokker.masking import masked
+from fokker.overrides import parse, read, read_key
 from fokker.records import check_unchanged, read_record, read_table, record_or_why
-from fokker.yaml_files import read_yaml
 
 Row = dict[str, Any]
 FAILED = ("failed", "diverged")
@@ -37,10 +37,6 @@ FAILED = ("failed", "diverged")
 DAMAGED = "damaged"
 #: The columns of a row that are neither swept keys nor metrics.
 FIXED = ("status", "training", "model", "seconds", "folder", "error")
-#: Keys of the sweep itself, which change no job.
-OF_THE_SWEEP = ("fail_fast", "objective")
-#: Keys that leave a job's results as they are.
-NOT_OF_THE_JOB = (*OF_THE_SWEEP, "logger")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -182,7 +178,7 @@ class Job:
             sorted(
                 masked(o)
                 for o in words
-                if group_of(override_key(o)) not in (*NOT_OF_THE_JOB, "hydra")
+                if group_of(read(o).key) not in (*NOT_OF_THE_JOB, "hydra")
             )
             for words in (map(str, stored), self.overrides)
         )
@@ -251,33 +247,26 @@ def grid_jobs(
     Raises:
         ValueError: if nothing is swept, or something that cannot be.
     """
-    parser = OverridesParser.create(config_loader=loader)
-    # As in hydra, the last of several overrides of a key counts.
-    overrides = {o.get_key_element(): o for o in parser.parse_overrides(list(arguments))}
-    fixed = {key: in_one_form(key, o) for key, o in overrides.items() if not o.is_sweep_override()}
-    swept = {key: _values(key, o) for key, o in overrides.items() if o.is_sweep_override()}
-    named = {name: _fixed(name, parser.parse_overrides(list(t))) for name, t in settings.items()}
+    asked = Swept.read(arguments, config, loader)
+    swept = {key: _values(key, override) for key, override in asked.several.items()}
+    named = {name: _fixed(name, parse(texts, loader)) for name, texts in settings.items()}
     if not swept and not named:
         raise ValueError(
             "a sweep needs a key with several values, such as fokker -m formulation=ddpm,edm; for "
             "one run leave -m away"
         )
     columns = short_columns([*(["setting"] if named else []), *swept])
-    study = "".join(text.partition("=")[2] for k, text in fixed.items() if k.strip("+") == "sweeps")
-    title = study or "-".join(sorted(columns.values()))
-    body = study_body(config, study) if study else ""
-    unswept = [t for k, t in fixed.items() if re.split(r"[./]", k)[0] not in NOT_OF_THE_JOB]
+    title, body, unswept = asked.title(columns.values()), asked.body, asked.unswept
     folder = Path(config.hydra.sweep.dir)
     if folder == Path(config.output_dir, "sweeps"):  # No other one was given.
-        short = re.sub(r"[^\w.]+", "-", title).strip("-")[:MAX_NAME]
-        keys = sorted(key.lstrip("+") for key in swept)
-        folder /= f"{short}-{short_hash([title, body, *keys, *sorted(unswept)])}"
+        keys = sorted(read_key(key).name for key in swept)
+        folder /= f"{short_title(title)}-{short_hash([title, body, *keys, *sorted(unswept)])}"
     jobs, made_of = dict[str, Job](), dict[str, list[str]]()
     meant = JobMeanings(config, loader)
     for name, *values in product(named or [""], *swept.values()):
         chosen = [f"{key}={value}" for key, value in zip(swept, values)]
-        own = [text for key, text in named.get(name, {}).items() if key not in overrides]
-        typed = [*own, *fixed.values(), *chosen]
+        own = [text for key, text in named.get(name, {}).items() if key not in asked.keys]
+        typed = [*own, *asked.fixed.values(), *chosen]
         words = meant(typed, [*own, *chosen])
         if words != typed:  # A model brings overrides of its own.
             values = [_value_of(key, words, value) for key, value in zip(swept, values)]
@@ -308,13 +297,13 @@ def _by_chance(folder: Path, key: str, one: Sequence[str], other: Sequence[str])
 
 def _of_the_job(overrides: Sequence[str]) -> list[str]:
     """The overrides that change a job's results."""
-    return [o for o in overrides if group_of(override_key(o)) not in NOT_OF_THE_JOB]
+    return [o for o in overrides if group_of(read(o).key) not in NOT_OF_THE_JOB]
 
 
 def _value_of(key: str, overrides: Sequence[str], value: str) -> str:
     """The value that a swept key has in a job's overrides, to be read."""
-    found = [o.partition("=")[2] for o in overrides if override_key(o) == key.lstrip("+")]
-    return found[-1].strip("'") if found else value
+    found = [w for w in map(read, overrides) if w.name == read_key(key).name and w.is_set]
+    return found[-1].plain_value if found else value
 
 
 def _fixed(name: str, overrides: Sequence[Override]) -> dict[str, str]:
@@ -326,29 +315,12 @@ def _fixed(name: str, overrides: Sequence[Override]) -> dict[str, str]:
                 f"{override.input_line}; make settings of them, or sweep the key by "
                 "hydra.sweeper.params"
             )
-    return {o.get_key_element(): in_one_form(o.get_key_element(), o) for o in overrides}
-
-
-def study_body(config: DictConfig, study: str) -> str:
-    """What a study sets besides what is swept."""
-    for source in config.hydra.runtime.config_sources:
-        file = Path(source.path) / "sweeps" / f"{study}.yaml"
-        if source.schema == "file" and file.is_file():
-            body: Any = OmegaConf.to_container(read_yaml(file))
-            return OmegaConf.to_yaml({k: v for k, v in body.items() if k != "hydra"})
-    return ""
-
-
-def in_one_form(key: str, override: Override) -> str:
-    """An override that is not swept, in one form however it was typed."""
-    if override.is_delete() and "=" not in str(override.input_line):
-        return key
-    return f"{key}={override.get_value_element_as_str()}"
+    return {o.get_key_element(): in_one_form(o) for o in overrides}
 
 
 def _values(key: str, override: Override) -> list[str]:
     """The values of a swept key."""
-    if key.lstrip("+") in OF_THE_SWEEP:
+    if read_key(key).name in OF_THE_SWEEP:
         raise ValueError(f"{key} must have one value for the whole sweep, got several")
     if not override.is_discrete_sweep():
         raise ValueError(
@@ -363,7 +335,8 @@ def _values(key: str, override: Override) -> list[str]:
 
 def short_columns(keys: Sequence[str]) -> dict[str, str]:
     """A column for each swept key: its last part where that is unique and means nothing else."""
-    full = {key: key.lstrip("+~").partition("@")[2] or key.lstrip("+~") for key in keys}
+    words = {key: read_key(key) for key in keys}
+    full = {key: word.package or word.name for key, word in words.items()}
     short = {key: re.split("[./]", name)[-1] for key, name in full.items()}
     count = Counter(short.values())
     unusable = (*FIXED, "nfe", "loss", "floor", "excess")

@@ -15,6 +15,7 @@ from fokker.cli.collection import (
 from fokker.cli.digits import column
 from fokker.cli.outcome import Outcome
 from fokker.cli.sweep_jobs import FIXED, Row
+from fokker.text_tables import aligned
 
 
 @final
@@ -32,9 +33,7 @@ class Table:
 
     def aligned(self) -> str:
         """Return it for a terminal, with the names as they are typed at its head."""
-        cells = [self.names, *self.lines]
-        widths = [max(map(len, own)) for own in zip(*cells)]
-        rows = ("  ".join(cell.rjust(w) for cell, w in zip(line, widths)) for line in cells)
+        rows = aligned([self.names, *self.lines], right=None)
         return "\n".join(f"  {row}" for row in rows)
 
 

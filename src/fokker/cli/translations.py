@@ -7,6 +7,7 @@ from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
 from fokker.cli.mistakes import of_value, one_of, said_of
+from fokker.overrides import read
 
 #: The options of a group, none of what is no group.
 Options = Callable[[str], Sequence[str]]
@@ -92,7 +93,7 @@ def sentence(error: Exception, overrides: Sequence[str], options: Options) -> st
         return _no_name(wanted[1] if wanted else "", overrides, options)
     merged = re.match(r"Error merging override (.*)", text)
     if merged and isinstance(error.__cause__, OmegaConfBaseException):
-        said = of_value(error.__cause__, merged[1].partition("=")[0])
+        said = of_value(error.__cause__, read(merged[1]).typed_key)
         return said if ", got" in said else f"{said}; got {merged[1]}"
     if merged or " raised while composing config:" in text:
         lines = text.splitlines()[1:]
@@ -129,10 +130,11 @@ def _unknown_option(file: str, overrides: Sequence[str], options: Options, place
 def _no_name(group: str, overrides: Sequence[str], options: Options) -> str:
     """That an option must have a name."""
     for override in overrides:
-        key, _, value = override.lstrip("+~").partition("=")
-        if key[:1] in ("", "@"):
+        word = read(override)
+        key, value = word.name, word.value_text or ""
+        if not word.key:
             return f"{override} cannot be read, for it has no key; say KEY={value}"
-        known = sorted(options(key.partition("@")[0]))
+        known = sorted(options(word.key))
         is_name = re.fullmatch(r"[A-Za-z_]\w*|\[.*\]", value) and value not in (
             "null",
             "true",
@@ -145,7 +147,10 @@ def _no_name(group: str, overrides: Sequence[str], options: Options) -> str:
 
 
 def _unreadable(typed: str) -> str:
-    """Why an override cannot be read, which hydra's parser says in words of its grammar."""
+    """Why an override cannot be read, which hydra's parser says in words of its grammar.
+
+    So it is divided here at its `=`, whatever stands before that.
+    """
     key, equals, value = typed.partition("=")
     bare = typed.lstrip("-")
     if bare != typed:

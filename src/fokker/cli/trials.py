@@ -15,7 +15,8 @@ from filelock import FileLock, Timeout
 from fokker.cli.objectives import ENDED, Objectives
 from fokker.cli.search_method import PRUNERS, Method, made
 from fokker.cli.search_space import Search
-from fokker.cli.sweep_jobs import DAMAGED, Job, write_json
+from fokker.cli.study import Study
+from fokker.cli.sweep_jobs import DAMAGED, Job
 from fokker.disk import DamagedError, locked, make_folder, write_private, writing
 from fokker.masking import without_password
 from fokker.records import read_record
@@ -316,11 +317,8 @@ class Trials:
         """Write what all trials are, for whoever wants no more than their table."""
         jobs = [self._job(t) for t in self._study.get_trials(deepcopy=False)]
         # Again, as one whose process was killed has all its values by now.
-        listed = [
-            {"key": j.key, "swept": j.swept, "overrides": j.overrides, "values": t.params}
-            for j, t in zip(jobs, self._study.get_trials(deepcopy=False))
-        ]
-        write_json(self._search.folder / "jobs.json", {"search": self._search.name, "jobs": listed})
+        values = [trial.params for trial in self._study.get_trials(deepcopy=False)]
+        Study(self._search.folder, tuple(jobs), tuple(values), self._search.name).write()
 
 
 def listed_trials(search: Search) -> list[tuple[Job, dict[str, Any]]]:
@@ -329,16 +327,15 @@ def listed_trials(search: Search) -> list[tuple[Job, dict[str, Any]]]:
     Raises:
         ValueError: if the folder holds another search or a sweep.
     """
-    file = search.folder / "jobs.json"
-    content = read_record(file)
-    if content and content.get("search") != search.name:
+    study = Study.read(search.folder)
+    file = study.file
+    if file.is_file() and study.search != search.name:
         raise ValueError(
-            f"hydra.sweep.dir={search.folder} holds {content.get('search', 'a sweep')}, which "
+            f"hydra.sweep.dir={search.folder} holds {study.search or 'a sweep'}, which "
             f"differs from {search.name}; give another folder"
         )
     found = []
-    for number, listed in enumerate(content.get("jobs", [])):
-        values = listed.get("values")
+    for number, values in enumerate(study.values):
         keys = {parameter.key for parameter in search.parameters}
         if not isinstance(values, dict) or keys - values.keys():
             raise DamagedError(file, f"jobs {number} must have values of {', '.join(sorted(keys))}")

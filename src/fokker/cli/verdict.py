@@ -11,6 +11,7 @@ from fokker.cli.digits import column
 from fokker.cli.outcome import Outcome
 from fokker.cli.standings import TRIAL, Standing
 from fokker.cli.sweep_jobs import Row
+from fokker.measures import units_of
 
 #: Keys whose values speak for themselves.
 _SPEAKING = ("sampler", "formulation")
@@ -146,7 +147,7 @@ class Verdict:
 
     def _units(self, standing: Standing) -> str:
         done = next(row for row in standing.rows if row["status"] == "completed")
-        return str(self.outcome.records[str(done["folder"])].get("units", "data units"))
+        return units_of(self.outcome.records[str(done["folder"])])
 
     def _varying(self, own: Sequence[Row]) -> list[str]:
         """Return the keys in which settings of a data set differ, those without a result too."""

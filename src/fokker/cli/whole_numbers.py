@@ -10,6 +10,7 @@ from fokker.cli.arguments import fits
 from fokker.cli.choices import options_with
 from fokker.cli.keys import KEYS
 from fokker.cli.signatures import Signatures
+from fokker.overrides import read as read_override
 
 # A number with a dot or an exponent, and not a part of a word.
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d*(?:[eE][+-]?\d+)?|[eE][+-]?\d+)(?![\w.])")
@@ -32,13 +33,13 @@ def in_whole_numbers(
 def _in_whole_numbers(
     override: str, config: DictConfig, sources: Sequence[Any], read: Signatures
 ) -> str:
-    key, equals, value = override.partition("=")
-    if not _NUMBER.search(value):
+    word = read_override(override)
+    if not word.is_set or not _NUMBER.search(str(word.value_text)):
         return override
-    kinds = list(_kinds(key.lstrip("+"), config, sources, read))
+    kinds = list(_kinds(word.name, config, sources, read))
     if not kinds or not all(map(_is_whole, kinds)):
         return override
-    return f"{key}{equals}{_NUMBER.sub(_as_whole, value)}"
+    return f"{word.typed_key}={_NUMBER.sub(_as_whole, str(word.value_text))}"
 
 
 def _as_whole(found: re.Match[str]) -> str:

@@ -12,11 +12,15 @@ from torch import Tensor
 
 from fokker.data import DataModule
 from fokker.experiment.evaluate import OF_DATA, SampleMetrics
-from fokker.experiment.identity import as_recorded, comparable_data
+from fokker.experiment.identity import as_recorded
+from fokker.experiment.same_data import what_data
 from fokker.levels import COLUMNS, Table, read_levels
+from fokker.measures import units_of
 from fokker.metrics.blocks import MIN_SAMPLES, OnParts
+from fokker.nested import flat
 from fokker.places import finished_run, one_line
 from fokker.records import check_unchanged, read_arrays, read_config, read_record
+from fokker.text_tables import aligned
 
 PAIRED = "paired blocks"
 INDEPENDENT = "both errors"
@@ -106,7 +110,7 @@ def compare(a: Path, b: Path, build: Callable[[DictConfig], DataModule]) -> Comp
     """
     configs = [_config(path) for path in (a, b)]
     metrics = [read_record(path / "metrics.json") for path in (a, b)]
-    flat_a, flat_b = (_flat(OmegaConf.to_container(config)) for config in configs)
+    flat_a, flat_b = map(_written, configs)
     # A key that is null is as good as one that an older version did not have.
     keys = [k for k in {**flat_a, **flat_b} if flat_a.get(k, "null") != flat_b.get(k, "null")]
     paired, why_not = _paired_errors((a, b), configs, metrics, build)
@@ -126,12 +130,10 @@ def _config(path: Path) -> DictConfig:
     return as_recorded(read_config(path / "config.yaml"))
 
 
-def _flat(node: Any, key: str = "") -> dict[str, str]:
-    """A nested configuration as dotted keys, and values as they are written; lists are values."""
-    if not isinstance(node, dict) or not node:
-        return {key: "null" if node is None else str(node)}
-    inside = ((f"{key}.{name}" if key else str(name), sub) for name, sub in node.items())
-    return {k: v for name, sub in inside for k, v in _flat(sub, name).items()}
+def _written(config: DictConfig) -> dict[str, str]:
+    """The values of a configuration by dotted keys, as they are written."""
+    found = flat(OmegaConf.to_container(config), with_empty=True)
+    return {key: "null" if value is None else str(value) for key, value in found.items()}
 
 
 def _paired_errors(
@@ -141,19 +143,20 @@ def _paired_errors(
     build: Callable[[DictConfig], DataModule],
 ) -> tuple[dict[str, float], str]:
     """Standard errors of differences from paired blocks by metric, or why there are none."""
-    one, other = configs
+    one = configs[0]
     for key in ("seed", "evaluation.num_samples", "evaluation.noise"):
         values = [OmegaConf.select(config, key) for config in configs]
         if values[0] != values[1]:
             return {}, f"{key} is {values[0]} in one and {values[1]} in the other"
     records = [read_record(path / "run.json") for path in paths]
-    units = [record.get("units", "data units") for record in records]
+    units = list(map(units_of, records))
     if units[0] != units[1]:
         return {}, f"they count in {units[0]} and in {units[1]}, so that distances do not compare"
     contents = [record.get("made_of", {}).get("content", "") for record in records]
     if not all(contents):
         contents = ["", ""]
-    if _what_data(one, contents[0]) != _what_data(other, contents[1]):
+    plain: list[Any] = [OmegaConf.to_container(c.data, resolve=True) for c in configs]
+    if what_data(plain[0], contents[0]) != what_data(plain[1], contents[1]):
         return {}, "they have other data"
     if one.evaluation.get("noise") == "quantiles":
         return {}, "samples that start at quantiles have no chance in them"
@@ -181,12 +184,6 @@ def _paired_errors(
         found.append(measure.on_parts(points))
     first, second = found
     return {name: (second[name] - first[name]).standard_error() for name in first}, ""
-
-
-def _what_data(config: DictConfig, content: str) -> dict[str, Any]:
-    """What says whether two runs have the same data."""
-    data: Any = OmegaConf.to_container(config.data, resolve=True)
-    return {key: v for key, v in comparable_data(data, content).items() if key != "batch_size"}
 
 
 def _samples(path: Path, record: Mapping[str, Any]) -> Tensor:
@@ -234,14 +231,14 @@ def comparison_text(comparison: Comparison) -> str:
     lines = [f"A  {one_line(str(comparison.a))}", f"B  {one_line(str(comparison.b))}", ""]
     different = [(key, a, b) for key, (a, b) in comparison.configuration.items()]
     if different:
-        lines += _aligned([("configuration", "A", "B"), *different])
+        lines += _table([("configuration", "A", "B"), *different])
     else:
         lines.append("configuration: no difference")
     rows: list[tuple[str, ...]] = [("metric", "A", "B", "B - A", "standard error", "from")]
     for d in comparison.metrics:
         numbers = map(_number, (d.a, d.b, d.difference, d.standard_error))
         rows.append((d.name, *numbers, d.how))
-    lines += ["", *_aligned(rows), "", _how(comparison)]
+    lines += ["", *_table(rows), "", _how(comparison)]
     for r in comparison.ratios:
         place = f"{r.axis}={r.level:.4g}"
         where = f"B / A is farthest from 1 at {place}, where it is {r.ratio:.4g}"
@@ -261,13 +258,9 @@ def _how(comparison: Comparison) -> str:
     )
 
 
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    rows = [tuple(map(one_line, row)) for row in rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    cells = [[one_line(cell) for cell in row] for row in rows]
+    return [line.rstrip() for line in aligned(cells)]
 
 
 def _number(value: float | None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from fokker.disk import open_to_append, short, write_text, writing
+from fokker.disk import json_lines, open_to_append, short, write_text, writing
 from fokker.records import COUNT, NUMBER
 
 
@@ -34,28 +34,19 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     """
     if not path.is_file():
         return []
-    rows, wrong = [], []
-    # Bytes that are no text spoil the line that they stand in.
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-    for number, line in enumerate(lines, 1):
-        row = _row(line)
-        if row is not None:
-            rows.append(row)
-        elif line.endswith("\n"):
-            wrong.append(number)
+    lines = list(json_lines(path))
+    wrong = [number for number, row in lines if not _is_row(row)]
+    if wrong and wrong[-1] == lines[-1][0] and not path.read_bytes().endswith(b"\n"):
+        del wrong[-1]
     if wrong:
         which = f"line {wrong[0]}" if len(wrong) == 1 else f"{len(wrong)} lines"
         warnings.warn(f"{short(path)} is damaged, and {which} of it left out", stacklevel=2)
-    return rows
+    return [row for _, row in lines if _is_row(row)]
 
 
-def _row(line: str) -> dict[str, Any] | None:
-    """What a line of a curve holds, if it is one."""
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
+def _is_row(row: Any) -> bool:
+    """Whether a line of a curve is as one is written."""
     if not isinstance(row, dict) or not COUNT.fits(row.get("step")):
-        return None
+        return False
     kinds = (NUMBER.or_null, NUMBER.or_null.listed)
-    return row if all(any(kind.fits(v) for kind in kinds) for v in row.values()) else None
+    return all(any(kind.fits(v) for kind in kinds) for v in row.values())

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from fokker.measures import common_units
 from fokker.records import read_arrays, read_record
 
 MAX_RUNS = 6
@@ -40,8 +41,7 @@ def joint_figures(folders: Mapping[str, Path]) -> dict[str, Figure]:
 
 def recorded_units(runs: Iterable[Path]) -> str:
     """Return the units in which the runs of these folders count, for one figure of them all."""
-    found = {str(read_record(run / "run.json").get("units", "data units")) for run in runs}
-    return found.pop() if len(found) == 1 else "each run's own units"
+    return common_units([read_record(run / "run.json") for run in runs])
 
 
 def _flows(runs: Mapping[str, Mapping[str, Any]], units: str) -> Figure:

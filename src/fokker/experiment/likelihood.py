@@ -164,12 +164,11 @@ class Likelihood(Evaluation):
             scale, value_range = math.exp(unit), data.value_range or 0.0
             bits = bits_per_dim(found.nats, d, scale, data.levels, value_range)
             named.append(("bits_per_dim", "bits", mean_of(bits)))
-        if model.levels is not None:
-            bound = chain_negative_elbo(
-                model.denoiser, x, model.levels, prior, randomness, self.draws
-            )
-        else:
+        if model.levels is None:
             bound = negative_elbo(model.denoiser, x, low, high, prior, randomness, self.draws)
+        else:
+            levels = model.levels
+            bound = chain_negative_elbo(model.denoiser, x, levels, prior, randomness, self.draws)
         named.append(("negative_elbo", "nats", mean_of(bound.nats + d * unit)))
         named += self._against_law(model, x, low, high, prior, randomness)
         back = decode(model.denoiser, found.latents, low, high, self.rtol, self.atol)
@@ -188,15 +187,6 @@ class Likelihood(Evaluation):
         )
         metrics = {f"likelihood_{row['quantity']}": float(row["value"]) for row in rows}
         metrics |= {f"likelihood_{name}_standard_error": e.standard_error for name, _, e in named}
-        trace = self._trace(model)
-        probes = "" if trace == "exact" else f", {self.probes} a point"
-        notes = [
-            f"trace {trace}{probes}; rtol {self.rtol:g}, atol {self.atol:g}; "
-            f"sigma {low:.4g} to {high:.4g}"
-        ]
-        if data.levels is None:
-            notes.append("no bits per dimension: the data declare no levels and range")
-        notes += self._of_constants(data, low)
         has_own_units = data.unit_label == "data units"
         in_units = "data units" if has_own_units else "the units of the file"
         return Report(
@@ -204,13 +194,25 @@ class Likelihood(Evaluation):
             title=f"likelihood of {len(x)} held-out points, per sample, in {in_units}",
             rows=rows,
             metrics={**metrics, "likelihood_rtol": self.rtol, "likelihood_atol": self.atol},
-            notes=notes,
+            notes=self._notes(model, low, high),
             arrays={
                 "points": data.to_file(data.to_data(x)),
                 "latents": found.latents,
                 "nll": nll,
             },
         )
+
+    def _notes(self, model: Diffusion, low: float, high: float) -> list[str]:
+        """How the numbers were found, and what they lack."""
+        trace = self._trace(model)
+        probes = "" if trace == "exact" else f", {self.probes} a point"
+        notes = [
+            f"trace {trace}{probes}; rtol {self.rtol:g}, atol {self.atol:g}; "
+            f"sigma {low:.4g} to {high:.4g}"
+        ]
+        if model.data.levels is None:
+            notes.append("no bits per dimension: the data declare no levels and range")
+        return [*notes, *self._of_constants(model.data, low)]
 
     def _of_constants(self, data: StandardizedData, low: float) -> list[str]:
         """Say that elements without a density are in the numbers; of levels they have one."""

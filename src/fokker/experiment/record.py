@@ -16,6 +16,7 @@ from fokker.experiment.files import read_json_lines, write_json, write_json_line
 from fokker.formulation import Report
 from fokker.levels import Table
 from fokker.records import read_record
+from fokker.text_tables import aligned
 
 _ERROR = "_standard_error"
 #: The kinds of files that a record has, and those that are written after its end.
@@ -144,11 +145,7 @@ def rows_table(rows: Sequence[Mapping[str, Any]]) -> str:
     columns = dict.fromkeys(name for row in rows for name in row)
     names = [name for name in columns if name != "weights" and not name.endswith(_ERROR)]
     cells = [names, *([_number(row.get(name)) for name in names] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(names))]
-    return "\n".join(
-        "  " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        for row in cells
-    )
+    return "\n".join(f"  {line}" for line in aligned(cells, right=None))
 
 
 def report_text(report: Report) -> str:

@@ -1,6 +1,7 @@
 """Runs in W&B: a mirror of the local record, made of its files."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, final
 
 from fokker.experiment.loggers import CSVLog, Log, Logger, Several, numbers
 from fokker.experiment.wandb_run import SafeRun
+from fokker.overrides import read
 from fokker.records import read_arrays, read_record, read_table
 
 MAX_TAG, MAX_NAME = 64, 128  # W&B's own limits
@@ -161,7 +163,10 @@ def tags(facts: Mapping[str, Any], given: Sequence[str]) -> list[str]:
 
 
 def tag(text: str) -> str:
-    """A tag of at most 64 characters: of a key that is too long its last part, then both ends."""
+    """A tag of at most 64 characters: of a key that is too long its last part, then both ends.
+
+    Any text may be a tag, so that it is not read as an override.
+    """
     if len(text) > MAX_TAG:
         key, equals, value = text.partition("=")
         text = (key.rpartition(".")[2] or key) + equals + value
@@ -175,7 +180,7 @@ def _pairs(values: Mapping[str, Any]) -> list[str]:
 
 def _root(override: str) -> str:
     """The first part of an override's key: `logger` of `+logger.tags=[a]`."""
-    return override.lstrip("+~").partition("=")[0].partition(".")[0].partition("/")[0]
+    return re.split(r"[./]", read(override).key)[0]
 
 
 def _earlier(folder: Path) -> Path | None:

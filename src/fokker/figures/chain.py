@@ -119,13 +119,7 @@ def chain_points(
     """
     both = (to_array(states), to_array(beside))
     numbers, levels = to_array(steps), to_array(sigmas)
-    d = both[0].shape[-1]
-    fits = all(a.ndim == 3 and a.shape[0] == len(numbers) and a.shape[2] == d for a in both)
-    if not fits or d not in (2, 3) or len(levels) != len(numbers):
-        raise ValueError(
-            f"states and beside must be (k, n, d) with k={len(numbers)} as steps and sigmas and "
-            f"d 2 or 3, got {both[0].shape}, {both[1].shape}, {levels.shape}"
-        )
+    d = _dimension(both, numbers, levels)
     columns = _columns(len(numbers))
     blocks = -(-len(numbers) // columns)
     # Room for the names of the rows on the left, for the colour bar on the right.
@@ -137,12 +131,7 @@ def chain_points(
     block_height = 2 * panel + heading
     height = blocks * block_height + 0.35
     start = 0.22 + (WIDTH_INCHES - 0.8 - columns * panel) / 2
-    last = np.concatenate([a[-1, :, -1:] for a in both])
-    least, greatest = np.quantile(last, [_TAIL, 1 - _TAIL], axis=0)
-    least, greatest = widened(least, greatest, 0.0)
-    away = float(offsets(least, greatest)[0])
-    low, high = float(least[0]) - away, float(greatest[0]) - away
-    norm = Normalize(low, high)
+    norm, away = _colours(both)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH_INCHES, height))
         for i in range(len(numbers)):
@@ -161,14 +150,7 @@ def chain_points(
                 x = (start - 0.08) / WIDTH_INCHES
                 turned: dict[str, Any] = {"rotation": 90, "ha": "center", "va": "center"}
                 figure.text(x, y / height, plain(name), fontsize=9, **turned)
-        axes = figure.add_axes((1 - 0.52 / WIDTH_INCHES, 0.25, 0.1 / WIDTH_INCHES, 0.5))
-        bar = figure.colorbar(ScalarMappable(norm, "cividis"), cax=axes)
-        # Of more than about four signs there is no room.
-        size = max(abs(low), abs(high))
-        exponent = 0 if 0.01 <= size < 1000 else math.floor(math.log10(size))
-        ticks = round_numbers(low, high, 3)
-        bar.set_ticks(ticks, labels=[tick_label(v / 10.0**exponent) for v in ticks])
-        power = f"$10^{{{exponent}}}$ " if exponent else ""
+        power = _colour_bar(figure, norm)
         figure.text(
             0.5, 0.06 / height,
             f"$x_t$ in a {box} ({units}); colour: {minus(f'$x_{d}$', away)} in the last panel "
@@ -176,6 +158,40 @@ def chain_points(
             ha="center", va="bottom", fontsize=9,
         )  # fmt: skip
     return figure
+
+
+def _dimension(both: tuple[Floats, Floats], steps: Floats, sigmas: Floats) -> int:
+    """The dimension d of points (k, n, d) at k nodes, which has two or three."""
+    d: int = both[0].shape[-1]
+    fits = all(a.ndim == 3 and a.shape[0] == len(steps) and a.shape[2] == d for a in both)
+    if not fits or d not in (2, 3) or len(sigmas) != len(steps):
+        raise ValueError(
+            f"states and beside must be (k, n, d) with k={len(steps)} as steps and sigmas and "
+            f"d 2 or 3, got {both[0].shape}, {both[1].shape}, {sigmas.shape}"
+        )
+    return d
+
+
+def _colours(both: tuple[Floats, Floats]) -> tuple[Normalize, float]:
+    """The range of the last coordinate in the end, and what is taken away from it."""
+    last = np.concatenate([a[-1, :, -1:] for a in both])
+    least, greatest = np.quantile(last, [_TAIL, 1 - _TAIL], axis=0)
+    least, greatest = widened(least, greatest, 0.0)
+    away = float(offsets(least, greatest)[0])
+    return Normalize(float(least[0]) - away, float(greatest[0]) - away), away
+
+
+def _colour_bar(figure: Figure, norm: Normalize) -> str:
+    """Draw the bar of the colours, and say by which power of ten its numbers are divided."""
+    axes = figure.add_axes((1 - 0.52 / WIDTH_INCHES, 0.25, 0.1 / WIDTH_INCHES, 0.5))
+    bar = figure.colorbar(ScalarMappable(norm, "cividis"), cax=axes)
+    low, high = float(norm.vmin or 0.0), float(norm.vmax or 0.0)
+    # Of more than about four signs there is no room.
+    size = max(abs(low), abs(high))
+    exponent = 0 if 0.01 <= size < 1000 else math.floor(math.log10(size))
+    ticks = round_numbers(low, high, 3)
+    bar.set_ticks(ticks, labels=[tick_label(v / 10.0**exponent) for v in ticks])
+    return f"$10^{{{exponent}}}$ " if exponent else ""
 
 
 def _title(step: float, sigma: float) -> str:

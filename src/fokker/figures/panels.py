@@ -177,24 +177,37 @@ def space_figure(
             ha="center",
             va="top",
         )
-        edges = panel.high - panel.low
-        for j, axis in enumerate((axes.xaxis, axes.yaxis, axes.zaxis)):
-            if with_ticks:
-                # Not at the corners, where the labels of two axes would meet.
-                gap = 0.08 * edges[j]
-                values = round_numbers(panel.low[j] + gap, panel.high[j] - gap, 4)
-                if is_one and edges[j] < 0.5 * edges.max():
-                    values = [values[0], values[-1]]
-                labels = [tick_label(v / 10.0 ** exponents[j]) for v in values]
-                axis.set_ticks(values, labels)
-                axis.set_label_text(f"$x_{j + 1}$")
-                axis.set_tick_params(pad=0 if j == 2 else -2)
-                axis.labelpad = (-5, -2, -2)[j] + 2 * max(0, max(map(len, labels)) - 4)
-            else:
+        if with_ticks:
+            _space_ticks(axes, panel, exponents, is_one)
+        else:
+            for j, axis in enumerate((axes.xaxis, axes.yaxis, axes.zaxis)):
                 axis.set_ticks(np.linspace(panel.low[j], panel.high[j], 5), [])
     label = _space_label(names, exponents, units)
     figure.text(0.5, 0.06 / height, label, ha="center", va="bottom")
     return figure
+
+
+def _space_ticks(axes: Any, panel: Space, exponents: Sequence[int], is_one: bool) -> None:
+    """Ticks of the three axes of a box, in their powers of ten, at its ends alone where it is thin.
+
+    Args:
+        axes: of the box.
+        panel: with its limits.
+        exponents: of ten, one an axis.
+        is_one: whether one unit is as long in all directions.
+    """
+    edges = panel.high - panel.low
+    for j, axis in enumerate((axes.xaxis, axes.yaxis, axes.zaxis)):
+        # Not at the corners, where the labels of two axes would meet.
+        gap = 0.08 * edges[j]
+        values = round_numbers(panel.low[j] + gap, panel.high[j] - gap, 4)
+        if is_one and edges[j] < 0.5 * edges.max():
+            values = [values[0], values[-1]]
+        labels = [tick_label(v / 10.0 ** exponents[j]) for v in values]
+        axis.set_ticks(values, labels)
+        axis.set_label_text(f"$x_{j + 1}$")
+        axis.set_tick_params(pad=0 if j == 2 else -2)
+        axis.labelpad = (-5, -2, -2)[j] + 2 * max(0, max(map(len, labels)) - 4)
 
 
 def _space_label(names: Sequence[str], exponents: Sequence[int], units: str) -> str:

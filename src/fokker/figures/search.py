@@ -47,12 +47,7 @@ def trials_and_parameters(
         ValueError: no value at all, or lists of different lengths.
     """
     count = len(values)
-    for name, found in {"costs": costs, "statuses": statuses, **parameters}.items():
-        if len(found) != count:
-            raise ValueError(f"{name} must have a value for each of {count} trials: {len(found)}")
-    known = np.array([np.nan if value is None else float(value) for value in values])
-    if not bool(np.isfinite(known).any()):
-        raise ValueError(f"values must hold a finite {metric}, got none in {count} trials")
+    known = _known(values, {"costs": costs, "statuses": statuses, **parameters}, metric)
     edge = {
         "failed": [i for i, s in enumerate(statuses) if s in ("failed", "diverged")],
         "pruned": [i for i, s in enumerate(statuses) if s == "pruned"],
@@ -83,6 +78,20 @@ def trials_and_parameters(
         _scale(first, known)
         legend_above(figure, list(handles.values()), list(handles))
     return figure
+
+
+def _known(
+    values: Sequence[float | None], beside: Mapping[str, Sequence[Any]], metric: str
+) -> Floats:
+    """The values, NaN where there is none, if all else has one for each of them."""
+    count = len(values)
+    for name, found in beside.items():
+        if len(found) != count:
+            raise ValueError(f"{name} must have a value for each of {count} trials: {len(found)}")
+    known = np.array([np.nan if value is None else float(value) for value in values])
+    if not bool(np.isfinite(known).any()):
+        raise ValueError(f"values must hold a finite {metric}, got none in {count} trials")
+    return known
 
 
 def _draw(

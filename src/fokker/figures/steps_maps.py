@@ -48,12 +48,9 @@ def steps_maps(runs: Mapping[str, Mapping[str, Any]], units: str = "data units")
         )
         greatest = max(float(np.nan_to_num(run["data"]).max()) for run in found.values())
         norm = Normalize(0, 2 * greatest or 1.0)
-        lines = np.concatenate(
-            [[*run["w1"], chances[name]] for name, run in found.items()]
-        )
+        lines = np.concatenate([[*run["w1"], chances[name]] for name, run in found.items()])
         lines = lines[np.isfinite(lines) & (lines > 0)]
-        is_seen = lines.size > 0
-        lines = lines if is_seen else np.ones(1)
+        ends = (float(lines.min()), float(lines.max())) if lines.size else (1.0, 1.0)
         gap = "\n" if away else " "
         inches = WIDTH_INCHES / columns - 0.6
         for i, (name, run) in enumerate(found.items()):
@@ -62,9 +59,9 @@ def steps_maps(runs: Mapping[str, Mapping[str, Any]], units: str = "data units")
             mesh = _map(upper, run, norm, away)
             upper.set_title(plain(name))
             limits = _w1(lower, run, chances[name])
-            if not is_seen:
+            if not lines.size:
                 _say_nothing(lower)
-            lower.set_ylim(float(lines.min()) / 1.5, float(lines.max()) * 1.5)
+            lower.set_ylim(ends[0] / 1.5, ends[1] * 1.5)
             for axes in (upper, lower):
                 axes.set_xlim(*limits)
                 _ticks(axes, run["num_steps"], inches)

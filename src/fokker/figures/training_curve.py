@@ -68,25 +68,10 @@ def training_curve(rows: Iterable[Mapping[str, Any]]) -> Figure:
         grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)
         handles: list[Any] = []
         for axes, (label, height, names) in zip(grid[:, 0], panels, strict=True):
-            drawn = [name for name in names if len(curves[name][0])]
-            for name in drawn:
-                look = dict(_LOOKS[name][1])
-                if len(curves[name][0]) > _MAX_MARKED:
-                    look.pop("marker", None)
-                elif len(curves[name][0]) == 1:
-                    look.setdefault("marker", "o")
-                lines = axes.plot(*curves[name], **look)
-                # The others are named by their axes.
-                handles += lines if axes is grid[0, 0] else []
-            own = np.concatenate([curves[name][1] for name in drawn if name != "floor"])
-            if names == ("lr",):
-                _linear(axes, own, height)
-            else:
-                scale_axis(axes, own, curves["floor"][1] if "floor" in names else own[:0], height)
+            lines = _draw(axes, {name: curves[name] for name in names}, height)
             axes.set_ylabel(label)
-            axes.set_axisbelow(True)
-            axes.grid(True, which="major")
-            say_above(axes, _gaps({_LOOKS[name][0]: curves[name][1] for name in drawn}))
+            # The others are named by their axes.
+            handles += lines if axes is grid[0, 0] else []
         figure.align_ylabels()
         last = grid[-1, 0]
         end = max(float(steps.max()) for steps, _ in curves.values() if len(steps))
@@ -100,6 +85,28 @@ def training_curve(rows: Iterable[Mapping[str, Any]]) -> Figure:
             labels[-1] += ", below this axis"
         legend_above(figure, handles, labels)
     return figure
+
+
+def _draw(axes: Axes, curves: Mapping[str, Points], height: float) -> list[Any]:
+    """Curves of one panel, which is so many inches high, and their lines."""
+    drawn = [name for name in curves if len(curves[name][0])]
+    lines: list[Any] = []
+    for name in drawn:
+        look = dict(_LOOKS[name][1])
+        if len(curves[name][0]) > _MAX_MARKED:
+            look.pop("marker", None)
+        elif len(curves[name][0]) == 1:
+            look.setdefault("marker", "o")
+        lines += axes.plot(*curves[name], **look)
+    own = np.concatenate([curves[name][1] for name in drawn if name != "floor"])
+    if "lr" in curves:
+        _linear(axes, own, height)
+    else:
+        scale_axis(axes, own, curves["floor"][1] if "floor" in curves else own[:0], height)
+    axes.set_axisbelow(True)
+    axes.grid(True, which="major")
+    say_above(axes, _gaps({_LOOKS[name][0]: curves[name][1] for name in drawn}))
+    return lines
 
 
 def points_of(table: Sequence[Mapping[str, Any]], name: str) -> Points:

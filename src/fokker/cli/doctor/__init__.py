@@ -1,18 +1,23 @@
 """`fokker task=doctor`: what this machine and this launch have, and what would go wrong."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from fokker.cli.compose import composed, meant_overrides, refuse
 from fokker.cli.start import Start
+from fokker.overrides import read
 
 
 def is_asked(overrides: Sequence[str]) -> bool:
     """Whether overrides are for the doctor."""
-    tasks = [o.lstrip("+").partition("=")[2] for o in overrides if o.lstrip("+")[:5] == "task="]
-    return bool(tasks) and tasks[-1].strip("'\"") == "doctor"
+    tasks = [word for word in map(read, overrides) if word.name == "task" and word.is_set]
+    with suppress(HydraException):  # Which is said where all of them are composed.
+        return bool(tasks) and tasks[-1].value == "doctor"
+    return False
 
 
 def doctor(overrides: Sequence[str], is_sweep: bool) -> bool:
