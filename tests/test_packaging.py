@@ -20,7 +20,8 @@ FOLDERS = {".ci", "conf", "docs", "src", "sweeps", "tests", "outputs"}
 ROWS = (
     {"masking"},
     {
-        "csv_files", "device", "disk", "measures", "memory", "progress", "signals", "yaml_files",
+        "csv_files", "device", "disk", "measures", "memory", "progress", "signals", "whereabouts",
+        "yaml_files",
     },
     {"records"},
     {"places"},

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor, nn
@@ -84,6 +84,10 @@ class Formulation(nn.Module, ABC):
         seed: of all random numbers of the training.
     """
 
+    #: Groups of the configuration, besides the data's, that its weights depend on.
+    parts: ClassVar[tuple[str, ...]] = ("formulation", "network")
+    #: Groups of the data: known by their content, they decide whether two runs have the same data.
+    data_groups: ClassVar[tuple[str, ...]] = ("data",)
     #: What a place on its axis is called, as in `at sigma 0.1`.
     level_name: str
 

@@ -134,7 +134,7 @@ def command(own: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFix
 
 def key(said: str) -> str:
     """The model's key in what a plan says."""
-    (found,) = re.findall(r"^model +\S+-([0-9a-f]{8})$", said, re.MULTILINE)
+    (found,) = re.findall(r"^model +\S+-([0-9a-f]{10})$", said, re.MULTILINE)
     return str(found)
 
 

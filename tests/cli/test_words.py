@@ -23,7 +23,8 @@ from fokker.cli.mistakes import UnknownKey
 from fokker.cli.names import KEYS_FOR, SAID_OF, WORDS, with_hint
 from fokker.cli.signatures import Signatures
 from fokker.cli.whole_numbers import in_whole_numbers
-from fokker.experiment.identity import TRAINED_FROM
+from fokker.experiment.identity import Groups
+from fokker.formulations import Diffusion
 from tiny_runs import TINY, compose_experiment
 
 FOKKER = str(Path(sys.executable).with_name("fokker"))
@@ -325,4 +326,4 @@ def test_a_sweep_over_whole_numbers_has_each_once(config: DictConfig) -> None:
 
 
 def test_the_groups_that_are_checked_early_are_those_that_are_trained_from() -> None:
-    assert {*TRAINED_FROM} < {*GROUPS}
+    assert {*Groups.of(Diffusion).all} < {*GROUPS}

@@ -28,6 +28,7 @@ from fokker.experiment.compare import (
 )
 from fokker.experiment.evaluate import SIGMAS, SampleMetrics
 from fokker.experiment.files import write_json
+from fokker.records import FORMAT
 
 pytestmark = pytest.mark.usefixtures("workdir")
 A, B = Path("a"), Path("b")
@@ -53,7 +54,7 @@ def record(path: Path, samples: Tensor, *overrides: str, **metrics: Any) -> None
     np.savez(path / "samples.npz", samples=samples.numpy())
     found = measure(samples, by_chance="evaluation.noise=quantiles" not in overrides)
     write_json(path / "metrics.json", {**found, **metrics})
-    write_json(path / "run.json", {"status": "completed", "trained": None})
+    write_json(path / "run.json", {"format": FORMAT, "status": "completed", "trained": None})
 
 
 def draws(seed: int, n: int = 100) -> Tensor:
@@ -244,7 +245,7 @@ def test_curves_are_summarised_by_their_largest_ratio() -> None:
     b[0], y[0] = 1e6, 1e6  # Where one of them was not trained.
     record(A, draws(1), **levels("loss", a), **levels("excess", x), **levels("floor", [1.0] * 16))
     record(B, draws(1), **levels("loss", b), **levels("excess", y), **levels("floor", [3.0] * 16))
-    write_json(A / "run.json", {"status": "completed", "trained": [0.0037, 80.0]})
+    write_json(A / "run.json", {"format": FORMAT, "status": "completed", "trained": [0.0037, 80.0]})
     found = compare(A, B, build)
     sigmas = SIGMAS.tolist()
     assert [(r.name, r.sigma) for r in found.ratios] == [
@@ -335,9 +336,9 @@ def test_what_cannot_be_compared_is_refused_in_a_sentence(
 ) -> None:
     record(A, draws(1))
     record(B, draws(1))
-    write_json(B / "run.json", {"status": "interrupted"})
+    write_json(B / "run.json", {"format": FORMAT, "status": "interrupted"})
     Path("empty").mkdir()
-    write_json(Path("empty/run.json"), {"status": "completed"})
+    write_json(Path("empty/run.json"), {"format": FORMAT, "status": "completed"})
     before = sorted(Path().rglob("*"))
     with pytest.raises(SystemExit) as caught:
         command(monkeypatch, capsys, "task=compare", *words)

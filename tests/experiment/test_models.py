@@ -222,7 +222,7 @@ DAMAGES = {
     "no JSON": (r"model\.json is damaged: it must hold JSON, and holds none", "{'status"),
     "a list": (r"model\.json is damaged: it must hold a JSON object, and holds \[1\]", "[1]"),
     "a later version": (
-        r"was written by fokker 9\.1 in format 7, and this version reads format 1; use that",
+        r"was written by a newer version of fokker \(format 7; this one reads 2\); use the version",
         '{"format": 7, "status": "complete", "step": 20, "versions": {"fokker": "9.1"}}',
     ),
 }

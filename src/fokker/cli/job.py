@@ -20,7 +20,7 @@ from fokker.cli.build import build_experiment
 from fokker.cli.choices import Choices
 from fokker.cli.environment import number
 from fokker.cli.gpus import claim
-from fokker.cli.job_names import OLDER_DIGITS, job_id
+from fokker.cli.job_names import job_id
 from fokker.cli.joining import build_alike
 from fokker.cli.mistakes import of_value
 from fokker.cli.start import asked_ranks, cores_of_rank
@@ -261,7 +261,7 @@ def facts_of_sweep(path: Path) -> dict[str, Any]:
     """The sweep of the job in `path`, and the job's values of the swept keys; nothing without."""
     known = job_id(path)
     for job in read_record(path.parent / "jobs.json").get("jobs", []):
-        if known in (job["key"], job["key"][:OLDER_DIGITS]):
+        if known == job["key"]:
             return {"sweep": path.parent.name, "swept": job["swept"]}
     return {}
 

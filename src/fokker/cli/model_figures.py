@@ -83,13 +83,19 @@ def _data_name(outcome: Outcome, row: Row) -> str:
 
 def _data(job: Path) -> str:
     """What says whether two jobs have the same data."""
-    from fokker.experiment.identity import comparable_data
+    from fokker.experiment.identity import by_name, comparable_data
 
     file = job / "config.yaml"
-    config: Any = OmegaConf.to_container(read_config(file, "data")) if file.is_file() else {}
-    content = read_record(job / "run.json").get("made_of", {}).get("content", "")
-    data = comparable_data(config.get("data") or {}, content)
-    return repr({key: value for key, value in data.items() if key not in ("batch_size", SEED)})
+    record = read_record(job / "run.json")
+    groups, content = record.get("data_groups", []), record.get("made_of", {}).get("content", "")
+    config: Any = OmegaConf.to_container(read_config(file, *groups)) if file.is_file() else {}
+    ways = ("batch_size", SEED)
+    return repr(
+        {
+            group: {key: value for key, value in data.items() if key not in ways}
+            for group, data in comparable_data(by_name(config), groups, content).items()
+        }
+    )
 
 
 def model_labels(jobs: Sequence[tuple[Row, Any]], swept: Sequence[str]) -> list[str]:

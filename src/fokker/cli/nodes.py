@@ -76,7 +76,13 @@ class Node:
 
         Nothing where hydra calls it; none where it is called by what nobody knows here.
         """
-        return GIVEN.get(self.key) if self.is_partial or self.is_made_later else (0, ())
+        if not self.is_partial and not self.is_made_later:
+            return 0, ()
+        parts = getattr(self.taken.gives, "parts", None)
+        if self.key == "formulation" and isinstance(parts, tuple):
+            data = getattr(self.taken.gives, "data_groups", ("data",))
+            return 0, (*data, "seed", *(part for part in parts if part != self.key))
+        return GIVEN.get(self.key)
 
 
 def plain_of(node: DictConfig, key: str) -> dict[str, Any]:

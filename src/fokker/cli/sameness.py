@@ -1,18 +1,44 @@
 """Parts of resolved configurations in a form in which two of them compare."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fokker.experiment.identity import comparable_data
+from fokker.experiment.identity import TARGET, class_name, comparable_data
 
 
-def what_data(config: Mapping[str, Any], content: str) -> dict[str, Any]:
-    """What says whether two runs have the same data."""
-    data = config["data"]
-    # The seed of fresh points, or of an order, changes no floor; that of a drawn set does.
-    seed = () if data.get("num_points") else ("seed",)
-    ways = ("batch_size", "workers", "in_memory", *seed)
-    return {k: v for k, v in comparable_data(data, content).items() if k not in ways}
+def what_data(config: Mapping[str, Any], groups: Sequence[str], content: str) -> dict[str, Any]:
+    """What says whether two runs have the same data, by dotted keys.
+
+    Args:
+        config: resolved.
+        groups: of the data.
+        content: hash of the points, if it is known.
+    """
+    found = {}
+    for group, data in comparable_data(config, groups, content).items():
+        # The seed of fresh points, or of an order, changes no floor; that of a drawn set does.
+        seed = () if data.get("num_points") else ("seed",)
+        ways = ("batch_size", "workers", "in_memory", *seed)
+        found[group] = {key: value for key, value in data.items() if key not in ways}
+    return flat(found)
+
+
+def differing(
+    there: Mapping[str, Any], here: Mapping[str, Any], by_name: bool = True
+) -> list[str]:
+    """The dotted keys of two flat configurations whose values are not the same.
+
+    Args:
+        there, here: from `flat`.
+        by_name: whether a class is known by its name alone, wherever it is defined.
+    """
+
+    def value(side: Mapping[str, Any], key: str) -> Any:
+        is_class = by_name and key.rpartition(".")[2] == TARGET
+        return class_name(side.get(key)) if is_class else side.get(key)
+
+    keys = sorted(there.keys() | here.keys())
+    return [key for key in keys if value(there, key) != value(here, key)]
 
 
 def flat(node: Any, key: str = "") -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fokker.data import DataModule
 from fokker.experiment.evaluate import OF_DATA, SIGMAS, SampleMetrics, losses_of
-from fokker.experiment.identity import as_recorded, comparable_data
+from fokker.experiment.identity import by_name, comparable_data
 from fokker.metrics.blocks import MIN_SAMPLES, OnParts
 from fokker.places import finished_run, one_line
 from fokker.records import check_unchanged, read_arrays, read_config, read_record
@@ -101,7 +101,7 @@ def compare(a: Path, b: Path, build: Callable[[DictConfig], DataModule]) -> Comp
     configs = [_config(path) for path in (a, b)]
     metrics = [read_record(path / "metrics.json") for path in (a, b)]
     flat_a, flat_b = (_flat(OmegaConf.to_container(config)) for config in configs)
-    # A key that is null is as good as one that an older version did not have.
+    # A key that is null is as good as one that is not there.
     keys = [k for k in {**flat_a, **flat_b} if flat_a.get(k, "null") != flat_b.get(k, "null")]
     paired, why_not = _paired_errors((a, b), configs, metrics, build)
     return Comparison(
@@ -117,7 +117,7 @@ def compare(a: Path, b: Path, build: Callable[[DictConfig], DataModule]) -> Comp
 def _config(path: Path) -> DictConfig:
     """The stored configuration of a finished run."""
     finished_run(path, "task=compare needs")
-    return as_recorded(read_config(path / "config.yaml"))
+    return read_config(path / "config.yaml")
 
 
 def _flat(node: Any, key: str = "") -> dict[str, str]:
@@ -147,7 +147,8 @@ def _paired_errors(
     contents = [record.get("made_of", {}).get("content", "") for record in records]
     if not all(contents):
         contents = ["", ""]
-    if _what_data(one, contents[0]) != _what_data(other, contents[1]):
+    groups = [record.get("data_groups", []) for record in records]
+    if _what_data(one, groups[0], contents[0]) != _what_data(other, groups[1], contents[1]):
         return {}, "they have other data"
     if one.evaluation.get("noise") == "quantiles":
         return {}, "samples that start at quantiles have no chance in them"
@@ -177,10 +178,14 @@ def _paired_errors(
     return {name: (second[name] - first[name]).standard_error() for name in first}, ""
 
 
-def _what_data(config: DictConfig, content: str) -> dict[str, Any]:
+def _what_data(config: DictConfig, groups: Sequence[str], content: str) -> dict[str, Any]:
     """What says whether two runs have the same data."""
-    data: Any = OmegaConf.to_container(config.data, resolve=True)
-    return {key: v for key, v in comparable_data(data, content).items() if key != "batch_size"}
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    found = comparable_data(by_name(plain), groups, content)
+    return {
+        group: {key: value for key, value in data.items() if key != "batch_size"}
+        for group, data in found.items()
+    }
 
 
 def _samples(path: Path, record: Mapping[str, Any]) -> Tensor:

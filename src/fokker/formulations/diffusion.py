@@ -6,6 +6,7 @@ from abc import ABC
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +42,9 @@ class Diffusion(Formulation, ABC):
         ValueError: if two parts do not fit together.
     """
 
+    parts: ClassVar[tuple[str, ...]] = (
+        "formulation", "preconditioning", "weighting", "noise_levels", "network",
+    )  # fmt: skip
     level_name = "sigma"
 
     def __init__(
