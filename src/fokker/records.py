@@ -63,7 +63,7 @@ def check_format(path: Path, content: Mapping[str, Any]) -> None:
     What is no format at all is left to who checks the other values.
     """
     found = content.get("format", 1)
-    if type(found) is int and found != FORMAT:
+    if COUNT.fits(found) and found != FORMAT:
         raise FormatError(path, found, content)
 
 

@@ -131,17 +131,6 @@ def test_where_there_is_no_checkpoint(workdir: Path) -> None:
         fokker.load(result.path)
 
 
-def test_an_older_checkpoint_without_its_configuration_is_refused(workdir: Path) -> None:
-    _, folder = tiny_runs.train()
-    content = tiny_runs.checkpoint(folder)
-    del content["fokker"]
-    torch.save(content, folder.checkpoint)
-    folder.write(checksums=[])
-    folder.config.unlink()
-    with pytest.raises(ValueError, match=r"config\.yaml is not there"):
-        fokker.load(folder.path)
-
-
 def test_files_that_are_not_ours_or_are_damaged_are_refused(workdir: Path) -> None:
     _, folder = tiny_runs.train()
     whole = folder.checkpoint.read_bytes()

@@ -128,7 +128,9 @@ def test_a_value_of_another_kind_is_refused_by_its_name(workdir: Path, name: str
             refused += 1
             assert record == {}
             key = re.split("[.= ]", place)[0] if content else "it"
-            assert str(why).startswith(f"{name} is damaged: {key} ")
+            is_old = key == "format" and place.endswith("left out")  # As the first versions wrote.
+            said = "was written by an older version" if is_old else f"is damaged: {key} "
+            assert str(why).startswith(f"{name} {said}")
         else:
             assert place.endswith(FITTING), place
     assert refused >= len(WHOLE[name])

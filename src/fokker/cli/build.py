@@ -273,7 +273,7 @@ def _beside(
         record = finished_run(path, BESIDE)
         stored: Any = OmegaConf.to_container(read_config(path / "config.yaml"))
         known = record.get("made_of", {}).get("content", "")
-        there = what_data(stored, record.get("data_groups", []), known)
+        there = what_data(stored, Groups.of_data(record), known)
         here = what_data(config, groups.data, content if known else "")
         if keys := differing(there, here):
             raise ValueError(

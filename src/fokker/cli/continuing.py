@@ -7,6 +7,7 @@ from typing import Any
 from fokker.cli.arguments import shown
 from fokker.cli.sameness import differing, flat, other_points, what_data
 from fokker.experiment.description import record_of
+from fokker.experiment.identity import Groups
 from fokker.experiment.limits import Limits
 from fokker.experiment.models import (
     USABLE,
@@ -103,7 +104,7 @@ def _differing(
     for key in KEPT_KEYS:
         group, _, name = key.partition(".")
         there[key], here[key] = (flat(c[group])[name] for c in (other, config))
-    groups = record["data_groups"]
+    groups = Groups.of_data(record)
     there.update(what_data(other, groups, known))
     here.update(what_data(config, groups, content if known else ""))
     # Of the user's own classes, those of one name in two files are the same if their sources are.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 MAX_NAME = 60
-MAX_VALUE = 28
+MAX_VALUE = 30
 #: Of the hash in the name of a sweep's or a job's folder.
 DIGITS = 10
 #: The name of a trial's folder.

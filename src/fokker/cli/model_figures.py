@@ -83,11 +83,11 @@ def _data_name(outcome: Outcome, row: Row) -> str:
 
 def _data(job: Path) -> str:
     """What says whether two jobs have the same data."""
-    from fokker.experiment.identity import by_name, comparable_data
+    from fokker.experiment.identity import Groups, by_name, comparable_data
 
     file = job / "config.yaml"
     record = read_record(job / "run.json")
-    groups, content = record.get("data_groups", []), record.get("made_of", {}).get("content", "")
+    groups, content = Groups.of_data(record), record.get("made_of", {}).get("content", "")
     config: Any = OmegaConf.to_container(read_config(file, *groups)) if file.is_file() else {}
     ways = ("batch_size", SEED)
     return repr(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fokker.data import DataModule
 from fokker.experiment.evaluate import OF_DATA, SIGMAS, SampleMetrics, losses_of
-from fokker.experiment.identity import by_name, comparable_data
+from fokker.experiment.identity import Groups, by_name, comparable_data
 from fokker.metrics.blocks import MIN_SAMPLES, OnParts
 from fokker.places import finished_run, one_line
 from fokker.records import check_unchanged, read_arrays, read_config, read_record
@@ -147,7 +147,7 @@ def _paired_errors(
     contents = [record.get("made_of", {}).get("content", "") for record in records]
     if not all(contents):
         contents = ["", ""]
-    groups = [record.get("data_groups", []) for record in records]
+    groups = [Groups.of_data(record) for record in records]
     if _what_data(one, groups[0], contents[0]) != _what_data(other, groups[1], contents[1]):
         return {}, "they have other data"
     if one.evaluation.get("noise") == "quantiles":

@@ -44,6 +44,11 @@ class Groups:
         """Those of a class of formulations."""
         return cls(tuple(formulation.parts), tuple(formulation.data_groups))
 
+    @staticmethod
+    def of_data(record: Mapping[str, Any]) -> list[str]:
+        """Those of the data of a run, also where its record does not say them."""
+        return list(record.get("data_groups", Formulation.data_groups))
+
     @classmethod
     def recorded(cls, record: Mapping[str, Any]) -> "Groups":
         """Those that the record of a run or a model says, so that nothing has to be built."""
