@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from fokker.cli.outcome import Outcome
 from fokker.cli.sweep_figures import draw_results
 from fokker.cli.sweep_jobs import Job, Row
+from fokker.records import FORMAT
 
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -39,7 +40,8 @@ class Sweep:
         path.mkdir(parents=True)
         status = "failed" if metrics is None else "completed"
         facts = {
-            "status": status, "training": "trained", "model": {"key": f"m{len(self.jobs)}"},
+            "format": FORMAT, "status": status, "training": "trained",
+            "model": {"key": f"m{len(self.jobs)}"},
             "seconds": 2.0, "overrides": [f"{k}={v}" for k, v in swept.items()],
             "versions": {"fokker": "7.8.9"},
         }  # fmt: skip

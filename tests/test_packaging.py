@@ -21,7 +21,7 @@ ROWS = (
     {"masking"},
     {
         "csv_files", "device", "disk", "measures", "memory", "nested", "overrides", "progress",
-        "signals", "text_tables", "yaml_files",
+        "signals", "text_tables", "whereabouts", "yaml_files",
     },
     {"records"},
     {"places"},

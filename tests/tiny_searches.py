@@ -14,6 +14,7 @@ from children import Child
 from fokker.cli.collection import Progress
 from fokker.cli.search import SearchSweeper
 from fokker.cli.sweep_jobs import Job, job_lock, write_json
+from fokker.records import FORMAT
 from fokker.signals import STOPS
 
 Values = dict[str, str]
@@ -45,7 +46,7 @@ def search(what: Ends, *typed: str) -> int:
         for job in batch:
             path = job.next_folder
             with job_lock(path):
-                write_json(path / "run.json", {"status": "running"})
+                write_json(path / "run.json", {"format": FORMAT, "status": "running"})
                 write_json(path / "run.json", record(path, what, job))
             progress.end(job, job.row(), True)
 
@@ -67,13 +68,13 @@ def record(path: Path, what: Ends, job: Job) -> dict[str, Any]:
     try:
         write_json(path / "metrics.json", what(dict(o.split("=", 1) for o in job.overrides)))
     except ValueError as error:
-        return {"status": "failed", "error": str(error), "seconds": 0.5}
+        return {"format": FORMAT, "status": "failed", "error": str(error), "seconds": 0.5}
     except ProcessLookupError:
-        return {"status": "running"}
+        return {"format": FORMAT, "status": "running"}
     except STOPS:
-        write_json(path / "run.json", {"status": "interrupted"})
+        write_json(path / "run.json", {"format": FORMAT, "status": "interrupted"})
         raise
-    return {"status": "completed", "seconds": 0.5}
+    return {"format": FORMAT, "status": "completed", "seconds": 0.5}
 
 
 def process(what: str, *typed: str) -> Child:

@@ -241,6 +241,8 @@ class Formulation(nn.Module, ABC):
     axis: ClassVar[Axis]
     #: The groups, besides the data's, that its weights depend on.
     parts: ClassVar[Sequence[str]] = ("formulation", "network")
+    #: Groups of the data: known by their content, they decide whether two runs have the same data.
+    data_groups: ClassVar[Sequence[str]] = ("data",)
     #: A dataclass that says of its own groups what each gives; none: whatever is allowed.
     groups: ClassVar[type | None] = None
     #: The groups that a way to sample is made of; the first has `num_steps`, if any has.

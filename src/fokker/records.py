@@ -19,15 +19,54 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fokker.csv_files import unquoted
-from fokker.disk import DamagedError, checksum, described, read_json
+from fokker.disk import DamagedError, checksum, described, read_json, short
+from fokker.whereabouts import as_today
 from fokker.yaml_files import read_yaml
 
-#: Of what a model's folder holds; raised when an older version could not read it.
-FORMAT = 1
 #: Keys of the data that say how they are read, and leave them as they are.
 WAYS_OF_READING = ("batch_size", "workers", "in_memory")
+#: Of run.json, model.json and the description in a model's files; raised when an older version
+#: could not read them.
+FORMAT = 2
+#: The records that say their format.
+WITH_FORMAT = ("run.json", "model.json")
 #: The file of a model's folder that lists the runs elsewhere which used it, a line each.
 USED_BY = "used_by.jsonl"
+
+
+@final
+class FormatError(DamagedError):
+    """A file that another version of fokker wrote, in a format that this one does not read.
+
+    Args:
+        path: of the file.
+        format: of it.
+        known: what it holds, of whatever kinds.
+    """
+
+    def __init__(self, path: Path, format: int, known: Mapping[str, Any] | None = None) -> None:
+        self.is_older, self.known = format < FORMAT, known or {}
+        age = "an older" if self.is_older else "a newer"
+        why = f"written by {age} version of fokker (format {format}; this one reads {FORMAT})"
+        super().__init__(path, why)
+
+    def __str__(self) -> str:
+        again = "run it again in another folder" if self.path.name == "run.json" else "train again"
+        return f"{short(self.path)} was {self.why}; use the version that wrote it, or {again}"
+
+    @property
+    def in_short(self) -> str:
+        return self.why
+
+
+def check_format(path: Path, content: Mapping[str, Any]) -> None:
+    """Refuse, by a FormatError, what another version wrote; the first one did not say its format.
+
+    What is no format at all is left to who checks the other values.
+    """
+    found = content.get("format", 1)
+    if COUNT.fits(found) and found != FORMAT:
+        raise FormatError(path, found, content)
 
 
 @final
@@ -129,6 +168,9 @@ class Shape:
 
 #: Of runs and of models.
 _OF_BOTH = {
+    "format": COUNT,
+    "parts": TEXT.listed,
+    "data_groups": TEXT.listed,
     "overrides": TEXT.listed,
     "formulation": TEXT,
     "data": TEXT,
@@ -170,7 +212,6 @@ SHAPES = {
     "model.json": Shape(
         {
             **_OF_BOTH,
-            "format": COUNT,
             "status": _one_of("training", "interrupted", "diverged", "complete", "stopped early"),
             "key": TEXT,
             "step": COUNT,
@@ -203,19 +244,16 @@ SHAPES = {
 def read_record(path: Path) -> dict[str, Any]:
     """What a record holds, of the kinds that its name asks for; nothing if it is not there.
 
-    Of a model's record in another format only that and its writer are told.
-
     Raises:
         DamagedError: if it is another program's, or damaged.
+        FormatError: if another version wrote it.
     """
     content = read_json(path)
     if not path.is_file():
         return {}
-    if type(content.get("format")) is int and content["format"] != FORMAT:
-        versions = content.get("versions")
-        known = versions if TEXT.by_name.fits(versions) else {}
-        return {"format": content["format"], "versions": known}
     shape = SHAPES[path.name]
+    if path.name in WITH_FORMAT and content.keys() & shape.kinds.keys():  # Else it is foreign.
+        check_format(path, content)
     if why := "it holds nothing" if not content else shape.why_not(content):
         raise DamagedError(path, why)
     return content
@@ -243,7 +281,7 @@ def check_unchanged(folder: Path, record: Mapping[str, Any], *names: str) -> Non
 
     Args:
         folder: of the run.
-        record: its run.json, with a sha256 of each file in `files`; older versions have none.
+        record: its run.json, with a sha256 of each file in `files`, once it is finished.
         names: of the files; one that is not there is left to who needs it, but for metrics.json.
     Raises:
         DamagedError: for the first one.
@@ -258,7 +296,7 @@ def check_unchanged(folder: Path, record: Mapping[str, Any], *names: str) -> Non
 
 
 def read_config(path: Path, *groups: str) -> DictConfig:
-    """A recorded configuration.
+    """A recorded configuration, with fokker's classes where they are today.
 
     Args:
         path: of config.yaml.
@@ -279,7 +317,9 @@ def read_config(path: Path, *groups: str) -> DictConfig:
         if not isinstance(plain.get(group), dict):
             shown = described(plain.get(group))
             raise DamagedError(path, f"{group} must be a mapping, got {shown}")
-    return config
+    written: Any = OmegaConf.to_container(config)
+    now = as_today(written)
+    return config if now == written else OmegaConf.create(now)
 
 
 def read_table(path: Path) -> list[dict[str, str]]:

@@ -19,6 +19,7 @@ from fokker.cli.compose import composed
 from fokker.cli.main import main
 from fokker.cli.signatures import Signatures
 from fokker.cli.sweep import GridSweeper
+from fokker.records import FORMAT
 from tiny_runs import TINY
 
 pytestmark = pytest.mark.usefixtures("workdir")
@@ -50,7 +51,8 @@ class BasicLauncher:
         path = Path(place.split("=")[1].strip("'"), name.split("=")[1].strip("'"))
         path.mkdir(parents=True)
         seed = int(next(o for o in own if o.startswith("seed=")).split("=")[1])
-        record = {"status": "completed", "training": "trained", "seconds": 1.0, "overrides": own}
+        record = {"format": FORMAT, "status": "completed", "training": "trained", "seconds": 1.0,
+                  "overrides": own}  # fmt: skip
         (path / "run.json").write_text(json.dumps(record))
         (path / "metrics.json").write_text(json.dumps({"w1": 0.1 + seed, "nfe": 9}))
         end = JobReturn()

@@ -51,7 +51,7 @@ def plain() -> DictConfig:
 def model(*overrides: str) -> None:
     Path("m").mkdir(exist_ok=True)
     Path("m/last.ckpt").touch()
-    Path("m/model.json").write_text(json.dumps({"overrides": overrides}))
+    Path("m/model.json").write_text(json.dumps({"format": 2, "overrides": overrides}))
 
 
 def inherited(config: DictConfig) -> list[str]:

@@ -16,6 +16,7 @@ from fokker.cli.compose import composed, meant_overrides
 from fokker.cli.inheritance import INHERITING, PATHS, JobMeanings, compose_meant
 from fokker.cli.option_words import as_typed, option_words
 from fokker.cli.search_space import read_search
+from fokker.records import FORMAT
 
 pytestmark = pytest.mark.usefixtures("workdir")
 TRAINED = ["formulation=vp_sde", "seed=3", "sampler=ancestral", "sampler.variance=1"]
@@ -26,7 +27,7 @@ def model(path: str, overrides: Sequence[str] = TRAINED) -> Path:
     folder = Path(path)
     folder.mkdir(parents=True)
     (folder / "last.ckpt").touch()
-    (folder / "model.json").write_text(json.dumps({"overrides": list(overrides)}))
+    (folder / "model.json").write_text(json.dumps({"format": FORMAT, "overrides": list(overrides)}))
     return folder
 
 
@@ -35,7 +36,8 @@ def run(name: str, used: Path | None, at: int, status: str = "completed") -> Pat
     folder = Path("outputs/runs", name)
     folder.mkdir(parents=True)
     link = None if used is None else {"key": used.name, "path": str(used.resolve())}
-    (folder / "run.json").write_text(json.dumps({"status": status, "model": link}))
+    record = {"format": FORMAT, "status": status, "model": link}
+    (folder / "run.json").write_text(json.dumps(record))
     os.utime(folder / "run.json", (at, at))
     return folder
 
@@ -101,7 +103,7 @@ def test_what_the_command_says_wins_and_what_is_no_part_of_the_training_is_left(
 @pytest.mark.parametrize("content", ['"a"', "[1]", "{}", '["-m"]'])
 def test_a_record_that_holds_no_overrides_is_refused(content: str) -> None:
     place = model("m")
-    (place / "model.json").write_text(f'{{"overrides": {content}}}')
+    (place / "model.json").write_text(f'{{"format": {FORMAT}, "overrides": {content}}}')
     with pytest.raises(ValueError, match=r"m/model\.json (does not|is damaged: )"):
         meant(f"checkpoint={place}")
 

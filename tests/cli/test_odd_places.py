@@ -20,7 +20,7 @@ from fokker.cli.environment import is_on, number
 from fokker.cli.main import main
 from fokker.cli.slurm import facts, restarts
 from fokker.cli.start import Start, cores_of_rank, first_node
-from fokker.experiment.identity import source_of
+from fokker.experiment.own_sources import source_of
 from tiny_runs import compose_experiment, differing, only_model, run, tiny, trained_state
 
 pytestmark = pytest.mark.usefixtures("workdir")

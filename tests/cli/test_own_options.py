@@ -134,7 +134,7 @@ def command(own: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFix
 
 def key(said: str) -> str:
     """The model's key in what a plan says."""
-    (found,) = re.findall(r"^model +\S+-([0-9a-f]{8})$", said, re.MULTILINE)
+    (found,) = re.findall(r"^model +\S+-([0-9a-f]{10})$", said, re.MULTILINE)
     return str(found)
 
 
@@ -194,9 +194,9 @@ def test_the_source_of_an_own_class_makes_another_model(
     typed = (f"network={option}", ALLOWED, "task=plan")
     first = key(command(*typed))
     file = own / f"{PACKAGE}.py"
-    # A change elsewhere in the file makes no other model.
+    # A change elsewhere in the file may be one of what the class uses.
     file.write_text(SOURCE.replace("2.5", "2.75"))
-    assert key(command(*typed)) == first
+    assert key(command(*typed)) != first
     old, new = ("self.gain * ", "2 * self.gain * ") if option == "mine" else ("2.0)", "3.0)")
     assert old in SOURCE
     file.write_text(SOURCE.replace(old, new))

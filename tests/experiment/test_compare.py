@@ -31,6 +31,7 @@ from fokker.experiment.compare import (
 from fokker.experiment.evaluate import SampleMetrics
 from fokker.experiment.files import write_json
 from fokker.levels import Axis, Table
+from fokker.records import FORMAT
 
 pytestmark = pytest.mark.usefixtures("workdir")
 A, B = Path("a"), Path("b")
@@ -56,7 +57,7 @@ def record(path: Path, samples: Tensor, *overrides: str, **metrics: Any) -> None
     np.savez(path / "samples.npz", samples=samples.numpy())
     found = measure(samples, by_chance="evaluation.noise=quantiles" not in overrides)
     write_json(path / "metrics.json", {**found, **metrics})
-    write_json(path / "run.json", {"status": "completed", "trained": None})
+    write_json(path / "run.json", {"format": FORMAT, "status": "completed", "trained": None})
 
 
 def draws(seed: int, n: int = 100) -> Tensor:
@@ -345,9 +346,9 @@ def test_what_cannot_be_compared_is_refused_in_a_sentence(
 ) -> None:
     record(A, draws(1))
     record(B, draws(1))
-    write_json(B / "run.json", {"status": "interrupted"})
+    write_json(B / "run.json", {"format": FORMAT, "status": "interrupted"})
     Path("empty").mkdir()
-    write_json(Path("empty/run.json"), {"status": "completed"})
+    write_json(Path("empty/run.json"), {"format": FORMAT, "status": "completed"})
     before = sorted(Path().rglob("*"))
     with pytest.raises(SystemExit) as caught:
         command(monkeypatch, capsys, "task=compare", *words)

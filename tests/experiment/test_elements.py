@@ -1,6 +1,5 @@
 """Whole runs on columns of different size: samples and likelihoods in the units of the file."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
-from omegaconf import OmegaConf
 
 import fokker
 import tiny_runs
@@ -99,51 +97,24 @@ def test_bits_and_the_noise_of_a_level_are_those_of_the_file() -> None:
     np.testing.assert_allclose(off.std(0), 1 / np.sqrt(12), rtol=0.25)
 
 
-# Records of an older version -----------------------------------------------------------------
+# Comparing ------------------------------------------------------------------------------------
 
 
-def as_older(folder: Path) -> None:
-    """Write a record as version 0.1.0 would have."""
-    for file in folder.glob("config.yaml"):
-        config = OmegaConf.load(file)
-        config.data.standardize = True
-        del config.data["layout"]
-        OmegaConf.save(config, file)
-    for file in folder.glob("run.json"):
-        record = json.loads(file.read_text())
-        del record["files"]
-        file.write_text(json.dumps(record))
-
-
-def edited(file: Path, **changes: Any) -> None:
-    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
-
-
-def test_true_in_an_older_record_means_one_scale_for_all(
+def test_the_resolved_word_says_whether_data_are_the_same(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     small = (*JOB, "evaluation.num_samples=50")
-    old = tiny_runs.run(*small, "data.standardize=all", "hydra.run.dir=old")
-    folder = tiny_runs.only_model().path
-    as_older(old.path)
-    as_older(folder)
-    edited(folder / "model.json", overrides=[*tiny_runs.TINY, *small])
-    loaded = fokker.load("old")
-    assert (loaded.data.standardize, loaded.data.scale) == ("all", old.model.data.scale)
-    # Its checkpoint is used as it was trained, and its data are those of `all` alone.
-    again = fokker.run(["checkpoint=old", "evaluation.num_samples=50", "evaluation.figures=false"])
-    assert again.model.data.standardize == "all"
-    assert torch.equal(again.samples, old.samples)
-    tiny_runs.compose_experiment(*small, "data.standardize=all", "evaluation.beside=[old]")
-    for bad, said in (("evaluation.beside=[old]", "other data"), ("checkpoint=old", "all there")):
+    one = tiny_runs.run(*small, "data.standardize=all", "hydra.run.dir=one")
+    tiny_runs.compose_experiment(*small, "data.standardize=all", "evaluation.beside=[one]")
+    for bad, said in (("evaluation.beside=[one]", "other data"), ("checkpoint=one", "all there")):
         with pytest.raises(ValueError, match=said):
             tiny_runs.compose_experiment(*small, bad)
     new = tiny_runs.run(*small, "hydra.run.dir=new", "data.standardize=all", "sampler=euler")
     capsys.readouterr()
-    assert paired(old.path, new.path)
+    assert paired(one.path, new.path)
     elements = tiny_runs.run(*small, "hydra.run.dir=elements")
     assert elements.model.data.standardize == "elements"
-    assert not paired(old.path, elements.path)
+    assert not paired(one.path, elements.path)
     assert "they count in data units and in standard units" in capsys.readouterr().out
     # Of the same words, samples in the file's units are compared in standard ones.
     shutil.copytree(elements.path, "copy")

@@ -20,6 +20,7 @@ from fokker.experiment.draw import draw_figures
 from fokker.experiment.joint import recorded_units
 from fokker.experiment.sample import Samples
 from fokker.levels import Table
+from fokker.records import FORMAT
 
 
 @pytest.fixture
@@ -114,7 +115,8 @@ def test_of_large_samples_few_are_kept_on_their_way(
 def test_runs_in_one_figure_have_common_units_or_each_its_own(tmp_path: Path) -> None:
     def run(name: str, **facts: str) -> Path:
         (tmp_path / name).mkdir()
-        (tmp_path / name / "run.json").write_text(json.dumps({"status": "completed", **facts}))
+        record = {"format": FORMAT, "status": "completed", **facts}
+        (tmp_path / name / "run.json").write_text(json.dumps(record))
         return tmp_path / name
 
     standard, old = run("standard", units="standard units"), run("old")

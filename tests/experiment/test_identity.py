@@ -13,7 +13,8 @@ import pytest
 import tiny_runs
 from fokker.disk import read_json
 from fokker.experiment import ModelFolder
-from fokker.experiment.identity import model_key, training_config
+from fokker.experiment.identity import Groups, model_key, training_config
+from fokker.formulations import Diffusion
 
 
 def name(*overrides: str) -> str:
@@ -22,7 +23,7 @@ def name(*overrides: str) -> str:
 
 
 def key(*overrides: str) -> str:
-    return name(*overrides)[-8:]
+    return name(*overrides).rpartition("-")[2]
 
 
 # The key -------------------------------------------------------------------------------------
@@ -31,7 +32,7 @@ def key(*overrides: str) -> str:
 def test_what_the_weights_do_not_depend_on_is_not_in_the_key(workdir: Path) -> None:
     expected = name()
     assert expected.startswith("edm-uniform-")
-    assert len(key()) == 8
+    assert len(key()) == 10
     assert int(key(), 16) >= 0
     for overrides in [
         ("sampler=ddim", "grid=geometric"),
@@ -166,40 +167,40 @@ def test_the_source_of_one_s_own_class_counts(
 def test_the_key_is_one_of_the_whole_content_and_of_its_order_not() -> None:
     config: dict[str, Any] = {"data": {"b": 1, "a": [1, 2]}, "seed": 0}
     turned = {"seed": 0, "data": {"a": [1, 2], "b": 1}}
-    first = model_key(config, "content", "source", "init")
-    assert model_key(turned, "content", "source", "init") == first
+    hashes = ("content", "source", "init", "continued")
+    first = model_key(config, *hashes)
+    assert model_key(turned, *hashes) == first
     others = [
-        model_key({**config, "seed": 1}, "content", "source", "init"),
-        model_key({**config, "data": {"b": 1, "a": [2, 1]}}, "content", "source", "init"),
-        model_key(config, "other", "source", "init"),
-        model_key(config, "content", "other", "init"),
-        model_key(config, "content", "source", "other"),
-        model_key(config, "source", "content", "init"),
+        model_key({**config, "seed": 1}, *hashes),
+        model_key({**config, "data": {"b": 1, "a": [2, 1]}}, *hashes),
+        *(model_key(config, *[h * (1 + (h == longer)) for h in hashes]) for longer in hashes),
+        model_key(config, *reversed(hashes)),
     ]
-    assert len({first, *others}) == 7
+    assert len({first, *others}) == 8
 
 
 def test_the_key_changes_with_the_version_of_the_training(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     config = {"data": 1}
-    before = model_key(config, "", "", "")
+    before = model_key(config, "", "", "", "")
     monkeypatch.setattr("fokker.experiment.identity.TRAINING_VERSION", 10**6)
-    assert model_key(config, "", "", "") != before
+    assert model_key(config, "", "", "", "") != before
 
 
 def test_keys_of_one_s_own_data_count_whatever_they_are_called(workdir: Path) -> None:
     config = dict(tiny_runs.compose_experiment().config)
+    groups = Groups.of(Diffusion)
     own = {"_target_": "my_package.Faces", "dataset": "young", "layout": "grid"}
-    assert training_config({**config, "data": own})["data"] == own
-    of_fokker = {**own, "_target_": "fokker.data.TorchDataset"}
-    kept = {"_target_": "fokker.data.TorchDataset"}
-    assert training_config({**config, "data": of_fokker})["data"] == kept
+    assert training_config({**config, "data": own}, groups)["data"] == own
+    of_fokker = {**own, "_target_": "fokker.elsewhere.TorchDataset"}
+    kept = {"_target_": "fokker.elsewhere.TorchDataset"}
+    assert training_config({**config, "data": of_fokker}, groups)["data"] == kept
 
 
 def test_the_training_s_part_of_a_configuration(workdir: Path) -> None:
     config = tiny_runs.compose_experiment("formulation=vp_sde").config
-    kept = training_config(config)
+    kept = training_config(config, Groups.of(Diffusion))
     assert set(kept) == {
         "data", "formulation", "preconditioning", "weighting", "noise_levels", "network",
         "optimizer", "ema", "trainer", "seed",

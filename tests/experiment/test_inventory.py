@@ -15,10 +15,11 @@ from fokker.cli.inventory import Model, delete, models, models_text
 from fokker.cli.main import main
 from fokker.experiment import ModelFolder
 from fokker.experiment.files import write_json
+from fokker.records import FORMAT
 from written import OUT, contents
 
 pytestmark = pytest.mark.usefixtures("workdir")
-A, B, C, D = (f"edm-uniform-{digit * 8}" for digit in "abcd")
+A, B, C, D = (f"edm-uniform-{digit * 10}" for digit in "abcd")
 NOW = 1_790_000_000
 
 
@@ -30,7 +31,7 @@ def model(name: str, status: str = "complete", step: int = 20, size: int = 1000)
     (path / "last.ckpt").write_bytes(bytes(size - len(end_of_zip)) + end_of_zip)
     (path / "config.yaml").write_text("seed: 0\ntrainer:\n  max_steps: 50\nx:\n  steps: 3\n")
     record = {"status": status, "step": step, "versions": {"fokker": fokker.__version__}}
-    write_json(path / "model.json", record)
+    write_json(path / "model.json", {"format": FORMAT, **record})
     return path
 
 
@@ -39,7 +40,7 @@ def use(name: str | None, folder: str, at: int = NOW) -> None:
     path = OUT / folder
     path.mkdir(parents=True)
     used = None if name is None else {"key": name, "path": str(OUT / "models" / name)}
-    write_json(path / "run.json", {"model": used, "status": "completed"})
+    write_json(path / "run.json", {"format": FORMAT, "model": used, "status": "completed"})
     os.utime(path / "run.json", (at, at))
 
 
@@ -75,7 +76,7 @@ def test_a_real_model_and_its_runs(
         assert models(OUT)[0].status == "being trained now, unfinished at step 4 of 20"
     assert not models(OUT)[0].is_held
     capsys.readouterr()
-    command(monkeypatch, f"delete=[{folder.path.name[-8:]}]")
+    command(monkeypatch, f"delete=[{folder.path.name[-10:]}]")
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith(f"deleted  {folder.path.name}  0.")
     assert re.fullmatch(r"1 model deleted, 0\.\d MB freed", said[1])
@@ -114,7 +115,7 @@ def test_what_is_not_a_finished_model_of_this_version() -> None:
     model(A, status="training", step=7)
     model(B, status="diverged", step=8)
     model(C)
-    old = {"status": "complete", "step": 20, "versions": {"fokker": "0.0.1"}}
+    old = {"format": FORMAT, "status": "complete", "step": 20, "versions": {"fokker": "0.0.1"}}
     write_json(OUT / "models" / C / "model.json", old)
     (model(D) / "last.ckpt").unlink()
     cut = model("edm-uniform-cut") / "last.ckpt"
@@ -159,11 +160,11 @@ def test_models_are_deleted_by_name_and_by_key() -> None:
     for name in (A, B, C):
         model(name)
     use(A, "runs/one")
-    gone = delete(OUT, [A, "bbbbbbbb", A])
+    gone = delete(OUT, [A, "bbbbbbbbbb", A])
     assert [m.name for m in gone] == [A, B]
     assert [p.name for p in (OUT / "models").iterdir() if p.suffix != ".lock"] == [C]
     # Not by a part of the name, nor by a place.
-    for name in ("cccc", "0000cccc", "cccccccc/..", "..", "edm-uniform", "", "CCCCCCCC"):
+    for name in ("cccc", "000000cccc", "cccccccccc/..", "..", "edm-uniform", "", "CCCCCCCCCC"):
         with pytest.raises(ValueError, match="is none; fokker task=models lists them"):
             delete(OUT, [name])
     assert list(found()) == [C]
@@ -215,9 +216,10 @@ def test_unused_are_those_of_no_run_and_of_this_version_alone() -> None:
     model(B, status="interrupted", step=3)
     model(C)
     model(D)
-    model("old-uniform-eeeeeeee")
-    file = OUT / "models/old-uniform-eeeeeeee/model.json"
-    write_json(file, {"status": "complete", "step": 20, "versions": {"fokker": "0.0.1"}})
+    model("old-uniform-eeeeeeeeee")
+    file = OUT / "models/old-uniform-eeeeeeeeee/model.json"
+    written = {"format": FORMAT, "versions": {"fokker": "0.0.1"}}
+    write_json(file, {**written, "status": "complete", "step": 20})
     (OUT / "models/mine").mkdir()
     (OUT / "models/mine/thesis.txt").write_text("years of work")
     # Used by a run that is done, and by the job of a sweep; the second's was begun again.
@@ -225,10 +227,10 @@ def test_unused_are_those_of_no_run_and_of_this_version_alone() -> None:
     use(D, "sweeps/study/job")
     model(f"{D}.retrain", status="training")
     assert {m.name for m in delete(OUT, None)} == {A, B}
-    assert set(found()) == {C, D, f"{D}.retrain", "old-uniform-eeeeeeee", "mine"}
+    assert set(found()) == {C, D, f"{D}.retrain", "old-uniform-eeeeeeeeee", "mine"}
     assert (OUT / "models/mine/thesis.txt").is_file()
     # By its name each of them can go.
-    delete(OUT, ["mine", "old-uniform-eeeeeeee", "dddddddd"])
+    delete(OUT, ["mine", "old-uniform-eeeeeeeeee", "dddddddddd"])
     assert list(found()) == [C]
 
 
@@ -237,10 +239,10 @@ def test_a_retraining_holds_the_model_and_itself() -> None:
         model(name)
     with ModelFolder(OUT / "models" / A).lock():
         assert all(m.is_held for m in models(OUT))
-        for name in (A, f"{A}.retrain", "aaaaaaaa"):
+        for name in (A, f"{A}.retrain", "aaaaaaaaaa"):
             with pytest.raises(ValueError, match="that no process trains now"):
                 delete(OUT, [name])
-    assert len(delete(OUT, ["aaaaaaaa"])) == 2
+    assert len(delete(OUT, ["aaaaaaaaaa"])) == 2
 
 
 def test_a_deletion_that_was_cut_off_is_finished_by_the_next(
@@ -267,7 +269,7 @@ def test_a_link_is_taken_away_and_not_what_it_leads_to() -> None:
     Path("kept").mkdir()
     (OUT / "models" / A).rename("kept/model")
     (OUT / "models" / A).symlink_to(Path("kept/model").resolve())
-    assert [m.name for m in delete(OUT, ["aaaaaaaa"])] == [A]
+    assert [m.name for m in delete(OUT, ["aaaaaaaaaa"])] == [A]
     assert Path("kept/model/last.ckpt").is_file()
     assert [p.suffix for p in (OUT / "models").iterdir()] == [".lock"]
 

@@ -15,12 +15,13 @@ from fokker.cli.model_uses import uses_of
 from fokker.cli.run_inventory import Run, delete_runs, prune_samples, runs, runs_text
 from fokker.cli.sweep_jobs import job_lock
 from fokker.disk import held
+from fokker.records import FORMAT
 from written import OUT, contents
 
 pytestmark = pytest.mark.usefixtures("workdir")
 NOW = 1_790_000_000
-SWEEP = "steps-0123abcd"
-MODEL = "edm-uniform-aaaaaaaa"
+SWEEP = "steps-0123abcdef"
+MODEL = "edm-uniform-aaaaaaaaaa"
 
 
 def run(
@@ -30,7 +31,7 @@ def run(
     path = OUT / place
     path.mkdir(parents=True)
     record = {"status": status, "model": {"key": MODEL}, "overrides": ["seed=1"], **facts}
-    (path / "run.json").write_text(json.dumps(record))
+    (path / "run.json").write_text(json.dumps({"format": FORMAT, **record}))
     if status == "completed":
         (path / "metrics.json").write_text('{"num_steps": 5, "sliced_w2": 0.25}')
     if samples:
@@ -55,9 +56,9 @@ def test_runs_and_jobs_stand_in_one_table_the_newest_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("COLUMNS", "500")
-    run("runs/one-aaaaaa", at=NOW - 300, samples=2_000_000)
+    run("runs/one-aaaaaaaaaa", at=NOW - 300, samples=2_000_000)
     overrides = ["hydra.run.dir=x", "data=uniform", "+hydra.x=1", "seed=2"]
-    run("runs/two-bbbbbb", "failed", NOW - 100, overrides=overrides, model=None)
+    run("runs/two-bbbbbbbbbb", "failed", NOW - 100, overrides=overrides, model=None)
     run("runs/exact-cccccc", at=NOW - 400, training="exact")
     run(f"sweeps/{SWEEP}/ddpm-0.5-0123456789", "failed", NOW - 250)
     run(f"sweeps/{SWEEP}/ddpm-0.5-0123456789.2", at=NOW - 200, samples=1000)
@@ -67,7 +68,7 @@ def test_runs_and_jobs_stand_in_one_table_the_newest_first(
     listed = [r for r in runs(OUT) if r.name != "empty"]
     job = f"{SWEEP}/ddpm-0.5-0123456789"
     assert [(r.name, r.status) for r in listed] == [
-        ("two-bbbbbb", "failed"), (job, "killed"), ("one-aaaaaa", "completed"),
+        ("two-bbbbbbbbbb", "failed"), (job, "killed"), ("one-aaaaaaaaaa", "completed"),
         ("exact-cccccc", "completed"),
     ]  # fmt: skip
     assert [len(r.folders) for r in listed] == [1, 3, 1, 1]
@@ -77,7 +78,7 @@ def test_runs_and_jobs_stand_in_one_table_the_newest_first(
     assert lines[0].split() == ["time", "name", "status", "MB", "metric", "model", "overrides"]
     assert lines[1].split("  ")[-1] == "data=uniform seed=2"
     assert f"  ddpm-0.5-0123456789  killed     0.0                  {MODEL}  [{SWEEP}]" in lines[2]
-    assert f"one-aaaaaa           completed  2.0  sliced_w2 0.25  {MODEL}  seed=1" in lines[3]
+    assert f"one-aaaaaaaaaa       completed  2.0  sliced_w2 0.25  {MODEL}  seed=1" in lines[3]
     assert lines[-1] == "4 runs in outputs, 2.0 MB"
 
 
@@ -95,14 +96,14 @@ def test_a_line_ends_where_the_terminal_does(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_runs_are_deleted_by_name_and_by_the_digits_at_their_end() -> None:
-    for place in ("runs/one-aaaaaa", "runs/two-bbbbbb", f"sweeps/{SWEEP}/01234567"):
+    for place in ("runs/one-aaaaaaaaaa", "runs/two-bbbbbbbbbb", f"sweeps/{SWEEP}/0123456789"):
         run(place)
     for attempt in ("", ".2"):
         run(f"sweeps/{SWEEP}/5-abcdef0123{attempt}")
-    names = ["one-aaaaaa", "abcdef0123", "01234567", "aaaaaa"]
+    names = ["one-aaaaaaaaaa", "abcdef0123", "0123456789", "aaaaaaaaaa"]
     gone = [r.name for r in delete_runs(OUT, names)]
-    assert gone == ["one-aaaaaa", f"{SWEEP}/5-abcdef0123", f"{SWEEP}/01234567"]
-    assert list(found()) == ["two-bbbbbb"]
+    assert gone == ["one-aaaaaaaaaa", f"{SWEEP}/5-abcdef0123", f"{SWEEP}/0123456789"]
+    assert list(found()) == ["two-bbbbbbbbbb"]
     assert not list(OUT.rglob(".deleted*"))
     for name in ("bbbb", "bbbbbb/..", "..", "two", "", "BBBBBB"):
         with pytest.raises(ValueError, match="which is none; fokker task=runs lists them"):
@@ -112,22 +113,22 @@ def test_runs_are_deleted_by_name_and_by_the_digits_at_their_end() -> None:
     with pytest.raises(ValueError, match="the name of 2: a/5-abcdef0123, b/5-abcdef0123; nothing"):
         delete_runs(OUT, ["abcdef0123"])
     delete_runs(OUT, ["b/5-abcdef0123"])
-    assert set(found()) == {"two-bbbbbb", "a/5-abcdef0123"}
+    assert set(found()) == {"two-bbbbbbbbbb", "a/5-abcdef0123"}
 
 
 def test_nothing_is_deleted_of_what_a_process_holds_or_a_search_was_told() -> None:
-    one, two = run("runs/one-aaaaaa", "failed"), run("runs/two-bbbbbb", "running")
+    one, two = run("runs/one-aaaaaaaaaa", "failed"), run("runs/two-bbbbbbbbbb", "running")
     job = run(f"sweeps/{SWEEP}/5-abcdef0123", "interrupted")
-    trial = run("sweeps/lr-11111111/t0000", "failed")
-    (trial.parent / "jobs.json").write_text('{"search": "lr-11111111", "jobs": []}')
+    trial = run("sweeps/lr-1111111111/t0000", "failed")
+    (trial.parent / "jobs.json").write_text('{"search": "lr-1111111111", "jobs": []}')
     before = contents()
     sentence = "no process is at work on, got {}; wait for it or stop it, nothing was deleted"
-    with held(one), pytest.raises(ValueError, match=sentence.format("one-aaaaaa")):
-        delete_runs(OUT, ["two-bbbbbb", "one-aaaaaa"])
+    with held(one), pytest.raises(ValueError, match=sentence.format("one-aaaaaaaaaa")):
+        delete_runs(OUT, ["two-bbbbbbbbbb", "one-aaaaaaaaaa"])
     with held(two):
-        assert found()["two-bbbbbb"].status == "running"
-        with pytest.raises(ValueError, match=sentence.format("two-bbbbbb")):
-            delete_runs(OUT, ["one-aaaaaa", "two-bbbbbb"])
+        assert found()["two-bbbbbbbbbb"].status == "running"
+        with pytest.raises(ValueError, match=sentence.format("two-bbbbbbbbbb")):
+            delete_runs(OUT, ["one-aaaaaaaaaa", "two-bbbbbbbbbb"])
     with job_lock(job), pytest.raises(ValueError, match=sentence.format(f"{SWEEP}/5-abcdef0123")):
         delete_runs(OUT, None)
     with pytest.raises(ValueError, match="t0000, a trial that its search has told to Optuna; not"):
@@ -135,15 +136,15 @@ def test_nothing_is_deleted_of_what_a_process_holds_or_a_search_was_told() -> No
     assert contents() == before
     # Without its process a run was killed, and a trial is not among what failed.
     gone = {r.name for r in delete_runs(OUT, None)}
-    assert gone == {"one-aaaaaa", "two-bbbbbb", f"{SWEEP}/5-abcdef0123"}
-    assert list(found()) == ["lr-11111111/t0000"]
+    assert gone == {"one-aaaaaaaaaa", "two-bbbbbbbbbb", f"{SWEEP}/5-abcdef0123"}
+    assert list(found()) == ["lr-1111111111/t0000"]
 
 
 def test_a_deletion_that_was_cut_off_is_finished_by_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run("runs/one-aaaaaa")
-    run("runs/two-bbbbbb")
+    run("runs/one-aaaaaaaaaa")
+    run("runs/two-bbbbbbbbbb")
 
     def cut_off(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
@@ -151,25 +152,25 @@ def test_a_deletion_that_was_cut_off_is_finished_by_the_next(
     with monkeypatch.context() as patch:
         patch.setattr("shutil.rmtree", cut_off)
         with pytest.raises(KeyboardInterrupt):
-            delete_runs(OUT, ["one-aaaaaa"])
-    assert list(found()) == ["two-bbbbbb"]
-    delete_runs(OUT, ["two-bbbbbb"])
+            delete_runs(OUT, ["one-aaaaaaaaaa"])
+    assert list(found()) == ["two-bbbbbbbbbb"]
+    delete_runs(OUT, ["two-bbbbbbbbbb"])
     assert list((OUT / "runs").iterdir()) == []
 
 
 def test_samples_of_completed_runs_are_deleted_and_nothing_else() -> None:
-    run("runs/one-aaaaaa", samples=3000)
+    run("runs/one-aaaaaaaaaa", samples=3000)
     run(f"sweeps/{SWEEP}/5-abcdef0123", samples=500)
     # What failed keeps the samples that show why, and what is held is not touched.
-    failed = run("runs/two-bbbbbb", "failed", samples=70)
+    failed = run("runs/two-bbbbbbbbbb", "failed", samples=70)
     busy = run("runs/three-cccccc", samples=11)
     before = contents()
     with held(busy):
         assert prune_samples(OUT) == (2, 3500)
-    gone = {"outputs/runs/one-aaaaaa", f"outputs/sweeps/{SWEEP}/5-abcdef0123"}
+    gone = {"outputs/runs/one-aaaaaaaaaa", f"outputs/sweeps/{SWEEP}/5-abcdef0123"}
     assert set(before) - set(contents()) == {f"{place}/samples.npz" for place in gone}
     assert (failed / "samples.npz").stat().st_size == 70
-    assert found()["one-aaaaaa"].status == "completed"
+    assert found()["one-aaaaaaaaaa"].status == "completed"
     assert prune_samples(OUT) == (1, 11)
     assert prune_samples(OUT) == (0, 0)
 
@@ -180,8 +181,8 @@ def test_samples_of_completed_runs_are_deleted_and_nothing_else() -> None:
 def test_the_command_lists_deletes_and_prunes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run("runs/one-aaaaaa", samples=1_500_000)
-    run("runs/two-bbbbbb", "diverged")
+    run("runs/one-aaaaaaaaaa", samples=1_500_000)
+    run("runs/two-bbbbbbbbbb", "diverged")
     command(monkeypatch)
     assert capsys.readouterr().out.endswith("2 runs in outputs, 1.5 MB\n")
     command(monkeypatch, "prune=samples")
@@ -190,7 +191,7 @@ def test_the_command_lists_deletes_and_prunes(
     )
     command(monkeypatch, "delete=failed")
     assert capsys.readouterr().out == (
-        "deleted  two-bbbbbb  0.0 MB\n1 run deleted, 0.0 MB freed\n"
+        "deleted  two-bbbbbbbbbb  0.0 MB\n1 run deleted, 0.0 MB freed\n"
     )
     command(monkeypatch, "output_dir=elsewhere")
     assert capsys.readouterr().out == "0 runs in elsewhere, 0.0 MB: there is no such folder\n"
@@ -214,7 +215,7 @@ def test_what_it_does_not_know_is_refused_in_a_sentence(
     words: list[str],
     sentence: str,
 ) -> None:
-    run("runs/one-aaaaaa", "failed", samples=5)
+    run("runs/one-aaaaaaaaaa", "failed", samples=5)
     before = contents()
     with pytest.raises(SystemExit) as caught:
         command(monkeypatch, *words)
@@ -227,7 +228,7 @@ def test_what_it_does_not_know_is_refused_in_a_sentence(
 
 
 def test_it_answers_without_torch() -> None:
-    run("runs/one-aaaaaa")
+    run("runs/one-aaaaaaaaaa")
     code = (
         "import sys; from fokker.cli.main import main; sys.argv = ['fokker', 'task=runs']; main();"
         "print(sorted({'torch', 'lightning', 'numpy'} & set(sys.modules)), file=sys.stderr)"
@@ -279,7 +280,7 @@ def test_a_folder_that_may_not_be_read_is_a_row_of_its_own(monkeypatch: pytest.M
     run("runs/mine")
     sealed = {run("runs/sealed"), run(f"sweeps/{SWEEP}/job"), OUT / "models" / MODEL}
     (OUT / "models" / MODEL).mkdir(parents=True)
-    sealed |= {run("sweeps/theirs-0123abcd/job").parent}
+    sealed |= {run("sweeps/theirs-0123abcdef/job").parent}
     stat, names = Path.stat, os.listdir
 
     def refuse(path: Any) -> None:
@@ -299,7 +300,7 @@ def test_a_folder_that_may_not_be_read_is_a_row_of_its_own(monkeypatch: pytest.M
     monkeypatch.setattr(os, "listdir", listed)
     there = {name: (r.status, r.overrides) for name, r in found().items()}
     assert there.pop("mine") == ("completed", "seed=1")
-    assert {name for name, _ in there.items()} == {"sealed", f"{SWEEP}/job", "theirs-0123abcd"}
+    assert {name for name, _ in there.items()} == {"sealed", f"{SWEEP}/job", "theirs-0123abcdef"}
     for status, why in there.values():
         assert status == "unread"
         assert why.endswith(" cannot be read: Permission denied")

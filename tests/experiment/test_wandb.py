@@ -26,6 +26,7 @@ from fokker.experiment.wandb_log import EXIT_CODES, labels, name, tag, tags, typ
 from fokker.experiment.wandb_run import SafeRun, within
 from fokker.experiment.watching import Pruned
 from fokker.figures import save
+from fokker.records import FORMAT
 from fokker.training import DivergedError
 from tiny_runs import run, tiny
 from wandb_files import read_wandb
@@ -494,7 +495,7 @@ def test_an_earlier_attempt_gives_its_id(fake: FakeWandB) -> None:
         path = Path("sweep", job)
         path.mkdir(parents=True)
         facts = {"sweep": "sweep", "swept": {}, "formulation": "1", "data": "2"}
-        write_json(path / "run.json", {"status": "running", **facts})
+        write_json(path / "run.json", {"format": FORMAT, "status": "running", **facts})
     for job in ("ab", "ab.2", "ab.4", "cd"):  # The third was run without W&B.
         WandB().open(Path("sweep", job), {})
     ids = [given["id"] for given in fake.given]

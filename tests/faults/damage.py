@@ -175,7 +175,7 @@ def _without(node: Any, place: tuple[Any, ...]) -> Any:
 
 # ---- which command reads which file ----------------------------------------------------------
 
-MODEL = "outputs/models/edm-uniform-e33453d7"
+MODEL = "outputs/models/edm-uniform-1c690f213d"
 JOB = "outputs/sweeps/steps/2-b4632de70b"
 COMMANDS: dict[str, tuple[str, ...]] = {
     "run": TINY,

@@ -22,14 +22,8 @@ from fokker.cli.start import asked_ranks, cores
 from fokker.data import DataModule, StandardizedData, gaussianized
 from fokker.disk import writing
 from fokker.experiment import Engine, Experiment, ModelFolder
-from fokker.experiment.description import record_of
-from fokker.experiment.identity import (
-    TRAINED_FROM,
-    as_recorded,
-    model_key,
-    source_of,
-    training_config,
-)
+from fokker.experiment.description import read_description, record_of
+from fokker.experiment.identity import Groups, by_name, model_key, training_config
 from fokker.experiment.models import (
     check_undamaged,
     load_checkpoint,
@@ -37,7 +31,8 @@ from fokker.experiment.models import (
     weights_in,
 )
 from fokker.experiment.needs import check_needs, check_network
-from fokker.experiment.same_data import what_data
+from fokker.experiment.own_sources import source_of
+from fokker.experiment.same_data import differing, what_data
 from fokker.formulation import Formulation
 from fokker.nested import flat
 from fokker.networks import Exact
@@ -104,10 +99,10 @@ def build_training(config: DictConfig, data: DataModule, build: Builder) -> Trai
     # A schedule is made where there is an optimiser.
     later = {k: uncalled(v) for k, v in config.optimizer.items() if k == "schedule"}
     changes: dict[str, dict[str, Any]] = {"optimizer": later}
-    groups = [group for group in TRAINED_FROM if group != "data"]
+    said = groups_of(config, build)
+    groups = [group for group in said.all if group != "data"]
     for group in groups:
-        if config.get(group) is None:
-            raise ValueError(f"{group} must be an option, and is taken away; say {group}=NAME")
+        _check_there(config, group)
     build.check_all((group, config[group]) for group in groups)
     parts = {
         group: build(config[group], group, **changes.get(group, {}))
@@ -116,7 +111,7 @@ def build_training(config: DictConfig, data: DataModule, build: Builder) -> Trai
     }
     schedule, ema = parts.pop("optimizer"), parts.pop("ema")
     make = build(config.formulation, "formulation", _partial_=True)
-    if not isinstance(parts["network"], Exact):
+    if "network" in parts and not isinstance(parts["network"], Exact):
         node: Any = OmegaConf.to_container(config.network, resolve=True)
         copies = 1 + len(ema.half_lives)
         parts["network"] = partial(check_network, parts["network"], node, copies)
@@ -129,6 +124,12 @@ def build_training(config: DictConfig, data: DataModule, build: Builder) -> Trai
             f"formulation._target_ must name what gives a fokker.formulation.Formulation, got "
             f"{config.formulation._target_}, which gives {type(model).__name__}"
         )
+    if Groups.of(type(model)) != said:
+        name = type(model).__name__
+        raise ValueError(
+            f"formulation._target_ must say what it gives, got {config.formulation._target_}, "
+            f"which gives {name}; let its annotation say so: -> {name}"
+        )
     training = Training(model, schedule, ema)
     if not model.trains:
         return training
@@ -137,6 +138,24 @@ def build_training(config: DictConfig, data: DataModule, build: Builder) -> Trai
     except ValueError as error:  # Torch's own checks, which come at the start of the training.
         raise ValueError(_why_no_optimizer(error, config.optimizer.optimizer)) from error
     return training
+
+
+def _check_there(config: DictConfig, group: str) -> None:
+    """Refuse a configuration without an option of a group that the training is built from."""
+    if config.get(group) is None:
+        raise ValueError(f"{group} must be an option, and is taken away; say {group}=NAME")
+
+
+def groups_of(config: DictConfig, build: Builder) -> Groups:
+    """The groups that the class of the formulation says its weights depend on."""
+    _check_there(config, "formulation")
+    kind = build.gives(config.formulation, "formulation")
+    if isinstance(kind, type) and issubclass(kind, Formulation):
+        return Groups.of(kind)
+    raise ValueError(
+        "formulation._target_ must name a class derived from fokker.formulation.Formulation, or a "
+        f"function whose annotation says which one it returns, got {config.formulation._target_}"
+    )
 
 
 def _why_no_optimizer(error: ValueError, node: DictConfig) -> str:
@@ -174,17 +193,17 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
         )
     data = build_data(config, build)
     engine.parts(data.batch_size, ranks.size if ranks.size > 1 else asked_ranks(config.trainer))
-    checkpoint = None
+    groups, checkpoint = groups_of(config, build), None
     if config.checkpoint is not None:
         checkpoint = find_checkpoint(Path(config.checkpoint), "checkpoint")
         check_undamaged(checkpoint)
-        _check_same_network(checkpoint, config, choices.options, data.content)
+        _check_same_network(checkpoint, config, choices.options, data.content, groups)
     training = build_training(config, data, build)
     model = training.formulation
     for changed, number in build.whole.items():
         OmegaConf.update(config, changed, number)
     # Of what is trained: a sampler of the user's own does not make another model.
-    source = source_of(build.own_classes)
+    source = source_of(build.own_classes, config.allow_targets)
     training.weights(config.evaluation.weights)
     if not model.trains:
         _check_untrained(config)
@@ -193,13 +212,15 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
     evaluations = build_evaluations(config, model, ways[0], build)
     init = ""
     if config.init_from is not None:
-        load_checkpoint(find_checkpoint(Path(config.init_from), "init_from"), training)
+        first = find_checkpoint(Path(config.init_from), "init_from")
+        read_description(first)  # Of another version's file it is refused.
+        load_checkpoint(first, training)
         training.ema.follow(model.network)
         init = weights_digest(dict(model.network.named_parameters()))
     plain: Any = OmegaConf.to_container(config, resolve=True)
     predecessor = None
     if config.continue_from is not None:
-        predecessor = predecessor_of(plain, choices.options, data.content, training)
+        predecessor = predecessor_of(plain, choices.options, data.content, source, training)
         check_limits(engine.limits, predecessor)
     continued = predecessor.digest if predecessor else ""
     if checkpoint is not None:
@@ -208,15 +229,15 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
         continued = str(before.get("continued", ""))
         init = init or str(before.get("init", ""))
     made_of = {"content": data.content, "source": source, "init": init, "continued": continued}
-    key = model_key(training_config(plain), **made_of)
+    key = model_key(training_config(plain, groups), **made_of)
     name = f"{choices.options['formulation']}-{choices.options['data']}-{key}"
     folder = ModelFolder(Path(config.output_dir) / "models" / name)
     if checkpoint is None and model.trains:
         with writing(folder.path):
             folder.check(training)
-        _check_alone(folder, key, plain, made_of)
+        _check_alone(folder, key, training_config(plain, groups), made_of)
     elif checkpoint is not None:
-        _check_same(checkpoint, name, plain, choices.options, made_of)
+        _check_same(checkpoint, name, plain, choices.options, made_of, groups)
         weights_in(checkpoint, training, config.evaluation.weights)
         load_checkpoint(checkpoint, training)
     experiment = Experiment(
@@ -237,7 +258,7 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
         config_text=OmegaConf.to_yaml(config, resolve=True),
         evaluations=evaluations,
         budget_points=config.evaluation.budget_points,
-        beside=_beside(plain, choices.options["formulation"], data.content),
+        beside=_beside(plain, choices.options["formulation"], data.content, groups),
         figures=config.evaluation.figures,
         batch_size=config.evaluation.batch_size,
         retrain=config.retrain,
@@ -246,6 +267,7 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
             "formulation": choices.options["formulation"],
             "data": choices.options["data"],
             "made_of": made_of,
+            **groups.facts,
             "units": data.unit_label,
             **(predecessor.facts if predecessor else {}),
         },
@@ -257,7 +279,9 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
     return experiment
 
 
-def _beside(config: Mapping[str, Any], own: str, content: str) -> dict[str, Path]:
+def _beside(
+    config: Mapping[str, Any], own: str, content: str, groups: Groups
+) -> dict[str, Path]:
     """Finished runs on the same data, by the name that they have in figures."""
     found: dict[str, Path] = {}
     for text in config["evaluation"]["beside"]:
@@ -265,13 +289,12 @@ def _beside(config: Mapping[str, Any], own: str, content: str) -> dict[str, Path
         record = finished_run(path, BESIDE)
         stored: Any = OmegaConf.to_container(read_config(path / "config.yaml"))
         known = record.get("made_of", {}).get("content", "")
-        there = what_data(stored["data"], known)
-        here = what_data(config["data"], content if known else "")
-        if there != here:
-            keys = [key for key in sorted(there | here) if there.get(key) != here.get(key)]
+        there = what_data(stored, Groups.of_data(record), known)
+        here = what_data(config, groups.data, content if known else "")
+        if keys := differing(there, here):
             raise ValueError(
                 f"evaluation.beside must list runs on the same data, and {path} has other data "
-                f"({', '.join(f'data.{key}' for key in keys)}), whose losses have another floor"
+                f"({', '.join(keys)}), whose losses have another floor"
             )
         name = record.get("formulation", path.name)
         found[f"{name}, {path.name}" if name == own or name in found else name] = path
@@ -307,24 +330,24 @@ def find_device(accelerator: str, ranks: Ranks = ALONE) -> torch.device:
 
 
 def _check_alone(
-    folder: ModelFolder, key: str, config: Mapping[str, Any], made_of: Mapping[str, str]
+    folder: ModelFolder, key: str, training: Mapping[str, Any], made_of: Mapping[str, str]
 ) -> None:
     """Refuse a folder that holds another model whose key is the same by chance.
 
-    What a folder has from an older version may be written in another way, and give another key now.
+    A configuration that was changed in the folder gives another key, and says nothing.
     """
     record = folder.record
-    if not folder.config.is_file() or not isinstance(record.get("made_of"), dict):
+    if not folder.config.is_file():
         return
     try:
-        stored: Any = OmegaConf.to_container(as_recorded(read_config(folder.config)))
-        there, before = training_config(stored), {**made_of, **record["made_of"]}
+        stored: Any = OmegaConf.to_container(read_config(folder.config))
+        there, before = training_config(stored, Groups.recorded(record)), record["made_of"]
         if model_key(there, **before) != key:
             return
-    except (ValueError, TypeError, KeyError, AttributeError):  # Damaged, or of another form.
+    except (ValueError, TypeError, KeyError, AttributeError):  # Damaged.
         return
-    stored = {**flat(there), **before}
-    here = {**flat(training_config(config)), **made_of}
+    stored = {**flat(by_name(there)), **before}
+    here = {**flat(by_name(training)), **made_of}
     names = [n for n in stored | here if shown(stored.get(n)) != shown(here.get(n))]
     if names:
         differing = (
@@ -337,17 +360,21 @@ def _check_alone(
 
 
 def _check_same_network(
-    checkpoint: Path, config: DictConfig, options: Mapping[str, str], content: str
+    checkpoint: Path,
+    config: DictConfig,
+    options: Mapping[str, str],
+    content: str,
+    groups: Groups,
 ) -> None:
     """Refuse a checkpoint of another network before the one that is asked for takes its memory."""
     record = record_of(checkpoint)
-    there = (record.get("config") or {}).get("network")
-    here: Any = OmegaConf.to_container(config.network, resolve=True)
+    there = by_name(record["config"].get("network"))
+    here: Any = by_name(OmegaConf.to_container(config.network, resolve=True))
     is_same_class = there is not None and there.get("_target_") == here.get("_target_")
     if is_same_class and there != here:
         plain: Any = OmegaConf.to_container(config, resolve=True)
         made_of = {**record.get("made_of", {}), "content": content}
-        _check_same(checkpoint, "", plain, options, made_of)
+        _check_same(checkpoint, "", plain, options, made_of, groups)
 
 
 def _check_same(
@@ -356,36 +383,29 @@ def _check_same(
     config: Mapping[str, Any],
     options: Mapping[str, str],
     made_of: Mapping[str, str],
+    groups: Groups,
 ) -> None:
-    """That a checkpoint was trained with this configuration, as far as its folder says."""
+    """That a checkpoint was trained with this configuration."""
     record = record_of(checkpoint)
-    if record.get("key", name) == name:
+    if record["key"] == name:
         return
     before, data = record.get("made_of", made_of), config["data"]
     if before["content"] not in ("", made_of["content"]) and source_of_points(data):
         raise ValueError(other_points(f"checkpoint={checkpoint}", data))
-    other = record.get("config", {})
-    there = flat(training_config(other)) if other else {}
-    here = flat(training_config(config))
-    keys = [key for key in sorted(there.keys() | here.keys()) if there.get(key) != here.get(key)]
-    # In words that a user may say, of which `true` may mean either of two.
-    word = "data.standardize"
-    if word in keys:
-        there[word] = as_recorded(OmegaConf.create(other)).data.get("standardize")
-        here[word] = config["data"]["standardize"]
-    differing = [
-        f"{key} ({shown(there.get(key))} there, {shown(here.get(key))} here)" for key in keys
-    ]
+    there = flat(training_config(record["config"], Groups.recorded(record)))
+    here = flat(training_config(config, groups))
+    keys = differing(there, here)
+    words = [f"{key} ({shown(there.get(key))} there, {shown(here.get(key))} here)" for key in keys]
     # Of another option all keys differ, so its name is enough.
     for group in ("data", "formulation"):
         if record.get(group, options[group]) != options[group]:
-            differing = [key for key in differing if not key.startswith(f"{group}.")]
-            differing.insert(0, f"{group} ({record[group]} there, {options[group]} here)")
+            words = [word for word in words if not word.startswith(f"{group}.")]
+            words.insert(0, f"{group} ({record[group]} there, {options[group]} here)")
     if before["source"] != made_of["source"]:
-        differing.append("the source of your own classes")
+        words.append("the source of your own classes")
     raise ValueError(
         f"checkpoint={checkpoint} was trained with another configuration: "
-        f"{', '.join(differing) or 'other initial weights'}; take these overrides away, or train a "
+        f"{', '.join(words) or 'other initial weights'}; take these overrides away, or train a "
         "model of its own without checkpoint= (to sample along another SDE, use "
         "+sde@sampler.sde=edm)"
     )

@@ -28,22 +28,16 @@ from fokker.disk import DiskError
 from fokker.overrides import read
 from fokker.places import one_line
 from fokker.signals import SIGNALS
+from fokker.whereabouts import config_dir as config_dir
 from fokker.yaml_files import read_yaml, reading_yaml
 
 SEARCHPATH = "hydra.searchpath="
 HELP = "fokker --help lists the groups, options and keys"
 
 
-def config_dir() -> Path:
-    """The folder of the configuration: inside the package in a wheel, else the repository's."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parents[1] / "conf"
-
-
 def run_name() -> str:
-    """The name of a new run's folder: the time and six hexadecimal digits."""
-    return f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{secrets.token_hex(3)}"
+    """The name of a new run's folder: the time and ten hexadecimal digits."""
+    return f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{secrets.token_hex(5)}"
 
 
 def register_resolvers(name: str | None = None) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from fokker.cli.arguments import shown
 from fokker.cli.sameness import other_points
 from fokker.experiment.description import record_of
+from fokker.experiment.identity import Groups
 from fokker.experiment.limits import Limits
 from fokker.experiment.models import (
     USABLE,
@@ -15,7 +16,7 @@ from fokker.experiment.models import (
     read_checkpoint,
 )
 from fokker.experiment.predecessor import Predecessor
-from fokker.experiment.same_data import what_data
+from fokker.experiment.same_data import differing, what_data
 from fokker.nested import flat
 from fokker.places import SAFETENSORS, find_checkpoint
 from fokker.records import check_has, read_record
@@ -28,7 +29,11 @@ ANEW = "or begin a training from its weights alone, by init_from in place of con
 
 
 def predecessor_of(
-    config: Mapping[str, Any], options: Mapping[str, str], content: str, training: Training
+    config: Mapping[str, Any],
+    options: Mapping[str, str],
+    content: str,
+    source: str,
+    training: Training,
 ) -> Predecessor:
     """Find the model that a training goes on from, and check that it can.
 
@@ -36,6 +41,7 @@ def predecessor_of(
         config: resolved.
         options: the option of each group.
         content: hash of the content of data files.
+        source: hash of the source of a user's own classes.
         training: as built.
     Raises:
         ValueError: if it cannot, and why.
@@ -62,14 +68,13 @@ def predecessor_of(
     # Not so where other data are asked for, which is said by their name.
     if known not in ("", content) and record.get("data") == options["data"]:
         raise ValueError(other_points(f"continue_from={path}", config["data"]))
-    differing = _differing(record, config, options, known, content)
-    if differing:
+    if others := _differing(record, config, options, content, source):
         raise ValueError(
-            f"continue_from={path} was trained with {', '.join(differing)}, which a continued "
+            f"continue_from={path} was trained with {', '.join(others)}, which a continued "
             f"training must not change; take these overrides away, {ANEW}"
         )
     _check_weights(path, checkpoint, held, training)
-    found = Predecessor.of(checkpoint, held, str(record.get("key", "")))
+    found = Predecessor.of(checkpoint, held, record["key"])
     if config["trainer"]["max_steps"] <= found.step:
         raise ValueError(
             f"trainer.max_steps must be above the {found.step} steps that continue_from={path} "
@@ -91,21 +96,21 @@ def _differing(
     record: Mapping[str, Any],
     config: Mapping[str, Any],
     options: Mapping[str, str],
-    known: str,
     content: str,
+    source: str,
 ) -> list[str]:
     """Say in what a model's recorded configuration is another, of what must be the same."""
-    other = record.get("config")
-    if other is None:
-        return []
+    other, made_of = record["config"], record.get("made_of", {})
+    known = made_of.get("content", "")
     there, here = (flat({g: c[g] for g in KEPT_GROUPS}) for c in (other, config))
     for key in KEPT_KEYS:
         group, _, name = key.partition(".")
         there[key], here[key] = (flat(c[group])[name] for c in (other, config))
-    data = what_data(other["data"], known), what_data(config["data"], content if known else "")
-    for side, of_side in zip((there, here), data, strict=True):
-        side.update(flat({"data": of_side}))
-    keys = [key for key in sorted(there.keys() | here.keys()) if there.get(key) != here.get(key)]
+    groups = Groups.of_data(record)
+    there.update(what_data(other, groups, known))
+    here.update(what_data(config, groups, content if known else ""))
+    # Of the user's own classes, those of one name in two files are the same if their sources are.
+    keys = differing(there, here, by_name=made_of.get("source", "") == source)
     words = [f"{key} ({shown(there.get(key))} there, {shown(here.get(key))} here)" for key in keys]
     # Of another option all keys differ, so its name is enough; and a hash says nothing.
     words = [w if not w.startswith("data.content ") else "other points of data" for w in words]

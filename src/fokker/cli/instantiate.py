@@ -91,6 +91,15 @@ class Builder:
         self._check_made(made, found[0])
         return made
 
+    def gives(self, node: DictConfig, key: str) -> Any:
+        """The class that a node's target is, or what it says that it gives; any if it says nothing.
+
+        Raises:
+            ValueError: for a target that is not allowed, or none of the kind of its place.
+        """
+        _, found = self._nodes(node, key)
+        return found[0].taken.gives
+
     def check_all(self, parts: Iterable[tuple[str, DictConfig]]) -> None:
         """Check the targets of several parts, and what they are called with, but for its types.
 

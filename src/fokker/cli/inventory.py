@@ -20,7 +20,7 @@ from fokker import __version__
 from fokker.cli.model_uses import uses_of
 from fokker.disk import DamagedError
 from fokker.places import one_line
-from fokker.records import read_record, record_or_why
+from fokker.records import FormatError, read_record, record_or_why
 from fokker.text_tables import GAP, aligned, widths_of
 
 # A model that is trained again is made in a folder of its own, and belongs to the first's runs.
@@ -61,7 +61,7 @@ class Model:
 
     @property
     def name(self) -> str:
-        """<formulation>-<data>-<8 hex>."""
+        """<formulation>-<data>-<10 hex>."""
         return self.path.name
 
 
@@ -77,7 +77,7 @@ def delete(output_dir: Path, asked: Sequence[str] | None) -> list[Model]:
 
     Args:
         output_dir: whose models.
-        asked: names, or their last 8 hexadecimal digits; none: all that no run used, wherever it
+        asked: names, or their last 10 hexadecimal digits; none: all that no run used, wherever it
             lies, no live process holds, and this version wrote.
     Raises:
         ValueError: for an unknown name, a model that a live process trains, or, where unused ones
@@ -149,7 +149,7 @@ def _folders(output_dir: Path) -> Iterator[Path]:
 def _named(name: str, there: Sequence[Model], output_dir: Path) -> list[Model]:
     """The model of a name; its key means the retraining of it too."""
     found = [model for model in there if model.name == name]
-    if not found and re.fullmatch("[0-9a-f]{8}", name):
+    if not found and re.fullmatch("[0-9a-f]{10}", name):
         found = [m for m in there if m.name.removesuffix(RETRAIN).endswith(f"-{name}")]
     if not found:
         raise ValueError(
@@ -208,9 +208,7 @@ def _model(path: Path, used: dict[str, list[float]]) -> Model:
     status = str(record.get("status", ""))
     is_known = status != ""
     if why:
-        words = f"damaged: {why.why}"
-    elif not is_known and "format" in record:
-        words = f"of another version: its format is {record['format']}"
+        words = why.why if isinstance(why, FormatError) else f"damaged: {why.why}"
     elif not is_known:
         words = "not a model of fokker's: no model.json that can be read"
     elif has_weights and not is_zipfile(path / "last.ckpt"):

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 MAX_NAME = 60
-MAX_VALUE = 28
-#: Of the hash in the name of a job's folder, and in that of an older version's.
-DIGITS, OLDER_DIGITS = 10, 8
+MAX_VALUE = 30
+#: Of the hash in the name of a sweep's or a job's folder.
+DIGITS = 10
 #: The name of a trial's folder.
 TRIAL_NAME = r"t\d{4,}"
 
@@ -17,8 +17,8 @@ def job_id(path: Path) -> str:
     """What tells a job from others in the name of its folders: the hash, or a trial's number.
 
     Args:
-        path: `<values>-<hash>`, `<hash>` as older versions name it, or `t0007`, each also with the
-            number of an attempt behind it: `<values>-<hash>.2`.
+        path: `<values>-<hash>`, `<hash>` or `t0007`, each also with the number of an attempt
+            behind it: `<values>-<hash>.2`.
     """
     return job_name(path).rpartition("-")[2]
 
@@ -37,6 +37,6 @@ def short_values(values: Sequence[str]) -> str:
     return "-".join(filter(None, short))[:MAX_NAME].strip("-._")
 
 
-def short_hash(parts: Sequence[str], digits: int = 8) -> str:
-    """Hexadecimal digits that tell texts apart."""
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:digits]
+def short_hash(parts: Sequence[str]) -> str:
+    """Ten hexadecimal digits that tell texts apart."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:DIGITS]

@@ -17,11 +17,11 @@ from fokker.cli.targets import find_own
 from fokker.data import DataModule, Remembered, StandardizedData
 from fokker.experiment import load_model
 from fokker.experiment.description import read_description
-from fokker.experiment.identity import TRAINED_FROM, as_recorded
+from fokker.experiment.identity import Groups
 from fokker.experiment.models import check_undamaged, weights_in
 from fokker.formulation import Formulation
 from fokker.places import find_checkpoint
-from fokker.records import check_unchanged, read_config, read_record
+from fokker.records import check_has, check_unchanged, read_config, read_record
 
 #: Shift and scale of the same data, measured again elsewhere, may differ by rounding.
 _ROUNDING = 1e-6
@@ -56,21 +56,17 @@ def _load(folder: Path, weights: str | None, allow_targets: Sequence[str]) -> Fo
     # A run of network=exact has no weights, but a configuration.
     record = read_record(folder / "run.json")
     if record.get("training") == "exact":
+        check_has(folder / "run.json", record, "parts", "data_groups")
         check_unchanged(folder, record, "config.yaml")
-        config = _recorded(folder)
+        config = _recorded(folder, Groups.recorded(record).all)
         content = record.get("made_of", {}).get("content", "")
         training = build_training(config, _found(config, content, build, folder), build)
         return training.formulation.eval()
     file = find_checkpoint(folder)
     check_undamaged(file)
     description = read_description(file)
-    if description is None:  # Of an older version, which has put less into the file.
-        config = _recorded(file.parent)
-        content = read_record(file.with_name("model.json")).get("made_of", {}).get("content", "")
-        data = _found(config, content, build, file)
-    else:
-        config = OmegaConf.create(description["config"])
-        data = _remembered(config, description, build, file)
+    config = OmegaConf.create(description["config"])
+    data = _remembered(config, description, build, file)
     try:
         training = build_training(config, data, build)
     except (AttributeError, KeyError, TypeError, OmegaConfBaseException) as error:
@@ -79,12 +75,12 @@ def _load(folder: Path, weights: str | None, allow_targets: Sequence[str]) -> Fo
     return load_model(training, file, weights_in(file, training, weights))
 
 
-def _recorded(folder: Path) -> DictConfig:
-    """The configuration in a folder."""
+def _recorded(folder: Path, groups: Sequence[str]) -> DictConfig:
+    """The configuration in a folder, with these groups."""
     file = folder / "config.yaml"
     if not file.is_file():
         raise ValueError(f"{file} is not there, so nothing says what the model in {folder} is")
-    return as_recorded(read_config(file, *TRAINED_FROM))
+    return read_config(file, *groups)
 
 
 def _remembered(

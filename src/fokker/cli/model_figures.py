@@ -88,14 +88,16 @@ def _data_name(outcome: Outcome, row: Row) -> str:
 
 def _data(job: Path) -> str:
     """What says whether two jobs have the same data."""
+    from fokker.experiment.identity import Groups, by_name
     from fokker.experiment.same_data import what_data
 
     file = job / "config.yaml"
-    config: Any = OmegaConf.to_container(read_config(file, "data")) if file.is_file() else {}
-    content = read_record(job / "run.json").get("made_of", {}).get("content", "")
-    data = what_data(config.get("data") or {}, content)
+    record = read_record(job / "run.json")
+    groups, content = Groups.of_data(record), record.get("made_of", {}).get("content", "")
+    config: Any = OmegaConf.to_container(read_config(file, *groups)) if file.is_file() else {}
+    data = what_data(by_name(config), groups, content)
     # The models of several seeds are lines of one figure, also where each has a set of its own.
-    return repr({key: value for key, value in data.items() if key != SEED})
+    return repr({key: v for key, v in data.items() if key.rpartition(".")[2] != SEED})
 
 
 def model_labels(jobs: Sequence[tuple[Row, Any]], swept: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fokker.disk import DamagedError, json_lines
-from fokker.records import USED_BY, record_or_why
+from fokker.records import USED_BY, FormatError, record_or_why
 
 # Of the jobs of a sweep, counted from the folder of all sweeps, and one more.
 _DEPTH = 3
@@ -33,9 +33,12 @@ def uses_of(
                 unread.append(DamagedError(file, "it is a link that leads to no file"))
                 continue
             record, why = record_or_why(file)
-            if why:
+            if isinstance(why, FormatError) and why.is_older:
+                record = dict(why.known)  # It used a model of its own version, if any.
+            elif why:
                 unread.append(why)
-            if model := record.get("model"):
+            model = record.get("model")
+            if isinstance(model, dict) and isinstance(model.get("key"), str):
                 used.setdefault(model["key"], []).append(file.stat().st_mtime)
     for folder in models:
         times, why = _outside(folder)

@@ -14,6 +14,7 @@ from fokker.disk import DamagedError
 from fokker.overrides import parse, read
 from fokker.places import find_checkpoint, one_line
 from fokker.records import read_config, read_record
+from fokker.whereabouts import override_as_today
 
 # What is not taken over from the run that trained a model, which may have said it all the same.
 NOT_INHERITED = (
@@ -68,13 +69,13 @@ def recorded_overrides(
             f"{beside} has the override {error}; a model may set keys and options of the "
             "configuration alone, so take that override out of the file, or use another model"
         ) from error
-    # What `true` means depends on the data, and on the version of fokker that trained.
+    # What `true` means depends on the data.
     word = None if "data" in given else recorded_standardize(trained)
     if word is not None and "data.standardize" not in given:
         if not word.isalpha():
             raise ForeignRecord(f"{path} has data.standardize={word}, which is no word of fokker's")
         kept.append(f"data.standardize={word}")
-    return beside, kept
+    return beside, [override_as_today(override) for override in kept]
 
 
 def _kept(

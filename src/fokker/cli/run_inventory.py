@@ -18,13 +18,15 @@ from fokker.cli.inventory import DELETED, MEGABYTE, listed, remove_deleted, size
 from fokker.cli.job_names import TRIAL_NAME, job_id, job_name
 from fokker.cli.sweep_jobs import DAMAGED, job_lock
 from fokker.disk import DamagedError, held, is_held
-from fokker.records import check_unchanged, read_record, record_or_why
+from fokker.records import FormatError, check_unchanged, read_record, record_or_why
 
 SAMPLES = "samples.npz"
 #: What `delete=failed` means.
 NOT_DONE = ("failed", "diverged", "interrupted", "killed")
 #: The status of a folder that this user may not read.
 UNREAD = "unread"
+#: The status of a run that another version of fokker wrote.
+OF_ANOTHER = "of another version"
 _METRICS = ("w1", "sliced_w2")
 
 
@@ -37,8 +39,9 @@ class Run:
         name: of the folder; of a job `<sweep>/<job>`.
         folders: of all attempts, the last one behind.
         status: as in run.json, `killed` if it says that the run is at work and no process is,
-            `damaged` where its record cannot be read, `unread` where this user may not read it.
-        overrides: without hydra's own; of a damaged run what is wrong.
+            `damaged` where its record cannot be read, `unread` where this user may not read it,
+            `of another version` where it is in another format.
+        overrides: without hydra's own; of what cannot be read, why.
         size_bytes: of all its files.
         written: when its record was last written, in seconds since 1970.
         metric: the main one with its name; empty before there is one.
@@ -85,7 +88,7 @@ def delete_runs(output_dir: Path, asked: Sequence[str] | None) -> list[Run]:
 
     Args:
         output_dir: whose runs.
-        asked: names, or their last hexadecimal digits; none: all that failed, diverged, or were
+        asked: names, or their last 10 hexadecimal digits; none: all that failed, diverged, or were
             interrupted or killed, but for trials of searches.
     Raises:
         ValueError: for an unknown name, a trial of a search, or a run that a live process holds;
@@ -191,7 +194,7 @@ def _hold(run: Run, locks: ExitStack) -> None:
 def _named(name: str, there: Sequence[Run], output_dir: Path) -> Run:
     """The run of a name, or of the digits that it ends with."""
     found = [run for run in there if name in (run.name, run.name.rpartition("/")[2])]
-    if not found and re.fullmatch("[0-9a-f]{6,10}", name):
+    if not found and re.fullmatch("[0-9a-f]{10}", name):
         found = [run for run in there if job_id(run.folders[0]) == name]
     if len(found) == 1:
         return found[0]
@@ -237,7 +240,8 @@ def _run(name: str, folders: tuple[Path, ...], is_trial: bool) -> Run:
         metrics = read_record(path / "metrics.json")
     except DamagedError as error:
         why = why or error
-    status = DAMAGED if why else str(record.get("status", "no run.json"))
+    left = OF_ANOTHER if isinstance(why, FormatError) else DAMAGED
+    status = left if why else str(record.get("status", "no run.json"))
     if status == "running" and not is_held(path):
         status = "killed"
     main = [f"{name} {metrics[name]:.4g}" for name in _METRICS if metrics.get(name) is not None]

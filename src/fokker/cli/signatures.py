@@ -219,7 +219,7 @@ class Signatures:
                 if inner.name in SPECIAL or not inner.name.startswith("__"):
                     body[inner.name] = _method(inner)
             elif isinstance(inner, ast.AnnAssign) and isinstance(inner.target, ast.Name):
-                body.update({inner.target.id: None} if inner.value is not None else {})
+                body.update({inner.target.id: _literal(inner.value)} if inner.value else {})
         made = new_class(node.name, tuple(bases), {}, lambda space: space.update(body))
         self._classes[name] = made
         return made
@@ -309,6 +309,14 @@ def _without_self(taken: Signature) -> Signature:
     types = {name: kind for name, kind in taken.types.items() if name != taken.positional[0]}
     needed = tuple(name for name in taken.required if name in types)
     return replace(taken, types=types, required=needed, positional=tuple(positional))
+
+
+def _literal(node: ast.expr) -> Any:
+    """Return the value of an attribute of a class, if it is written out; else none."""
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return None
 
 
 def _method(node: ast.FunctionDef) -> Any:

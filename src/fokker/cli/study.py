@@ -60,4 +60,4 @@ class Study:
     def job_in(self, path: Path) -> Job | None:
         """The job whose folder this is, of whatever attempt; null if it is none of the listed."""
         known = job_id(path)
-        return next((job for job in self.jobs if known in job.ids), None)
+        return next((job for job in self.jobs if known == job.key), None)

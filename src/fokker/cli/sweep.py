@@ -292,7 +292,7 @@ class GridSweeper(Sweeper):
         if seeds := seeds_table(outcome):
             print(f"over seeds, mean +- standard error of the mean:\n{seeds.aligned()}")
         print(f"results  {folder / 'results.csv'}")
-        known = set().union(*(job.ids for job in jobs))
+        known = {job.key for job in jobs}
         finished = {job_id(path.parent) for path in folder.glob("*/metrics.json")}
         if others := len(finished - known):
             what = count(others, "finished job")

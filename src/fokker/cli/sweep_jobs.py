@@ -23,13 +23,20 @@ from omegaconf import DictConfig
 
 from fokker import disk
 from fokker.cli.inheritance import JobMeanings
-from fokker.cli.job_names import DIGITS, OLDER_DIGITS, job_id, short_hash, short_values
+from fokker.cli.job_names import DIGITS, job_id, short_hash, short_values
 from fokker.cli.option_words import group_of
 from fokker.cli.swept import NOT_OF_THE_JOB, OF_THE_SWEEP, Swept, in_one_form, short_title
 from fokker.disk import DamagedError, locked, make_folder
 from fokker.masking import masked
 from fokker.overrides import parse, read, read_key
-from fokker.records import check_unchanged, read_record, read_table, record_or_why
+from fokker.records import (
+    FORMAT,
+    FormatError,
+    check_unchanged,
+    read_record,
+    read_table,
+    record_or_why,
+)
 
 Row = dict[str, Any]
 FAILED = ("failed", "diverged")
@@ -76,7 +83,7 @@ def record_failure(path: Path, error: BaseException, seconds: float, **facts: An
     """traceback.txt, and a run.json that says how a job failed, however far it came."""
     text = "".join(traceback.format_exception(error))
     write_text(path / "traceback.txt", text)
-    stored = {**facts, **record_or_why(path / "run.json")[0]}
+    stored = {"format": FORMAT, **facts, **record_or_why(path / "run.json")[0]}
     status = stored["status"] if stored.get("status") in FAILED else "failed"
     sentence = f"{type(error).__name__}: {error}"
     write_json(
@@ -125,10 +132,7 @@ class Job:
 
     @property
     def _name(self) -> str:
-        """`<values>-<hash>`, unless the job has a folder of another name: the hash alone decides.
-
-        The folder of an older version is called by the first 8 digits of the hash.
-        """
+        """`<values>-<hash>`, unless it has a folder of another name: the hash alone decides."""
         name = f"{self.short}-{self.key}" if self.short else self.key
         if (self.sweep / name).is_dir():
             return name
@@ -136,13 +140,7 @@ class Job:
             named = _by_key(self.sweep, self.sweep.stat().st_mtime_ns)
         except OSError:  # It is not there yet.
             return name
-        older = self.key[:OLDER_DIGITS]
-        return older if older in named else named.get(self.key, name)
-
-    @property
-    def ids(self) -> set[str]:
-        """What its folders may have for `job_id`."""
-        return {self.key, self.key[:OLDER_DIGITS]}
+        return named.get(self.key, name)
 
     @property
     def attempts(self) -> int:
@@ -186,10 +184,16 @@ class Job:
             raise ValueError(_by_chance(self.sweep, self.key, there, here))
 
     def row(self) -> Row:
-        """What the last attempt came to: the swept keys, its record, and its metrics."""
+        """What the last attempt came to: the swept keys, its record, and its metrics.
+
+        Raises:
+            ValueError: if another version, or by chance another job, wrote its folder.
+        """
         count = self.attempts
         folder = self.folder(max(count, 1))
         record, why = record_or_why(folder / "run.json") if count else ({}, None)
+        if isinstance(why, FormatError):
+            raise why
         self._check_own(record)
         status = record.get("status", "not run")
         metrics: dict[str, Any] = {}
@@ -271,7 +275,7 @@ def grid_jobs(
         if words != typed:  # A model brings overrides of its own.
             values = [_value_of(key, words, value) for key, value in zip(swept, values)]
         decisive = [*own, *chosen, *unswept] if words == typed else _of_the_job(words)
-        key = short_hash([body, *filter(None, [name]), *sorted(decisive)], DIGITS)
+        key = short_hash([body, *filter(None, [name]), *sorted(decisive)])
         # As one reads them: hydra escapes colons and the like.
         read = [re.sub(r"\\(.)", r"\1", value) for value in values]
         labels = dict(zip(columns.values(), [name, *read] if named else read))

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from fokker.data import DataModule
 from fokker.experiment.evaluate import OF_DATA, SampleMetrics
-from fokker.experiment.identity import as_recorded
-from fokker.experiment.same_data import what_data
+from fokker.experiment.identity import Groups
+from fokker.experiment.same_data import differing, what_data
 from fokker.levels import COLUMNS, Table, read_levels
 from fokker.measures import units_of
 from fokker.metrics.blocks import MIN_SAMPLES, OnParts
@@ -111,7 +111,7 @@ def compare(a: Path, b: Path, build: Callable[[DictConfig], DataModule]) -> Comp
     configs = [_config(path) for path in (a, b)]
     metrics = [read_record(path / "metrics.json") for path in (a, b)]
     flat_a, flat_b = map(_written, configs)
-    # A key that is null is as good as one that an older version did not have.
+    # A key that is null is as good as one that is not there.
     keys = [k for k in {**flat_a, **flat_b} if flat_a.get(k, "null") != flat_b.get(k, "null")]
     paired, why_not = _paired_errors((a, b), configs, metrics, build)
     return Comparison(
@@ -127,7 +127,7 @@ def compare(a: Path, b: Path, build: Callable[[DictConfig], DataModule]) -> Comp
 def _config(path: Path) -> DictConfig:
     """The stored configuration of a finished run."""
     finished_run(path, "task=compare needs")
-    return as_recorded(read_config(path / "config.yaml"))
+    return read_config(path / "config.yaml")
 
 
 def _written(config: DictConfig) -> dict[str, str]:
@@ -155,8 +155,12 @@ def _paired_errors(
     contents = [record.get("made_of", {}).get("content", "") for record in records]
     if not all(contents):
         contents = ["", ""]
-    plain: list[Any] = [OmegaConf.to_container(c.data, resolve=True) for c in configs]
-    if what_data(plain[0], contents[0]) != what_data(plain[1], contents[1]):
+    plain: list[Any] = [OmegaConf.to_container(config, resolve=True) for config in configs]
+    here, there = (
+        what_data(whole, Groups.of_data(record), content)
+        for whole, record, content in zip(plain, records, contents, strict=True)
+    )
+    if differing(here, there):
         return {}, "they have other data"
     if one.evaluation.get("noise") == "quantiles":
         return {}, "samples that start at quantiles have no chance in them"

@@ -4,23 +4,20 @@ import json
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from fokker.data import StandardizedData, facts_of
 from fokker.disk import DamagedError
 from fokker.experiment.experiment import Experiment
-from fokker.experiment.identity import TRAINED_FROM
+from fokker.experiment.identity import Groups
 from fokker.experiment.models import DESCRIPTION, read_checkpoint, safetensors_metadata
 from fokker.masking import masked_values
 from fokker.places import SAFETENSORS
-from fokker.records import OF_BOTH, read_config, read_record
+from fokker.records import FORMAT, OF_BOTH, FormatError, check_format
+from fokker.whereabouts import as_today
 
-#: Of a description; raised when an older version could not read it.
-FORMAT = 1
 #: What condition a network takes; there is one kind so far.
 CONDITION = "none"
 # Facts of a model's record that a checkpoint on its own is checked and continued by.
-_RECORDED = ("overrides", "formulation", "data", "made_of")
+_RECORDED = ("overrides", "formulation", "data", "made_of", "parts", "data_groups")
 _MOST_DIGITS = 300
 _PARTS = {"format": int, "key": str, "config": dict, "data": dict, "network": dict, "record": dict}
 
@@ -28,7 +25,8 @@ _PARTS = {"format": int, "key": str, "config": dict, "data": dict, "network": di
 def description_of(experiment: Experiment) -> str:
     """Return the description of an experiment's model, JSON.
 
-    - `key`, and `record`: the overrides, options and hashes that it was made of;
+    - `format`, of run.json and model.json too;
+    - `key`, and `record`: the overrides, options, groups and hashes that it was made of;
     - `config`: the resolved configuration of what the training is built from, so also the
       preconditioning and the network;
     - `data`: shape, shift, scale, moments and levels, see `facts_of`;
@@ -43,7 +41,7 @@ def description_of(experiment: Experiment) -> str:
             "key": experiment.folder.path.name,
             "record": {k: v for k, v in experiment.facts.items() if k in _RECORDED},
             "config": {
-                **{group: config[group] for group in TRAINED_FROM},
+                **{group: config[group] for group in Groups.of(type(model)).all},
                 "trainer": steps,
                 "seed": config["seed"],
             },
@@ -54,38 +52,48 @@ def description_of(experiment: Experiment) -> str:
     return json.dumps(content)
 
 
-def read_description(file: Path) -> dict[str, Any] | None:
-    """Read the description in a checkpoint or an exported file.
+def read_description(file: Path) -> dict[str, Any]:
+    """Read the description in a checkpoint or an exported file, with classes where they are today.
 
-    Returns:
-        none if an older version wrote the file.
     Raises:
-        ValueError: if it is damaged, or of a version that this one does not know.
+        ValueError: if it is damaged, another version's, or there is none.
     """
     if file.suffix == SAFETENSORS:
         text = safetensors_metadata(file).get(DESCRIPTION)
     else:
         text = read_checkpoint(file).get(DESCRIPTION)
+    if text is None and file.suffix == SAFETENSORS:  # Which anyone writes.
+        raise ValueError(
+            f"nothing in {file} says what model it is, for it is not fokker's or was written by an "
+            f"older version of fokker (format 1; this one reads {FORMAT}); name a file that this "
+            "version exported"
+        )
     if text is None:
-        return None
+        raise FormatError(file, 1)
     try:
         found = json.loads(text, parse_int=_whole_number)
+        if isinstance(found, dict):
+            check_format(file, found)
         for key, kind in _PARTS.items():
             if not isinstance(found[key], kind):
                 raise TypeError(f"{key} is no {kind.__name__}")
         if why := OF_BOTH.why_not(found["record"]):
             raise TypeError(why)
+        for group in Groups.recorded(found["record"]).all:
+            if not isinstance(found["config"][group], dict):
+                raise TypeError(f"config.{group} is no dict")
         if "${" in json.dumps(found["config"]):
             raise ValueError("its configuration refers to something by ${")
+    except FormatError:
+        raise
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DamagedError(file, f"its description cannot be read: {error}") from error
-    if found["format"] != FORMAT or found["network"].get("condition") != CONDITION:
+    if found["network"].get("condition") != CONDITION:
         raise ValueError(
-            f"{file} holds a model of format {found['format']} with the condition "
-            f"{found['network'].get('condition')}, and this version of fokker reads format "
-            f"{FORMAT} without a condition; use the version that wrote it"
+            f"{file} holds a model with the condition {found['network'].get('condition')}, and "
+            "this version of fokker reads models without a condition; use the version that wrote it"
         )
-    return dict(found)
+    return {**found, "config": as_today(found["config"])}
 
 
 def _whole_number(digits: str) -> int:
@@ -98,14 +106,7 @@ def _whole_number(digits: str) -> int:
 def record_of(file: Path) -> dict[str, Any]:
     """Return what a checkpoint was made of: its key, overrides, options and hashes, and `config`.
 
-    It stands in the file itself; of an older version's it stands beside the file, if at all.
+    It stands in the file itself.
     """
-    description = read_description(file)
-    if description is not None:
-        return {
-            **description["record"], "key": description["key"], "config": description["config"],
-        }  # fmt: skip
-    record, path = read_record(file.with_name("model.json")), file.with_name("config.yaml")
-    if path.is_file():
-        record["config"] = OmegaConf.to_container(read_config(path, *TRAINED_FROM, "trainer"))
-    return record
+    found = read_description(file)
+    return {**found["record"], "key": found["key"], "config": found["config"]}

@@ -16,7 +16,7 @@ from filelock import Timeout
 from lightning.pytorch.callbacks import LambdaCallback
 
 from fokker.device import described, peak_memory
-from fokker.disk import DiskError, make_folder, short, write_text, writing
+from fokker.disk import DiskError, make_folder, write_text, writing
 from fokker.experiment.callbacks import Curves, Progress, Saving, Speed
 from fokker.experiment.description import description_of
 from fokker.experiment.experiment import Experiment
@@ -198,7 +198,7 @@ def _continuation(predecessor: Predecessor, experiment: Experiment) -> str:
     before = predecessor.last_rate
     stretched = f"the cosine is now that of {max_steps:,} steps, and "
     return (
-        f"continuing {short(Path(predecessor.name))} from its step {predecessor.step:,}: "
+        f"continuing {predecessor.name} from its step {predecessor.step:,}: "
         f"{stretched if schedule.name == 'cosine' else ''}the learning rate goes on at "
         f"{schedule.rate(predecessor.step, max_steps):.2g}"
         f"{f', where it had ended at {before:.2g}' if before is not None else ''}"

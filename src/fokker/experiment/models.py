@@ -12,10 +12,10 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from fokker.disk import DamagedError, checksum, make_folder, write_atomically, writing
+from fokker.disk import DamagedError, checksum, make_folder, short, write_atomically, writing
 from fokker.experiment.files import write_json
 from fokker.places import SAFETENSORS
-from fokker.records import FORMAT, USED_BY, check_has, read_record
+from fokker.records import FORMAT, USED_BY, FormatError, check_has, read_record
 from fokker.training import Training
 
 #: What the system says of a folder that is another's, or no place for a file.
@@ -33,7 +33,7 @@ class ModelFolder:
     """`last.ckpt`, `model.json`, `config.yaml`, `metrics.jsonl` and `*.safetensors` of a model.
 
     Args:
-        path: outputs/models/<formulation>-<data>-<8 hex>.
+        path: outputs/models/<formulation>-<data>-<10 hex>.
     """
 
     def __init__(self, path: Path) -> None:
@@ -107,13 +107,11 @@ class ModelFolder:
             ValueError: if the folder is damaged, another program's or another version's.
         """
         remedy = f"move it away, or say fokker task=models 'delete=[{self.path.name}]'"
-        record, format = self.record, self.record.get("format", FORMAT)
-        if format != FORMAT:
-            writer = record.get("versions", {}).get("fokker", "another version")
-            raise ValueError(
-                f"{self.path / 'model.json'} was written by fokker {writer} in format {format}, "
-                f"and this version reads format {FORMAT}; use that version, or {remedy}"
-            )
+        try:
+            record = self.record
+        except FormatError as error:
+            said = f"{short(error.path)} was {error.why}; use the version that wrote it"
+            raise ValueError(f"{said}, or {remedy}") from error
         if not self.checkpoint.is_file():
             return
         if not record:

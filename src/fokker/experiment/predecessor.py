@@ -16,7 +16,7 @@ class Predecessor:
 
     Attributes:
         checkpoint: its weights, averages and state of the optimiser.
-        name: of the model; its path where nothing says it.
+        name: of the model.
         step: the steps that it was trained for.
         digest: of its name and of all its weights; by its name it knows what it continues itself.
     """
@@ -33,14 +33,14 @@ class Predecessor:
         Args:
             checkpoint: where it lies.
             content: what it holds.
-            key: of the model; empty where nothing says it.
+            key: of the model.
         Raises:
             ValueError: if it is damaged.
         """
         check_undamaged(checkpoint)
         averages = {f"{n}/{k}": w for n, ws in content["ema"].items() for k, w in ws.items()}
         digest = weights_digest({**content["state_dict"], **averages})
-        return cls(checkpoint, key or str(checkpoint), content["global_step"], f"{key}/{digest}")
+        return cls(checkpoint, key, content["global_step"], f"{key}/{digest}")
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from fokker.experiment.evaluate import OF_DATA
 from fokker.experiment.files import read_json_lines, write_json, write_json_lines
 from fokker.formulation import Report
 from fokker.levels import Table
-from fokker.records import read_record
+from fokker.records import FORMAT, read_record
 from fokker.text_tables import aligned
 
 _ERROR = "_standard_error"
@@ -29,7 +29,7 @@ class Record:
     """The folder of one run: what it was, what it gave, and how it ended.
 
     Args:
-        path: outputs/runs/<time>-<6 hex>.
+        path: outputs/runs/<time>-<10 hex>.
         facts: for run.json.
     Raises:
         ValueError: if the folder already holds a run that is finished.
@@ -42,7 +42,7 @@ class Record:
                 "give another folder"
             )
         self.path = path
-        self._facts: dict[str, Any] = {**facts, "status": "running"}
+        self._facts: dict[str, Any] = {"format": FORMAT, **facts, "status": "running"}
         make_folder(path)
         self.note()
 
