@@ -97,7 +97,7 @@ def test_a_class_is_known_by_its_group(workdir: Path) -> None:
     """EDM is a formulation, an SDE, a preconditioning and a weighting."""
     old = "fokker.old.EDM"
     node: Any = {
-        "formulation": {"_target_": old, "parts": [{"_target_": old}]},
+        "formulation": {"_target_": old, "parts": [{"_target_": old}], "sde": {"_target_": old}},
         "noise_levels": {"_target_": "fokker.old.UniformTime", "sde": {"_target_": old}},
         "preconditioning": {"_target_": old},
         "optimizer": {"optimizer": {"_target_": "torch.optim.Adam"}},
@@ -109,6 +109,7 @@ def test_a_class_is_known_by_its_group(workdir: Path) -> None:
         "formulation": {
             "_target_": "fokker.formulations.EDM",
             "parts": [{"_target_": "fokker.formulations.EDM"}],
+            "sde": {"_target_": "fokker.sde.EDM"},
         },
         "noise_levels": {
             "_target_": "fokker.noise_levels.UniformTime", "sde": {"_target_": "fokker.sde.EDM"}
