@@ -94,7 +94,7 @@ def weights_of(model: Formulation) -> Tensor:
 
 def first_gradient(*overrides: str) -> Tensor:
     """The gradient of the first step's mean loss, by autograd alone."""
-    training = tiny_runs.compose_experiment(*overrides).training
+    training = tiny_runs.compose_experiment(*overrides).task.training
     loss = training.formulation.losses(training.training_draws(0)).value.mean()
     return torch.cat([g.flatten() for g in torch.autograd.grad(loss, [*training.parameters()])])
 

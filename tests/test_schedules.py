@@ -100,7 +100,7 @@ def chained(optimizer: torch.optim.Optimizer) -> lr_scheduler.LRScheduler:
 def test_rates_are_those_of_torch_in_a_loop(workdir: Path, node: str, make: Any) -> None:
     made = tiny_runs.compose_experiment(
         f"optimizer.schedule={node}", "optimizer.warmup_steps=0"
-    ).training.schedule
+    ).task.training.schedule
     parameter = nn.Parameter(torch.zeros(1))
     parameter.grad = torch.ones(1)
     optimizer = torch.optim.Adam([parameter], lr=2e-3)
@@ -121,7 +121,7 @@ def test_a_scheduler_is_in_the_curve_and_in_the_key(workdir: Path) -> None:
     rows = read_json_lines(folder.curves)
     assert [row["lr"] for row in rows] == pytest.approx([2e-3, 2e-3, 2e-4, 2e-4])
     names = {
-        tiny_runs.compose_experiment(*overrides).folder.path.name
+        tiny_runs.compose_experiment(*overrides).task.folder.path.name
         for overrides in [
             (), (step,), (step.replace("10", "11"),),
             ("optimizer.schedule=piecewise", "optimizer.milestones={10: 0.1}"),

@@ -62,8 +62,8 @@ def train_it(
 ) -> tuple[Training, ModelFolder]:
     signals = Signals()
     with signals.heard():
-        obtain(made, listener, lambda text: None, signals)
-    return made.training, made.folder
+        obtain(made.task, listener, lambda text: None, signals)
+    return made.task.training, made.task.folder
 
 
 def levels(path: Path) -> Table:

@@ -235,6 +235,7 @@ class Formulation(nn.Module, ABC):
     Args:
         data: what is trained on.
         seed: of all random numbers of the training.
+        earlier: the model of the stage before, from which this one is made.
     """
 
     #: What its levels are, over which losses are compared.
@@ -252,10 +253,28 @@ class Formulation(nn.Module, ABC):
     #: Values of keys that are not given: `{"sampler.sde": "${sde}"}`.
     inherited: ClassVar[Mapping[str, str]] = {}
 
-    def __init__(self, data: DataModule, seed: int) -> None:
+    def __init__(
+        self, data: DataModule, seed: int, earlier: "Formulation | None" = None
+    ) -> None:
         super().__init__()
         self.data, self.randomness = data, Randomness(seed)
+        # In a tuple it is no module of this one, and is neither trained nor saved with it.
+        self.made_from = () if earlier is None else (earlier,)
         self.register_buffer("_here", torch.empty(0), persistent=False)
+
+    @classmethod
+    def earlier(cls, config: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Say which model this one is made from, as the changes of the configuration.
+
+        That model is found or trained before this one is trained, and is given to the constructor
+        as `earlier`. What sampling needs of it belongs into the own state.
+
+        Args:
+            config: resolved, nested.
+        Returns:
+            `{"formulation.stage": 1}`; none if it is made from no other.
+        """
+        return None
 
     @property
     def device(self) -> torch.device:

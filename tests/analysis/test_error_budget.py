@@ -32,7 +32,7 @@ def made(*overrides: str) -> tuple[Diffusion, Experiment]:
 
 
 def budget_of(experiment: Experiment, count: int = 101, seed: int = 0) -> ErrorBudget:
-    own = experiment.ways[0]
+    own = experiment.plan.ways[0]
     return error_budget(experiment.model, own.sampler, own.nodes, count, Randomness(seed))
 
 
@@ -100,7 +100,7 @@ def test_every_term_on_a_gaussian_is_a_product_of_factors(sampler: str, steps: i
     model, experiment = made(
         *FAR, "network=exact", f"sampler={sampler}", f"sampler.num_steps={steps}"
     )
-    sigmas = experiment.ways[0].nodes.tolist()
+    sigmas = experiment.plan.ways[0].nodes.tolist()
     assert (len(sigmas), sigmas[0], sigmas[-1]) == (steps + 1, 80, 0)
     budget = budget_of(experiment)
     z = torch.special.ndtri((torch.arange(101, dtype=torch.float64) + 0.5) / 101)[:, None]
@@ -278,7 +278,7 @@ class Linear(nn.Module):
 def test_learning_of_a_model_of_another_gaussian_is_a_difference_of_factors() -> None:
     model, experiment = made(*FAR, "sampler.num_steps=60")
     model.denoiser = Linear(1.0)  # type: ignore[assignment]
-    sigmas = experiment.ways[0].nodes.tolist()
+    sigmas = experiment.plan.ways[0].nodes.tolist()
     budget = budget_of(experiment)
     z = torch.special.ndtri((torch.arange(101, dtype=torch.float64) + 0.5) / 101)[:, None]
     high, low = sigmas[0], sigmas[-2]
@@ -299,7 +299,7 @@ def sampled(experiment: Experiment, normal: Tensor) -> Tensor:
     """By the sampler's own call, in the data's units."""
     from fokker.samplers import GivenStart
 
-    own, data = experiment.ways[0], experiment.model.data
+    own, data = experiment.plan.ways[0], experiment.model.data
     with torch.no_grad():
         points = own.sampler(
             experiment.model.denoiser, own.nodes, start_law(data), GivenStart(normal)
@@ -316,7 +316,7 @@ PLANE = ("data=gaussian", "data.mean=[3,-1]", "data.std=[0.2,4]", "network=exact
 @pytest.mark.parametrize("sampler", ["heun", "dpmpp_2m"])
 def test_in_the_plane_each_coordinate_is_a_line_of_its_own(sampler: str) -> None:
     _, experiment = made(*PLANE, f"sampler={sampler}", "sampler.num_steps=6")
-    data, sigmas = experiment.model.data, experiment.ways[0].nodes.tolist()
+    data, sigmas = experiment.model.data, experiment.plan.ways[0].nodes.tolist()
     budget = budget_of(experiment, 30)
     assert budget.u is None
     z = Randomness(0).normal("prior", 0, 30, (2,)).double()
@@ -347,7 +347,7 @@ def test_root_mean_squares_agree_with_the_exact_w2_of_gaussian_laws() -> None:
     for job in ("data=ring8", "data=two_moons"):
         _, experiment = made(job, "data.gaussianize=true", "network=exact",
                              "sampler.num_steps=5", "sde.sigma_max=5")  # fmt: skip
-        own, data = experiment.ways[0], experiment.model.data
+        own, data = experiment.plan.ways[0], experiment.model.data
         law = data.law
         assert isinstance(law, GaussianCovariance)
         standardized = GaussianCovariance(
@@ -385,7 +385,7 @@ def test_the_errors_of_a_plane_do_not_depend_on_its_axes() -> None:
     """The same correlated Gaussian in its own axes: every term's lengths are kept by a rotation."""
     _, experiment = made("data=two_moons", "data.gaussianize=true", "network=exact",
                          "sampler.num_steps=5", "sde.sigma_max=5")  # fmt: skip
-    data, own = experiment.model.data, experiment.ways[0]
+    data, own = experiment.model.data, experiment.plan.ways[0]
     law = data.model_law
     assert law is not None
     z = Randomness(0).normal("prior", 0, 25, (2,)).double()
@@ -412,7 +412,7 @@ def test_images_have_a_budget_too() -> None:
                          "sampler.num_steps=4", "evaluation.num_samples=6")  # fmt: skip
     budget = budget_of(experiment, 6)
     assert {term.shape for term in budget.terms.values()} == {(6, 64)}
-    own, data = experiment.ways[0], experiment.model.data
+    own, data = experiment.plan.ways[0], experiment.model.data
     law = data.law
     assert isinstance(law, GaussianCovariance)
     standardized = GaussianCovariance(
@@ -452,7 +452,7 @@ def test_a_stochastic_sampler_s_sorted_samples_add_up_to_w1() -> None:
 def test_a_stochastic_sampler_s_spread_is_that_of_its_exact_law() -> None:
     """Ancestral samples of a Gaussian are Gaussian, of a variance by its recursion."""
     _, experiment = made(*FAR, "network=exact", "sampler=ancestral", "sampler.num_steps=8")
-    sigmas = experiment.ways[0].nodes.tolist()
+    sigmas = experiment.plan.ways[0].nodes.tolist()
     variance = sigmas[0] ** 2
     for now, later in itertools.pairwise(sigmas):
         # mean D + (sigma_s/sigma_t)^2 (y - D), variance sigma_s^2 (sigma_t^2 - sigma_s^2)/sigma_t^2
@@ -485,7 +485,7 @@ def test_there_is_no_budget_where_there_can_be_none(
     assert not list(finite.path.glob("error_budget*"))
     assert "error budget" not in capsys.readouterr().out
     _, experiment = made("data.num_points=30")
-    own = experiment.ways[0]
+    own = experiment.plan.ways[0]
     assert no_budget(experiment.model, own.sampler, own.name) != ""
     with pytest.raises(ValueError, match="data of known law, drawn fresh"):
         budget_of(experiment)

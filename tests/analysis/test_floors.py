@@ -565,7 +565,7 @@ def test_validation_leaves_the_model_as_it_is() -> None:
     model = made.model
     before = {k: v.clone() for k, v in model.state_dict().items()}
     model.data.batch(0, 5)
-    one, other = validate(model).numbers, validate_average(made.training)
+    one, other = validate(model).numbers, validate_average(made.task.training)
     assert tiny_runs.differing(model.state_dict(), before) == []
     # What stands for the batches' is theirs alone.
     assert other.keys() & {"loss", "floor", "excess"} == set()

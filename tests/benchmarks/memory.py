@@ -15,7 +15,7 @@ sys.path.insert(0, sys.argv[1])
 import tiny_runs
 made = tiny_runs.compose_experiment("data=points", f"data.path={sys.argv[2]}")
 for step in range(160):
-    made.training.training_draws(step)
+    made.task.training.training_draws(step)
 made.model.data.law
 # What getrusage has would begin with the peak of the process that started this one.
 print(1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]))

@@ -19,7 +19,7 @@ def heun_rounds(device: str = "cpu") -> Iterator[tuple[float, float]]:
         "data=ring8", "network.width=128", "network.depth=3", "sampler=heun",
         "sampler.num_steps=18", "grid=edm_rho",
     )  # fmt: skip
-    model, sampling = made.model.eval().to(device), made.ways[0]
+    model, sampling = made.model.eval().to(device), made.plan.ways[0]
     # As a trained one: at first the output layer is 0, which costs as much.
     network, sigma_data = model.denoiser.network, model.data.sigma_data
 
@@ -52,7 +52,7 @@ def dpmpp_2m_rounds() -> Iterator[tuple[float, float]]:
         "data=ring8", "network.width=128", "network.depth=3", "sampler=dpmpp_2m",
         "sampler.num_steps=20", "grid=edm_rho",
     )  # fmt: skip
-    model, sampling = made.model.eval(), made.ways[0]
+    model, sampling = made.model.eval(), made.plan.ways[0]
     network, scheduler = model.denoiser.network, EDMDPMSolverMultistepScheduler(solver_order=2)
 
     @torch.no_grad()

@@ -44,7 +44,7 @@ def job(ranks: Ranks, width: int, folder: str) -> Experiment:
         f"trainer.max_steps={STEPS}", f"callbacks.log_steps={BLOCK}",
         "callbacks.save_steps=1000000", "callbacks.save_seconds=1000000", f"output_dir={folder}",
     )  # fmt: skip
-    return replace(made, ranks=ranks)
+    return replace(made, task=replace(made.task, ranks=ranks))
 
 
 def train(made: Experiment) -> tuple[float, float]:
@@ -59,7 +59,7 @@ def train(made: Experiment) -> tuple[float, float]:
         saves.append(perf_counter() - begun)
 
     Trainer.save_checkpoint = timed  # type: ignore[method-assign]
-    obtain(made, lambda *_: ends.append(perf_counter()), lambda _: None, Signals())
+    obtain(made.task, lambda *_: ends.append(perf_counter()), lambda _: None, Signals())
     Trainer.save_checkpoint = save  # type: ignore[method-assign]
     steps = [(b - a) / BLOCK for a, b in pairwise(ends[1:-1])]
     # The first rank alone hears the curve.
@@ -68,8 +68,8 @@ def train(made: Experiment) -> tuple[float, float]:
 
 def sample(made: Experiment) -> float:
     """Samples a second, of Heun at 18 steps."""
-    count = SAMPLES * made.ranks.size
-    return count / draw_samples(made.ways[0], count, 0, ranks=made.ranks).seconds
+    count = SAMPLES * made.task.ranks.size
+    return count / draw_samples(made.plan.ways[0], count, 0, ranks=made.task.ranks).seconds
 
 
 def measure(ranks: Ranks, width: int) -> dict[str, list[float]]:

@@ -54,7 +54,7 @@ class Training:
             network = copy.deepcopy(made.model.denoiser.network)
             assert isinstance(network, nn.Module)
             ours = _fokker(made)
-            network.to(made.device)
+            network.to(made.task.device)
             yield ours, _loop(network, _batches(made), BLOCK, self.blocks, self.dtype)
 
     def rounds_by_image(self) -> Iterator[tuple[float, float]]:
@@ -68,7 +68,7 @@ def _fokker(made: Experiment) -> float:
     """Seconds a step."""
     ends: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
-        there = replace(made, folder=ModelFolder(Path(folder, made.folder.path.name)))
+        there = replace(made.task, folder=ModelFolder(Path(folder, made.task.folder.path.name)))
         obtain(there, lambda *_: ends.append(perf_counter()), nobody, Signals())
     # The last block is followed by a validation.
     return median(b - a for a, b in pairwise(ends[:-1])) / BLOCK
@@ -76,7 +76,7 @@ def _fokker(made: Experiment) -> float:
 
 def _batches(made: Experiment) -> Callable[[], Tensor]:
     """Fresh points of U[0, 1], or of the digits an epoch in a new order, in the model's units."""
-    data, device = made.model.data, made.device
+    data, device = made.model.data, made.task.device
     n = data.batch_size
     points = data.training_points()
     if points is None:

@@ -111,7 +111,8 @@ def test_a_plan_says_what_would_be_done_and_does_nothing(command: Any) -> None:
     made = compose_experiment("data.batch_size=128")
     parameters = sum(p.numel() for p in made.model.parameters())
     for part in (
-        str(made.folder.path), "20 steps of 128 images", f"{parameters:,} parameters", "shape (1,)",
+        str(made.task.folder.path), "20 steps of 128 images", f"{parameters:,} parameters",
+        "shape (1,)",
         "100 by heun, 7 steps, sigma 80 to 0.002, grid edm_rho", "100 steps", "eta", "ode_adaptive",
     ):  # fmt: skip
         assert part in said
@@ -223,11 +224,11 @@ def test_no_sampling_is_done_twice_and_each_is_what_was_asked_for() -> None:
         "sampler.num_steps=5", "sampler.alpha=0.5", "evaluation.num_steps=[5,10]",
         "evaluation.samplers=[heun,{ddim: {eta: 0.5}},{heun: {alpha: 0.5}},ode_adaptive]",
     )  # fmt: skip
-    kinds = [(type(s.sampler), s.num_steps) for s in made.ways]
+    kinds = [(type(s.sampler), s.num_steps) for s in made.plan.ways]
     assert kinds == [(Heun, 5), (Heun, 10), (DDIM, 5), (DDIM, 10), (ODEAdaptive, None)]
-    assert [s.sampler.eta for s in made.ways if isinstance(s.sampler, DDIM)] == [0.5, 0.5]
-    assert [s.sampler.alpha for s in made.ways if isinstance(s.sampler, Heun)] == [0.5, 0.5]
-    for way in made.ways[:4]:
+    assert [s.sampler.eta for s in made.plan.ways if isinstance(s.sampler, DDIM)] == [0.5, 0.5]
+    assert [s.sampler.alpha for s in made.plan.ways if isinstance(s.sampler, Heun)] == [0.5, 0.5]
+    for way in made.plan.ways[:4]:
         assert way.num_steps is not None
         nodes = EDMRho()(way.num_steps, way.sampler.sde)
         torch.testing.assert_close(way.nodes, nodes)
@@ -358,19 +359,20 @@ def test_a_training_can_start_from_other_weights() -> None:
     weights = {name: w.clone() for name, w in source.formulation.network.named_parameters()}
     alone = compose_experiment("seed=1")
     made = compose_experiment("seed=1", f"init_from={folder.path}")
-    assert made.folder.path != alone.folder.path
-    assert made.folder.path != folder.path
+    assert made.task.folder.path != alone.task.folder.path
+    assert made.task.folder.path != folder.path
     for name, weight in made.model.denoiser.named_parameters():
         assert torch.equal(weight, weights[name])
-        assert torch.equal(made.training.weights("ema")[name], weights[name])
+        assert torch.equal(made.task.training.weights("ema")[name], weights[name])
     # The key is of the weights, not of where they lie.
     by_file = compose_experiment("seed=1", f"init_from={folder.checkpoint}")
-    assert by_file.folder.path == made.folder.path
+    assert by_file.task.folder.path == made.task.folder.path
     slow, _ = train("seed=1", f"init_from={folder.path}", "optimizer.lr=1e-9")
     for name, weight in slow.formulation.network.named_parameters():
         torch.testing.assert_close(weight, weights[name], rtol=0, atol=1e-6)
     other = train("optimizer.lr=0.02")[1]
-    assert compose_experiment("seed=1", f"init_from={other.path}").folder.path != made.folder.path
+    folder = compose_experiment("seed=1", f"init_from={other.path}").task.folder
+    assert folder.path != made.task.folder.path
 
 
 def test_a_checkpoint_whose_file_of_points_has_changed_since() -> None:
@@ -390,9 +392,9 @@ def test_an_array_is_the_same_data_in_any_file() -> None:
     np.savez("points.npz", mine=points, other=points[:5])
     by_file = compose_experiment("data=points", "data.path=points.npy")
     by_key = compose_experiment("data=points", "data.path=points.npz", "data.key=mine")
-    assert by_key.folder.path == by_file.folder.path
+    assert by_key.task.folder.path == by_file.task.folder.path
     other = compose_experiment("data=points", "data.path=points.npz", "data.key=other")
-    assert other.folder.path != by_file.folder.path
+    assert other.task.folder.path != by_file.task.folder.path
 
 
 IMPORT_STOPS = """

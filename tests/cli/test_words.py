@@ -269,9 +269,9 @@ def test_whole_numbers_with_an_exponent_make_the_same_model_and_record() -> None
         compose_experiment(*(f"{key}={values[way]}" for key, values in typed.items()))
         for way in (0, 1)
     )
-    assert other.config_text == one.config_text
-    assert other.folder.path == one.folder.path
-    assert [s.num_steps for s in other.ways] == [30, 10, 20]
+    assert other.task.config_text == one.task.config_text
+    assert other.task.folder.path == one.task.folder.path
+    assert [s.num_steps for s in other.plan.ways] == [30, 10, 20]
     with pytest.raises(ValueError, match=r"max_steps must be a whole number, got 1\.5$"):
         compose_experiment("trainer.max_steps=1.5e0")
 

@@ -125,14 +125,14 @@ def test_an_experiment_wins_over_the_formulation_and_the_command_line_over_both(
 def test_the_sde_that_is_sampled_can_be_another_than_the_trained_one() -> None:
     plain = compose_experiment("formulation=vp_sde")
     other = compose_experiment("formulation=vp_sde", "+sde@sampler.sde=edm")
-    assert isinstance(plain.ways[0].sampler.sde, VPLinear)
-    assert isinstance(other.ways[0].sampler.sde, EDM)
-    assert other.folder.path == plain.folder.path  # the same model
-    assert other.config["sde"] == plain.config["sde"]
+    assert isinstance(plain.plan.ways[0].sampler.sde, VPLinear)
+    assert isinstance(other.plan.ways[0].sampler.sde, EDM)
+    assert other.task.folder.path == plain.task.folder.path  # the same model
+    assert other.task.config["sde"] == plain.task.config["sde"]
     # Nothing of the SDE that it replaces is left behind.
-    assert other.config["sampler"]["sde"] == file_node("sde", "edm")
+    assert other.task.config["sampler"]["sde"] == file_node("sde", "edm")
     trained = compose_experiment("formulation=vp_sde", "sde=edm")
-    assert trained.folder.path != plain.folder.path
+    assert trained.task.folder.path != plain.task.folder.path
 
 
 def test_the_samplers_of_an_evaluation_share_the_sde_that_is_sampled() -> None:
@@ -141,7 +141,7 @@ def test_the_samplers_of_an_evaluation_share_the_sde_that_is_sampled() -> None:
         "+sde@sampler.sde=edm",
         "evaluation.samplers=[heun,{ddim: {eta: 0.5}}]",
     )
-    assert [type(s.sampler.sde) for s in made.ways] == [EDM, EDM, EDM]
+    assert [type(s.sampler.sde) for s in made.plan.ways] == [EDM, EDM, EDM]
 
 
 def test_configuration_files_are_short() -> None:

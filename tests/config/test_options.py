@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import Dataset
 
 import fokker
-from fokker.cli.build import find_device
+from fokker.cli.build_task import find_device
 from fokker.cli.compose import config_dir
 from fokker.cli.instantiate import Builder
 from fokker.experiment import Result
@@ -125,7 +125,7 @@ def test_every_sampler_walks_every_grid_or_says_what_it_needs(formulation: str) 
     assert (levels is not None) == (formulation in WITH_LEVELS)
     for name, grid in itertools.product(SAMPLERS, GRIDS):
         steps = {} if name == "ode_adaptive" else {"num_steps": 4}
-        sampler = part("sampler", name, sde=made.config["sde"], **steps)
+        sampler = part("sampler", name, sde=made.task.config["sde"], **steps)
         fits = levels is not None if grid == "levels" else name != "annealed_langevin"
         if not fits:
             what = "sampler=annealed_langevin" if name == "annealed_langevin" else "grid=levels"
@@ -175,6 +175,6 @@ def test_noise_levels_fit_every_formulation_but_for_levels(
         assert not Path("outputs").exists()
         return
     made = compose_experiment(*typed, *sampling)
-    (only,) = made.ways
+    (only,) = made.plan.ways
     samples = only.sample(Randomness(0), 0, 8, 8).x
     assert torch.isfinite(samples).all()

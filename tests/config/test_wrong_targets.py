@@ -72,7 +72,7 @@ NO_CLASS: tuple[Any, ...] = (
     "fokker.sde", "torch.nn", "fokker.places.SAFETENSORS", "fokker.sde.Nope", "fokker.nope.Nope",
     "torch.nn.functional.relu", "fokker.run", "fokker.cli.job.os.system",
     # Of an allowed package, and defined in another.
-    "fokker.cli.build.torch.nn.Linear", "fokker.formulations.diffusion.L.Trainer",
+    "fokker.cli.build_task.torch.nn.Linear", "fokker.formulations.diffusion.L.Trainer",
     "lightning.pytorch.trainer.trainer.torch.nn.Linear",
     # Private ones, one of which deletes a file.
     "lightning.fabric.loggers.csv_logs._ExperimentWriter", "fokker.__main__.main",
@@ -495,7 +495,7 @@ def test_functions_of_one_s_own_make_an_optimiser_and_its_schedule() -> None:
         "optimizer.optimizer={_target_: own_kinds.optimizer, _partial_: true}",
         "optimizer.schedule={_target_: own_kinds.schedule}", BARE[-1],
     )  # fmt: skip
-    assert isinstance(made.training.configure_optimizers(), torch.optim.SGD)
+    assert isinstance(made.task.training.configure_optimizers(), torch.optim.SGD)
 
 
 def test_a_class_of_a_notebook_s_cell_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

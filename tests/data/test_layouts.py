@@ -102,4 +102,4 @@ def test_samples_of_a_run_have_the_shape_of_the_file() -> None:
         tiny_runs.compose_experiment("data=points", "data.path=points.npy", f"data.layout={word}")
         for word in ("null", "image", "series")
     )
-    assert one.folder.path.name == other.folder.path.name != third.folder.path.name
+    assert one.task.folder.path.name == other.task.folder.path.name != third.task.folder.path.name

@@ -197,7 +197,7 @@ def test_a_dataset_of_the_user_s_from_the_command_line(
     Path("my_waves.py").write_text(SOURCE.replace("return self.amp", "return 1.0 * self.amp"))
     sys.modules.pop("my_waves")
     made = tiny_runs.compose_experiment(*WAVES)
-    assert made.folder.path.name == before
+    assert made.task.folder.path.name == before
 
 
 @pytest.mark.usefixtures("waves")

@@ -13,7 +13,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from fokker.cli.build import build_data
+from fokker.cli.build_data import build_data
 from fokker.cli.compose import config_dir
 from fokker.cli.instantiate import Builder
 from fokker.data import ToyData

@@ -160,7 +160,7 @@ def test_the_gaussian_in_their_place_is_in_the_same_units() -> None:
 
 
 def key(*overrides: str) -> str:
-    return tiny_runs.compose_experiment("data=points", *overrides).folder.path.name
+    return tiny_runs.compose_experiment("data=points", *overrides).task.folder.path.name
 
 
 def test_the_resolved_word_is_recorded_and_names_the_model() -> None:
@@ -176,8 +176,8 @@ def test_the_resolved_word_is_recorded_and_names_the_model() -> None:
     assert key(odd) == key(odd, "data.standardize=elements") != key(odd, "data.standardize=all")
     for given, word in ((path, "all"), (odd, "elements")):
         made = tiny_runs.compose_experiment("data=points", given)
-        assert made.config["data"]["standardize"] == word
-        assert f"standardize: {word}\n" in made.config_text
+        assert made.task.config["data"]["standardize"] == word
+        assert f"standardize: {word}\n" in made.task.config_text
 
 
 def test_a_class_of_data_says_its_layout() -> None:

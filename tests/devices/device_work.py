@@ -77,7 +77,7 @@ def sampling_waits(*overrides: str) -> None:
         made = tiny_runs.compose_experiment(
             "data=ring8", f"sampler.num_steps={num_steps}", *overrides
         )
-        model, sampling = made.model, made.ways[0]
+        model, sampling = made.model, made.plan.ways[0]
         _be_no_beginner(model.denoiser)
         here = draw_samples(sampling, 2000, seed=3)
         with on_device.device() as device:
@@ -93,7 +93,7 @@ def sampling_waits(*overrides: str) -> None:
 def averages_follow(*_: str) -> None:
     """Averages are of the weights that train, also where a move makes new ones of them."""
     made = tiny_runs.compose_experiment("ema.half_lives=[300]", "ema.rampup=null")
-    denoiser, ema = made.model.denoiser, made.training.ema
+    denoiser, ema = made.model.denoiser, made.task.training.ema
     before = [weight.detach().clone() for weight in denoiser.parameters()]
     with on_device.device() as device:
         denoiser.to(device)
@@ -113,7 +113,7 @@ def two_ranks(*overrides: str) -> None:
     """
     ranks = Ranks.join("cuda" if on_device.IS_GPU else "cpu")
     made = tiny_runs.compose_experiment(*overrides)
-    model, sampling = made.model, made.ways[0]
+    model, sampling = made.model, made.plan.ways[0]
     _be_no_beginner(model.denoiser)
     samples = draw_samples(sampling, 3000, seed=3)
     losses = _losses(model)
@@ -156,8 +156,8 @@ def _end_at(step: int, *overrides: str) -> None:
             signals.asked = signal.SIGTERM
 
     with suppress(InterruptedTraining):
-        obtain(made, listener, lambda text: None, signals)
-    assert made.folder.steps_done == step
+        obtain(made.task, listener, lambda text: None, signals)
+    assert made.task.folder.steps_done == step
 
 
 def _losses(model: Any, ranks: Ranks = ALONE) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import tiny_runs
 from fokker.analysis.validation import AXIS, SIGMAS
-from fokker.cli.build import build_data
+from fokker.cli.build_data import build_data
 from fokker.cli.instantiate import Builder
 from fokker.cli.main import main
 from fokker.data import DataModule
@@ -46,7 +46,7 @@ def build(config: DictConfig) -> DataModule:
 def made(n: int, *overrides: str) -> tuple[str, SampleMetrics]:
     """The configuration of a run of n samples, and what is measured on them."""
     made = tiny_runs.compose_experiment("network=exact", f"evaluation.num_samples={n}", *overrides)
-    return made.config_text, SampleMetrics.of(made.model.data, n)
+    return made.task.config_text, SampleMetrics.of(made.model.data, n)
 
 
 def record(path: Path, samples: Tensor, *overrides: str, **metrics: Any) -> None:

@@ -60,7 +60,7 @@ def test_it_is_the_unbroken_training_to_the_bit(
     record = folder.record
     assert (record["continued_from"], record["continued_at"]) == (half.path.name, 20)
     assert (record["step"], record["images"]) == (40, 40 * 256)
-    assert tiny_runs.compose_experiment(*further(half)).folder.path == folder.path.relative_to("")
+    assert tiny_runs.compose_experiment(*further(half)).task.folder.path == folder.path.relative_to("")
 
 
 @pytest.mark.parametrize(("step", "saved"), [(21, 0), (33, 28)])
@@ -91,7 +91,7 @@ def test_it_goes_on_where_it_was_killed(
 def test_each_link_of_a_chain_is_a_model_of_its_own(workdir: Path, half: ModelFolder) -> None:
     _, middle = tiny_runs.train(*further(half, "trainer.max_steps=30"))
     names = {
-        tiny_runs.compose_experiment(*overrides).folder.path.name
+        tiny_runs.compose_experiment(*overrides).task.folder.path.name
         for overrides in [
             further(half),
             further(middle),
@@ -108,7 +108,7 @@ def test_each_link_of_a_chain_is_a_model_of_its_own(workdir: Path, half: ModelFo
     # It is used as it is, whether the others are there or not.
     shutil.rmtree(middle.path)
     made = tiny_runs.compose_experiment(*JOB, "trainer.max_steps=40", f"checkpoint={end.path}")
-    assert made.folder.path.name == end.path.name
+    assert made.task.folder.path.name == end.path.name
 
 
 def test_a_checkpoint_alone_can_be_gone_on_from(

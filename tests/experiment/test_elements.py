@@ -135,7 +135,7 @@ def test_the_same_points_in_another_file_are_the_same_data(points: np.ndarray) -
     np.savetxt("points.csv", points, "%.17g", ",", header="a,b,c", comments="")
     here = tuple(word.replace("points.npy", "points.csv") for word in JOB)
     made = tiny_runs.compose_experiment(*here, "evaluation.beside=[old]")
-    assert list(made.beside.values()) == [Path("old")]
+    assert list(made.plan.beside.values()) == [Path("old")]
     with pytest.raises(ValueError, match=r"has other data \(data\.standardize\)"):
         tiny_runs.compose_experiment(*here, "data.standardize=all", "evaluation.beside=[old]")
     new = tiny_runs.run(*here, "hydra.run.dir=new", "sampler=euler")

@@ -107,7 +107,7 @@ def test_of_large_samples_few_are_kept_on_their_way(
     kept = []
     for numbers in (12, 2):
         monkeypatch.setattr(sample, "PATH_NUMBERS", numbers)
-        samples = sample.draw_samples(made.ways[0], 30, 0)
+        samples = sample.draw_samples(made.plan.ways[0], 30, 0)
         kept.append(samples.states.shape[1])
     assert kept == [12, 8]
 

@@ -19,7 +19,7 @@ from fokker.formulations import Diffusion
 
 def name(*overrides: str) -> str:
     """The name of the model's folder."""
-    return tiny_runs.compose_experiment(*overrides).folder.path.name
+    return tiny_runs.compose_experiment(*overrides).task.folder.path.name
 
 
 def key(*overrides: str) -> str:
@@ -189,7 +189,7 @@ def test_the_key_changes_with_the_version_of_the_training(
 
 
 def test_keys_of_one_s_own_data_count_whatever_they_are_called(workdir: Path) -> None:
-    config = dict(tiny_runs.compose_experiment().config)
+    config = dict(tiny_runs.compose_experiment().task.config)
     groups = Groups.of(Diffusion)
     own = {"_target_": "my_package.Faces", "dataset": "young", "layout": "grid"}
     assert training_config({**config, "data": own}, groups)["data"] == own
@@ -199,7 +199,7 @@ def test_keys_of_one_s_own_data_count_whatever_they_are_called(workdir: Path) ->
 
 
 def test_the_training_s_part_of_a_configuration(workdir: Path) -> None:
-    config = tiny_runs.compose_experiment("formulation=vp_sde").config
+    config = tiny_runs.compose_experiment("formulation=vp_sde").task.config
     kept = training_config(config, Groups.of(Diffusion))
     assert set(kept) == {
         "data", "formulation", "preconditioning", "weighting", "noise_levels", "network",

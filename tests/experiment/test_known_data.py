@@ -200,7 +200,7 @@ def test_no_noise_level_is_untrained_for_it(
     # A network is held to what it has seen.
     if "formulation=ddpm" in overrides:
         network = tiny_runs.compose_experiment(*FAR, *overrides, "sampler.num_steps=20")
-        nodes = network.ways[0].nodes
+        nodes = network.plan.ways[0].nodes
         assert float(nodes[-2]) > float(result.model.nodes(*_own(*job))[-2])
     # At all sixteen levels, whatever was trained.
     assert all(tiny_runs.levels(result.path).trained)
@@ -209,7 +209,7 @@ def test_no_noise_level_is_untrained_for_it(
 def _own(*overrides: str) -> tuple[Any, Any, int]:
     from fokker.grids import EDMRho
 
-    sampler = tiny_runs.compose_experiment(*overrides).ways[0].sampler
+    sampler = tiny_runs.compose_experiment(*overrides).plan.ways[0].sampler
     return sampler, EDMRho(), sampler.num_steps
 
 
@@ -349,7 +349,7 @@ def test_exact_w2_on_a_line_is_the_difference_of_two_deviations(workdir: Path) -
     rows = {row["sampler"]: row for row in evaluations(result.path)}
     nodes = tiny_runs.compose_experiment(
         *EXACT, *FAR, "sampler=ddim", "sampler.num_steps=5"
-    ).ways[0].nodes.tolist()  # fmt: skip
+    ).plan.ways[0].nodes.tolist()  # fmt: skip
     kept = [0.25 / (0.25 + s**2) for s in nodes]
     std = nodes[0]
     variance = nodes[0] ** 2
@@ -446,7 +446,7 @@ def test_other_runs_are_drawn_beside_this_one(
     experiment = tiny_runs.compose_experiment(
         *short, f"evaluation.beside=[{smld.path},{twin.path},{ideal.path}]"
     )
-    assert experiment.beside == {
+    assert experiment.plan.beside == {
         "smld": smld.path,
         f"edm, {twin.path.name}": twin.path,
         f"edm, {ideal.path.name}": ideal.path,
@@ -458,7 +458,7 @@ def test_other_runs_are_drawn_beside_this_one(
         [*tiny_runs.TINY, *short, f"evaluation.beside=[{smld.path},{twin.path},{ideal.path}]"]
     )
     (losses,) = drawn
-    assert list(losses) == ["edm", *experiment.beside]
+    assert list(losses) == ["edm", *experiment.plan.beside]
     sigmas = np.geomspace(0.002, 80, 16)
     for name, run in [("edm", own), ("smld", smld), (f"edm, {ideal.path.name}", ideal)]:
         stored = tiny_runs.levels(run.path)

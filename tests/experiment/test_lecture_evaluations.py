@@ -17,7 +17,7 @@ from fokker.distributions import Distribution, GaussianMixture, Uniform
 from fokker.experiment import Experiment
 from fokker.experiment.metric_names import metric_names
 from fokker.experiment.noised import NoisedLaw, histogram
-from fokker.experiment.reports import Report
+from fokker.formulation import Report
 from fokker.randomness import Randomness
 from fokker.sde import SDE
 
@@ -32,8 +32,8 @@ def composed(name: str, *overrides: str) -> Experiment:
 
 
 def evaluated(made: Experiment) -> Report:
-    ((_, evaluation),) = made.evaluations.items()
-    return evaluation(made.model, made.ways[0], Randomness(made.seed))
+    ((_, evaluation),) = made.plan.evaluations.items()
+    return evaluation(made.model, made.plan.ways[0], Randomness(made.plan.seed))
 
 
 def report(name: str, *overrides: str) -> tuple[Report, dict[str, Any]]:
@@ -62,7 +62,7 @@ def test_the_field_is_the_velocity_of_quantiles(sde: str) -> None:
         "evaluation.flow_field.num_places=9",
     )  # fmt: skip
     arrays = evaluated(made).arrays
-    process = made.ways[0].sampler.sde
+    process = made.plan.ways[0].sampler.sde
     t = arrays["t"][:, None].expand(-1, 9).flatten()
     x, found = arrays["x"].flatten(), arrays["exact"].flatten()
     u = LAW.cdf(SHIFT + (x - SHIFT) / process.scale(t), SCALE * process.sigma(t))
@@ -77,7 +77,7 @@ def test_the_field_is_the_velocity_of_quantiles(sde: str) -> None:
 
 def test_paths_of_the_exact_flow_keep_their_quantile() -> None:
     made = composed("flow_field", "data=uniform", *FAR, *EXACT, "formulation=vp_sde")
-    arrays, process = evaluated(made).arrays, made.ways[0].sampler.sde
+    arrays, process = evaluated(made).arrays, made.plan.ways[0].sampler.sde
     for k, u in enumerate((torch.arange(9, dtype=torch.float64) + 0.5) / 9):
         assert float(arrays["u"][k]) == pytest.approx(float(u))
         path = x_t(process, arrays["t"], u.expand(200))
@@ -126,7 +126,7 @@ def test_columns_are_densities_with_the_right_moments(formulation: str) -> None:
         "sampler.num_steps=30", "evaluation.marginal_map.num_points=3000",
     )  # fmt: skip
     made = composed("marginal_map", *FAR, *EXACT, f"formulation={formulation}")
-    sde, edges = made.ways[0].sampler.sde, arrays["edges"]
+    sde, edges = made.plan.ways[0].sampler.sde, arrays["edges"]
     assert arrays["exact"].shape == arrays["sampled"].shape == (30, 80)
     assert edges.shape == (30, 81)
     s = sde.scale(arrays["t"]).numpy()
@@ -156,7 +156,7 @@ def test_a_column_holds_the_samplers_own_states() -> None:
     )  # fmt: skip
     arrays = evaluated(made).arrays
     states: list[Any] = []
-    own, sde = made.ways[0], made.ways[0].sampler.sde
+    own, sde = made.plan.ways[0], made.plan.ways[0].sampler.sde
     way = own.without_chance
     way.sample(Randomness(0), 0, 500, 500, lambda i, y: states.append(y[:, 0].numpy()))
     for i in range(7):
@@ -287,7 +287,7 @@ def test_points_in_space_beside_noised_data() -> None:
     )
     arrays = {key: value.numpy() for key, value in evaluated(made).arrays.items()}
     assert arrays["states"].shape == arrays["forward"].shape == (4, 100, 3)
-    own = made.ways[0]
+    own = made.plan.ways[0]
     samples = own.sample(Randomness(0), 0, 100, 100).x
     assert arrays["states"][-1] == pytest.approx(made.model.data.to_data(samples).numpy())
     # Data at the end: on the torus.
@@ -385,7 +385,7 @@ def test_every_setting_of_the_study_can_be() -> None:
         made = tiny_runs.compose_experiment("+sweeps=lecture", *overrides.split())
         expected = {"flow_field", "marginal_map", "steps_map"}
         expected = {"chain"} if name in ("chain", "torus") else expected
-        assert set(made.evaluations) == expected
+        assert set(made.plan.evaluations) == expected
         # Nothing of one number, so that a table of the study has no columns of theirs.
         names = metric_names(made)
         assert names is not None

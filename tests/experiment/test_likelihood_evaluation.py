@@ -20,7 +20,7 @@ from torch import Tensor
 
 import tiny_runs
 from fokker.experiment import Experiment
-from fokker.experiment.reports import Report
+from fokker.formulation import Report
 from fokker.randomness import Randomness
 
 FAR = ("data=gaussian", "data.mean=300", "data.std=7")
@@ -37,8 +37,8 @@ def composed(*overrides: str) -> Experiment:
 
 
 def evaluated(made: Experiment) -> Report:
-    evaluate = made.evaluations["likelihood"]
-    return evaluate(made.model, made.ways[0], Randomness(made.seed))
+    evaluate = made.plan.evaluations["likelihood"]
+    return evaluate(made.model, made.plan.ways[0], Randomness(made.plan.seed))
 
 
 def likelihood(*overrides: str) -> Report:

@@ -166,18 +166,18 @@ def test_a_checkpoint_cannot_run_code(workdir: Path) -> None:
 def test_another_architecture_is_refused_in_one_sentence(workdir: Path) -> None:
     _, folder = tiny_runs.train()
     for change in ("network.width=24", "network.depth=2", "data=ring8"):
-        other = tiny_runs.compose_experiment(change).training
+        other = tiny_runs.compose_experiment(change).task.training
         with pytest.raises(ValueError, match="holds another network than") as caught:
             load_checkpoint(folder.checkpoint, other)
         assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match=r"ema\.half_lives"):
-        load_checkpoint(folder.checkpoint, tiny_runs.compose_experiment(*JOB).training)
+        load_checkpoint(folder.checkpoint, tiny_runs.compose_experiment(*JOB).task.training)
 
 
 def test_a_training_may_begin_at_given_weights(workdir: Path) -> None:
     _, folder = tiny_runs.train(*JOB)
-    start = tiny_runs.compose_experiment(*JOB, f"init_from={folder.path}").training
-    raw = tiny_runs.compose_experiment(*JOB).training
+    start = tiny_runs.compose_experiment(*JOB, f"init_from={folder.path}").task.training
+    raw = tiny_runs.compose_experiment(*JOB).task.training
     load_model(raw, folder.checkpoint, "raw")
     for name in NAMES:
         assert weights_digest(start.weights(name)) == weights_digest(raw.weights("raw"))
@@ -303,7 +303,7 @@ def test_a_folder_that_is_not_a_model_of_ours_is_refused_and_left(
 @pytest.mark.parametrize("what", ["the model", "its retraining", "the run", "the figures"])
 def test_nothing_is_written_behind_a_link_inside_outputs(workdir: Path, what: str) -> None:
     made = tiny_runs.compose_experiment()
-    name, asked = made.folder.path, ["hydra.run.dir=outputs/runs/mine"]
+    name, asked = made.task.folder.path, ["hydra.run.dir=outputs/runs/mine"]
     link = {
         "the model": name, "its retraining": name.with_name(f"{name.name}.retrain"),
         "the run": Path("outputs/runs/mine"), "the figures": Path("outputs/runs/mine/figures"),

@@ -68,7 +68,7 @@ def test_validation_changes_no_weight_and_no_statistic(workdir: Path) -> None:
 
 def test_validation_is_of_the_network_in_use(workdir: Path) -> None:
     """Twice the same, although it has dropout; and every part is as it was before."""
-    training = tiny_runs.compose_experiment(*JOB).training.train()
+    training = tiny_runs.compose_experiment(*JOB).task.training.train()
     model = cast(Diffusion, training.formulation)
     model.denoiser.network.layers[1].eval()  # type: ignore[index,union-attr]
     modes = [part.training for part in model.modules()]
@@ -113,7 +113,7 @@ def test_statistics_are_kept_with_every_average(workdir: Path) -> None:
         assert exported.keys() == state.keys()
         for key, statistic in kept.items():
             assert torch.equal(exported[key], statistic)
-    again = tiny_runs.compose_experiment(*JOB).training
+    again = tiny_runs.compose_experiment(*JOB).task.training
     folder.load_into(again)
     again.use("ema")
     for key, statistic in kept.items():

@@ -160,11 +160,11 @@ def test_a_class_that_no_option_names_is_said_not_to_be_there(workdir: Path) -> 
 def test_the_key_knows_classes_by_group_and_name_alone(workdir: Path) -> None:
     made = tiny_runs.compose_experiment("formulation=vp_sde", "data=ring8")
     groups, hashes = Groups.of(Diffusion), ("", "", "", "")
-    plain = training_config(made.config, groups)
+    plain = training_config(made.task.config, groups)
     text = json.dumps(plain)
     assert len(OWN.findall(text)) > 7  # Those inside of others too.
     key = model_key(plain, *hashes)
-    assert made.folder.path.name == f"vp_sde-ring8-{key}"
+    assert made.task.folder.path.name == f"vp_sde-ring8-{key}"
     assert model_key(json.loads(moved(text)), *hashes) == key
     for name in {found[1] for found in OWN.finditer(text)}:
         other = json.loads(text.replace(f".{name}\"", f".{name}2\""))
@@ -200,8 +200,8 @@ def test_one_s_own_classes_of_one_name_are_told_by_their_source(
         )  # fmt: skip
 
     _, folder = tiny_runs.train(*of("nets_a"))
-    assert tiny_runs.compose_experiment(*of("nets_b")).folder.path == folder.path
-    assert tiny_runs.compose_experiment(*of("nets_c")).folder.path != folder.path
+    assert tiny_runs.compose_experiment(*of("nets_b")).task.folder.path == folder.path
+    assert tiny_runs.compose_experiment(*of("nets_c")).task.folder.path != folder.path
     for key in ("checkpoint", "continue_from"):
         more = (f"{key}={folder.path}", "trainer.max_steps=20")
         longer = (f"{key}={folder.path}", "trainer.max_steps=25")

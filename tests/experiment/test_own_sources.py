@@ -174,7 +174,7 @@ def test_a_model_is_trained_again_when_a_helper_was_edited(
         return tiny_runs.compose_experiment(
             "~network.width", "~network.depth", "~network.num_frequencies",
             "allow_targets=[own_lib]", *(overrides or ["network._target_=own_lib.nets.Own"]),
-        ).folder.path.name  # fmt: skip
+        ).task.folder.path.name  # fmt: skip
 
     first = key()
     # Another file with another text, for python trusts times and sizes of files.

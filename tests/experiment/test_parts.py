@@ -55,7 +55,7 @@ def mine(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def key(name: str, *overrides: str) -> str:
     target = f"formulation._target_=my_formulations.{name}"
-    return tiny_runs.compose_experiment(target, *OWN, *overrides).folder.path.name
+    return tiny_runs.compose_experiment(target, *OWN, *overrides).task.folder.path.name
 
 
 @pytest.mark.parametrize("name", ["Mine", "said"])

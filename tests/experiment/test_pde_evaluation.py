@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import fokker
 import tiny_runs
 from fokker.experiment import Experiment
-from fokker.experiment.reports import Report
+from fokker.formulation import Report
 from fokker.randomness import Randomness
 
 EXACT = ("network=exact", "sampler.prior=matched")
@@ -44,7 +44,7 @@ def composed(*overrides: str) -> Experiment:
 
 
 def evaluated(made: Experiment) -> Report:
-    return made.evaluations["pde"](made.model, made.ways[0], Randomness(made.seed))
+    return made.plan.evaluations["pde"](made.model, made.plan.ways[0], Randomness(made.plan.seed))
 
 
 def pde(*overrides: str) -> Report:
@@ -214,7 +214,7 @@ def test_an_untrained_network_breaks_the_equation() -> None:
 
 def test_levels_are_spread_over_the_grid() -> None:
     made = composed("data=uniform", *EXACT, "evaluation.pde.num_levels=4", "sampler.num_steps=10")
-    nodes = made.ways[0].nodes
+    nodes = made.plan.ways[0].nodes
     report = evaluated(made)
     expected = [float(nodes[i]) for i in (9, 6, 3, 0)]
     assert column(report, "sigma").tolist() == expected
@@ -224,7 +224,7 @@ def test_levels_are_spread_over_the_grid() -> None:
     assert gaps == [True] * 2 + [False] * 6  # The lowest level is too fine for the cells.
     # No more levels than nodes.
     few = pde("data=uniform", *EXACT, "evaluation.pde.num_levels=50", "sampler.num_steps=5")
-    nodes = composed("data=uniform", *EXACT, "sampler.num_steps=5").ways[0].nodes
+    nodes = composed("data=uniform", *EXACT, "sampler.num_steps=5").plan.ways[0].nodes
     assert column(few, "sigma").tolist() == nodes[:-1].flip(0).tolist()
 
 

@@ -212,7 +212,7 @@ def test_samples_that_do_not_fit_into_memory_are_drawn_in_halves(
     monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     made = tiny_runs.compose_experiment(*FAR, "sampler=ancestral")
-    whole = sample.draw_samples(made.ways[0], 1500, 0, batch_size=1500)
+    whole = sample.draw_samples(made.plan.ways[0], 1500, 0, batch_size=1500)
     original = SamplerWay.sample
 
     def narrow(
@@ -230,7 +230,7 @@ def test_samples_that_do_not_fit_into_memory_are_drawn_in_halves(
     monkeypatch.setattr(SamplerWay, "sample", narrow)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        cut = sample.draw_samples(made.ways[0], 1500, 0, batch_size=1500)
+        cut = sample.draw_samples(made.plan.ways[0], 1500, 0, batch_size=1500)
     assert [str(w.message).partition("; set")[0] for w in said] == [
         f"{rows} samples at once do not fit into memory; going on with {rows // 2}"
         for rows in (1500, 750, 375)
@@ -270,7 +270,7 @@ def test_the_weights_that_are_evaluated_are_chosen(workdir: Path) -> None:
 
 def test_every_model_is_validated_on_the_same_points(workdir: Path) -> None:
     """An untrained EDM model is c_skip x: its denoising error is known, whatever the seed."""
-    training, first = (made := tiny_runs.compose_experiment("seed=0")).training, made.model
+    training, first = (made := tiny_runs.compose_experiment("seed=0")).task.training, made.model
     other = tiny_runs.compose_experiment("seed=1").model
     errors = validation.denoising_errors(first)
     assert torch.equal(errors, validation.denoising_errors(other))

@@ -217,7 +217,7 @@ def test_a_job_that_fails_before_it_begins_says_its_format(workdir: Path) -> Non
 def test_one_number_stands_in_every_file(model: Path) -> None:
     made = tiny_runs.compose_experiment("trainer.max_steps=2")
     records = (read_json(model / MODEL), read_json(OUT / "runs/one" / RUN))
-    written: list[dict[str, Any]] = [json.loads(description_of(made)), *records]
+    written: list[dict[str, Any]] = [json.loads(description_of(made.task)), *records]
     assert [content["format"] for content in written] == [FORMAT] * 3 == [2] * 3
     for content in (written[0]["record"], *records):
         assert content["parts"] == [

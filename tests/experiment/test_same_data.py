@@ -23,15 +23,15 @@ def points_and_words(*overrides: str) -> tuple[list[Tensor], dict[str, Any]]:
     typed = ["network=exact", *overrides]
     experiment = tiny_runs.compose_experiment(*typed)
     with composed(tiny_runs.tiny(*typed)) as config:
-        data: Any = OmegaConf.to_container(config.data, resolve=True)
+        data: Any = {"data": OmegaConf.to_container(config.data, resolve=True)}
     content = experiment.model.data.content
     made = experiment.model.data
     trained = made.training_points()
     if trained is None:
         assert made.law is not None
-        trained = made.law.log_prob(made.held_out(50).flatten(1))[:, None]
+        trained = made.law.log_prob(made.held_out(50).x.flatten(1))[:, None]
     order = np.lexsort(trained.flatten(1).numpy().T)
-    return [trained[order.copy()], made.held_out(20)], what_data(data, content)
+    return [trained[order.copy()], made.held_out(20).x], what_data(data, ["data"], content)
 
 
 @pytest.mark.parametrize(

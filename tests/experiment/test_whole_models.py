@@ -89,7 +89,7 @@ def test_a_model_needs_neither_its_data_nor_its_place(
         model = fokker.load(Path("../..", place))
         same_model(result.model, model)
         assert not model.training
-    own = tiny_runs.compose_experiment().ways[0]
+    own = tiny_runs.compose_experiment().plan.ways[0]
     parts = {"sampler": own.sampler, "grid": EDMRho(sigma_min=0.5, sigma_max=3.0)}
     ways = [m.way(Asked(parts, own.labels)) for m in (result.model, model)]
     drawn = [way.sample(Randomness(4), 0, 6, 6).x for way in ways]
@@ -117,7 +117,8 @@ def test_a_checkpoint_of_another_network_is_refused_before_that_is_made(
 ) -> None:
     """A record may ask for one that hardly fits into the memory."""
     _, folder = tiny_runs.train()
-    monkeypatch.setattr("fokker.cli.build.build_training", mock.Mock(side_effect=AssertionError))
+    never = mock.Mock(side_effect=AssertionError)
+    monkeypatch.setattr("fokker.cli.build_task.build_training", never)
     for changed in ("network.width=30000", "network.depth=1e3"):
         with pytest.raises(ValueError, match=r"another configuration: network\.\w+ \(\d+ there, "):
             tiny_runs.compose_experiment(f"checkpoint={folder.path}", changed)
@@ -215,7 +216,7 @@ def test_an_exported_file_may_be_sampled_and_trained_from(workdir: Path) -> None
         tiny_runs.compose_experiment("checkpoint=alone/raw.safetensors")
     with pytest.raises(ValueError, match=r"must be ema_50000, the weights in .* got raw"):
         fokker.load("alone/ema_50000.safetensors", "raw")
-    start = tiny_runs.compose_experiment("init_from=alone/raw.safetensors").training
+    start = tiny_runs.compose_experiment("init_from=alone/raw.safetensors").task.training
     raw = safetensors.torch.load_file("alone/raw.safetensors")
     for name in ("raw", "ema"):
         assert all(torch.equal(w, raw[key]) for key, w in start.weights(name).items())
@@ -251,19 +252,19 @@ def damaged(description: str) -> dict[str, str]:
 def test_damaged_and_foreign_files_are_refused(workdir: Path) -> None:
     made = tiny_runs.compose_experiment()
     tiny_runs.train_it(made)
-    weights = safetensors.torch.load_file(made.folder.path / "raw.safetensors")
-    for message, text in damaged(description_of(made)).items():
+    weights = safetensors.torch.load_file(made.task.folder.path / "raw.safetensors")
+    for message, text in damaged(description_of(made.task)).items():
         safetensors.torch.save_file(weights, "x.safetensors", {"fokker": text})
         with pytest.raises(ValueError, match=message) as caught:
             fokker.load("x.safetensors")
         assert "\n" not in str(caught.value)
-    Path("x.safetensors").write_bytes((made.folder.path / "raw.safetensors").read_bytes()[:99])
+    Path("x.safetensors").write_bytes((made.task.folder.path / "raw.safetensors").read_bytes()[:99])
     with pytest.raises(ValueError, match=r"x\.safetensors is not a safetensors file, or damaged"):
         fokker.load("x.safetensors")
     safetensors.torch.save_file(weights, "x.safetensors")
     with pytest.raises(ValueError, match=r"nothing in x\.safetensors says what model it is, for"):
         fokker.load("x.safetensors")
-    about = {"fokker": description_of(made)}
+    about = {"fokker": description_of(made.task)}
     safetensors.torch.save_file({"network.w": torch.ones(2)}, "x.safetensors", about)
     with pytest.raises(ValueError, match="holds another network than the configuration asks for"):
         fokker.load("x.safetensors")

@@ -75,11 +75,11 @@ def plain_loop(training: Training, steps: int, config: dict[str, Any]) -> list[f
 def test_the_training_is_that_of_a_plain_loop(workdir: Path, overrides: tuple[str, ...]) -> None:
     experiment = tiny_runs.compose_experiment(*overrides)
     model = experiment.model
-    losses = plain_loop(experiment.training, 20, dict(experiment.config))
+    losses = plain_loop(experiment.task.training, 20, dict(experiment.task.config))
     trained, folder = tiny_runs.train(*overrides)
     for name in ("raw", "ema"):
         for key, weight in trained.weights(name).items():
-            expected = experiment.training.weights(name)[key]
+            expected = experiment.task.training.weights(name)[key]
             torch.testing.assert_close(weight, expected, atol=2e-6, rtol=1e-4)
     state = trained.formulation.state_dict()
     assert state.keys() == model.state_dict().keys()
@@ -95,10 +95,10 @@ def test_the_training_is_that_of_a_plain_loop(workdir: Path, overrides: tuple[st
 def test_draws_are_functions_of_seed_and_step(workdir: Path) -> None:
     def draws(size: int, seed: int, step: int) -> dict[str, Tensor]:
         made = tiny_runs.compose_experiment(f"data.batch_size={size}", f"seed={seed}")
-        drawn = made.training.training_draws(step)
+        drawn = made.task.training.training_draws(step)
         return {"x": drawn.batch.x, "level": drawn.level, **drawn.random}
 
-    made = tiny_runs.compose_experiment("data.batch_size=32", "seed=3").training
+    made = tiny_runs.compose_experiment("data.batch_size=32", "seed=3").task.training
     made.training_draws(5)
     again = made.training_draws(0)
     first = draws(32, 3, 0)
@@ -257,7 +257,7 @@ def test_a_seed_gives_the_same_weights_anywhere_and_another_others(workdir: Path
 
 
 def test_the_seed_decides_on_the_first_weights(workdir: Path) -> None:
-    made = [tiny_runs.compose_experiment(f"seed={seed}").training for seed in (0, 0, 1)]
+    made = [tiny_runs.compose_experiment(f"seed={seed}").task.training for seed in (0, 0, 1)]
     first = [weights_digest(training.weights("raw")) for training in made]
     assert first[0] == first[1] != first[2]
 
@@ -367,7 +367,7 @@ def test_a_network_that_fails_at_large_noise(
     monkeypatch.setattr(training_data, "BLOCK_SECONDS", 1e9)
     message = diverges("callbacks.save_steps=5", "seed=2")
     assert step_in(message) == 12
-    sigma = tiny_runs.compose_experiment("seed=2").training.training_draws(12).level
+    sigma = tiny_runs.compose_experiment("seed=2").task.training.training_draws(12).level
     bad = sigma[sigma > 1.5]
     assert sigmas_in(message) == (
         pytest.approx(float(bad.min()), rel=1e-3),

@@ -76,7 +76,7 @@ def unlearned(*overrides: str) -> Experiment:
 def drawn(name: str, count: int, ranks: Ranks, batch_size: int | None = None) -> dict[str, Any]:
     """Samples in the model's units, and how many evaluations each took."""
     made = unlearned(*SAMPLED, *SAMPLERS[name])
-    samples = draw_samples(made.ways[0], count, made.seed, batch_size, ranks)
+    samples = draw_samples(made.plan.ways[0], count, made.plan.seed, batch_size, ranks)
     points = (samples.points - made.model.data.shift) / made.model.data.scale
     return {"points": points, "nfe": samples.nfe}
 
@@ -101,14 +101,14 @@ def curve(
 
     how = "interrupted"
     with suppress(InterruptedTraining):
-        how = obtain(replace(made, ranks=ranks), listener, lambda text: None, signals)
+        how = obtain(replace(made.task, ranks=ranks), listener, lambda text: None, signals)
     weights = {
         f"{name}/{key}": weight.detach().clone()
-        for name in made.training.weight_names
-        for key, weight in made.training.weights(name).items()
+        for name in made.task.training.weight_names
+        for key, weight in made.task.training.weights(name).items()
     }
-    rows = read_json_lines(made.folder.curves) if ranks.is_first else []
-    return {"how": how, "rows": rows, "weights": weights, "folder": made.folder.path.name}
+    rows = read_json_lines(made.task.folder.curves) if ranks.is_first else []
+    return {"how": how, "rows": rows, "weights": weights, "folder": made.task.folder.path.name}
 
 
 # The checks --------------------------------------------------------------------------------------
@@ -219,7 +219,7 @@ def gone_on(ranks: Ranks) -> dict[str, Any]:
 @check
 def buffers(ranks: Ranks) -> Tensor:
     """Each rank has other buffers, as of batch norm, until they are shared."""
-    training = tiny_runs.compose_experiment().training
+    training = tiny_runs.compose_experiment().task.training
     training.descent = Descent(ranks)
     network = training.formulation.network
     network.register_buffer("mine", torch.full((2,), float(ranks.rank + 1)))
@@ -349,7 +349,7 @@ def ended(ranks: Ranks, name: str, patch: Any) -> str:
     )  # fmt: skip
     try:
         with patch:
-            run(replace(made, ranks=ranks), Path(name), lambda text: None)
+            run(replace(made, task=replace(made.task, ranks=ranks)), Path(name), lambda text: None)
     except (RuntimeError, ValueError) as error:
         return f"{type(error).__name__}: {error}"
     return "nothing was raised"

@@ -260,7 +260,7 @@ def test_a_gradient_that_overflows_is_left_out(monkeypatch: pytest.MonkeyPatch) 
 
 
 def name(*overrides: str) -> str:
-    return tiny_runs.compose_experiment(*overrides).folder.path.name
+    return tiny_runs.compose_experiment(*overrides).task.folder.path.name
 
 
 def test_precision_makes_another_model_and_where_it_is_trained_does_not() -> None:
@@ -307,7 +307,7 @@ def test_a_compiled_network_is_the_same_network(
     assert list(state) == list(expected)
     # After the training nothing is compiled any more.
     assert not [key for key in vars(network) if key == "_run"]
-    fresh = tiny_runs.compose_experiment(*JOB).training
+    fresh = tiny_runs.compose_experiment(*JOB).task.training
     ModelFolder(Path(folder.path)).load_into(fresh)
     x, sigma = torch.linspace(-2, 2, 64)[:, None], torch.full((64,), 0.5)
     assert torch.equal(network(x, sigma), fresh.formulation.network(x, sigma))

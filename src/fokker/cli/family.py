@@ -21,6 +21,7 @@ class Family:
     """What a formulation's class says of its configuration.
 
     Attributes:
+        data: groups of the data.
         parts: groups that the weights depend on.
         asked: groups that a way to sample is made of.
         inherited: values of keys that are not given.
@@ -28,6 +29,7 @@ class Family:
         kinds: of what its own groups give.
     """
 
+    data: Sequence[str] = ("data",)
     parts: Sequence[str] = ()
     asked: Sequence[str] = ()
     inherited: Mapping[str, str] = field(default_factory=dict)
@@ -37,19 +39,19 @@ class Family:
     @property
     def groups(self) -> list[str]:
         """All groups of its configuration."""
-        return list(dict.fromkeys((*ANY_FAMILYS, *self.parts, *self.asked, *self.kinds)))
+        return list(dict.fromkeys((*self.needed, *self.kinds)))
 
     @property
     def needed(self) -> list[str]:
         """The groups that must be there."""
-        return list(dict.fromkeys((*ANY_FAMILYS, *self.parts, *self.asked)))
+        return list(dict.fromkeys((*ANY_FAMILYS, *self.data, *self.parts, *self.asked)))
 
     @property
     def given(self) -> dict[str, Given]:
         """What fokker gives to what it calls itself, by key."""
         parts = (part for part in self.parts if part != "formulation")
         return {
-            "formulation": (0, ("data", "seed", *parts)),
+            "formulation": (0, (*self.data, "seed", *parts)),
             "optimizer.optimizer": (1, ("lr",)),
             **{group: (0, tuple(names)) for group, names in self.gives.items()},
         }
@@ -64,6 +66,7 @@ def family_of(formulation: Any) -> Family:
     """Return what an imported class says; of another thing nothing."""
     kinds = getattr(formulation, "groups", None)
     return Family(
+        tuple(getattr(formulation, "data_groups", ("data",))),
         tuple(getattr(formulation, "parts", ())),
         tuple(getattr(formulation, "asked", ())),
         dict(getattr(formulation, "inherited", {})),

@@ -66,8 +66,8 @@ class Builder:
         """
         target = formulation.get("_target_")
         self._family = family_of(self._read("formulation._target_", target).gives)
-        self._groups |= self._family.kinds
-        self._inside = [*self._inside, *self._family.kinds.values()]
+        self._groups = {**signature(Parts).types, **self._family.kinds}
+        self._inside = [*signature(Inside).types.values(), *self._family.kinds.values()]
         return self._family
 
     def __call__(self, node: DictConfig, key: str, **changes: Any) -> Any:

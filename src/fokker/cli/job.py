@@ -75,13 +75,14 @@ def run_job(
         claim(1)
     try:
         made = build_alike(config, choices, path, ranks)
-        facts = {**made.facts, **facts_of_sweep(path), **slurm.facts()}
-        experiment = replace(made, watch=watch, facts=facts, stopped=slurm.when_stopped)
+        facts = {**made.task.facts, **facts_of_sweep(path), **slurm.facts()}
+        task = replace(made.task, watch=watch, facts=facts, stopped=slurm.when_stopped)
+        experiment = replace(made, task=task)
         if config.task != "plan" and ranks.is_first:
             check_writable(path)
             check_room(path, experiment)
             if made.model.trains and made.checkpoint is None:
-                check_writable(made.folder.path)
+                check_writable(made.task.folder.path)
     except BaseException as error:
         if ranks.is_first:
             remove_empty(path, Path(str(config.output_dir)))
@@ -105,28 +106,28 @@ def run_job(
 
 def plan(experiment: Experiment) -> str:
     """Which model would be trained or is found, and what is sampled."""
-    folder, model = experiment.folder, experiment.model
-    max_steps = experiment.config["trainer"]["max_steps"]
+    folder, model = experiment.task.folder, experiment.model
+    max_steps = experiment.task.config["trainer"]["max_steps"]
     if not model.trains:
         state = "exact: the ideal denoiser, nothing to train"
     elif experiment.checkpoint is not None:
         state = f"loaded from {experiment.checkpoint}"
-    elif folder.is_complete and not experiment.retrain:
+    elif folder.is_complete and not experiment.task.retrain:
         state = f"found: was trained for {folder.steps_done} steps"
-    elif is_far_enough(folder, experiment):
+    elif is_far_enough(folder, experiment.task):
         state = f"found: stopped early at step {folder.steps_done} of {max_steps}"
     elif folder.steps_done and not folder.is_complete:
         state = f"unfinished: would go on at step {folder.steps_done} of {max_steps}"
     else:
         state = f"new: would be trained for {max_steps} steps of {model.data.batch_size} images"
-        if experiment.predecessor is not None:
-            begun = experiment.predecessor.step
-            state += f", from step {begun} of {experiment.predecessor.name} on"
+        if experiment.task.predecessor is not None:
+            begun = experiment.task.predecessor.step
+            state += f", from step {begun} of {experiment.task.predecessor.name} on"
     is_trained = not model.trains or experiment.checkpoint is not None or state.startswith("found")
-    if experiment.engine.limits.words and not is_trained:
-        state += f", and ended early by {experiment.engine.limits.words}"
+    if experiment.task.engine.limits.words and not is_trained:
+        state += f", and ended early by {experiment.task.engine.limits.words}"
     parameters = sum(p.numel() for p in model.network.parameters())
-    size = asked_ranks(OmegaConf.create(experiment.config["trainer"]))
+    size = asked_ranks(OmegaConf.create(experiment.task.config["trainer"]))
     ranks = [f"         by {division(model.data.batch_size, size)}"] if size > 1 else []
     lines = [
         f"model    {folder.path if model.trains else 'none'}",
@@ -137,21 +138,21 @@ def plan(experiment: Experiment) -> str:
     ]
     if not is_trained:
         lines.append(f"estimate {_estimated(experiment, size)}")
-    for way in experiment.ways:
+    for way in experiment.plan.ways:
         steps = "its own steps" if way.num_steps is None else f"{way.num_steps} steps"
         others = [f"{group} {label}" for group, label in way.labels.items()][1:]
         where = "{} {:.4g} to {:.4g}".format(model.axis.name, *way.ends)
         words = ", ".join([way.name, steps, where, *others])
-        lines.append(f"samples  {experiment.num_samples} by {words}")
+        lines.append(f"samples  {experiment.plan.num_samples} by {words}")
     return "\n".join(lines)
 
 
 def _estimated(experiment: Experiment, size: int) -> str:
     """Measure in a few steps how long the rest of the training would take here."""
-    begun = experiment.predecessor.step if experiment.predecessor else 0
-    left = experiment.engine.max_steps - (experiment.folder.steps_done or begun)
+    begun = experiment.task.predecessor.step if experiment.task.predecessor else 0
+    left = experiment.task.engine.max_steps - (experiment.task.folder.steps_done or begun)
     with threads(experiment):
-        where = described(experiment.device)
+        where = described(experiment.task.device)
         try:
             text = estimate(experiment, size).text(left * experiment.model.data.batch_size, size)
         except (MemoryError, RuntimeError) as error:
@@ -289,7 +290,7 @@ def keep_freed_memory() -> None:
 def threads(experiment: Experiment) -> Iterator[None]:
     """A rank's share of the cores, and one thread for small steps, unless OMP_NUM_THREADS says."""
     before = torch.get_num_threads()
-    ranks = experiment.ranks
+    ranks = experiment.task.ranks
     parameters = sum(p.numel() for p in experiment.model.network.parameters())
     small = 3 * parameters * experiment.model.data.batch_size < SMALL_STEP * ranks.size
     if not number(os.environ, "OMP_NUM_THREADS", 0):

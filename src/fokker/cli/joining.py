@@ -38,8 +38,8 @@ def build_alike(config: DictConfig, choices: Choices, path: Path, ranks: Ranks) 
 def _check_same(made: Experiment, path: Path, ranks: Ranks) -> None:
     """Refuse ranks that would do different things."""
     parts = {
-        "configuration": made.config_text,
-        "model, data or classes": str(made.folder.path.resolve()),
+        "configuration": made.task.config_text,
+        "model, data or classes": str(made.task.folder.path.resolve()),
         "run folder": str(path.resolve()),
         "version of fokker": versions()["fokker"],
     }

@@ -2,14 +2,15 @@
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fokker.cli.build import build_data, build_training
+from fokker.cli.build_data import build_all_data, content_of
+from fokker.cli.build_training import build_training, earlier_config
 from fokker.cli.instantiate import Builder
 from fokker.cli.sameness import other_points
 from fokker.cli.surroundings import as_at_start
@@ -58,17 +59,18 @@ def _load(folder: Path, weights: str | None, allow_targets: Sequence[str]) -> Fo
     if record.get("training") == "exact":
         check_has(folder / "run.json", record, "parts", "data_groups")
         check_unchanged(folder, record, "config.yaml")
-        config = _recorded(folder, Groups.recorded(record).all)
+        groups = Groups.recorded(record)
+        config = _recorded(folder, groups.all)
         content = record.get("made_of", {}).get("content", "")
-        training = build_training(config, _found(config, content, build, folder), build)
-        return training.formulation.eval()
+        data = _found(config, groups, content, build, folder)
+        return build_training(config, data, build).formulation.eval()
     file = find_checkpoint(folder)
     check_undamaged(file)
     description = read_description(file)
     config = OmegaConf.create(description["config"])
-    data = _remembered(config, description, build, file)
+    data = _data_of(config, description, build, file)
     try:
-        training = build_training(config, data, build)
+        training = build_training(config, data, build, _earlier(config, data, build))
     except (AttributeError, KeyError, TypeError, OmegaConfBaseException) as error:
         why = " ".join(str(error).split())
         raise ValueError(f"the configuration of {file} is damaged: {why}") from error
@@ -83,15 +85,26 @@ def _recorded(folder: Path, groups: Sequence[str]) -> DictConfig:
     return read_config(file, *groups)
 
 
-def _remembered(
+def _earlier(
+    config: DictConfig, data: Mapping[str, DataModule], build: Builder
+) -> Formulation | None:
+    """The model that this one was made from, as built, where it needs one to be."""
+    first = earlier_config(config, build)
+    return None if first is None else build_training(first, data, build).formulation
+
+
+def _data_of(
     config: DictConfig, description: dict[str, Any], build: Builder, file: Path
-) -> Remembered:
-    """The data that a description tells of."""
-    facts, content = description["data"], description["record"].get("made_of", {}).get("content")
+) -> dict[str, DataModule]:
+    """The data of a model; of standardised ones the description says all that it needs."""
+    facts, record = description["data"], description["record"]
+    content, groups = record.get("made_of", {}).get("content", ""), Groups.recorded(record)
+    if not facts:
+        return _found(config, groups, content, build, file)
 
     def find() -> StandardizedData:
         try:
-            data = _found(config, content or "", build, file)
+            (data,) = _found(config, groups, content, build, file).values()
         except ValueError as error:
             raise ValueError(f"points of the data of {file} are asked for: {error}") from error
         if not isinstance(data, StandardizedData):
@@ -101,13 +114,15 @@ def _remembered(
                 raise ValueError(other_points(str(file), config.data))
         return data
 
-    return Remembered(facts, content or "", find)
+    return {groups.data[0]: Remembered(facts, content, find)}
 
 
-def _found(config: DictConfig, content: str, build: Builder, place: Path) -> DataModule:
+def _found(
+    config: DictConfig, groups: Groups, content: str, build: Builder, place: Path
+) -> dict[str, DataModule]:
     """The data of a configuration, if they are those of the training."""
     config = copy.deepcopy(config)
-    data = build_data(config, build)
-    if content not in ("", data.content):
+    data = build_all_data(config, groups.data, build)
+    if content not in ("", content_of(data)):
         raise ValueError(other_points(str(place), config.data))
     return data

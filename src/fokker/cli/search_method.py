@@ -142,7 +142,7 @@ def with_steps(method: Method, experiments: Sequence[Any]) -> Method:
             f"{method.prune_on}; {known}"
         )
     every = min(curve[method.prune_on] for curve in curves)
-    last = max(experiment.config["trainer"]["max_steps"] for experiment in experiments)
+    last = max(experiment.task.config["trainer"]["max_steps"] for experiment in experiments)
     if every >= last:
         raise ValueError(
             f"{method.prune_on} is first measured at step {every}, where trainings of {last} steps "

@@ -78,6 +78,7 @@ class Signatures:
         groups = self._constant(found, "groups")
         named = self._find_name(*groups) if groups else None
         return Family(
+            data=said("data_groups"),
             parts=said("parts"),
             asked=said("asked"),
             inherited=dict(said("inherited")),

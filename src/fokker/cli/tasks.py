@@ -98,7 +98,7 @@ def _compare(a: Path, b: Path, allow_targets: Sequence[str], say: Callable[[str]
         finished_run(path, "task=compare needs")
     from omegaconf import DictConfig
 
-    from fokker.cli.build import build_data
+    from fokker.cli.build_data import build_data
     from fokker.cli.instantiate import Builder
     from fokker.cli.targets import find_own
     from fokker.data import DataModule

@@ -6,9 +6,9 @@ from typing import Any
 
 from fokker.data import StandardizedData, facts_of
 from fokker.disk import DamagedError
-from fokker.experiment.experiment import Experiment
 from fokker.experiment.identity import Groups
 from fokker.experiment.models import DESCRIPTION, read_checkpoint, safetensors_metadata
+from fokker.experiment.task import TrainingTask
 from fokker.masking import masked_values
 from fokker.places import SAFETENSORS
 from fokker.records import FORMAT, OF_BOTH, FormatError, check_format
@@ -22,8 +22,8 @@ _MOST_DIGITS = 300
 _PARTS = {"format": int, "key": str, "config": dict, "data": dict, "network": dict, "record": dict}
 
 
-def description_of(experiment: Experiment) -> str:
-    """Return the description of an experiment's model, JSON.
+def description_of(task: TrainingTask) -> str:
+    """Return the description of a task's model, JSON.
 
     - `format`, of run.json and model.json too;
     - `key`, and `record`: the overrides, options, groups and hashes that it was made of;
@@ -33,13 +33,13 @@ def description_of(experiment: Experiment) -> str:
     - in an exported file, `weights`: the kind that it holds;
     - what the formulation says of itself: `network`, what it is made for, and the like.
     """
-    model, config = experiment.model, experiment.config
+    model, config = task.model, task.config
     steps = {key: config["trainer"][key] for key in ("max_steps", "precision")}
     content = masked_values(
         {
             "format": FORMAT,
-            "key": experiment.folder.path.name,
-            "record": {k: v for k, v in experiment.facts.items() if k in _RECORDED},
+            "key": task.folder.path.name,
+            "record": {k: v for k, v in task.facts.items() if k in _RECORDED},
             "config": {
                 **{group: config[group] for group in Groups.of(type(model)).all},
                 "trainer": steps,

@@ -47,12 +47,13 @@ def estimate(experiment: Experiment, ranks: int) -> Estimate:
         experiment: whose model is untrained.
         ranks: among which a batch would be divided.
     """
-    training, engine, device = experiment.training, experiment.engine, experiment.device
+    task = experiment.task
+    training, engine, device = task.training, task.engine, task.device
     batch = experiment.model.data.batch_size
     parts = engine.parts(batch, ranks)
     rows = batch // ranks // parts
     training.to(device).train()
-    training.descent = replace(engine.descent(device, experiment.ranks, batch), compile=False)
+    training.descent = replace(engine.descent(device, experiment.task.ranks, batch), compile=False)
     optimizer = training.configure_optimizers()
     with training.prepared():
         _gradients(training, 1, device)  # Warms up.

@@ -16,16 +16,16 @@ from filelock import Timeout
 from lightning.pytorch.callbacks import LambdaCallback
 
 from fokker.device import described, peak_memory
-from fokker.disk import DiskError, make_folder, write_text, writing
+from fokker.disk import DiskError, make_folder, short, write_text, writing
 from fokker.experiment.callbacks import Curves, Progress, Saving, Speed
 from fokker.experiment.description import description_of
-from fokker.experiment.experiment import Experiment
 from fokker.experiment.files import read_json_lines, write_json_lines
 from fokker.experiment.identity import versions
 from fokker.experiment.limits import Ending, Enough
 from fokker.experiment.models import EARLY, ModelFolder
 from fokker.experiment.predecessor import Predecessor
 from fokker.experiment.signals import InterruptedTraining, Stop, Stopping
+from fokker.experiment.task import TrainingTask
 from fokker.experiment.watching import Watching
 from fokker.ranks import LostRank, Ranks, together
 from fokker.signals import SIGNALS, Interrupted, Signals
@@ -93,17 +93,17 @@ def _held(folder: ModelFolder, ranks: Ranks, say: Callable[[str], None]) -> Iter
 
 
 def obtain(
-    experiment: Experiment,
+    task: TrainingTask,
     listener: Callable[[dict[str, Any], int], None],
     say: Callable[[str], None],
     signals: Signals,
 ) -> str:
-    """Give the experiment's model its trained weights: found, continued or trained now.
+    """Give the task's model its trained weights: found, continued or trained now.
 
     One run trains; others wait for it and then find the model. All its ranks get the weights.
 
     Args:
-        experiment: with the model as built, untrained.
+        task: with the model as built, untrained.
         listener: called with (metrics, step).
         say: tells the user what happens.
         signals: of the process, which are noted until what is done is saved.
@@ -112,55 +112,66 @@ def obtain(
     Raises:
         DivergedError: at a loss that is not finite.
         InterruptedTraining: after a signal.
-        Pruned: if the experiment's watch ends it.
+        Pruned: if the task's watch ends it.
     """
-    folder, ranks, retrain = experiment.folder, experiment.ranks, experiment.retrain
+    folder, ranks, retrain = task.folder, task.ranks, task.retrain
     with _held(folder, ranks, say), signals.held():
         if ranks.first_says(lambda: folder.is_complete) and not retrain:
-            folder.load_into(experiment.training)
+            folder.load_into(task.training)
             return "found"
-        if ranks.first_says(lambda: is_far_enough(folder, experiment)):
-            folder.load_into(experiment.training)
+        if ranks.first_says(lambda: is_far_enough(folder, task)):
+            folder.load_into(task.training)
             if ranks.is_first and not folder.is_usable:  # It was interrupted here.
-                _finish(folder, experiment, EARLY, folder.steps_done)
-            say(_early(folder.steps_done, experiment))
+                _finish(folder, task, EARLY, folder.steps_done)
+            say(_early(folder.steps_done, task))
             return "found"
         # A model that is in use stays until its successor is complete.
         work = ModelFolder(folder.path.with_name(f"{folder.path.name}.retrain"))
         work = work if ranks.first_says(lambda: retrain and folder.is_usable) else folder
-        done = ranks.first_says(lambda: _begin(work, experiment))
+        done = ranks.first_says(lambda: _begin(work, task))
         begun = done
-        if not done and experiment.predecessor:
-            begun = experiment.predecessor.step
-            say(_continuation(experiment.predecessor, experiment))
-        say(_announcement(experiment, begun))
-        _train(experiment, work, listener, say, signals, begun)
+        if not done and task.predecessor:
+            begun = task.predecessor.step
+            say(_continuation(task.predecessor, task))
+        if task.earlier is not None:
+            _make_earlier(task.earlier, say, signals)
+        say(_announcement(task, begun))
+        _train(task, work, listener, say, signals, begun)
         if work is not folder and ranks.is_first:
             folder.take_over(work)
-        if done == experiment.engine.max_steps:  # Only its last files were not there.
+        if done == task.engine.max_steps:  # Only its last files were not there.
             return "found"
         return "continued" if done else "trained"
 
 
-def is_far_enough(folder: ModelFolder, experiment: Experiment) -> bool:
+def _make_earlier(earlier: TrainingTask, say: Callable[[str], None], signals: Signals) -> None:
+    """Let the model of the stage before be ready, with its averaged weights."""
+    how = obtain(earlier, lambda *_: None, say, signals)
+    say(f"earlier  {how}: {short(earlier.folder.path)}")
+    earlier.model.to(earlier.device)
+    earlier.training.use("ema")
+    earlier.model.eval()
+
+
+def is_far_enough(folder: ModelFolder, task: TrainingTask) -> bool:
     """Whether a model has come to a limit of the run before it is complete."""
-    limits = experiment.engine.limits
-    has_begun = folder.steps_done > 0 and not experiment.retrain
+    limits = task.engine.limits
+    has_begun = folder.steps_done > 0 and not task.retrain
     return has_begun and limits.are_reached(folder.steps_done, folder.seconds)
 
 
-def _early(step: int, experiment: Experiment) -> str:
+def _early(step: int, task: TrainingTask) -> str:
     return (
-        f"stopped early at step {step:,} of {experiment.engine.max_steps:,} by "
-        f"{experiment.engine.limits.words}; the same command finds the model as it is, and one "
+        f"stopped early at step {step:,} of {task.engine.max_steps:,} by "
+        f"{task.engine.limits.words}; the same command finds the model as it is, and one "
         "with a larger limit or none goes on there"
     )
 
 
-def _finish(folder: ModelFolder, experiment: Experiment, status: str, step: int) -> None:
+def _finish(folder: ModelFolder, task: TrainingTask, status: str, step: int) -> None:
     """Write the weights that others read, and then that the model may be used."""
-    model = experiment.model
-    exports = folder.export(experiment.training, description_of(experiment))
+    model = task.model
+    exports = folder.export(task.training, description_of(task))
     folder.write(
         exports=exports,
         status=status,
@@ -169,18 +180,18 @@ def _finish(folder: ModelFolder, experiment: Experiment, status: str, step: int)
     )
 
 
-def _begin(work: ModelFolder, experiment: Experiment) -> int:
+def _begin(work: ModelFolder, task: TrainingTask) -> int:
     """Write what is trained; the steps that are done."""
     done = work.steps_done
     make_folder(work.path)
-    write_text(work.config, experiment.config_text)
-    key = experiment.folder.path.name
+    write_text(work.config, task.config_text)
+    key = task.folder.path.name
     work.write(
-        **experiment.facts, key=key, status="training", versions=versions(),
+        **task.facts, key=key, status="training", versions=versions(),
         threads=_threads(work.record.get("threads") if done else None),
     )  # fmt: skip
-    if not done and experiment.predecessor:
-        write_json_lines(work.curves, experiment.predecessor.curve)
+    if not done and task.predecessor:
+        write_json_lines(work.curves, task.predecessor.curve)
     return done
 
 
@@ -192,9 +203,9 @@ def _threads(before: Any) -> int | list[int]:
     return now if len(known) == 1 else known
 
 
-def _continuation(predecessor: Predecessor, experiment: Experiment) -> str:
+def _continuation(predecessor: Predecessor, task: TrainingTask) -> str:
     """Say what is continued, and how its learning rate goes on."""
-    schedule, max_steps = experiment.training.schedule, experiment.engine.max_steps
+    schedule, max_steps = task.training.schedule, task.engine.max_steps
     before = predecessor.last_rate
     stretched = f"the cosine is now that of {max_steps:,} steps, and "
     return (
@@ -205,48 +216,48 @@ def _continuation(predecessor: Predecessor, experiment: Experiment) -> str:
     )
 
 
-def _announcement(experiment: Experiment, done: int) -> str:
+def _announcement(task: TrainingTask, done: int) -> str:
     """Say what is trained, and where."""
-    model, engine, size = experiment.model, experiment.engine, experiment.ranks.size
+    model, engine, size = task.model, task.engine, task.ranks.size
     parameters = sum(p.numel() for p in model.network.parameters())
     steps = f"{engine.max_steps:,} steps of {model.data.batch_size:,}"
     words = [f"{parameters:,} parameters", f"from step {done:,} of {steps}" if done else steps]
-    where = described(experiment.device)
+    where = described(task.device)
     words[-1] += f" on {where}" if size == 1 else f" on {size} ranks, each {where}"
     if engine.precision != "32-true":
         words.append(engine.precision)
-    return f"training {experiment.folder.path.name}: {', '.join(words)}"
+    return f"training {task.folder.path.name}: {', '.join(words)}"
 
 
 def _train(
-    experiment: Experiment,
+    task: TrainingTask,
     folder: ModelFolder,
     listener: Callable[[dict[str, Any], int], None],
     say: Callable[[str], None],
     signals: Signals,
     done: int,
 ) -> None:
-    model, engine, ranks = experiment.model, experiment.engine, experiment.ranks
-    intervals, device = experiment.intervals, experiment.device
+    model, engine, ranks = task.model, task.engine, task.ranks
+    intervals, device = task.intervals, task.device
     started = perf_counter()
     # The order matters: a checkpoint has to hold what the curves have counted.
     listeners = [listener]
-    training = experiment.training
+    training = task.training
     curves = Curves(folder, intervals, ranks, listeners)
     # A listener hears the curve from its start, which is before the last interruption.
     before = LambdaCallback(on_train_start=lambda *_: tell(folder.curves, listener))
     callbacks: list[L.Callback] = [curves, *([before] if ranks.is_first else [])]
     # What ends it stands behind what saves.
-    callbacks += [Saving(folder, intervals, ranks, description_of(experiment))]
+    callbacks += [Saving(folder, intervals, ranks, description_of(task))]
     callbacks.append(Stopping(signals, ranks))
     callbacks.append(Ending(engine.limits, ranks, ranks.first_says(lambda: folder.seconds)))
-    if experiment.watch is not None:
-        callbacks.append(watching := Watching(folder, experiment.watch, ranks))
+    if task.watch is not None:
+        callbacks.append(watching := Watching(folder, task.watch, ranks))
         listeners.append(watching.listen)
     ends = [engine.limits.steps] if engine.limits.steps else []
     cuts = (intervals.log_steps, intervals.validation_steps, intervals.save_steps, *ends)
     # What a strategy does to the weights it does for good.
-    kept = {id(model.data): model.data}
+    kept = {id(part): part for part in (model.data, *model.made_from)}
     trained = copy.deepcopy(training, kept) if engine.is_sharded(ranks) else training
     trained.descent = engine.descent(device, ranks, model.data.batch_size)
 
@@ -269,7 +280,7 @@ def _train(
         last = min([engine.max_steps, *ends])
         watched = [speed, *callbacks, Progress(say, last)]
         trainer = engine.trainer(device, ranks, watched, folder.path)
-        resume = experiment.predecessor.checkpoint if experiment.predecessor else None
+        resume = task.predecessor.checkpoint if task.predecessor else None
         if ranks.first_says(folder.checkpoint.is_file):
             resume = folder.checkpoint
         number, is_enough = 0, False
@@ -311,9 +322,9 @@ def _train(
         **peak_memory(device),
     )
     if ranks.is_first:
-        _finish(folder, experiment, EARLY if is_enough else "complete", step)
+        _finish(folder, task, EARLY if is_enough else "complete", step)
     if is_enough:
-        say(_early(step, experiment))
+        say(_early(step, task))
     text = "stopped when the model was complete; the same command goes on from there"
     if signals.asked == signal.SIGINT:  # In the last block.
         raise KeyboardInterrupt(text)

@@ -124,7 +124,12 @@ def by_name(node: Any) -> Any:
 
 
 def model_key(
-    training: Mapping[str, Any], content: str, source: str, init: str, continued: str
+    training: Mapping[str, Any],
+    content: str,
+    source: str,
+    init: str,
+    continued: str,
+    earlier: str = "",
 ) -> str:
     """Ten hexadecimal digits.
 
@@ -135,6 +140,7 @@ def model_key(
         source: hash of the source of a user's own classes.
         init: hash of the weights that the training starts from, if it does not start anew.
         continued: name and hash of the model that it goes on from, if there is one.
+        earlier: name of the model of the stage before, if it is made from one.
     """
     whole = {
         "training": by_name(training),
@@ -142,6 +148,7 @@ def model_key(
         "source": source,
         "init": init,
         "continued": continued,
+        "earlier": earlier,
         "version": TRAINING_VERSION,
     }
     text = json.dumps(whole, sort_keys=True, default=str)

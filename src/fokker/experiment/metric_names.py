@@ -11,10 +11,10 @@ def metric_names(experiment: Experiment) -> list[str] | None:
     They cannot with an evaluation of the user's own, which says after the run what it found, unless
     it says before by `measures`.
     """
-    model, own = experiment.model, experiment.ways[0]
-    measured = SampleMetrics.of(model.data, experiment.num_samples).distances
-    names = ["nfe", *measured, *model.measures(own, experiment.budget_points)]
-    for evaluation in experiment.evaluations.values():
+    model, own = experiment.model, experiment.plan.ways[0]
+    measured = SampleMetrics.of(model.data, experiment.plan.num_samples).distances
+    names = ["nfe", *measured, *model.measures(own, experiment.plan.budget_points)]
+    for evaluation in experiment.plan.evaluations.values():
         measures = getattr(evaluation, "measures", None)
         if measures is None:
             return None
@@ -29,7 +29,8 @@ def curve_steps(experiment: Experiment) -> dict[str, int]:
     """
     if not experiment.model.trains or experiment.checkpoint is not None:
         return {}
-    intervals, measures = experiment.intervals, experiment.model.measures(experiment.ways[0], 0)
+    intervals, own = experiment.task.intervals, experiment.plan.ways[0]
+    measures = experiment.model.measures(own, 0)
     validated = [name for name, m in measures.items() if m.is_of_model and name not in OWN_LOSS]
     is_known = "excess" in measures
     return {

@@ -33,31 +33,31 @@ def check_needs(experiment: Experiment, ranks: int) -> None:
     Raises:
         ValueError: says the key, what is needed and what there is.
     """
-    count = experiment.num_samples
+    count = experiment.plan.num_samples
     numbers = count * math.prod(experiment.model.data.shape)
     # Batches, the same in one piece, and in the data's units; then these beside as many points of
     # the law, and one of the two in order.
     size = numbers * (3 * DOUBLE if experiment.model.data.fresh else 2 * SINGLE + DOUBLE)
     check_fits("evaluation.num_samples", count, size, "the samples")
-    folder = experiment.folder
-    is_there = folder.is_complete and not experiment.retrain
+    folder = experiment.task.folder
+    is_there = folder.is_complete and not experiment.task.retrain
     is_trained = not experiment.model.trains or experiment.checkpoint is not None or is_there
-    if not is_trained and not is_far_enough(folder, experiment):
+    if not is_trained and not is_far_enough(folder, experiment.task):
         _check_training(experiment, ranks)
 
 
 def _check_training(experiment: Experiment, ranks: int) -> None:
     """Refuse weights or a batch that are larger than the memory of what computes."""
-    model, engine, device = experiment.model, experiment.engine, experiment.device
-    batch, all_ranks = model.data.batch_size, max(ranks, experiment.ranks.size)
+    model, engine, device = experiment.model, experiment.task.engine, experiment.task.device
+    batch, all_ranks = model.data.batch_size, max(ranks, experiment.task.ranks.size)
     on_host = batch * math.prod(model.data.shape) * 2 * SINGLE * ranks // all_ranks
     check_fits("data.batch_size", batch, on_host, "a batch and its noise")
     parameters = sum(p.numel() for p in model.network.parameters())
-    kept = 1 + 1 + len(_moments(experiment)) + len(experiment.training.ema.half_lives)
+    kept = 1 + 1 + len(_moments(experiment)) + len(experiment.task.training.ema.half_lives)
     held = parameters * SINGLE * kept
     if engine.is_sharded_over(all_ranks):
         held //= all_ranks
-    key, value = largest(experiment.config["network"])
+    key, value = largest(experiment.task.config["network"])
     whole, copies, where = whole_memory(), ranks, "this machine's memory"
     if device.type == "cuda":
         whole, copies, where = torch.cuda.get_device_properties(device).total_memory, 1, "the GPU"
@@ -79,7 +79,7 @@ def _check_training(experiment: Experiment, ranks: int) -> None:
 
 def _moments(experiment: Experiment) -> list[str]:
     """What the optimiser keeps of each number; a count of steps is one for a whole tensor."""
-    return [name for name in experiment.training.schedule.state_names() if name != "step"]
+    return [name for name in experiment.task.training.schedule.state_names() if name != "step"]
 
 
 def saved_bytes(model: Formulation) -> int:
@@ -122,7 +122,7 @@ def check_room(path: Path, experiment: Experiment) -> None:
     Raises:
         ValueError: says what is free.
     """
-    count = experiment.num_samples
+    count = experiment.plan.num_samples
     size = count * math.prod(experiment.model.data.shape) * STORED
     place = next(p for p in (path, *path.resolve().parents) if p.is_dir())
     free = shutil.disk_usage(place).free

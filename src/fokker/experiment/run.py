@@ -68,7 +68,7 @@ def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print_n
         Pruned: if the experiment's watch ends the training.
     """
     with SIGNALS.heard():
-        if experiment.ranks.is_first:
+        if experiment.task.ranks.is_first:
             # What is noted of a signal is told when the record is in order.
             with held(path), SIGNALS.held():
                 return _run(experiment, path, say)
@@ -80,7 +80,7 @@ def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print_n
 
 def _take_part(experiment: Experiment) -> Samples:
     """What a rank does that is not the first: it trains, validates and samples."""
-    model, ranks = experiment.model, experiment.ranks
+    model, ranks = experiment.model, experiment.task.ranks
     try:
         _obtain(experiment, lambda *_: None, lambda _: None)
     except InterruptedTraining:
@@ -102,20 +102,20 @@ def _draw_own(
     Raises:
         ValueError: in all ranks, if one of them is not finite.
     """
-    own = experiment.ways[0]
+    own = experiment.plan.ways[0]
     samples = draw(experiment, own, say)
 
     def keep_and_check() -> None:
         keep(samples)
         check_finite(samples, own)
 
-    experiment.ranks.first_says(keep_and_check)
+    experiment.task.ranks.first_says(keep_and_check)
     return samples
 
 
 def _run(experiment: Experiment, path: Path, say: Callable[[str], None]) -> Result:
     started = perf_counter()
-    forget_peak(experiment.device)
+    forget_peak(experiment.task.device)
     record = _begun(experiment, path)
     logs: list[Log] = []
 
@@ -125,7 +125,7 @@ def _run(experiment: Experiment, path: Path, say: Callable[[str], None]) -> Resu
 
     try:
         with SIGNALS.raised(), _samples_named(record, say):
-            log = experiment.logger.open(path, experiment.config)
+            log = experiment.logger.open(path, experiment.task.config)
             logs.append(log)
             _introduce(experiment, say)
             metrics, samples = _carry_out(experiment, record, log, say)
@@ -134,9 +134,9 @@ def _run(experiment: Experiment, path: Path, say: Callable[[str], None]) -> Resu
         # A mirror may take more time than is left after SIGTERM.
         if stop.number != signal.SIGTERM:
             finish_log()
-        experiment.stopped(stop.number, stop.has_advanced or record.has_trained)
+        experiment.task.stopped(stop.number, stop.has_advanced or record.has_trained)
         if isinstance(stop, InterruptedTraining):
-            experiment.ranks.first_says(lambda: None)
+            experiment.task.ranks.first_says(lambda: None)
         raise
     except (DivergedError, KeyboardInterrupt) as error:
         record.failed("diverged" if isinstance(error, DivergedError) else "interrupted", error)
@@ -148,7 +148,7 @@ def _run(experiment: Experiment, path: Path, say: Callable[[str], None]) -> Resu
         record.failed("interrupted" if isinstance(error, DiskError) else "failed", error)
         raise
     else:
-        memory = peak_memory(experiment.device)
+        memory = peak_memory(experiment.task.device)
         record.completed(seconds=perf_counter() - started, **memory)
         try:
             with SIGNALS.raised(COMPLETE):
@@ -169,24 +169,24 @@ def _run(experiment: Experiment, path: Path, say: Callable[[str], None]) -> Resu
 
 def _begun(experiment: Experiment, path: Path) -> Record:
     """The record of a run of which nothing is done."""
-    model_path = str((experiment.checkpoint or experiment.folder.path).resolve())
+    model_path = str((experiment.checkpoint or experiment.task.folder.path).resolve())
     facts = {
-        **experiment.facts,
-        "model": {"key": experiment.folder.path.name, "path": model_path},
-        "ranks": experiment.ranks.size,
+        **experiment.task.facts,
+        "model": {"key": experiment.task.folder.path.name, "path": model_path},
+        "ranks": experiment.task.ranks.size,
         "threads": torch.get_num_threads(),
         "versions": versions(),
     }
     record = Record(path, facts)
-    record.config(experiment.config_text)
+    record.config(experiment.task.config_text)
     return record
 
 
 def _introduce(experiment: Experiment, say: Callable[[str], None]) -> None:
     """Say who does it, and with which data, where that is not seen from the command."""
-    if experiment.ranks.size > 1:
+    if experiment.task.ranks.size > 1:
         batch_size = experiment.model.data.batch_size
-        say(f"by       {division(batch_size, experiment.ranks.size)}")
+        say(f"by       {division(batch_size, experiment.task.ranks.size)}")
     if isinstance(experiment.model.data, GivenPoints):
         say(f"data     {experiment.model.data.described()}")
 
@@ -218,14 +218,14 @@ def _carry_out(
         record.samples(to_file(drawn.points).numpy())
 
     samples = _draw_own(experiment, keep, say)
-    measured = validate(model, experiment.ranks)
+    measured = validate(model, experiment.task.ranks)
     record.levels(measured.table)
     evaluated = evaluate(experiment, samples, record.evaluations, say)
     rows = evaluated.rows
-    experiment.ranks.leave()  # What is left takes one process.
+    experiment.task.ranks.leave()  # What is left takes one process.
     if len(rows) > 1:
         say(rows_table(rows))
-    words_of = {*experiment.ways[0].labels, "weights", "seconds"}
+    words_of = {*experiment.plan.ways[0].labels, "weights", "seconds"}
     own = {name: value for name, value in rows[0].items() if name not in words_of}
     metrics = {**own, **evaluated.of_data, **measured.numbers}
     # Of fresh data `loss` is the same without the noise of single points.
@@ -241,12 +241,12 @@ def _carry_out(
     record.metrics(metrics)
     seconds = sum(row["seconds"] for row in rows)
     record.note(nfe=samples.nfe, sampling_seconds=seconds)
-    if experiment.figures:
+    if experiment.plan.figures:
         everyone: dict[str, Table] = {_name(experiment): measured.table}
-        for name, run in experiment.beside.items():
+        for name, run in experiment.plan.beside.items():
             if (table_of := read_levels(run)) is not None:
                 everyone[name] = table_of
-        heading = f"{_name(experiment)}, {words(experiment.ways[0])}"
+        heading = f"{_name(experiment)}, {words(experiment.plan.ways[0])}"
         folder = record.path / "figures"
         curves = read_json_lines(record.path / "metrics.jsonl")
         draw_figures(
@@ -257,21 +257,21 @@ def _carry_out(
 
 def _name(experiment: Experiment) -> str:
     """What the model is called in figures."""
-    given = str(experiment.facts.get("formulation", "denoiser"))
+    given = str(experiment.task.facts.get("formulation", "denoiser"))
     return given if experiment.model.trains else "ideal denoiser"
 
 
 def _reports(experiment: Experiment, say: Callable[[str], None]) -> Iterator[Report]:
     """What every run of the family ends with, and what the evaluations give."""
-    model, own = experiment.model, experiment.ways[0]
-    points, count = experiment.budget_points, experiment.num_samples
-    for report in model.reports(own, points, count, experiment.seed):
+    model, own = experiment.model, experiment.plan.ways[0]
+    points, count = experiment.plan.budget_points, experiment.plan.num_samples
+    for report in model.reports(own, points, count, experiment.plan.seed):
         if isinstance(report, Report):
             yield report
         else:
             say(report)
-    randomness = Randomness(experiment.seed)
-    for evaluation in experiment.evaluations.values():
+    randomness = Randomness(experiment.plan.seed)
+    for evaluation in experiment.plan.evaluations.values():
         yield evaluation(model, own, randomness)
 
 
@@ -282,7 +282,7 @@ def _make_ready(
     say: Callable[[str], None],
 ) -> None:
     """Give the model the weights that are evaluated, trained if need be, and say so."""
-    model, folder, started = experiment.model, experiment.folder, perf_counter()
+    model, folder, started = experiment.model, experiment.task.folder, perf_counter()
     how = _obtain(experiment, log.log, say)
     if how == "exact":
         record.note(model=None)
@@ -299,13 +299,13 @@ def _make_ready(
         (folder if given is None else ModelFolder(given.parent)).note_use(record.path)
     used = read_record((experiment.checkpoint or folder.checkpoint).with_name("model.json"))
     if model.trains and used.get("status") == EARLY:
-        max_steps = experiment.engine.max_steps
+        max_steps = experiment.task.engine.max_steps
         record.note(stopped_early={"step": used.get("step", 0), "max_steps": max_steps})
     if how in ("found", "loaded"):
         for row in read_json_lines(record.path / "metrics.jsonl"):
             log.log(row, row["step"])
-            if experiment.watch is not None:
-                experiment.watch(row, row["step"])
+            if experiment.task.watch is not None:
+                experiment.task.watch(row, row["step"])
     record.note(
         training=how,
         training_seconds=perf_counter() - started,
@@ -326,15 +326,15 @@ def _obtain(
     if not model.trains:
         return "exact"
     if experiment.checkpoint is not None:
-        load_checkpoint(experiment.checkpoint, experiment.training)
+        load_checkpoint(experiment.checkpoint, experiment.task.training)
         return "loaded"
-    return obtain(experiment, listener, say, SIGNALS)
+    return obtain(experiment.task, listener, say, SIGNALS)
 
 
 def _use(experiment: Experiment) -> None:
     """Let the model be used with the weights that are evaluated."""
-    experiment.model.to(experiment.device)
-    experiment.training.use(experiment.weights)
+    experiment.model.to(experiment.task.device)
+    experiment.task.training.use(experiment.plan.weights)
     experiment.model.eval()
 
 

@@ -37,10 +37,9 @@ def words(way: Way) -> str:
 
 def draw(experiment: Experiment, way: Way, say: Callable[[str], None] = nobody) -> Samples:
     """This rank's part of the samples of a way; in the first rank all of them."""
-    say(f"sampling {experiment.num_samples:,} by {words(way)}, on {described(experiment.device)}")
-    return draw_samples(
-        way, experiment.num_samples, experiment.seed, experiment.batch_size, experiment.ranks, say
-    )
+    plan, task = experiment.plan, experiment.task
+    say(f"sampling {plan.num_samples:,} by {words(way)}, on {described(task.device)}")
+    return draw_samples(way, plan.num_samples, plan.seed, plan.batch_size, task.ranks, say)
 
 
 def evaluate(
@@ -61,7 +60,7 @@ def evaluate(
     """
     # Built when they are first asked for, by the first rank alone.
     metrics = cache(partial(_metrics, experiment, say))
-    far_off = cache(partial(how_far_off, experiment.model.data, experiment.num_samples))
+    far_off = cache(partial(how_far_off, experiment.model.data, experiment.plan.num_samples))
     found = Evaluated()
 
     def add(way: Way, samples: Samples) -> None:
@@ -77,7 +76,7 @@ def evaluate(
                 **way.labels,
                 "num_steps": way.num_steps,
                 "nfe": samples.nfe,
-                "weights": experiment.weights,
+                "weights": experiment.plan.weights,
                 **metrics()(samples.points, way.is_random, way.group),
                 **way.exact(),
                 "seconds": samples.seconds,
@@ -86,13 +85,13 @@ def evaluate(
         keep(found.rows)
 
     def measure_data() -> None:
-        data, count = experiment.model.data, experiment.num_samples
+        data, count = experiment.model.data, experiment.plan.num_samples
         found.of_data.update(metrics().of_data(data, count))
 
-    for place, way in enumerate(experiment.ways):
+    for place, way in enumerate(experiment.plan.ways):
         samples = draw(experiment, way, say) if place > 0 else own
-        experiment.ranks.first_says(partial(add, way, samples))
-    experiment.ranks.first_says(measure_data)
+        experiment.task.ranks.first_says(partial(add, way, samples))
+    experiment.task.ranks.first_says(measure_data)
     return found
 
 
@@ -103,7 +102,7 @@ def _others(way: Way) -> str:
 
 
 def _metrics(experiment: Experiment, say: Callable[[str], None]) -> SampleMetrics:
-    made = SampleMetrics.of(experiment.model.data, experiment.num_samples)
+    made = SampleMetrics.of(experiment.model.data, experiment.plan.num_samples)
     for name, why in made.left_out.items():
         say(f"no {name}: {why}")
     return made

@@ -14,6 +14,9 @@ class Exact:
     are judged with no learning error.
     """
 
+    #: Whether it makes something whose weights take memory.
+    has_weights = False
+
     def __call__(self, law: Distribution | None) -> ExactDenoiser:
         """The denoiser of a law in the model's units.
 

@@ -11,7 +11,7 @@ from typing import final
 import torch
 from omegaconf import DictConfig
 
-from fokker.cli.build import find_device
+from fokker.cli.build_task import find_device
 from fokker.cli.doctor.table import Row, judged
 from fokker.cli.start import Start, cores, cores_of_rank
 from fokker.experiment.identity import versions

@@ -55,7 +55,7 @@ def build_here(config: DictConfig, choices: Choices, ranks: Ranks) -> Built:
         return Built(short_hash([text]), folder, "", str(error))
     except Exception as error:  # Of a user's own class: one row of many.
         return Built(short_hash([text]), folder, "", f"{type(error).__name__}: {error}")
-    return Built(short_hash([made.config_text]), folder, made.folder.path.name)
+    return Built(short_hash([made.task.config_text]), folder, made.task.folder.path.name)
 
 
 def configuration_row(built: Sequence[Built], known: Sequence[Row] = ()) -> Row | None:
