@@ -4,7 +4,7 @@ Nothing here needs torch, so that tables are written at once.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, final
 
 Best = Literal["lowest", "highest", "closest to 1"]
@@ -104,16 +104,30 @@ _MEASURES = {
 }
 
 
-def measure_of(name: str, best: Best | None = None) -> Measure:
+def measure_of(
+    name: str, best: Best | None = None, said: Mapping[str, Any] | None = None
+) -> Measure:
     """Return the measure of a column of results.csv.
 
     Args:
         name: as in metrics.json; of one that is not known here, such as a user's own, the words
             are the name's and less is better.
         best: the direction that a search was told, if any.
+        said: what a run's record says of numbers of its own, from `facts_of_measures`.
     """
     known = _MEASURES.get(name, Measure(name.replace("_", " ")))
+    if said and name in said:
+        known = Measure(**said[name])
     return known if best is None else replace(known, best=best)
+
+
+def facts_of_measures(measures: Mapping[str, Measure]) -> dict[str, dict[str, Any]]:
+    """What a record says of numbers that are not known here, or are something else there."""
+    return {
+        name: asdict(measure)
+        for name, measure in measures.items()
+        if measure != _MEASURES.get(name)
+    }
 
 
 def units_of(record: Mapping[str, Any]) -> str:

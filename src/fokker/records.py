@@ -133,6 +133,8 @@ ANYTHING = Kind("anything", lambda v: True)
 _YES = Kind("true or false", lambda v: isinstance(v, bool))
 _NAMED = Kind("a mapping of texts with a key", lambda v: TEXT.by_name.fits(v) and "key" in v)
 _AXIS = _with(name=TEXT, symbol=TEXT, label=TEXT, quantity=TEXT, unit=TEXT, is_log=_YES)
+_BEST = _one_of("lowest", "highest", "closest to 1")
+_MEASURE = _with(words=TEXT, unit=TEXT, best=_BEST, is_of_model=_YES)
 _PRUNER = Kind(
     "a name with its arguments",
     lambda v: isinstance(v, list) and len(v) == 2 and TEXT.fits(v[0]) and isinstance(v[1], dict),
@@ -196,6 +198,7 @@ SHAPES = {
             "training": _one_of("trained", "continued", "found", "loaded", "exact"),
             "model": _NAMED.or_null,
             "axis": _AXIS,
+            "measures": _MEASURE.by_name,
             "error": TEXT.or_null,
             "sweep": TEXT,
             "swept": TEXT.by_name,

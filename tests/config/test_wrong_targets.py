@@ -72,7 +72,7 @@ NO_CLASS: tuple[Any, ...] = (
     "fokker.sde", "torch.nn", "fokker.places.SAFETENSORS", "fokker.sde.Nope", "fokker.nope.Nope",
     "torch.nn.functional.relu", "fokker.run", "fokker.cli.job.os.system",
     # Of an allowed package, and defined in another.
-    "fokker.cli.build_task.torch.nn.Linear", "fokker.formulations.diffusion.L.Trainer",
+    "fokker.cli.job.torch.nn.Linear", "fokker.formulations.diffusion.L.Trainer",
     "lightning.pytorch.trainer.trainer.torch.nn.Linear",
     # Private ones, one of which deletes a file.
     "lightning.fabric.loggers.csv_logs._ExperimentWriter", "fokker.__main__.main",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from fokker.cli.collection import ERROR, SEED, Spread, beside
 from fokker.cli.standings import TRIAL
-from fokker.measures import measure_of
+from fokker.measures import Measure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -138,6 +138,7 @@ def against_nfe(
     evaluations: Sequence[Mapping[str, str]],
     swept: Sequence[str],
     metric: str,
+    measure: Measure,
     units: str,
     data: str,
 ) -> Iterator[Sketch]:
@@ -150,7 +151,6 @@ def against_nfe(
         raise ValueError(f"all results have NFE {shown[0].nfe:g}")
     lines = list({tuple(p.line.items()): p.line for p in points}.values())
     name, bars = f"{metric}_against_nfe", SEEDS if SEED in swept else BLOCKS
-    measure = measure_of(metric)
     words = measure.words[:1].upper() + measure.words[1:]
     heading = f"{words} against number of function evaluations, {data} ({measure.better})"
     try:
@@ -159,7 +159,7 @@ def against_nfe(
         key = ""
     if key == "" or TRIAL in swept:
         said = f"{heading}, a dot for each result of {len(lines)} settings."
-        yield Sketch(name, _front(shown, metric, units), f"{said} {_best(shown)}", heading)
+        yield Sketch(name, _front(shown, measure, units), f"{said} {_best(shown)}", heading)
         return
     from fokker.figures import metric_against_nfe, metric_label
 
@@ -174,13 +174,13 @@ def against_nfe(
         }
         for p in points
     ]
-    figure = metric_against_nfe(table, metric, label=metric_label(metric, units), bars=bars)
+    figure = metric_against_nfe(table, metric, label=metric_label(measure, units), bars=bars)
     panels = f", a panel for each {key}" if key else ""
     caption = f"{heading}, a line a setting{panels}. Bars: {bars}."
     yield Sketch(name, figure, caption, heading)
 
 
-def _front(points: Sequence[Point], metric: str, units: str) -> "Figure":
+def _front(points: Sequence[Point], measure: Measure, units: str) -> "Figure":
     """Dots, told apart by the first key with few values."""
     from fokker.figures import front_per_nfe, metric_label
 
@@ -189,7 +189,7 @@ def _front(points: Sequence[Point], metric: str, units: str) -> "Figure":
     for p in points:
         name = "settings" if key is None else _named({key: p.line[key]})
         groups.setdefault(name, []).append((p.nfe, p.value))
-    return front_per_nfe(groups, metric_label(metric, units))
+    return front_per_nfe(groups, metric_label(measure, units))
 
 
 def _best(points: Sequence[Point]) -> str:

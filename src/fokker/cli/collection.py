@@ -19,6 +19,7 @@ from fokker.records import read_table
 SEED = "seed"
 #: Behind a metric's name.
 ERROR = "_standard_error"
+_NO_METRIC = ("num_steps", "nfe")
 #: Behind a distance's name: that of as many points of the data.
 OF_DATA = "_data"
 
@@ -90,9 +91,14 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str
 
 
 def main_metric(rows: Sequence[Row]) -> str:
-    """`w1` where every finished row has it, else `sliced_w2`."""
+    """`w1` where every finished row has it, else `sliced_w2`; of other samples the first number."""
     finished = [row for row in rows if row["status"] == "completed"]
-    return "w1" if finished and all("w1" in row for row in finished) else "sliced_w2"
+    if finished and all("w1" in row for row in finished):
+        return "w1"
+    if not finished or any("sliced_w2" in row for row in finished):
+        return "sliced_w2"
+    own = [name for name in metrics_of(finished[0], ()) if name not in _NO_METRIC]
+    return own[0] if own else "sliced_w2"
 
 
 def excess_metric(rows: Sequence[Row]) -> str:

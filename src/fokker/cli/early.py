@@ -68,8 +68,10 @@ def family_early(config: DictConfig, sources: Sequence[Any], read: Signatures) -
     family = read.family(target) if isinstance(target, str) else None
     if family is not None:
         return family
-    own = {str(key): Any for key in config if key != "hydra" and is_group(sources, str(key))}
-    return Family(kinds={key: kind for key, kind in own.items() if key not in ANY_FAMILYS})
+    names = [str(key) for key in config if key not in ("hydra", *ANY_FAMILYS)]
+    own = {name: Any for name in names if is_group(sources, name)}
+    evaluation = config.get("evaluation") or {}
+    return Family(asked=[name for name in own if f"{name}s" in evaluation], kinds=own)
 
 
 def set_inherited(config: DictConfig, family: Family) -> None:

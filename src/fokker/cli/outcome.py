@@ -63,7 +63,9 @@ class Outcome:
 
     def measure(self, metric: str) -> Measure:
         """What a metric is, with the direction that a search was told."""
-        return measure_of(metric, dict(zip(self.objectives, self.directions or ())).get(metric))
+        best = dict(zip(self.objectives, self.directions or ())).get(metric)
+        said = next((r["measures"] for r in self.records.values() if "measures" in r), None)
+        return measure_of(metric, best, said)
 
     def ranked(self, metric: str, rows: Sequence[Row] | None = None) -> list[Standing]:
         """Settings, of some rows if not of all, from the best to the worst."""

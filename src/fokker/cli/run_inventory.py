@@ -28,6 +28,7 @@ UNREAD = "unread"
 #: The status of a run that another version of fokker wrote.
 OF_ANOTHER = "of another version"
 _METRICS = ("w1", "sliced_w2")
+_NO_METRIC = ("num_steps", "nfe")
 
 
 @final
@@ -244,7 +245,9 @@ def _run(name: str, folders: tuple[Path, ...], is_trial: bool) -> Run:
     status = left if why else str(record.get("status", "no run.json"))
     if status == "running" and not is_held(path):
         status = "killed"
-    main = [f"{name} {metrics[name]:.4g}" for name in _METRICS if metrics.get(name) is not None]
+    known = [name for name in _METRICS if name in metrics]
+    names = known or [name for name in metrics if name not in _NO_METRIC][:1]
+    main = [f"{name} {metrics[name]:.4g}" for name in names if metrics[name] is not None]
     used: Any = record.get("model")
     key = str(used.get("key", "")) if isinstance(used, dict) else ""
     return Run(

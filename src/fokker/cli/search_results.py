@@ -139,7 +139,7 @@ class Results:
                 costs,
                 [row["status"] for row in self.rows],
                 {name: [row[name] for row in self.rows] for name in parameters},
-                metric_label(metric, self.outcome.units),
+                metric_label(self.outcome.measure(metric), self.outcome.units),
                 logarithmic=[name for name, p in parameters.items() if p.log],
             )
             path = self.search.folder / "figures" / f"{metric}_of_trials"

@@ -122,10 +122,11 @@ def _sketches(
     metric = main_metric(outcome.rows)
     return {
         f"{metric} against NFE": lambda: against_nfe(
-            evaluations, outcome.swept, metric, outcome.units, outcome.data
+            evaluations, outcome.swept, metric, outcome.measure(metric), outcome.units,
+            outcome.data,
         ),
         "single changes": lambda: single_changes(outcome),
-        "loss per sigma": lambda: losses(outcome),
+        "losses by level": lambda: losses(outcome),
         "training curves": lambda: trainings(outcome),
         "runs side by side": lambda: joint(outcome),
     }
@@ -207,8 +208,9 @@ def single_changes(outcome: Outcome) -> Iterator[Sketch]:
     what = " ".join(f"{key}={value}" for key, value in baseline.items())
     unlike = f"NFE from {min(costs):g} to {max(costs):g}" if len(costs) > 1 else ""
     title = f"baseline: {what}{f' ({unlike})' if unlike else ''}"
+    measures = {name: outcome.measure(name) for name in known[:4]}
     labels = {
-        m: f"{metric_label(m, outcome.units)}, {outcome.measure(m).better}" for m in known[:4]
+        name: f"{metric_label(m, outcome.units)}, {m.better}" for name, m in measures.items()
     }
     figure = factor_bars(bars, labels, SEEDS if seeded else BLOCKS, title)
     heading = f"Single changes of a setting, {outcome.data}"

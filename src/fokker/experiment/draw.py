@@ -16,8 +16,10 @@ from fokker.experiment.evaluate import OF_DATA
 from fokker.experiment.sample import Samples
 from fokker.formulation import Formulation, Report
 from fokker.levels import Table
+from fokker.measures import measure_of
 from fokker.signals import SIGNALS
 
+_NO_METRIC = ("num_steps", "nfe", "seconds")
 CAUSES = ("truncation", "initialisation", "discretisation")
 
 
@@ -107,8 +109,10 @@ def _of_steps(
 
     if len(rows) < 2:
         return {}
-    metric = "w1" if "w1" in rows[0] else "sliced_w2"
-    label, yardstick = metric_label(metric, units), of_data.get(f"{metric}{OF_DATA}")
+    metric = _metric(rows[0])
+    if metric is None:
+        return {}
+    label, yardstick = metric_label(measure_of(metric), units), of_data.get(f"{metric}{OF_DATA}")
     sketches: dict[str, tuple[Callable[[], Figure], str]] = {
         f"{metric}_against_nfe": (
             lambda: metric_against_nfe(
@@ -120,6 +124,12 @@ def _of_steps(
     if any("w2" in row for row in rows):
         sketches["gaussian_errors"] = (lambda: gaussian_errors(*_errors_by_steps(rows), units), "")
     return sketches
+
+
+def _metric(row: Mapping[str, Any]) -> str | None:
+    """The metric of samples that is drawn, of those which a row has."""
+    numbers = [n for n, value in row.items() if isinstance(value, float) and n not in _NO_METRIC]
+    return next((name for name in ("w1", "sliced_w2", *numbers) if name in row), None)
 
 
 def _line_and_panel(row: Mapping[str, Any]) -> dict[str, Any]:

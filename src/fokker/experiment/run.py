@@ -28,6 +28,7 @@ from fokker.experiment.signals import InterruptedTraining
 from fokker.experiment.watching import Pruned
 from fokker.formulation import Formulation, Report
 from fokker.levels import Table, read_levels
+from fokker.measures import facts_of_measures
 from fokker.progress import nobody, print_now
 from fokker.randomness import Randomness
 from fokker.records import read_record
@@ -220,6 +221,9 @@ def _carry_out(
     samples = _draw_own(experiment, keep, say)
     measured = validate(model, experiment.task.ranks)
     record.levels(measured.table)
+    own_measures = model.measures(experiment.plan.ways[0], experiment.plan.budget_points)
+    if said := facts_of_measures(own_measures):
+        record.note(measures=said)
     evaluated = evaluate(experiment, samples, record.evaluations, say)
     rows = evaluated.rows
     experiment.task.ranks.leave()  # What is left takes one process.

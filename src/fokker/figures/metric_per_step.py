@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from fokker.figures.arrays import Floats
 from fokker.figures.lines import legend_above, line_style, round_log_ticks
 from fokker.figures.style import STYLE, WIDTH_INCHES, plain
-from fokker.measures import measure_of
+from fokker.measures import Measure
 
 _KEYS = ("line", "panel", "num_steps", "nfe")
 _MAX_COLUMNS = 3
@@ -184,8 +184,7 @@ def _error_bars(axes: Axes, points: Floats, colour: Any) -> None:
         axes.errorbar(x, y, ends, fmt="none", ecolor=colour, elinewidth=0.9, capsize=0)
 
 
-def metric_label(metric: str, units: str = "data units") -> str:
+def metric_label(measure: Measure, units: str = "data units") -> str:
     """Return what a metric is called on an axis, with its unit; distances count in `units`."""
-    measure = measure_of(metric)
     best = f" ({measure.better})" if measure.best == "closest to 1" else ""
     return measure.label(units) + best
