@@ -21,10 +21,11 @@ ROWS = (
     {"masking"},
     {
         "csv_files", "device", "disk", "measures", "memory", "nested", "overrides", "progress",
-        "signals", "text_tables", "whereabouts", "yaml_files",
+        "named_files", "signals", "text_tables", "whereabouts", "yaml_files",
     },
     {"records"},
     {"places", "levels"},
+    {"level_files"},
     {"randomness", "ranks"},
     {"distributions"},
     {"data"},  # Of all that processes are made of it knows distributions alone.

@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 import tiny_runs
-from fokker.experiment.files import read_json_lines
+from fokker.experiment.curves import read_json_lines
 from fokker.optimizers import Schedule
 
 

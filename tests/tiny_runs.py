@@ -20,7 +20,8 @@ from fokker.cli.compose import composed
 from fokker.cli.main import main
 from fokker.experiment import Experiment, ModelFolder, Result
 from fokker.experiment.fit import obtain
-from fokker.levels import Table, read_levels
+from fokker.level_files import read_levels
+from fokker.levels import Table
 from fokker.signals import Signals
 from fokker.training import Training
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, final
 
 from fokker.csv_files import csv_text
-from fokker.disk import DamagedError, write_text
-from fokker.records import read_record, read_table
+from fokker.disk import write_text
 
 FILE = "loss_per_level.csv"
 #: The columns of losses, with what each is called. Of fresh data the first two are of one law.
@@ -19,7 +18,6 @@ COLUMNS = {
     "excess": "excess",
 }
 _OF_MODEL = ("loss", "held_out", "excess")
-_TRUTH = {"True": True, "False": False}
 
 
 @final
@@ -98,29 +96,3 @@ class Table:
     def write(self, folder: Path) -> None:
         """Write `loss_per_level.csv`."""
         write_text(folder / FILE, csv_text(self.rows, list(self.rows[0])))
-
-
-def read_levels(run: Path) -> Table | None:
-    """Read the losses over the levels of a finished run; none if it recorded none.
-
-    Raises:
-        DamagedError: if they are not as they were written.
-    """
-    file, facts = run / FILE, read_record(run / "run.json").get("axis")
-    if facts is None:
-        return None
-    if not file.is_file():
-        raise DamagedError(file, "it is not there any more")
-    rows = read_table(file)
-    try:
-        columns = {name: [float(row[name]) for row in rows] for name in ("level", *_names(rows))}
-        trained = [_TRUTH[row["trained"]] for row in rows]
-        return Table(Axis(**facts), columns.pop("level"), trained, columns)
-    except KeyError as error:
-        raise DamagedError(file, f"{error.args[0]} is missing") from error
-    except (ValueError, TypeError) as error:
-        raise DamagedError(file, str(error)) from error
-
-
-def _names(rows: Sequence[Mapping[str, str]]) -> list[str]:
-    return [name for name in COLUMNS if rows and name in rows[0]]

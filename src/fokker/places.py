@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fokker.disk import DamagedError, described
+from fokker.named_files import one_line
 from fokker.records import check_unchanged, read_config, read_record
 
 #: The ending of files of exported weights.
@@ -13,11 +14,6 @@ SAFETENSORS = ".safetensors"
 BESIDE = "evaluation.beside must list"
 #: How far above a run's folder its outputs' `models` may be: a sweep's jobs lie two deeper.
 _LEVELS_UP = 4
-
-
-def one_line(text: str) -> str:
-    """A text of the user's, in which line breaks and the like are written as `\\n`."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def find_checkpoint(path: Path, key: str = "") -> Path:
@@ -62,27 +58,6 @@ def _places(path: Path) -> Iterator[Path]:
         for above in path.resolve().parents[:_LEVELS_UP]:
             yield above / "models" / key / (was.name if was.suffix else "last.ckpt")
     yield was / "last.ckpt"
-
-
-def find_points(path: str | None) -> Path:
-    """The file of points that a path means.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    if path is None:
-        raise ValueError(
-            "data.path must name a .npy or .npz file of points, got null; a .csv or a .pt file "
-            "will do too"
-        )
-    file = Path(path).expanduser()
-    if not file.is_file():
-        what = f"not there, seen from {Path.cwd()}"
-        if file.exists():
-            what = "a folder" if file.is_dir() else "no file but a device or a pipe"
-        name = one_line(str(file))
-        raise ValueError(f"data.path must be a file of points, and {name} is {what}")
-    return file
 
 
 def finished_run(path: Path, asks: str) -> dict[str, Any]:

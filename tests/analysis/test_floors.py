@@ -24,7 +24,7 @@ from fokker.analysis.validation import SIGMAS
 from fokker.data import ToyData
 from fokker.disk import read_json
 from fokker.distributions import Affine, Empirical, Gaussian, GaussianMixture, Uniform
-from fokker.experiment.files import read_json_lines
+from fokker.experiment.curves import read_json_lines
 from fokker.formulations import Diffusion
 from fokker.noise_levels import Levels, LogNormal, LogUniform, NoiseLevels, UniformTime
 from fokker.sde import EDM as EDMTime

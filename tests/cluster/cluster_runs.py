@@ -21,7 +21,7 @@ import cluster
 import tiny_runs
 from fokker.disk import read_json
 from fokker.experiment import ModelFolder
-from fokker.experiment.files import read_json_lines
+from fokker.experiment.curves import read_json_lines
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from cluster_runs import FOKKER, JOB
 
 import cluster
 from fokker.disk import read_json
-from fokker.experiment.files import read_json_lines
+from fokker.experiment.curves import read_json_lines
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("slurm")]
 

@@ -17,7 +17,7 @@ import tiny_runs
 from fokker.device import moved
 from fokker.disk import read_json
 from fokker.experiment import InterruptedTraining
-from fokker.experiment.files import read_json_lines
+from fokker.experiment.curves import read_json_lines
 from fokker.experiment.fit import obtain
 from fokker.experiment.sample import draw_samples
 from fokker.randomness import Randomness

@@ -18,7 +18,7 @@ from fokker.analysis.validation import SIGMAS
 from fokker.cli.main import main
 from fokker.disk import read_json, write_atomically
 from fokker.experiment import evaluate, sample
-from fokker.experiment.files import read_json_lines
+from fokker.experiment.curves import read_json_lines
 from fokker.formulation import Drawn
 from fokker.formulations import SamplerWay
 from fokker.training.validation import validate_average

@@ -19,7 +19,7 @@ from fokker.disk import read_json
 from fokker.ema import EMA
 from fokker.experiment import InterruptedTraining, ModelFolder
 from fokker.experiment.callbacks import Curves, Saving
-from fokker.experiment.files import read_json_lines
+from fokker.experiment.curves import read_json_lines
 from fokker.experiment.signals import Stopping
 from fokker.training import data as training_data
 

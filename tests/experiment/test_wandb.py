@@ -21,7 +21,8 @@ import fokker
 from fokker.disk import read_json
 from fokker.experiment import WandB, wandb_log, wandb_run
 from fokker.experiment.callbacks import Saving
-from fokker.experiment.files import read_json_lines, write_json
+from fokker.experiment.curves import read_json_lines
+from fokker.experiment.files import write_json
 from fokker.experiment.wandb_log import EXIT_CODES, labels, name, tag, tags, typed_rows
 from fokker.experiment.wandb_run import SafeRun, within
 from fokker.experiment.watching import Pruned

@@ -18,7 +18,7 @@ from planted import (
 )
 
 from fokker.disk import read_json
-from fokker.experiment.files import read_json_lines
+from fokker.experiment.curves import read_json_lines
 
 HOUR, YEAR = 3600.0, 365 * 86400.0
 # The wall clock of a process is off by `off`, from a training step on if one is given.

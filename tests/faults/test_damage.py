@@ -24,7 +24,8 @@ from fokker.cli.sweep_jobs import Job
 from fokker.cli.trials import JOURNAL_END
 from fokker.disk import DamagedError, checksum
 from fokker.experiment import ModelFolder
-from fokker.experiment.files import read_json_lines, write_json
+from fokker.experiment.curves import read_json_lines
+from fokker.experiment.files import write_json
 from fokker.places import find_checkpoint
 from fokker.records import (
     SHAPES,

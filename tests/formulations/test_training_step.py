@@ -15,7 +15,7 @@ from torch import Tensor
 
 import tiny_runs
 from fokker.experiment import ModelFolder
-from fokker.experiment.files import read_json_lines
+from fokker.experiment.curves import read_json_lines
 from fokker.experiment.identity import TRAINING_VERSION
 from fokker.experiment.models import weights_digest
 from fokker.formulations import Diffusion

@@ -15,8 +15,19 @@ from torch import Tensor, nn
 
 from fokker.data import Conditions, DataModule
 from fokker.formulation import (
-    Asked, Axis, Batch, Drawn, Draws, Formulation, Losses, Measure, Report, Table, Truth,
-    Validation, Way,
+    Asked,
+    Axis,
+    Batch,
+    Drawn,
+    Draws,
+    Formulation,
+    Losses,
+    Measure,
+    Report,
+    Table,
+    Truth,
+    Validation,
+    Way,
 )  # fmt: skip
 from fokker.randomness import Randomness
 from fokker.ranks import ALONE, Ranks

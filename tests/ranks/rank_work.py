@@ -23,8 +23,8 @@ import fokker.ranks
 import tiny_runs
 from fokker.ema import EMA
 from fokker.experiment import Experiment, InterruptedTraining, run
+from fokker.experiment.curves import read_json_lines
 from fokker.experiment.evaluate import SampleMetrics
-from fokker.experiment.files import read_json_lines
 from fokker.experiment.fit import obtain
 from fokker.experiment.sample import draw_samples
 from fokker.formulation import Draws

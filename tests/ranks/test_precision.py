@@ -14,7 +14,7 @@ from torch.amp import GradScaler
 import tiny_runs
 from fokker.ema import EMA
 from fokker.experiment import Engine, InterruptedTraining
-from fokker.experiment.files import read_json_lines
+from fokker.experiment.curves import read_json_lines
 from fokker.experiment.models import ModelFolder
 from fokker.formulation import Draws
 from fokker.formulations import Diffusion

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, final, get_args, get_origin, get_type_hints
 
-from fokker.places import one_line
+from fokker.named_files import one_line
 
 UNIONS = (Union, UnionType)
 LISTS = (Sequence, list, tuple)

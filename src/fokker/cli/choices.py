@@ -8,7 +8,7 @@ from typing import Any, final
 from omegaconf import DictConfig
 
 from fokker.cli.mistakes import one_of
-from fokker.places import one_line
+from fokker.named_files import one_line
 from fokker.yaml_files import read_yaml
 
 #: Groups whose files are of the whole configuration.

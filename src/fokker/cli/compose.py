@@ -25,8 +25,8 @@ from fokker.cli.signatures import Signatures
 from fokker.cli.start import Start
 from fokker.cli.translations import sentence, unknown_key
 from fokker.disk import DiskError
+from fokker.named_files import one_line
 from fokker.overrides import read
-from fokker.places import one_line
 from fokker.signals import SIGNALS
 from fokker.whereabouts import config_dir as config_dir
 from fokker.yaml_files import read_yaml, reading_yaml

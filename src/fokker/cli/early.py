@@ -18,7 +18,8 @@ from fokker.cli.nodes import check_kinds, check_nodes, nodes, plain_of
 from fokker.cli.option_words import is_group
 from fokker.cli.signatures import Signatures
 from fokker.cli.targets import check_name, own_names
-from fokker.places import BESIDE, find_checkpoint, find_points, finished_run
+from fokker.named_files import find_points
+from fokker.places import BESIDE, find_checkpoint, finished_run
 
 #: What data say of themselves where it is null, and other parts are then given.
 MEASURED = "data.sigma_data"

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from fokker import __version__
 from fokker.cli.model_uses import uses_of
 from fokker.disk import DamagedError
-from fokker.places import one_line
+from fokker.named_files import one_line
 from fokker.records import FormatError, read_record, record_or_why
 from fokker.text_tables import GAP, aligned, widths_of
 

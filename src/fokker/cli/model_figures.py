@@ -11,7 +11,8 @@ from fokker.cli.collection import SEED, beside
 from fokker.cli.outcome import Outcome
 from fokker.cli.standings import in_order
 from fokker.cli.sweep_jobs import Row
-from fokker.levels import Table, read_levels
+from fokker.level_files import read_levels
+from fokker.levels import Table
 from fokker.records import read_config, read_record
 
 _MAX_JOINT = 6
@@ -58,7 +59,7 @@ def losses(outcome: Outcome) -> Iterator[Sketch]:
 
 def trainings(outcome: Outcome) -> Iterator[Sketch]:
     """The training curves of all models, those on the same data in one figure."""
-    from fokker.experiment.files import read_json_lines
+    from fokker.experiment.curves import read_json_lines
     from fokker.figures import training_curves
 
     found: dict[str, dict[str, tuple[Row, list[dict[str, Any]]]]] = {}

@@ -11,8 +11,9 @@ from fokker.cli.foreign import NEVER, OF_WORDS, NotOwn, check_own
 from fokker.cli.option_words import group_of, option_words
 from fokker.cli.translations import sentence
 from fokker.disk import DamagedError
+from fokker.named_files import one_line
 from fokker.overrides import parse, read
-from fokker.places import find_checkpoint, one_line
+from fokker.places import find_checkpoint
 from fokker.records import read_config, read_record
 from fokker.whereabouts import override_as_today
 

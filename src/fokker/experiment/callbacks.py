@@ -10,7 +10,8 @@ import lightning as L
 import torch
 
 from fokker.disk import DiskError
-from fokker.experiment.files import append_json_line, read_json_lines, write_json_lines
+from fokker.experiment.curves import read_json_lines
+from fokker.experiment.files import append_json_line, write_json_lines
 from fokker.experiment.models import DESCRIPTION, ModelFolder
 from fokker.experiment.signals import Stop
 from fokker.experiment.watching import Pruned

@@ -14,11 +14,13 @@ from fokker.data import DataModule
 from fokker.experiment.evaluate import OF_DATA, SampleMetrics
 from fokker.experiment.identity import Groups
 from fokker.experiment.same_data import differing, what_data
-from fokker.levels import COLUMNS, Table, read_levels
+from fokker.level_files import read_levels
+from fokker.levels import COLUMNS, Table
 from fokker.measures import units_of
 from fokker.metrics.blocks import MIN_SAMPLES, OnParts
+from fokker.named_files import one_line
 from fokker.nested import flat
-from fokker.places import finished_run, one_line
+from fokker.places import finished_run
 from fokker.records import check_unchanged, read_arrays, read_config, read_record
 from fokker.text_tables import aligned
 

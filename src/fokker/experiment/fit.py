@@ -18,8 +18,9 @@ from lightning.pytorch.callbacks import LambdaCallback
 from fokker.device import described, peak_memory
 from fokker.disk import DiskError, make_folder, short, write_text, writing
 from fokker.experiment.callbacks import Curves, Progress, Saving, Speed
+from fokker.experiment.curves import read_json_lines
 from fokker.experiment.description import description_of
-from fokker.experiment.files import read_json_lines, write_json_lines
+from fokker.experiment.files import write_json_lines
 from fokker.experiment.identity import versions
 from fokker.experiment.limits import Ending, Enough
 from fokker.experiment.models import EARLY, ModelFolder

@@ -11,7 +11,7 @@ import lightning as L
 import torch
 
 from fokker.experiment.signals import Stop
-from fokker.places import one_line
+from fokker.named_files import one_line
 from fokker.ranks import Ranks
 from fokker.training import Training
 

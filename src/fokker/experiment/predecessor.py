@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from fokker.experiment.files import read_json_lines
+from fokker.experiment.curves import read_json_lines
 from fokker.experiment.models import check_undamaged, weights_digest
 
 

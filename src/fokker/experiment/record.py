@@ -11,8 +11,9 @@ import numpy as np
 
 from fokker.csv_files import csv_text
 from fokker.disk import DiskError, checksum, make_folder, write_atomically, write_text
+from fokker.experiment.curves import read_json_lines
 from fokker.experiment.evaluate import OF_DATA
-from fokker.experiment.files import read_json_lines, write_json, write_json_lines
+from fokker.experiment.files import write_json, write_json_lines
 from fokker.formulation import Report
 from fokker.levels import Table
 from fokker.records import FORMAT, read_record

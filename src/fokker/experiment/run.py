@@ -14,9 +14,9 @@ from torch import Tensor
 from fokker.data import GivenPoints
 from fokker.device import forget_peak, peak_memory
 from fokker.disk import DiskError, held, short
+from fokker.experiment.curves import read_json_lines
 from fokker.experiment.draw import draw_figures
 from fokker.experiment.experiment import Experiment
-from fokker.experiment.files import read_json_lines
 from fokker.experiment.fit import obtain
 from fokker.experiment.identity import versions
 from fokker.experiment.loggers import Log
@@ -27,7 +27,8 @@ from fokker.experiment.samplings import draw, evaluate, words
 from fokker.experiment.signals import InterruptedTraining
 from fokker.experiment.watching import Pruned
 from fokker.formulation import Formulation, Report
-from fokker.levels import Table, read_levels
+from fokker.level_files import read_levels
+from fokker.levels import Table
 from fokker.measures import facts_of_measures
 from fokker.progress import nobody, print_now
 from fokker.randomness import Randomness

@@ -5,7 +5,7 @@ from typing import Any, final
 
 import lightning as L
 
-from fokker.experiment.files import read_json_lines
+from fokker.experiment.curves import read_json_lines
 from fokker.experiment.models import ModelFolder
 from fokker.ranks import Ranks
 from fokker.training import Training

@@ -7,7 +7,7 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from fokker.places import one_line
+from fokker.named_files import one_line
 from fokker.samplers.base import Denoise, Nodes, Noise, Sampler
 from fokker.samplers.dormand_prince import NotFiniteError, ToleranceError, integrate
 from fokker.sde import SDE

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from fokker.ema import EMA
 from fokker.formulation import Draws, Formulation
+from fokker.named_files import one_line
 from fokker.optimizers import Schedule
-from fokker.places import one_line
 from fokker.training.descent import Descent
 from fokker.training.divergence import diverged
 from fokker.training.draws import DrawsAhead, NetworkNoise
