@@ -12,8 +12,9 @@ from omegaconf import OmegaConf
 
 from children import Child
 from fokker.cli.collection import Progress
+from fokker.cli.job_folders import job_lock, write_json
 from fokker.cli.search import SearchSweeper
-from fokker.cli.sweep_jobs import Job, job_lock, write_json
+from fokker.cli.sweep_jobs import Job
 from fokker.records import FORMAT
 from fokker.signals import STOPS
 

@@ -21,12 +21,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from fokker.cli.job_folders import write_json
 from fokker.cli.main import main
 from fokker.cli.objectives import Objectives
 from fokker.cli.search_method import read_method, with_steps
 from fokker.cli.search_results import Results
 from fokker.cli.search_space import Search, parameter
-from fokker.cli.sweep_jobs import Job, write_json
+from fokker.cli.sweep_jobs import Job
 from fokker.cli.trials import Trials, open_storage, watcher
 from fokker.disk import read_json
 from fokker.experiment.watching import Pruned

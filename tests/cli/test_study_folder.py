@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fokker.cli.job import facts_of_sweep
+from fokker.cli.running import facts_of_sweep
 from fokker.cli.study import Study
 from fokker.cli.sweep_jobs import Job
 from fokker.disk import DamagedError, read_json

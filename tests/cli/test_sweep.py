@@ -14,10 +14,10 @@ from unittest import mock
 import pytest
 import torch
 
-from fokker.cli.job import run_in_sweep
+from fokker.cli.job_folders import job_lock
 from fokker.cli.job_names import job_id, job_name, short_values
 from fokker.cli.main import main
-from fokker.cli.sweep_jobs import job_lock
+from fokker.cli.running import run_in_sweep
 from fokker.disk import read_json
 from fokker.experiment.metric_names import metric_names
 from fokker.experiment.reports import Evaluation
@@ -459,7 +459,7 @@ def test_a_damaged_job_is_said_and_run_again(sweep: Any) -> None:
 def test_a_job_that_ends_before_its_record_leaves_nothing(
     workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fokker.cli.job.run_job", mock.Mock(side_effect=Interrupted(15)))
+    monkeypatch.setattr("fokker.cli.running.run_job", mock.Mock(side_effect=Interrupted(15)))
     config, choices = mock.Mock(), mock.Mock(overrides=[])
     Path("sweep/job").mkdir(parents=True)
     with pytest.raises(SystemExit) as ended:

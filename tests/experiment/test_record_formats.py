@@ -17,7 +17,7 @@ from fokker.cli.run_inventory import delete_runs, runs, runs_text
 from fokker.cli.sweep_jobs import Job
 from fokker.cli.tasks import carry_out
 from fokker.disk import checksum, read_json
-from fokker.experiment.description import description_of
+from fokker.experiment.describing import description_of
 from fokker.records import FORMAT, FormatError, read_record
 
 OUT = Path("outputs")
@@ -206,7 +206,7 @@ def test_a_sweep_that_finds_another_version_s_job_says_so(
 
 
 def test_a_job_that_fails_before_it_begins_says_its_format(workdir: Path) -> None:
-    from fokker.cli.sweep_jobs import record_failure
+    from fokker.cli.job_folders import record_failure
 
     path = Path("sweep/2-0123456789")
     record_failure(path, ValueError("planted"), 1.0, overrides=["x=2"])

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from fokker.cli.inventory import listed, models, models_text
+from fokker.cli.job_folders import job_lock
 from fokker.cli.main import main
 from fokker.cli.model_uses import uses_of
 from fokker.cli.run_inventory import Run, delete_runs, prune_samples, runs, runs_text
-from fokker.cli.sweep_jobs import job_lock
 from fokker.disk import held
 from fokker.records import FORMAT
 from written import OUT, contents

@@ -14,7 +14,8 @@ import torch
 
 import fokker
 import tiny_runs
-from fokker.experiment.description import description_of, read_description
+from fokker.experiment.describing import description_of
+from fokker.experiment.description import read_description
 from fokker.formulation import Asked
 from fokker.formulations import Diffusion
 from fokker.grids import EDMRho

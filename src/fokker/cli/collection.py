@@ -11,7 +11,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, final
 
-from fokker.cli.sweep_jobs import FAILED, FIXED, Job, Row, write_text
+from fokker.cli.job_folders import FAILED, write_text
+from fokker.cli.sweep_jobs import FIXED, Job, Row
 from fokker.csv_files import csv_text
 from fokker.progress import duration, expected_end
 from fokker.records import read_table

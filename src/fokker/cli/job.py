@@ -1,17 +1,15 @@
 """One job of the command line or of the Python API."""
 
+
 import os
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
-from typing import Any, TextIO
+from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -23,18 +21,11 @@ from fokker.cli.gpus import claim
 from fokker.cli.joining import build_alike
 from fokker.cli.mistakes import of_value
 from fokker.cli.start import asked_ranks, cores_of_rank
-from fokker.cli.study import Study
-from fokker.cli.sweep_jobs import job_lock, record_failure
 from fokker.cli.targets import find_own
-from fokker.cli.trials import watcher
 from fokker.device import described
 from fokker.disk import (
-    DiskError,
     check_writable,
-    make_folder,
-    open_to_append,
     remove_empty,
-    writing,
 )
 from fokker.experiment import Experiment, Result
 from fokker.experiment import run as run_experiment
@@ -43,12 +34,10 @@ from fokker.experiment.fit import is_far_enough
 from fokker.experiment.needs import check_room
 from fokker.experiment.run import division
 from fokker.experiment.sample import is_out_of_memory
-from fokker.experiment.watching import Pruned, Watch
-from fokker.masking import masked
+from fokker.experiment.watching import Watch
 from fokker.progress import print_now
-from fokker.ranks import ALONE, LostRank, Ranks
-from fokker.records import record_or_why
-from fokker.signals import HEARD, SIGNALS, Interrupted
+from fokker.ranks import ALONE, Ranks
+from fokker.signals import HEARD
 
 # Below this many multiplications a step, a second thread costs more than it gives.
 SMALL_STEP = 5e8
@@ -63,9 +52,12 @@ def run_job(
     say: Callable[[str], None] = print_now,
     watch: Watch | None = None,
     ranks: Ranks = ALONE,
+    facts: Mapping[str, Any] | None = None,
 ) -> Result | None:
     """Build, check and carry out a job in the run's folder `path`; nothing to return for a plan.
 
+    Args:
+        facts: for the run's record, besides the experiment's.
     Raises:
         ValueError: for a configuration that cannot be; then nothing is written.
         Pruned: if `watch` ends the training.
@@ -75,8 +67,8 @@ def run_job(
         claim(1)
     try:
         made = build_alike(config, choices, path, ranks)
-        facts = {**made.task.facts, **facts_of_sweep(path), **slurm.facts()}
-        task = replace(made.task, watch=watch, facts=facts, stopped=slurm.when_stopped)
+        known = {**made.task.facts, **(facts or {}), **slurm.facts()}
+        task = replace(made.task, watch=watch, facts=known, stopped=slurm.when_stopped)
         experiment = replace(made, task=task)
         if config.task != "plan" and ranks.is_first:
             check_writable(path)
@@ -161,101 +153,6 @@ def _estimated(experiment: Experiment, size: int) -> str:
             text = "a step does not fit into memory; set a smaller trainer.device_batch_size"
     ranks = f"{size} ranks, each " if size > 1 else ""
     return f"on {ranks}{where}: {text}"
-
-
-def run_in_sweep(
-    config: DictConfig, choices: Choices, path: Path, ranks: Ranks = ALONE
-) -> bool:
-    """One job of a sweep, whose failure is recorded in its folder and ends nothing else.
-
-    What it says goes to output.txt there. What a living process runs by now, or has run in this
-    folder, is left alone, unless it is this same job of a scheduler, which was requeued.
-
-    Returns:
-        whether it was run here.
-    """
-    make_folder(path)  # Which is no link of another's.
-    lock = job_lock(path)
-    if not ranks.first_says(lambda: _take(lock, path)):
-        return False
-    try:
-        if not ranks.is_first:
-            with open(os.devnull, "w") as nobody:
-                _run_recorded(config, choices, path, ranks, nobody)
-        else:
-            file = path / "output.txt"
-            with writing(file), open_to_append(file) as output:
-                _run_recorded(config, choices, path, ranks, output)
-    finally:
-        if ranks.is_first:
-            _leave_nothing_empty(path)
-            lock.release()
-    return True
-
-
-def _leave_nothing_empty(path: Path) -> None:
-    """Take away the folder of a job that a signal has ended before there was a record."""
-    file = path / "output.txt"
-    with suppress(OSError):
-        if not (path / "run.json").exists() and file.stat().st_size == 0:
-            file.unlink()
-            path.rmdir()
-
-
-def _take(lock: FileLock, path: Path) -> bool:
-    """Hold a job that nobody holds and that is not done."""
-    # Not at once: who looks whether a job is held holds it for a moment.
-    with suppress(Timeout):
-        lock.acquire(timeout=0.2, poll_interval=0.01)
-        record, _ = record_or_why(path / "run.json")
-        if not (path / "run.json").is_file() or slurm.is_requeued(record):
-            return True
-        lock.release()
-    return False
-
-
-def _run_recorded(
-    config: DictConfig, choices: Choices, path: Path, ranks: Ranks, output: TextIO
-) -> None:
-    started = perf_counter()
-
-    def say(text: str) -> None:
-        with writing(path / "output.txt"):
-            print(masked(text), file=output, flush=True)
-
-    try:
-        # The curve is seen by the first rank, which decides for all.
-        watch = watcher(path) if ranks.is_first else None
-        if ranks.first_says(lambda: watch is not None) and watch is None:
-            watch = _unasked
-        with SIGNALS.raised():
-            run_job(config, choices, path, say, watch, ranks)
-    except Pruned as stop:
-        print(f"pruned   {stop}", file=output)
-    except Interrupted as stop:
-        if ranks.is_first:
-            print(f"fokker: {stop}", file=sys.stderr)
-        raise SystemExit(stop.code) from stop  # It is said.
-    except DiskError:  # It would refuse the other jobs too.
-        raise
-    except (Exception, SystemExit) as error:
-        if isinstance(error, SystemExit) and error.code in SIGNALLED:
-            raise
-        if ranks.is_first:
-            seconds = perf_counter() - started
-            record_failure(path, error, seconds, overrides=list(choices.overrides))
-        if isinstance(error, LostRank):
-            raise SystemExit(1) from error
-
-
-def _unasked(metrics: Mapping[str, Any], step: int) -> bool:
-    return False
-
-
-def facts_of_sweep(path: Path) -> dict[str, Any]:
-    """The sweep of the job in `path`, and the job's values of the swept keys; nothing without."""
-    job = Study.read(path.parent).job_in(path)
-    return {} if job is None else {"sweep": path.parent.name, "swept": job.swept}
 
 
 def built(config: DictConfig) -> Experiment:

@@ -11,11 +11,11 @@ from omegaconf import DictConfig
 from fokker.cli.compose import in_words
 from fokker.cli.early import check_early
 from fokker.cli.hydra_node import check_hydra
+from fokker.cli.job_folders import job_lock, record_failure
 from fokker.cli.launchers import check_launcher
 from fokker.cli.signatures import Signatures
 from fokker.cli.start import Start
 from fokker.cli.sweep_check import REFUSALS
-from fokker.cli.sweep_jobs import job_lock, record_failure
 from fokker.signals import SIGNALS
 
 

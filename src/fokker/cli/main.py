@@ -141,8 +141,8 @@ def _task(config: DictConfig) -> bool | None:
 def _task_of_job(config: DictConfig) -> bool | None:
     end_with_sweep()
     from fokker.cli.choices import Choices
+    from fokker.cli.job_folders import record_failure
     from fokker.cli.launch import RankDied, launch
-    from fokker.cli.sweep_jobs import record_failure
 
     settings = HydraConfig.get()
     choices = Choices(
@@ -179,8 +179,10 @@ def as_rank(config: DictConfig, choices: Any, path: Path, in_sweep: bool) -> boo
     Returns:
         in a sweep, whether it was run here.
     """
-    from fokker.cli.job import run_in_sweep, run_job
+    from fokker.cli.job import run_job
     from fokker.cli.joining import join
+    from fokker.cli.running import run_in_sweep
+    from fokker.cli.trials import watcher
     from fokker.data import LostWorker
     from fokker.ranks import LostRank
     from fokker.training import DivergedError
@@ -195,7 +197,7 @@ def as_rank(config: DictConfig, choices: Any, path: Path, in_sweep: bool) -> boo
     try:
         ranks = join(start, config)
         if in_sweep:
-            return run_in_sweep(config, choices, path, ranks)
+            return run_in_sweep(config, choices, path, ranks, watcher)
         run_job(config, choices, path, ranks=ranks)
     except DiskError as error:  # Of a sweep too, whose other jobs it would end as well.
         refuse(error, start)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, final, get_args
 
-from fokker.cli.sweep_jobs import FAILED, Row
+from fokker.cli.job_folders import FAILED
+from fokker.cli.sweep_jobs import Row
 from fokker.measures import measure_of
 
 #: Statuses that a trial ends with; after any other one it is run again.

@@ -11,9 +11,10 @@ from typing import final
 
 from fokker.cli.collection import excess_metric, main_metric, settings_of
 from fokker.cli.digits import column
+from fokker.cli.job_folders import write_text
 from fokker.cli.outcome import Outcome
 from fokker.cli.standings import TRIAL, Standing
-from fokker.cli.sweep_jobs import Row, write_text
+from fokker.cli.sweep_jobs import Row
 from fokker.cli.tables import head
 
 #: Columns after those that are asked for, where they are known.

@@ -18,10 +18,11 @@ from fokker.cli.collection import ERROR, OF_DATA, metrics_of, over_seeds
 from fokker.cli.digits import column
 from fokker.cli.effects import Effects
 from fokker.cli.effects_table import effects_table, left_out
+from fokker.cli.job_folders import FAILED, write_text
 from fokker.cli.outcome import Outcome
 from fokker.cli.page import Cells, figure, rendered
 from fokker.cli.standings import TRIAL, in_order
-from fokker.cli.sweep_jobs import FAILED, Row, write_text
+from fokker.cli.sweep_jobs import Row
 from fokker.cli.tables import Table, head, results_table, seeds_table
 from fokker.cli.verdict import Verdict
 from fokker.progress import duration

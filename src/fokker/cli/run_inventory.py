@@ -15,8 +15,8 @@ from typing import Any, final
 from filelock import Timeout
 
 from fokker.cli.inventory import DELETED, MEGABYTE, listed, remove_deleted, size_of, typed_text
+from fokker.cli.job_folders import DAMAGED, job_lock
 from fokker.cli.job_names import TRIAL_NAME, job_id, job_name
-from fokker.cli.sweep_jobs import DAMAGED, job_lock
 from fokker.disk import DamagedError, held, is_held
 from fokker.records import FormatError, check_unchanged, read_record, record_or_why
 

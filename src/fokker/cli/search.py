@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from fokker.cli.arguments import whole
 from fokker.cli.collection import SEED, Progress, count
 from fokker.cli.compose import HELP
+from fokker.cli.job_folders import FAILED
 from fokker.cli.objectives import ENDED, read_objectives, shown
 from fokker.cli.outcome import Outcome
 from fokker.cli.search_method import read_method, with_steps
@@ -18,7 +19,7 @@ from fokker.cli.search_space import read_search
 from fokker.cli.stopping import TABLES, run_and_collect
 from fokker.cli.sweep import GridSweeper
 from fokker.cli.sweep_check import REFUSALS
-from fokker.cli.sweep_jobs import FAILED, alone
+from fokker.cli.sweep_jobs import alone
 from fokker.cli.trials import Trials, listed_trials
 from fokker.cli.verdict import Verdict
 from fokker.progress import duration

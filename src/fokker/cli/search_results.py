@@ -10,11 +10,12 @@ from typing import Any, final
 from omegaconf import OmegaConf
 
 from fokker.cli.collection import SEED, settings_of, write_results
+from fokker.cli.job_folders import write_text
 from fokker.cli.objectives import ENDED, Objectives
 from fokker.cli.outcome import Outcome
 from fokker.cli.search_space import Search
 from fokker.cli.standings import TRIAL
-from fokker.cli.sweep_jobs import Job, Row, write_text
+from fokker.cli.sweep_jobs import Job, Row
 from fokker.cli.tables import heading, results_table
 from fokker.measures import Best
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+from fokker.cli.job_folders import write_json
 from fokker.cli.job_names import job_id
-from fokker.cli.sweep_jobs import Job, write_json
+from fokker.cli.sweep_jobs import Job
 from fokker.records import read_record
 
 

@@ -26,6 +26,7 @@ from fokker.cli.compose import in_words, reading_files, refuse
 from fokker.cli.early import check_early
 from fokker.cli.environment import FULL_ERROR, is_on
 from fokker.cli.hydra_node import check_hydra
+from fokker.cli.job_folders import DAMAGED, FAILED, write_json
 from fokker.cli.job_loader import JobLoader, WholeLoader, record_refusal
 from fokker.cli.job_names import job_id
 from fokker.cli.launchers import check_launcher
@@ -37,14 +38,7 @@ from fokker.cli.stopping import TABLES, run_and_collect
 from fokker.cli.study import Study
 from fokker.cli.sweep_check import REFUSALS, check_jobs
 from fokker.cli.sweep_figures import draw_results, study_comment
-from fokker.cli.sweep_jobs import (
-    DAMAGED,
-    FAILED,
-    Job,
-    alone,
-    grid_jobs,
-    write_json,
-)
+from fokker.cli.sweep_jobs import Job, alone, grid_jobs
 from fokker.cli.tables import heading, results_table, seeds_table
 from fokker.cli.verdict import Verdict
 from fokker.cli.wandb_sweep import log_sweep

@@ -3,10 +3,8 @@
 Nothing here needs torch, so that a sweep which is done says so at once.
 """
 
-import json
 import os
 import re
-import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,21 +14,20 @@ from itertools import product
 from pathlib import Path
 from typing import Any, final
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
-from fokker import disk
 from fokker.cli.inheritance import JobMeanings
-from fokker.cli.job_names import DIGITS, job_id, short_hash, short_values
+from fokker.cli.job_folders import DAMAGED, job_lock, lock_file
+from fokker.cli.job_names import DIGITS, short_hash, short_values
 from fokker.cli.option_words import group_of
 from fokker.cli.swept import NOT_OF_THE_JOB, OF_THE_SWEEP, Swept, in_one_form, short_title
 from fokker.disk import DamagedError, locked, make_folder
 from fokker.masking import masked
 from fokker.overrides import parse, read, read_key
 from fokker.records import (
-    FORMAT,
     FormatError,
     check_unchanged,
     read_record,
@@ -39,36 +36,8 @@ from fokker.records import (
 )
 
 Row = dict[str, Any]
-FAILED = ("failed", "diverged")
-#: The status of a job whose record cannot be read; it is run again.
-DAMAGED = "damaged"
 #: The columns of a row that are neither swept keys nor metrics.
 FIXED = ("status", "training", "model", "seconds", "folder", "error")
-
-
-def write_text(path: Path, text: str) -> None:
-    """A text file, whole or not at all, and its folder."""
-    make_folder(path.parent)
-    disk.write_text(path, text)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """A JSON file, whole or not at all, and its folder."""
-    write_text(path, json.dumps(content, indent=2) + "\n")
-
-
-def job_lock(path: Path) -> FileLock:
-    """Held by the process that runs a job, for as long as it lives.
-
-    Args:
-        path: of any of the job's folders, `<sweep>/<job>` or `<sweep>/<job>.2`.
-    """
-    make_folder(path.parent)
-    return FileLock(_lock_file(path))
-
-
-def _lock_file(path: Path) -> Path:
-    return path.parent / f".{job_id(path)}.lock"
 
 
 @contextmanager
@@ -77,18 +46,6 @@ def alone(folder: Path) -> Iterator[None]:
     make_folder(folder)
     with locked(folder / ".sweep.lock"):
         yield
-
-
-def record_failure(path: Path, error: BaseException, seconds: float, **facts: Any) -> None:
-    """traceback.txt, and a run.json that says how a job failed, however far it came."""
-    text = "".join(traceback.format_exception(error))
-    write_text(path / "traceback.txt", text)
-    stored = {"format": FORMAT, **facts, **record_or_why(path / "run.json")[0]}
-    status = stored["status"] if stored.get("status") in FAILED else "failed"
-    sentence = f"{type(error).__name__}: {error}"
-    write_json(
-        path / "run.json", {**stored, "status": status, "error": sentence, "seconds": seconds}
-    )
 
 
 @lru_cache(maxsize=1)
@@ -159,7 +116,7 @@ class Job:
     def is_held(self) -> bool:
         """Whether a living process runs the job."""
         # A sweep that is refused leaves no folder.
-        if not _lock_file(self.folder(1)).is_file():
+        if not lock_file(self.folder(1)).is_file():
             return False
         try:
             with job_lock(self.folder(1)).acquire(timeout=0):

@@ -12,11 +12,12 @@ from typing import Any, final
 
 from filelock import FileLock, Timeout
 
+from fokker.cli.job_folders import DAMAGED
 from fokker.cli.objectives import ENDED, Objectives
 from fokker.cli.search_method import PRUNERS, Method, made
 from fokker.cli.search_space import Search
 from fokker.cli.study import Study
-from fokker.cli.sweep_jobs import DAMAGED, Job
+from fokker.cli.sweep_jobs import Job
 from fokker.disk import DamagedError, locked, make_folder, write_private, writing
 from fokker.masking import without_password
 from fokker.records import read_record

@@ -19,7 +19,7 @@ from fokker.device import described, peak_memory
 from fokker.disk import DiskError, make_folder, short, write_text, writing
 from fokker.experiment.callbacks import Curves, Progress, Saving, Speed
 from fokker.experiment.curves import read_json_lines
-from fokker.experiment.description import description_of
+from fokker.experiment.describing import description_of
 from fokker.experiment.files import write_json_lines
 from fokker.experiment.identity import versions
 from fokker.experiment.limits import Ending, Enough

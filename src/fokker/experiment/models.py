@@ -14,9 +14,9 @@ from torch import Tensor
 
 from fokker.disk import DamagedError, checksum, make_folder, short, write_atomically, writing
 from fokker.experiment.files import write_json
+from fokker.experiment.trained import Trained
 from fokker.places import SAFETENSORS
 from fokker.records import FORMAT, USED_BY, FormatError, check_has, read_record
-from fokker.training import Training
 
 #: What the system says of a folder that is another's, or no place for a file.
 _ANOTHERS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENXIO, errno.EISDIR)
@@ -100,7 +100,7 @@ class ModelFolder:
                 file.replace(self.path / file.name)
             other.path.rmdir()
 
-    def check(self, training: Training) -> None:
+    def check(self, training: Trained) -> None:
         """Refuse what could neither be used nor be continued, before anything is written.
 
         Raises:
@@ -161,11 +161,11 @@ class ModelFolder:
         make_folder(self.path.parent, may_be_link=True)
         return FileLock(self.path.parent / f".{self.path.name}.lock")
 
-    def load_into(self, training: Training) -> None:
+    def load_into(self, training: Trained) -> None:
         """Give a model the raw and averaged weights of the checkpoint."""
         load_checkpoint(self.checkpoint, training)
 
-    def export(self, training: Training, description: str) -> dict[str, str]:
+    def export(self, training: Trained, description: str) -> dict[str, str]:
         """Write the raw and averaged weights of the network as safetensors.
 
         Each file holds what is in the network's state: weights of one kind, and buffers, which are
@@ -254,7 +254,7 @@ def safetensors_metadata(path: Path) -> dict[str, str]:
         raise ValueError(f"{path} is not a safetensors file, or damaged: {error}") from error
 
 
-def weights_in(path: Path, training: Training, asked: str | None) -> str:
+def weights_in(path: Path, training: Trained, asked: str | None) -> str:
     """Return the name of the weights that a file gives a model where `asked` are asked for.
 
     Args:
@@ -279,7 +279,7 @@ def weights_in(path: Path, training: Training, asked: str | None) -> str:
     return own
 
 
-def load_checkpoint(path: Path, training: Training) -> None:
+def load_checkpoint(path: Path, training: Trained) -> None:
     """Give a model the raw and averaged weights of a checkpoint.
 
     An exported file has one kind of weights; all of the model's are those then.
@@ -318,7 +318,7 @@ def check_undamaged(path: Path) -> None:
         raise DamagedError(path, "its sha256 is not the one in model.json, so that it was changed")
 
 
-def check_network(path: Path, checkpoint: Mapping[str, Any], training: Training) -> None:
+def check_network(path: Path, checkpoint: Mapping[str, Any], training: Trained) -> None:
     """Refuse a checkpoint of another architecture by a ValueError."""
     check_shapes(path, checkpoint["state_dict"], training.formulation.state_dict())
 
