@@ -16,7 +16,7 @@ from fokker.experiment.fit import _threads
 
 def test_the_estimate_is_of_the_size_of_what_a_run_measures(workdir: Path) -> None:
     job = ("network.width=256", "network.depth=3", "data.batch_size=512")
-    found = estimate(tiny_runs.compose_experiment(*job), ranks=1)
+    found = estimate(tiny_runs.compose_experiment(*job).task, ranks=1)
     facts = read_json(tiny_runs.run(*job).path / "run.json")
     assert 1 / 3 < found.images_per_second / facts["images_per_second"] < 3
     assert found.is_whole
@@ -26,9 +26,9 @@ def test_the_estimate_is_of_the_size_of_what_a_run_measures(workdir: Path) -> No
 def test_rows_that_take_long_are_extrapolated(
     workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = estimate(tiny_runs.compose_experiment("data.batch_size=4096"), ranks=1)
+    whole = estimate(tiny_runs.compose_experiment("data.batch_size=4096").task, ranks=1)
     monkeypatch.setattr("fokker.experiment.estimate.SECONDS", 0.0)
-    part = estimate(tiny_runs.compose_experiment("data.batch_size=4096"), ranks=1)
+    part = estimate(tiny_runs.compose_experiment("data.batch_size=4096").task, ranks=1)
     assert whole.is_whole
     assert not part.is_whole
     assert "GB and more" in part.text(1000, ranks=2)

@@ -146,7 +146,8 @@ def _estimated(experiment: Experiment, size: int) -> str:
     with threads(experiment):
         where = described(experiment.task.device)
         try:
-            text = estimate(experiment, size).text(left * experiment.model.data.batch_size, size)
+            speed = estimate(experiment.task, size)
+            text = speed.text(left * experiment.model.data.batch_size, size)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise

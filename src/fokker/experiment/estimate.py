@@ -9,7 +9,7 @@ import torch
 from torch.optim import Optimizer
 
 from fokker.device import memory_text, peak_memory, wait_for
-from fokker.experiment.experiment import Experiment
+from fokker.experiment.task import TrainingTask
 from fokker.progress import duration
 from fokker.training import Training
 
@@ -40,20 +40,19 @@ class Estimate:
         return f"{speed:,.0f} images/s, {duration(images / speed)}; memory: {memory}"
 
 
-def estimate(experiment: Experiment, ranks: int) -> Estimate:
+def estimate(task: TrainingTask, ranks: int) -> Estimate:
     """Train a few steps, whose weights are of no use afterwards, without `torch.compile`.
 
     Args:
-        experiment: whose model is untrained.
+        task: whose model is untrained.
         ranks: among which a batch would be divided.
     """
-    task = experiment.task
     training, engine, device = task.training, task.engine, task.device
-    batch = experiment.model.data.batch_size
+    batch = task.model.data.batch_size
     parts = engine.parts(batch, ranks)
     rows = batch // ranks // parts
     training.to(device).train()
-    training.descent = replace(engine.descent(device, experiment.task.ranks, batch), compile=False)
+    training.descent = replace(engine.descent(device, task.ranks, batch), compile=False)
     optimizer = training.configure_optimizers()
     with training.prepared():
         _gradients(training, 1, device)  # Warms up.
