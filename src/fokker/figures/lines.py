@@ -134,7 +134,8 @@ def draw_lines(
         text = textwrap.fill(said, _LETTERS_A_LINE - 20)
         axes.yaxis.set_major_locator(NullLocator())
         axes.yaxis.set_minor_locator(NullLocator())
-        axes.set_xlim(sigmas.min() / 1.5, sigmas.max() * 1.5)
+        if is_log:
+            axes.set_xlim(levels.min() / 1.5, levels.max() * 1.5)
         text = f"nothing that a logarithmic axis can show:\n{text}"
         axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=8)
     else:
