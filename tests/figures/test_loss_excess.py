@@ -83,7 +83,7 @@ def test_order_of_sigmas_does_not_matter() -> None:
 
 def test_an_exact_denoiser_alone_is_said_in_the_panel() -> None:
     lower = loss_per_level(AXIS, {"exact": FLOOR}, SIGMAS, FLOOR, {"exact": 0 * FLOOR}).axes[1]
-    assert "exact is exactly 0 at all 25 noise levels" in text_in(lower)
+    assert "exact is exactly 0 at all 25 levels" in text_in(lower)
     assert "logarithmic" in text_in(lower)
     # Numbers at an axis of nothing would mislead.
     assert not len(lower.get_yticks())
@@ -93,7 +93,7 @@ def test_an_exact_denoiser_alone_is_said_in_the_panel() -> None:
 def test_an_exact_denoiser_beside_others_is_said_above_the_panel() -> None:
     excess = {**EXCESS, "exact": 0 * FLOOR}
     lower = loss_per_level(AXIS, {**CURVES, "exact": FLOOR}, SIGMAS, FLOOR, excess).axes[1]
-    assert lower.get_title(loc="left") == "not shown: exact is exactly 0 at all 25 noise levels"
+    assert lower.get_title(loc="left") == "not shown: exact is exactly 0 at all 25 levels"
     assert text_in(lower) == ""
     alone = loss_per_level(AXIS, CURVES, SIGMAS, FLOOR, EXCESS).axes[1]
     assert lower.get_ylim() == alone.get_ylim()
@@ -108,7 +108,7 @@ def test_what_is_below_zero_leaves_gaps_that_are_counted() -> None:
     gaps = np.isnan(np.asarray(lower.lines[0].get_ydata()))
     assert gaps.nonzero()[0].tolist() == [2, 4, 7, 20]
     # What was not measured was not below 0.
-    assert lower.get_title(loc="left") == "not shown: edm is below 0 at 3 of 25 noise levels"
+    assert lower.get_title(loc="left") == "not shown: edm is below 0 at 3 of 25 levels"
     # The point between two gaps would be invisible without a marker.
     assert 3 in list(lower.lines[0].get_markevery())
 
@@ -118,7 +118,7 @@ def test_rounding_does_not_flatten_the_others() -> None:
     excess = {**EXCESS, "exact": rounding}
     lower = loss_per_level(AXIS, {**CURVES, "exact": FLOOR}, SIGMAS, FLOOR, excess).axes[1]
     assert lower.get_title(loc="left") == (
-        "not shown: exact is below this axis at all 25 noise levels"
+        "not shown: exact is below this axis at all 25 levels"
     )
     low, _ = lower.get_ylim()
     assert 1e-8 < low < EXCESS["edm"].min()
@@ -127,7 +127,7 @@ def test_rounding_does_not_flatten_the_others() -> None:
 def test_all_below_zero_and_not_measured() -> None:
     excess = {"edm": -FLOOR, "ddpm": FLOOR * math.nan}
     lower = loss_per_level(AXIS, CURVES, SIGMAS, FLOOR, excess).axes[1]
-    assert "edm is below 0 at all 25 noise levels; ddpm has no finite value" in text_in(lower)
+    assert "edm is below 0 at all 25 levels; ddpm has no finite value" in text_in(lower)
 
 
 @pytest.mark.parametrize(

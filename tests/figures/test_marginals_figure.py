@@ -84,9 +84,9 @@ def test_gaps_and_zeros() -> None:
     gaps = np.isnan(upper.lines[0].get_ydata()).nonzero()[0].tolist()
     assert gaps == [0, 5, 7]
     assert upper.get_title(loc="left") == (
-        "not shown: forward is exactly 0 at 1 of 12 noise levels"
+        "not shown: forward is exactly 0 at 1 of 12 levels"
     )
-    assert "the residual is exactly 0 at all 40 noise levels" in lower.texts[0].get_text()
+    assert "the residual is exactly 0 at all 40 levels" in lower.texts[0].get_text()
     assert not len(lower.get_yticks())
 
 

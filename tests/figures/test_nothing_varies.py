@@ -41,8 +41,8 @@ def test_errors_that_are_0_and_curves_without_any_are_said() -> None:
     curves = {"edm": some, "exact": 0 * ERROR, "lost": math.nan * ERROR}
     figure = loss_per_level(AXIS, curves, SIGMAS)
     assert figure.axes[0].get_title(loc="left").replace("\n", " ") == (
-        f"not shown: edm is exactly 0 at {(SIGMAS < 0.1).sum()} of 16 noise levels; exact is "
-        "exactly 0 at all 16 noise levels; lost has no finite value"
+        f"not shown: edm is exactly 0 at {(SIGMAS < 0.1).sum()} of 16 levels; exact is "
+        "exactly 0 at all 16 levels; lost has no finite value"
     )
     # Nothing is said of levels where a model was not trained.
     gaps = loss_per_level(AXIS, {"edm": np.where(SIGMAS < 0.1, math.nan, ERROR)}, SIGMAS)

@@ -91,14 +91,14 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str
     write_text(path, csv_text(rows, names))
 
 
-def main_metric(rows: Sequence[Row]) -> str:
+def main_metric(rows: Sequence[Row], swept: Sequence[str]) -> str:
     """`w1` where every finished row has it, else `sliced_w2`; of other samples the first number."""
     finished = [row for row in rows if row["status"] == "completed"]
     if finished and all("w1" in row for row in finished):
         return "w1"
     if not finished or any("sliced_w2" in row for row in finished):
         return "sliced_w2"
-    own = [name for name in metrics_of(finished[0], ()) if name not in _NO_METRIC]
+    own = [name for name in metrics_of(finished[0], swept) if name not in _NO_METRIC]
     return own[0] if own else "sliced_w2"
 
 

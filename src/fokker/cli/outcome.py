@@ -39,7 +39,7 @@ class Outcome:
     @property
     def metric(self) -> str:
         """What is judged by."""
-        return self.objectives[0] if self.objectives else main_metric(self.rows)
+        return self.objectives[0] if self.objectives else main_metric(self.rows, self.swept)
 
     @property
     def done(self) -> list[Row]:

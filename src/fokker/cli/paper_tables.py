@@ -127,7 +127,7 @@ def paper_table(outcome: Outcome) -> PaperTable:
     if outcome.is_search:
         settings = [standing.rows for standing in outcome.ranked(outcome.metric)]
     excess = excess_metric(outcome.rows)
-    wanted = [*outcome.objectives, main_metric(outcome.rows), *_METRICS, excess]
+    wanted = [*outcome.objectives, main_metric(outcome.rows, outcome.swept), *_METRICS, excess]
     metrics = [m for m in dict.fromkeys(wanted) if any(m in row for row in outcome.rows)]
     columns: dict[str, list[Cell]] = {}
     if outcome.has_seeds:

@@ -119,7 +119,7 @@ def _sketches(
     """The kinds of figures by what they show; none where nothing is completed."""
     if not outcome.done:
         return {}
-    metric = main_metric(outcome.rows)
+    metric = main_metric(outcome.rows, outcome.swept)
     return {
         f"{metric} against NFE": lambda: against_nfe(
             evaluations, outcome.swept, metric, outcome.measure(metric), outcome.units,
@@ -201,7 +201,8 @@ def single_changes(outcome: Outcome) -> Iterator[Sketch]:
     if len(bars) > _MAX_BARS:
         raise ValueError(f"{len(bars)} bars are too many, at most {_MAX_BARS}")
     excess = excess_metric(rows)
-    wanted = dict.fromkeys([main_metric(rows), *outcome.objectives, excess, "denoising_error"])
+    main = main_metric(rows, outcome.swept)
+    wanted = dict.fromkeys([main, *outcome.objectives, excess, "denoising_error"])
     known = [m for m in wanted if any(math.isfinite(b.values.get(m, math.nan)) for b in bars)]
     if not known:
         raise ValueError("no result has a finite metric")

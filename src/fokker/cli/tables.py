@@ -53,7 +53,7 @@ def head(name: str, outcome: Outcome) -> str:
 
 def heading(outcome: Outcome) -> str:
     """Return what stands above the results on a terminal: the data, and the metrics in words."""
-    known = dict.fromkeys([main_metric(outcome.rows), excess_metric(outcome.rows)])
+    known = dict.fromkeys([main_metric(outcome.rows, outcome.swept), excess_metric(outcome.rows)])
     metrics = [m for m in {**known, **dict.fromkeys(outcome.objectives)} if m != "nfe"]
     measures = {m: outcome.measure(m) for m in metrics if any(m in row for row in outcome.rows)}
     if not measures:
@@ -65,7 +65,7 @@ def heading(outcome: Outcome) -> str:
 def main_columns(outcome: Outcome) -> list[str]:
     """Return the columns of results.csv that tell most."""
     rows = outcome.rows
-    shown = [*outcome.swept, "status", main_metric(rows), "nfe", excess_metric(rows)]
+    shown = [*outcome.swept, "status", main_metric(rows, outcome.swept), "nfe", excess_metric(rows)]
     wanted = dict.fromkeys([*shown, *outcome.objectives, "seconds"])
     return [n for n in wanted if n in FIXED or any(n in row for row in rows)]
 
@@ -102,7 +102,7 @@ def seeds_table(outcome: Outcome) -> Table | None:
         return None
     rows = outcome.rows
     settings = over_seeds(rows, outcome.swept)
-    shown = [main_metric(rows), excess_metric(rows), *outcome.objectives]
+    shown = [main_metric(rows, outcome.swept), excess_metric(rows), *outcome.objectives]
     names = [n for n in dict.fromkeys(shown) if any(n in metrics for _, metrics in settings)]
     keys = beside(outcome.swept)
     columns = [[_value(row[key]) for row, _ in settings] for key in keys]

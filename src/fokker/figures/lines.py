@@ -96,17 +96,22 @@ def positive(line: Floats) -> Floats:
 
 
 def draw_lines(
-    axes: Axes, sigmas: Floats, lines: Mapping[str, Floats], styles: Iterable[Mapping[str, Any]]
+    axes: Axes,
+    levels: Floats,
+    lines: Mapping[str, Floats],
+    styles: Iterable[Mapping[str, Any]],
+    is_log: bool = True,
 ) -> list[Any]:
-    """Lines (b,) against sigma on logarithmic axes of at most eight decades, and their handles.
+    """Lines (b,) against their level, on logarithmic axes of at most eight decades; their handles.
 
     What the axis cannot show (an excess of exactly 0, one below 0) is said above the panel, or in
     it where nothing else is to be shown.
     """
-    order = np.argsort(sigmas)
+    order = np.argsort(levels)
     drawn = {name: positive(line)[order] for name, line in lines.items()}
     shown = np.concatenate(list(drawn.values()))
-    axes.set_xscale("log")
+    if is_log:
+        axes.set_xscale("log")
     axes.set_yscale("log")
     empty = bool(np.isnan(shown).all())
     low, high = (0.1, 1.0) if empty else (float(np.nanmin(shown)), float(np.nanmax(shown)))
@@ -119,7 +124,7 @@ def draw_lines(
         if "markevery" in look:
             first, every = look["markevery"]
             look["markevery"] = sorted({*range(first, len(line), every), *_alone(line)})
-        handles += axes.plot(sigmas[order], line, **look)
+        handles += axes.plot(levels[order], line, **look)
     axes.set_ylim(low / 1.6, high * 1.6)
     axes.yaxis.set_minor_formatter(_between_powers(low / 1.6, high * 1.6))
     axes.set_axisbelow(True)
@@ -129,7 +134,8 @@ def draw_lines(
         text = textwrap.fill(said, _LETTERS_A_LINE - 20)
         axes.yaxis.set_major_locator(NullLocator())
         axes.yaxis.set_minor_locator(NullLocator())
-        axes.set_xlim(sigmas.min() / 1.5, sigmas.max() * 1.5)
+        if is_log:
+            axes.set_xlim(levels.min() / 1.5, levels.max() * 1.5)
         text = f"nothing that a logarithmic axis can show:\n{text}"
         axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=8)
     else:
@@ -180,7 +186,7 @@ def unseen(lines: Mapping[str, Floats], low: float) -> list[str]:
             count = int(which.sum())
             if count:
                 where = f"all {count}" if count == line.size else f"{count} of {line.size}"
-                found.append(f"{plain(name)} {what} at {where} noise levels")
+                found.append(f"{plain(name)} {what} at {where} levels")
     return found
 
 

@@ -71,7 +71,7 @@ def loss_per_level(
         figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
         if above:
             axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-            draw_lines(below, levels, above, [styles[name] for name in above])
+            draw_lines(below, levels, above, [styles[name] for name in above], axis.is_log)
             below.set_ylabel(f"excess over the floor\n({axis.unit})")
         else:
             axes = below = figure.add_subplot()
