@@ -8,7 +8,6 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-import fokker
 from fokker.cli.instantiate import Builder
 
 LINEAR = {"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 3}
@@ -148,9 +147,8 @@ def test_classes_of_the_allowed_packages_are_built() -> None:
     assert linear.weight.shape == (3, 2)
     adamw = build({"_target_": "torch.optim.AdamW", "_partial_": True, "lr": 0.5})
     assert adamw(linear.parameters()).defaults["lr"] == 0.5
-    sde = build({"_target_": "fokker.sde.EDM", "sigma_max": 7})
-    assert isinstance(sde, fokker.sde.EDM)
-    assert sde.sigma_max == 7
+    embedding = build({"_target_": "torch.nn.Embedding", "num_embeddings": 4, "embedding_dim": 1})
+    assert embedding.weight.shape == (4, 1)
     law = build({"_target_": "fokker.distributions.two_moons", "std": 0.25})  # a listed function
     assert law.dim == 2
 

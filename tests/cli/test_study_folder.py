@@ -39,7 +39,7 @@ def test_a_list_is_read_as_it_was_written(workdir: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [KEYS[1], f"ddpm-5-{KEYS[1]}", f"ddpm-5-{KEYS[1]}.2", KEYS[1][:8], f"{KEYS[1][:8]}.13"]
+    "name", [KEYS[1], f"{KEYS[1]}.13", f"ddpm-5-{KEYS[1]}", f"ddpm-5-{KEYS[1]}.2"]
 )
 def test_a_job_is_found_by_each_name_of_its_folders(workdir: Path, name: str) -> None:
     Study(GRID, jobs(GRID)).write()

@@ -14,6 +14,7 @@ import fokker
 import fokker.figures
 import tiny_runs
 from fokker.analysis.validation import AXIS, SIGMAS
+from fokker.data import Batch
 from fokker.disk import DiskError, read_json
 from fokker.experiment import sample
 from fokker.experiment.draw import draw_figures
@@ -62,7 +63,7 @@ def given(shape: tuple[int, ...], **data: Any) -> dict[str, Any]:
     points = torch.randn(20, *shape, dtype=torch.float64) * 7 + 300
     known = {
         "shape": shape, "layout": "points", "unit_label": "data units", "law": None, "fresh": False,
-        "held_out": lambda n: points[:n], **data,
+        "held_out": lambda n: Batch(points[:n]), **data,
     }  # fmt: skip
     errors = torch.linspace(0.1, 1, len(SIGMAS)).tolist()
     row = {"sampler": "heun", "grid": "edm_rho", "nfe": 9, "num_steps": 5, "sliced_w2": 0.5}

@@ -11,14 +11,13 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 import fokker
 import tiny_runs
 from fokker.disk import read_json
 from fokker.experiment import Result, evaluate
-from fokker.formulations import Diffusion
-from fokker.samplers import Sampler
+from fokker.formulation import Drawn
+from fokker.formulations import Diffusion, SamplerWay
 
 JOB = ("sampler.num_steps=3", "evaluation.num_steps=[2,4,5]", "data.low=5", "data.high=9")
 RUN = sys.modules["fokker.experiment.run"]
@@ -110,15 +109,15 @@ def test_a_report_that_is_made_outlives_the_next_one(tmp_path: Path) -> None:
 
 def not_finite(steps: int, rows: int) -> AbstractContextManager[Any]:
     """Some of the samples that are drawn in so many steps are not finite."""
-    original = Diffusion.sample
+    original = SamplerWay.sample
 
-    def broken(self: Diffusion, sampler: Sampler, nodes: Tensor, *rest: Any) -> Tensor:
-        points = original(self, sampler, nodes, *rest)
-        if len(nodes) == steps + 1:
-            points[:rows] = torch.tensor([torch.nan, torch.inf, -torch.inf])[:rows, None]
-        return points
+    def broken(self: SamplerWay, *given: Any) -> Drawn:
+        drawn = original(self, *given)
+        if len(self.nodes) == steps + 1:
+            drawn.x[:rows] = torch.tensor([torch.nan, torch.inf, -torch.inf])[:rows, None]
+        return drawn
 
-    return mock.patch.object(Diffusion, "sample", broken)
+    return mock.patch.object(SamplerWay, "sample", broken)
 
 
 def test_samples_that_are_not_finite_are_kept_and_then_refused(

@@ -158,7 +158,6 @@ def test_every_formulation_s_sampler_finds_the_data_with_it(
     facts = read_json(result.path / "run.json")
     assert facts["training"] == "exact"
     assert facts["model"] is None
-    assert facts["trained"] is None
     assert facts["parameters"] == 0
     assert not (result.path / "metrics.jsonl").exists()
     assert "the ideal denoiser, nothing to train" in capsys.readouterr().out

@@ -147,7 +147,10 @@ def test_a_run_s_folder_of_an_older_version_is_not_written_again(model: Path) ->
 
 
 @pytest.mark.parametrize("format", AGES)
-def test_the_lists_show_them_and_delete_them_by_name(model: Path, format: int | None) -> None:
+def test_the_lists_show_them_and_delete_them_by_name(
+    model: Path, format: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
     age, number = AGES[format]
     words = f"written by {age} version of fokker (format {number}; this one reads 2)"
     old = model.rename(model.with_name("edm-uniform-0123abcd"))

@@ -99,8 +99,8 @@ ANEW = "stopped; the same command makes the run anew, and keeps a model that is 
 SIGNAL_IN_SAMPLING = """
 import os, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job has it ignored
-from fokker.formulations import Diffusion
-Diffusion.sample = lambda *_: os.kill(os.getpid(), {number})
+from fokker.formulations import SamplerWay
+SamplerWay.sample = lambda *_: os.kill(os.getpid(), {number})
 """
 
 

@@ -22,7 +22,7 @@ from children import Child
 from fokker.disk import read_json
 from fokker.experiment.callbacks import Curves
 from fokker.experiment.record import Record
-from fokker.formulations import Diffusion
+from fokker.formulations import SamplerWay
 from fokker.metrics import SlicedWasserstein2
 from fokker.signals import AT_ONCE, HEARD, Interrupted, Signals
 from tiny_runs import TINY
@@ -173,7 +173,7 @@ EXACT = ("network=exact", "evaluation.budget_points=0", "sampler.num_steps=3")
 SWALLOWING: dict[str, tuple[Any, str, int, tuple[str, ...]]] = {
     "a network in its sampling": (nn.Linear, "forward", 300, JOB),
     "a network in its training": (nn.Linear, "forward", 20, JOB),
-    "a sampling": (Diffusion, "sample", 1, EXACT),
+    "a sampling": (SamplerWay, "sample", 1, EXACT),
     "a callback": (Curves, "on_train_batch_end", 2, JOB),
     "a metric": (SlicedWasserstein2, "compute", 1, EXACT),
     "the samples": (Record, "samples", 1, EXACT),
@@ -224,7 +224,7 @@ def test_what_a_library_makes_of_a_signal_is_no_failure(
         except BaseException as error:
             raise RuntimeError("an error of a library's own") from error
 
-    monkeypatch.setattr(Diffusion, "sample", failing)
+    monkeypatch.setattr(SamplerWay, "sample", failing)
     with pytest.raises(Interrupted):
         tiny_runs.run(*EXACT)
     assert records()["runs"] == ["interrupted"]
@@ -236,7 +236,7 @@ def test_a_signal_while_a_record_is_written_tears_nothing(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """The first one comes in the sampling, the others whenever something is written."""
-    method, sample = getattr(Record, name), Diffusion.sample
+    method, sample = getattr(Record, name), SamplerWay.sample
 
     def again(self: Record, *arguments: Any, **others: Any) -> Any:
         send()
@@ -248,7 +248,7 @@ def test_a_signal_while_a_record_is_written_tears_nothing(
             send()
         return sample(*arguments)
 
-    monkeypatch.setattr(Diffusion, "sample", first)
+    monkeypatch.setattr(SamplerWay, "sample", first)
     monkeypatch.setattr(Record, name, again)
     with pytest.raises(Interrupted):
         tiny_runs.run(*EXACT)

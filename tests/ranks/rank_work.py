@@ -27,8 +27,8 @@ from fokker.experiment.curves import read_json_lines
 from fokker.experiment.evaluate import SampleMetrics
 from fokker.experiment.fit import obtain
 from fokker.experiment.sample import draw_samples
-from fokker.formulation import Draws
-from fokker.formulations import Diffusion
+from fokker.formulation import Drawn, Draws
+from fokker.formulations import SamplerWay
 from fokker.ranks import LostRank, Ranks
 from fokker.signals import Signals
 from fokker.training import Training
@@ -373,13 +373,14 @@ def failed_metric(ranks: Ranks) -> str:
 @check
 def not_finite(ranks: Ranks) -> str:
     """Samples of the last rank alone are not finite."""
-    sample = Diffusion.sample
+    sample = SamplerWay.sample
 
-    def broken(self: Diffusion, *arguments: Any) -> Tensor:
-        points = sample(self, *arguments)
-        return points * torch.nan if ranks.rank == ranks.size - 1 else points
+    def broken(self: SamplerWay, *arguments: Any) -> Drawn:
+        drawn = sample(self, *arguments)
+        is_last = ranks.rank == ranks.size - 1
+        return replace(drawn, x=drawn.x * torch.nan) if is_last else drawn
 
-    return ended(ranks, "not_finite", mock.patch.object(Diffusion, "sample", broken))
+    return ended(ranks, "not_finite", mock.patch.object(SamplerWay, "sample", broken))
 
 
 def main(*checks: str) -> None:

@@ -7,8 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from fokker.data import StandardizedData
-from fokker.denoiser import DenoiserFunction, ExactDenoiser
+from fokker.analysis.model import Model
 from fokker.distributions import Gaussian, GaussianCovariance
 from fokker.samplers import GivenStart, Nodes, Sampler, StartLaw, gaussian_answer, mean_answer
 
@@ -228,25 +227,21 @@ def sampled_law(
 
 
 def exact_distances(
-    denoiser: DenoiserFunction,
-    data: StandardizedData,
-    start_law: StartLaw,
-    sampler: Sampler,
-    nodes: Tensor,
+    model: Model, sampler: Sampler, nodes: Tensor
 ) -> dict[str, float]:
     """W2 to Gaussian data, and of its causes, of the ideal denoiser's samples, without sampling.
 
     In the data's units; nothing for other data, a network, or a sampler whose law is not known.
     """
+    data = model.data
     law = data.law
-    known = isinstance(denoiser, ExactDenoiser) and isinstance(law, (Gaussian, GaussianCovariance))
-    if law is None or not known:
+    if not (model.is_exact and isinstance(law, (Gaussian, GaussianCovariance))):
         return {}
     centred, spread = (law.mean - data.shift) / data.scale, law.covariance / data.scale**2
     standardized = GaussianCovariance(centred, spread)
     names = ("w2", "w2_truncation", "w2_initialisation", "w2_discretisation")
     try:
-        errors = gaussian_errors(standardized, sampler, nodes, start_law)
+        errors = gaussian_errors(standardized, sampler, nodes, model.start_law)
     except ValueError:  # Not an affine sampler, or one that diverges.
         return {}
     found = (errors.total, errors.truncation, errors.initialisation, errors.discretisation)

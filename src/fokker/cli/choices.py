@@ -60,7 +60,7 @@ def options_with(
         folder = Path(source.path) if source.schema == "file" else None
         for file in sorted(folder.glob("*/*.yaml")) if folder else ():
             group = file.parent.name
-            if group in _NO_PARTS or name not in file.read_text(encoding="utf-8"):
+            if group in _NO_PARTS or name not in file.read_text(encoding="utf-8", errors="replace"):
                 continue
             node = read_yaml(file)
             below = node.get(group, node)  # A formulation's file is of the root.

@@ -7,6 +7,7 @@ bad.
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, final
 
 from hydra.core.override_parser.types import Override
@@ -15,6 +16,7 @@ from fokker.cli.hydra_node import is_plain
 from fokker.cli.keys import KEYS
 from fokker.cli.option_words import group_of, is_group
 from fokker.cli.texts import texts
+from fokker.whereabouts import config_dir
 
 #: Groups whose options are files of overrides for the whole configuration.
 OF_WORDS = ("experiment", "sweeps")
@@ -28,6 +30,12 @@ class NotOwn(ValueError):
     """An override of others that is none of the configuration's own."""
 
 
+@cache
+def _groups() -> frozenset[str]:
+    """The groups that fokker's own configuration has."""
+    return frozenset(folder.name for folder in config_dir().iterdir() if folder.is_dir())
+
+
 def check_own(override: Override, sources: Sequence[Any]) -> None:
     """Refuse an override of others that is none of the configuration's own.
 
@@ -39,7 +47,7 @@ def check_own(override: Override, sources: Sequence[Any]) -> None:
     """
     line, key = override.input_line, str(override.key_or_group)
     first = group_of(key)
-    own = {*OF_WORDS, *(name for name in KEYS if "." not in name)} - {*NEVER}
+    own = {*_groups(), *OF_WORDS, *(name for name in KEYS if "." not in name)} - {*NEVER}
     is_own = first in own or (first not in NEVER and is_group(sources, first))
     if _KEY.fullmatch(key) is None or not is_own:
         raise NotOwn(f"{line}, of which {key or 'nothing'} is no key of the configuration's")
@@ -48,7 +56,7 @@ def check_own(override: Override, sources: Sequence[Any]) -> None:
     package = override.package
     if package is not None:
         place = group_of(package)
-        if place in NEVER or not is_group(sources, place):
+        if place in NEVER or not (place in _groups() or is_group(sources, place)):
             raise NotOwn(f"{line}, whose package {package or '_global_'} is none of its groups")
     value = override.value()
     for text in texts(value):

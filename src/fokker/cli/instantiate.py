@@ -62,12 +62,13 @@ class Builder:
         """Take in what the class of a formulation says of the configuration, and return it.
 
         Raises:
-            ValueError: for a target that is not allowed.
+            ValueError: for a target that is not allowed, or gives no formulation.
         """
         target = formulation.get("_target_")
         self._family = family_of(self._read("formulation._target_", target).gives)
         self._groups = {**signature(Parts).types, **self._family.kinds}
         self._inside = [*signature(Inside).types.values(), *self._family.kinds.values()]
+        self._nodes(formulation, "formulation")
         return self._family
 
     def __call__(self, node: DictConfig, key: str, **changes: Any) -> Any:

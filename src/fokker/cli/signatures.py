@@ -66,7 +66,7 @@ class Signatures:
         return Signature(name, {}, True)
 
     def family(self, target: str) -> Family | None:
-        """Return what a formulation's class says; none if it is not fokker's, or no class."""
+        """Return what a formulation's class says; none if it is not fokker's, or none such."""
         found = self._find(target)
         if not isinstance(found, _Found) or not isinstance(found.node, ast.ClassDef):
             return None
@@ -75,6 +75,8 @@ class Signatures:
             constant = self._constant(found, name)
             return ast.literal_eval(constant[1]) if constant else ()
 
+        if not said("parts"):
+            return None
         groups = self._constant(found, "groups")
         named = self._find_name(*groups) if groups else None
         return Family(

@@ -84,11 +84,11 @@ class FlowField(Evaluation):
         paths = 2 * self.num_times * self.num_paths
         need_memory("flow_field", "num_paths", self.num_paths, paths)
 
-    @torch.no_grad()
     def measures(self, model: Diffusion, way: SamplerWay) -> Mapping[str, Measure]:
         """Say nothing: what it finds is all of one noise level or number of steps each."""
         return {}
 
+    @torch.no_grad()
     def __call__(self, model: Diffusion, way: SamplerWay, randomness: Randomness) -> Report:
         """The fields of a model that is ready."""
         data, sde, known = model.data, way.sampler.sde, NoisedLaw.of(model.data)

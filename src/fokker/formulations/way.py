@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from fokker.analysis.gaussian_errors import exact_distances
+from fokker.analysis.model import Model
 from fokker.data import StandardizedData
-from fokker.denoiser import Denoiser, ExactDenoiser
 from fokker.device import moved
 from fokker.formulation import Drawn, Way
 from fokker.randomness import Randomness, SamplingNoise
-from fokker.samplers import GivenStart, Noise, Sampler, StartLaw, spread_quantiles
+from fokker.samplers import GivenStart, Noise, Sampler, spread_quantiles
 
 PATH_PANELS = 6
 
@@ -24,10 +24,7 @@ class SamplerWay(Way):
     """A sampler that walks along nodes, from the highest noise to 0.
 
     Attributes:
-        denoiser: D, which each step calls.
-        device: where it computes by now.
-        start_law: of the data in the model's units.
-        shape: of a sample.
+        model: whose denoiser each step calls.
         sampler: the solver.
         nodes: noise levels, (N + 1,), float64.
         fitted: gives the nodes of the same grid for another N.
@@ -38,10 +35,7 @@ class SamplerWay(Way):
     """
 
     target: StandardizedData
-    denoiser: Denoiser | ExactDenoiser
-    device: Callable[[], torch.device]
-    start_law: StartLaw
-    shape: tuple[int, ...]
+    model: Model
     sampler: Sampler
     nodes: Tensor
     fitted: Callable[[int], Tensor]
@@ -64,24 +58,22 @@ class SamplerWay(Way):
         watch: Callable[[int, Tensor], None] | None = None,
     ) -> Drawn:
         noise: Noise
-        device, steps = self.device(), len(self.nodes) - 1
+        model, shape, steps = self.model, self.target.shape, len(self.nodes) - 1
         if self.is_random:
-            noise = SamplingNoise(randomness, start, stop, self.shape, steps, device)
+            noise = SamplingNoise(randomness, start, stop, shape, steps, model.device)
         else:
             u = spread_quantiles(start, stop, count)
-            normal = torch.special.ndtri(u).reshape(-1, *self.shape)
-            noise = GivenStart(moved(normal, device))
-        before = self.denoiser.evaluations
-        x = self.sampler(self.denoiser, self.nodes, self.start_law, noise, watch)
-        return Drawn(x, self.denoiser.evaluations - before)
+            normal = torch.special.ndtri(u).reshape(-1, *shape)
+            noise = GivenStart(moved(normal, model.device))
+        before = model.denoiser.evaluations
+        x = self.sampler(model.denoiser, self.nodes, model.start_law, noise, watch)
+        return Drawn(x, model.denoiser.evaluations - before)
 
     def with_steps(self, num_steps: int) -> "SamplerWay":
         return replace(self, nodes=self.fitted(num_steps))
 
     def exact(self) -> Mapping[str, float]:
-        return exact_distances(
-            self.denoiser, self.target, self.start_law, self.sampler, self.nodes
-        )
+        return exact_distances(self.model, self.sampler, self.nodes)
 
     @property
     def without_chance(self) -> "SamplerWay":
