@@ -150,12 +150,13 @@ def density_beside_samples(data: DataModule) -> tuple[Tensor, Tensor] | None:
 
 
 def _errors_by_steps(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[int]]:
-    """Exact W2 errors by sampler and cause, and the numbers of steps that all of them took."""
+    """Exact W2 errors by way and cause, and the numbers of steps that all of them took."""
     timed = [row for row in rows if row["num_steps"] is not None and "w2" in row]
-    several = len({row["grid"] for row in timed}) > 1
+    named = [_line_and_panel(row) for row in timed]
+    several = len({name["panel"] for name in named}) > 1
     table: dict[str, dict[int, Mapping[str, Any]]] = {}
-    for row in timed:
-        name = f"{row['sampler']}, {row['grid']}" if several else row["sampler"]
+    for row, said in zip(timed, named, strict=True):
+        name = f"{said['line']}, {said['panel']}" if several else said["line"]
         table.setdefault(name, {})[row["num_steps"]] = row
     common = set.intersection(*(set(found) for found in table.values()))
     steps = sorted(common or {n for found in table.values() for n in found})
