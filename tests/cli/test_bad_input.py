@@ -188,7 +188,7 @@ CASES: list[tuple[str, list[str]]] = [
     ("evaluation.samplers=heun", ["evaluation.samplers must be a list", "got heun"]),
     (
         "evaluation.samplers=[{ddim: 5}]",
-        ["evaluation.samplers must be a list", "{ddim: {eta: 0.5}}"],
+        ["evaluation.samplers must be a list", "{NAME: {KEY: VALUE}}"],
     ),
     ("evaluation.samplers=[{ddim: {etta: 1}}]", ["sampler.etta is not taken by DDIM", "eta"]),
     ("evaluation.grids=[nope]", ["grid=nope is not an option; choose one of", "geometric"]),

@@ -230,7 +230,7 @@ def test_the_figure_is_of_the_metric_against_nfe(
     assert f"figure   {figure}" in capfd.readouterr().out
     points, metric = drawn.call_args.args
     assert metric == "w1"
-    assert [p["sampler"] for p in points] == ["formulation=ddpm"] * 2 + ["formulation=edm"] * 2
+    assert [p["line"] for p in points] == ["formulation=ddpm"] * 2 + ["formulation=edm"] * 2
     assert [p["nfe"] for p in points] == [2, 3, 3, 5]
 
 

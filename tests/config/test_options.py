@@ -115,7 +115,9 @@ def part(group: str, name: str, **more: Any) -> Any:
     """The object of an option, as a run builds it."""
     node = OmegaConf.merge(OmegaConf.load(config_dir() / group / f"{name}.yaml"), more)
     assert isinstance(node, DictConfig)
-    return Builder()(node, group)
+    build = Builder()
+    build.know(OmegaConf.create({"_target_": "fokker.formulations.EDM"}))
+    return build(node, group)
 
 
 @pytest.mark.parametrize("formulation", FORMULATIONS)

@@ -89,12 +89,18 @@ def test_so_it_is_with_every_file_and_every_command(world: Path, tmp_path: Path,
 
 # The reader -----------------------------------------------------------------------------------
 
+AXIS = {
+    "name": "sigma", "symbol": "s", "label": "noise", "quantity": "loss", "unit": "1",
+    "is_log": True,
+}  # fmt: skip
+MEASURE = {"words": "total variation", "unit": "", "best": "lowest", "is_of_model": False}
 RECORD = {
     "format": 2, "parts": ["network"], "data_groups": ["data"],
     "status": "completed", "training": "found", "seconds": 1.5, "overrides": ["seed=1"],
     "formulation": "edm", "data": "uniform", "units": "data units", "error": None,
     "made_of": {"content": "", "source": ""}, "model": {"key": "k", "path": "/p"},
-    "versions": {"fokker": "1"}, "trained": [0.1, 2.0], "images": 5, "swept": {"seed": "1"},
+    "versions": {"fokker": "1"}, "axis": AXIS, "measures": {"tv": MEASURE}, "images": 5,
+    "swept": {"seed": "1"},
     "sweep": "s", "slurm": {"job": "1", "step": "batch", "restarts": 0}, "nfe": 3.0,
     "files": {"metrics.json": "0"}, "stopped_early": {"step": 1, "max_steps": 2},
 }  # fmt: skip

@@ -72,7 +72,8 @@ def family_early(config: DictConfig, sources: Sequence[Any], read: Signatures) -
     names = [str(key) for key in config if key not in ("hydra", *ANY_FAMILYS)]
     own = {name: Any for name in names if is_group(sources, name)}
     evaluation = config.get("evaluation") or {}
-    return Family(asked=[name for name in own if f"{name}s" in evaluation], kinds=own)
+    asked = [name for name in own if f"{name}s" in evaluation]
+    return Family(asked=asked, kinds=own, is_known=False)
 
 
 def set_inherited(config: DictConfig, family: Family) -> None:
@@ -138,6 +139,8 @@ def check_part(
         nodes(plain_of(node, key), OmegaConf.to_container(node), key, kind, taken, family.given)
     )
     for part in found:
+        if not family.is_known:
+            part.known_later.update(part.taken.required)
         inherited = (place.split(".") for place in family.inherited)
         part.known_later.update(name for group, name in inherited if group == part.key)
         for name, place in part.keys.items():

@@ -27,6 +27,7 @@ class Family:
         inherited: values of keys that are not given.
         gives: by group, what it is given by name when it is made.
         kinds: of what its own groups give.
+        is_known: whether the class was read; if not, a part may get later what it needs.
     """
 
     data: Sequence[str] = ("data",)
@@ -35,6 +36,7 @@ class Family:
     inherited: Mapping[str, str] = field(default_factory=dict)
     gives: Mapping[str, Sequence[str]] = field(default_factory=dict)
     kinds: Mapping[str, Any] = field(default_factory=dict)
+    is_known: bool = True
 
     @property
     def groups(self) -> list[str]:

@@ -65,7 +65,14 @@ class Builder:
             ValueError: for a target that is not allowed, or gives no formulation.
         """
         target = formulation.get("_target_")
-        self._family = family_of(self._read("formulation._target_", target).gives)
+        kind = self._read("formulation._target_", target).gives
+        if kind is Any or not isinstance(kind, type):  # Any is a type from python 3.11 on.
+            raise ValueError(
+                "formulation._target_ must name a class derived from fokker.formulation."
+                "Formulation, or a function whose annotation says which one it returns, got "
+                f"{target}"
+            )
+        self._family = family_of(kind)
         self._groups = {**signature(Parts).types, **self._family.kinds}
         self._inside = [*signature(Inside).types.values(), *self._family.kinds.values()]
         self._nodes(formulation, "formulation")

@@ -148,9 +148,10 @@ def model_key(
         "source": source,
         "init": init,
         "continued": continued,
-        "earlier": earlier,
         "version": TRAINING_VERSION,
     }
+    if earlier:  # Most models are made from no other.
+        whole["earlier"] = earlier
     text = json.dumps(whole, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
