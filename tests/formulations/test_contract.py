@@ -12,6 +12,7 @@ import fokker
 import tiny_runs
 from fokker.cli.compose import config_dir
 from fokker.formulation import Batch, Draws, Formulation
+from fokker.randomness import Randomness
 
 FORMULATIONS = sorted(path.stem for path in Path(config_dir(), "formulation").glob("*.yaml"))
 STEP, SIZE = 3, 24
@@ -46,6 +47,26 @@ def test_draws_are_functions_of_seed_step_and_place(workdir: Path, name: str) ->
         assert torch.equal(tensor, torch.cat([tensors(first)[key], tensors(last)[key]])), key
     other = tensors(drawn(made(name, seed=6), 0, SIZE))
     assert not any(torch.equal(tensor, other[key]) for key, tensor in whole.items())
+
+
+@pytest.mark.parametrize("name", FORMULATIONS)
+def test_samples_are_functions_of_seed_and_number(workdir: Path, name: str) -> None:
+    """In any cut and order, up to float32, in which a product depends on the rows of a batch."""
+    words = (f"formulation={name}", "data=ring8", "sampler.num_steps=6", "evaluation.num_samples=9")
+    (way,) = tiny_runs.compose_experiment(*words).plan.ways
+    whole = way.sample(Randomness(3), 0, 9, 9)
+    again = tiny_runs.compose_experiment(*words).plan.ways[0]
+    last, first = again.sample(Randomness(3), 4, 9, 9), again.sample(Randomness(3), 0, 4, 9)
+    joined = torch.cat([first.x, last.x])
+    torch.testing.assert_close(joined, whole.x, rtol=1e-4, atol=1e-5)
+    assert first.evaluations + last.evaluations == whole.evaluations
+    other = way.sample(Randomness(4), 0, 9, 9).x
+    assert not torch.isclose(other, whole.x).any()
+    # The states that are watched stand at the places that it names.
+    seen: list[int] = []
+    way.sample(Randomness(3), 0, 2, 9, lambda i, x: seen.append(i))
+    assert seen == list(range(len(way.places)))
+    assert {*way.shown} <= {*seen}
 
 
 @pytest.mark.parametrize("name", FORMULATIONS)

@@ -121,9 +121,12 @@ def plan(experiment: Experiment) -> str:
     parameters = sum(p.numel() for p in model.network.parameters())
     size = asked_ranks(OmegaConf.create(experiment.task.config["trainer"]))
     ranks = [f"         by {division(model.data.batch_size, size)}"] if size > 1 else []
+    first = experiment.task.earlier
+    earlier = [] if first is None else [f"         made from {first.folder.path}"]
     lines = [
         f"model    {folder.path if model.trains else 'none'}",
         f"         {state}",
+        *earlier,
         *ranks,
         f"         {parameters:,} parameters",
         f"data     {model.data.described()}",

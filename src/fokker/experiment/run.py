@@ -1,7 +1,7 @@
 """One run: make sure the model exists, sample, evaluate, record."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +23,10 @@ from fokker.experiment.loggers import Log
 from fokker.experiment.models import EARLY, ModelFolder, load_checkpoint
 from fokker.experiment.record import Record, report_text, rows_table, table
 from fokker.experiment.sample import Samples, check_finite
-from fokker.experiment.samplings import draw, evaluate, words
+from fokker.experiment.samplings import Evaluated, draw, evaluate, words
 from fokker.experiment.signals import InterruptedTraining
 from fokker.experiment.watching import Pruned
-from fokker.formulation import Formulation, Report
+from fokker.formulation import Formulation, Report, Validation
 from fokker.level_files import read_levels
 from fokker.levels import Table
 from fokker.measures import facts_of_measures
@@ -220,22 +220,49 @@ def _carry_out(
         record.samples(to_file(drawn.points).numpy())
 
     samples = _draw_own(experiment, keep, say)
+    measured = _validated(experiment, record)
+    evaluated = evaluate(experiment, samples, record.evaluations, say)
+    experiment.task.ranks.leave()  # What is left takes one process.
+    metrics = _summary(experiment, evaluated, measured, say)
+    reports = _kept_reports(experiment, record, metrics, say)
+    record.metrics(metrics)
+    seconds = sum(row["seconds"] for row in evaluated.rows)
+    record.note(nfe=samples.nfe, sampling_seconds=seconds)
+    if experiment.plan.figures:
+        _draw_figures(experiment, record, measured.table, samples, evaluated, reports, say)
+    return metrics, to_file(samples.points)
+
+
+def _validated(experiment: Experiment, record: Record) -> Validation:
+    """Measure the weights, and record the losses by level and what the run's numbers are."""
+    model, plan = experiment.model, experiment.plan
     measured = validate(model, experiment.task.ranks)
     record.levels(measured.table)
-    own_measures = model.measures(experiment.plan.ways[0], experiment.plan.budget_points)
-    if said := facts_of_measures(own_measures):
+    if said := facts_of_measures(model.measures(plan.ways[0], plan.budget_points)):
         record.note(measures=said)
-    evaluated = evaluate(experiment, samples, record.evaluations, say)
-    rows = evaluated.rows
-    experiment.task.ranks.leave()  # What is left takes one process.
+    return measured
+
+
+def _summary(
+    experiment: Experiment, evaluated: Evaluated, measured: Validation, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """The single numbers of a run, shown to the user."""
+    rows, own_way = evaluated.rows, experiment.plan.ways[0]
     if len(rows) > 1:
         say(rows_table(rows))
-    words_of = {*experiment.plan.ways[0].labels, "weights", "seconds"}
-    own = {name: value for name, value in rows[0].items() if name not in words_of}
+    not_numbers = {*own_way.labels, "weights", "seconds"}
+    own = {name: value for name, value in rows[0].items() if name not in not_numbers}
     metrics = {**own, **evaluated.of_data, **measured.numbers}
     # Of fresh data `loss` is the same without the noise of single points.
-    hidden = {"held_out_loss"} if model.data.fresh else set()
+    hidden = {"held_out_loss"} if experiment.model.data.fresh else set()
     say(table({name: value for name, value in metrics.items() if name not in hidden}))
+    return metrics
+
+
+def _kept_reports(
+    experiment: Experiment, record: Record, metrics: dict[str, Any], say: Callable[[str], None]
+) -> list[Report]:
+    """Make the reports one by one; each is recorded, and its numbers stand beside the others."""
     reports = []
     for report in _reports(experiment, say):
         SIGNALS.ask()
@@ -243,21 +270,30 @@ def _carry_out(
         metrics.update(report.metrics)
         say(report_text(report))
         reports.append(report)
-    record.metrics(metrics)
-    seconds = sum(row["seconds"] for row in rows)
-    record.note(nfe=samples.nfe, sampling_seconds=seconds)
-    if experiment.plan.figures:
-        everyone: dict[str, Table] = {_name(experiment): measured.table}
-        for name, run in experiment.plan.beside.items():
-            if (table_of := read_levels(run)) is not None:
-                everyone[name] = table_of
-        heading = f"{_name(experiment)}, {words(experiment.plan.ways[0])}"
-        folder = record.path / "figures"
-        curves = read_json_lines(record.path / "metrics.jsonl")
-        draw_figures(
-            model, curves, everyone, samples, heading, rows, evaluated.of_data, reports, say, folder
-        )
-    return metrics, to_file(samples.points)
+    return reports
+
+
+def _draw_figures(
+    experiment: Experiment,
+    record: Record,
+    own: Table,
+    samples: Samples,
+    evaluated: Evaluated,
+    reports: Sequence[Report],
+    say: Callable[[str], None],
+) -> None:
+    """Draw the run, and beside it the losses of others."""
+    tables = {_name(experiment): own}
+    for name, run in experiment.plan.beside.items():
+        other = read_levels(run)
+        if other is not None:
+            tables[name] = other
+    heading = f"{_name(experiment)}, {words(experiment.plan.ways[0])}"
+    curves = read_json_lines(record.path / "metrics.jsonl")
+    draw_figures(
+        experiment.model, curves, tables, samples, heading, evaluated.rows, evaluated.of_data,
+        reports, say, record.path / "figures",
+    )  # fmt: skip
 
 
 def _name(experiment: Experiment) -> str:
