@@ -10,8 +10,9 @@ from fokker.experiment.loggers import CSV
 from fokker.experiment.marginal_map import MarginalMap
 from fokker.experiment.models import ModelFolder
 from fokker.experiment.pde import PDE
+from fokker.experiment.ready import load_model
 from fokker.experiment.reports import Evaluation
-from fokker.experiment.run import Result, load_model, run
+from fokker.experiment.run import Result, run
 from fokker.experiment.signals import InterruptedTraining
 from fokker.experiment.steps_map import StepsMap
 from fokker.experiment.wandb_log import WandB

@@ -17,10 +17,9 @@ from fokker.disk import DiskError, held, short
 from fokker.experiment.curves import read_json_lines
 from fokker.experiment.draw import draw_figures
 from fokker.experiment.experiment import Experiment
-from fokker.experiment.fit import obtain
 from fokker.experiment.identity import versions
 from fokker.experiment.loggers import Log
-from fokker.experiment.models import EARLY, ModelFolder, load_checkpoint
+from fokker.experiment.ready import make_ready, obtain_weights, use
 from fokker.experiment.record import Record, report_text, rows_table, table
 from fokker.experiment.sample import Samples, check_finite
 from fokker.experiment.samplings import Evaluated, draw, evaluate, words
@@ -32,9 +31,8 @@ from fokker.levels import Table
 from fokker.measures import facts_of_measures
 from fokker.progress import nobody, print_now
 from fokker.randomness import Randomness
-from fokker.records import read_record
 from fokker.signals import SIGNALS, Interrupted
-from fokker.training import DivergedError, Training
+from fokker.training import DivergedError
 from fokker.training.validation import validate
 
 COMPLETE = "stopped when the run was complete; its folder holds all of it"
@@ -84,11 +82,11 @@ def _take_part(experiment: Experiment) -> Samples:
     """What a rank does that is not the first: it trains, validates and samples."""
     model, ranks = experiment.model, experiment.task.ranks
     try:
-        _obtain(experiment, lambda *_: None, lambda _: None)
+        obtain_weights(experiment, lambda *_: None, lambda _: None)
     except InterruptedTraining:
         ranks.first_says(lambda: None)  # A scheduler may end all when one goes.
         raise
-    _use(experiment)
+    use(experiment)
     samples = _draw_own(experiment, lambda _: None, nobody)
     validate(model, ranks)
     evaluate(experiment, samples, lambda _: None, lambda _: None)
@@ -213,7 +211,7 @@ def _carry_out(
     experiment: Experiment, record: Record, log: Log, say: Callable[[str], None]
 ) -> tuple[dict[str, Any], Tensor]:
     model = experiment.model
-    _make_ready(experiment, record, log, say)
+    make_ready(experiment, record, log, say)
     to_file = model.data.to_file
 
     def keep(drawn: Samples) -> None:
@@ -314,73 +312,3 @@ def _reports(experiment: Experiment, say: Callable[[str], None]) -> Iterator[Rep
     randomness = Randomness(experiment.plan.seed)
     for evaluation in experiment.plan.evaluations.values():
         yield evaluation(model, own, randomness)
-
-
-def _make_ready(
-    experiment: Experiment,
-    record: Record,
-    log: Log,
-    say: Callable[[str], None],
-) -> None:
-    """Give the model the weights that are evaluated, trained if need be, and say so."""
-    model, folder, started = experiment.model, experiment.task.folder, perf_counter()
-    how = _obtain(experiment, log.log, say)
-    if how == "exact":
-        record.note(model=None)
-    elif experiment.checkpoint is not None:
-        record.curves(experiment.checkpoint.with_name("metrics.jsonl"))
-    else:
-        record.curves(folder.curves)
-        known = folder.record
-        record.note(
-            images=known.get("images"), images_per_second=known.get("images_per_second")
-        )
-    if model.trains:
-        given = experiment.checkpoint
-        (folder if given is None else ModelFolder(given.parent)).note_use(record.path)
-    used = read_record((experiment.checkpoint or folder.checkpoint).with_name("model.json"))
-    if model.trains and used.get("status") == EARLY:
-        max_steps = experiment.task.engine.max_steps
-        record.note(stopped_early={"step": used.get("step", 0), "max_steps": max_steps})
-    if how in ("found", "loaded"):
-        for row in read_json_lines(record.path / "metrics.jsonl"):
-            log.log(row, row["step"])
-            if experiment.task.watch is not None:
-                experiment.task.watch(row, row["step"])
-    record.note(
-        training=how,
-        training_seconds=perf_counter() - started,
-        parameters=sum(p.numel() for p in model.network.parameters()),
-    )
-    where = short(experiment.checkpoint or folder.path)
-    say(f"model    {how}: {where if model.trains else 'the ideal denoiser, nothing to train'}")
-    _use(experiment)
-
-
-def _obtain(
-    experiment: Experiment,
-    listener: Callable[[dict[str, Any], int], None],
-    say: Callable[[str], None],
-) -> str:
-    """Give the model its trained weights; how."""
-    model = experiment.model
-    if not model.trains:
-        return "exact"
-    if experiment.checkpoint is not None:
-        load_checkpoint(experiment.checkpoint, experiment.task.training)
-        return "loaded"
-    return obtain(experiment.task, listener, say, SIGNALS)
-
-
-def _use(experiment: Experiment) -> None:
-    """Let the model be used with the weights that are evaluated."""
-    experiment.model.to(experiment.task.device)
-    experiment.task.training.use(experiment.plan.weights)
-    experiment.model.eval()
-
-
-def load_model(training: Training, checkpoint: Path, weights: str = "ema") -> Formulation:
-    """A model with the weights of a checkpoint, ready to use."""
-    load_checkpoint(checkpoint, training)
-    training.use(weights)
-    return training.formulation.eval()
