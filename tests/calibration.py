@@ -17,7 +17,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from fokker.experiment.evaluate import Distance
+from fokker.evaluations.evaluate import Distance
 from fokker.metrics import (
     EnergyDistance,
     NearestNeighbourRatio,

@@ -10,7 +10,7 @@ from threading import Thread
 from typing import Any, TextIO, final
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["lightning", "optuna", "fokker.cli.main", "fokker.cli.job"])
+FORKS.set_forkserver_preload(["lightning", "optuna", "fokker.cli.main", "fokker.launch.job"])
 
 
 @final

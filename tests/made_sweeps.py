@@ -11,10 +11,10 @@ from unittest import mock
 
 from matplotlib.figure import Figure
 
-from fokker.cli.outcome import Outcome
-from fokker.cli.sweep_figures import draw_results
-from fokker.cli.sweep_jobs import Job, Row
-from fokker.records import FORMAT
+from fokker.store.records import FORMAT
+from fokker.sweeps.figures import draw_results
+from fokker.sweeps.jobs import Job, Row
+from fokker.sweeps.outcome import Outcome
 
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="

@@ -1,6 +1,6 @@
 """Every SDE, as its option has it."""
 
-from fokker.sde import (
+from fokker.diffusion.sde import (
     EDM,
     SDE,
     Rectified,

@@ -3,9 +3,9 @@
 import csv
 from pathlib import Path
 
-from fokker.csv_files import csv_text
-from fokker.disk import write_text
-from fokker.records import read_table
+from fokker.machine.csv_files import csv_text
+from fokker.machine.disk import write_text
+from fokker.store.records import read_table
 
 TEXTS = ["=1+1", "+a", "-x", "@SUM(A1)", "\t=1", "\r=1", "'=1", "''@", "'", "'a", "plain", "a=b"]
 NUMBERS = ["-1.5", "+3", "-inf", "1e-3", "-0"]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fokker.denoiser import (
+from fokker.diffusion.denoiser import (
     Denoiser,
     denoised_from_eps,
     denoised_from_score,
@@ -14,7 +14,7 @@ from fokker.denoiser import (
     score_from_denoised,
     v_from_denoised,
 )
-from fokker.preconditioning import EDM, VP, Preconditioning, V
+from fokker.diffusion.preconditioning import EDM, VP, Preconditioning, V
 
 
 class Recorder(nn.Module):

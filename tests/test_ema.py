@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fokker.ema import EMA
+from fokker.training.ema import EMA
 
 
 def module() -> nn.Module:

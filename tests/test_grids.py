@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fokker.grids import (
+from fokker.diffusion.grids import (
     IDDPM,
     EDMRho,
     Geometric,
@@ -20,13 +20,8 @@ from fokker.grids import (
     Spectral,
     UniformTime,
 )
-from fokker.samplers import DPMpp2M, sampled_std
-from fokker.sde import (
-    EDM,
-    SDE,
-    VESqrt,
-    VPLinear,
-)
+from fokker.diffusion.samplers import DPMpp2M, sampled_std
+from fokker.diffusion.sde import EDM, SDE, VESqrt, VPLinear
 from sdes import SDES
 
 

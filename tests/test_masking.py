@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 import pytest
 import yaml
 
-from fokker.cli.output import Listener
-from fokker.cli.trials import open_storage
-from fokker.disk import write_private, write_text
-from fokker.experiment import wandb_run
-from fokker.masking import masked, masked_values
+from fokker.machine.disk import write_private, write_text
+from fokker.machine.masking import masked, masked_values
+from fokker.machine.output import Listener
+from fokker.search.trials import open_storage
+from fokker.tracking import wandb_run
 from tiny_searches import search
 
 URL = "postgresql://me:hidden-word@host:5432/db"
@@ -22,9 +22,11 @@ URL = "postgresql://me:hidden-word@host:5432/db"
     ("text", "shown"),
     [
         (URL, "postgresql://me:***@host:5432/db"),
-        ("mysql+pymysql://me:hid/den@h/d?password=hidden&x=1", "mysql+pymysql://me:***@h/d?password=***&x=1"),
+        ("mysql+pymysql://me:hid/den@h/d?password=hidden&x=1",
+         "mysql+pymysql://me:***@h/d?password=***&x=1"),
         ("postgresql:/me:hidden@h/d of a path", "postgresql:/me:***@h/d of a path"),
-        ("fokker -m 'hydra.sweeper.storage=redis://:hidden@h'", "fokker -m 'hydra.sweeper.storage=redis://:***@h'"),
+        ("fokker -m 'hydra.sweeper.storage=redis://:hidden@h'",
+         "fokker -m 'hydra.sweeper.storage=redis://:***@h'"),
         ("logger.api_key=hidden seed=1", "logger.api_key=*** seed=1"),
         ("sqlite:////tmp/a.db http://h:80/a b@c file:///a:b postgresql://me@h/d", None),
         ("api_key: null, password: ${oc.env:X}, keys: 3, tokens=4", None),
@@ -95,8 +97,8 @@ def test_a_search_leaves_the_password_of_its_storage_in_its_trials_alone(
 ) -> None:
     optuna = pytest.importorskip("optuna")
     made = optuna.storages.RDBStorage("sqlite:///all.db")
-    monkeypatch.setattr("fokker.cli.trials.open_storage", lambda url: made)
-    from fokker.cli.output import patient_output
+    monkeypatch.setattr("fokker.search.trials.open_storage", lambda url: made)
+    from fokker.machine.output import patient_output
 
     with patient_output():
         code = search(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from fokker.nested import flat
+from fokker.machine.nested import flat
 
 
 @pytest.mark.parametrize(

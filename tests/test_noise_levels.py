@@ -8,9 +8,9 @@ import scipy.integrate
 import scipy.stats
 import torch
 
-from fokker.noise_levels import Levels, LogNormal, LogUniform, NoiseLevels, UniformTime
+from fokker.diffusion.noise_levels import Levels, LogNormal, LogUniform, NoiseLevels, UniformTime
+from fokker.diffusion.sde import VESqrt, VPCosine, VPLinear
 from fokker.randomness import Randomness
-from fokker.sde import VESqrt, VPCosine, VPLinear
 from sdes import SDES
 
 LAWS: dict[str, NoiseLevels] = {

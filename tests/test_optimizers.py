@@ -11,7 +11,7 @@ from torch import Tensor
 
 import tiny_runs
 from fokker.formulation import Formulation
-from fokker.optimizers import Schedule
+from fokker.training.optimizers import Schedule
 
 # Plain gradient descent: a step is the rate times the gradient that was applied.
 SGD = (

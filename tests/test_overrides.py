@@ -10,16 +10,16 @@ from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from fokker.cli import doctor
-from fokker.cli.alike import single_key
-from fokker.cli.hydra_node import check_typed_options
-from fokker.cli.inheritance import Meaning
-from fokker.cli.signatures import Signatures
-from fokker.cli.sweep_jobs import short_columns
-from fokker.cli.swept import Swept, in_one_form
-from fokker.cli.whole_numbers import in_whole_numbers
-from fokker.experiment.wandb_log import tags
+from fokker import doctor
+from fokker.config.hydra_node import check_typed_options
+from fokker.config.inheritance import Meaning
+from fokker.config.signatures import Signatures
+from fokker.config.whole_numbers import in_whole_numbers
 from fokker.overrides import parse, read, read_key
+from fokker.sweeps.alike import single_key
+from fokker.sweeps.jobs import short_columns
+from fokker.sweeps.swept import Swept, in_one_form
+from fokker.tracking.wandb_log import tags
 
 SIGNS = ("", "+", "++", "~")
 KEYS = ("a", "a.b", "a/b", "a.0", "a$b", "a-b", "a@c.d", "a/b@_global_", "a@", "null", "", "@p")
@@ -135,7 +135,7 @@ def test_options_that_are_none_are_refused_however_they_are_typed(
 def test_the_home_is_written_out_before_hydra_reads_a_path(
     typed: str, home: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fokker.cli.inheritance import _with_home
+    from fokker.config.inheritance import _with_home
 
     monkeypatch.setenv("HOME", "/h")
     value = hydras(_with_home(typed)).value()
@@ -152,7 +152,7 @@ def test_places_take_the_place_of_all_overrides_of_their_key() -> None:
 
 
 def test_what_an_experiment_in_quotes_or_a_list_says_is_given_too(tmp_path: Path) -> None:
-    from fokker.cli.inheritance import _given
+    from fokker.config.inheritance import _given
 
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "my.yaml").write_text("# @package _global_\nnetwork: {width: 3}\n")

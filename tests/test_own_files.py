@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fokker.disk import json_lines, open_to_append, own_folder, write_atomically, write_text
-from fokker.experiment.files import append_json_line
+from fokker.machine.disk import json_lines, open_to_append, own_folder, write_atomically, write_text
+from fokker.machine.files import append_json_line
 
 
 @pytest.mark.parametrize("planted", ["a.json", ".a.json.tmp"])

@@ -9,8 +9,8 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
-from fokker.preconditioning import EDM, IDDPM, VE, VP, X0, Preconditioning, V
-from fokker.sde import iddpm_nodes
+from fokker.diffusion.preconditioning import EDM, IDDPM, VE, VP, X0, Preconditioning, V
+from fokker.diffusion.sde import iddpm_nodes
 
 SIGMAS = torch.logspace(-3, 2.3, 60, dtype=torch.float64)
 

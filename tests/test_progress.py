@@ -5,15 +5,15 @@ import time
 
 import pytest
 
-import fokker.progress
-from fokker.progress import Steps, expected_end, minute_lines
+import fokker.machine.progress
+from fokker.machine.progress import Steps, expected_end, minute_lines
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A clock that stands at its one number."""
     now = [1000.0]
-    monkeypatch.setattr(fokker.progress, "monotonic", lambda: now[0])
+    monkeypatch.setattr(fokker.machine.progress, "monotonic", lambda: now[0])
     return now
 
 
@@ -56,7 +56,7 @@ def test_a_terminal_has_a_bar_and_no_lines(
 def test_lines_while_a_block_runs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(fokker.progress, "LINE_SECONDS", 0.01)
+    monkeypatch.setattr(fokker.machine.progress, "LINE_SECONDS", 0.01)
     with minute_lines(lambda: "half of it is done"):
         time.sleep(0.1)
     said = capsys.readouterr().out

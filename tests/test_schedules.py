@@ -11,8 +11,8 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 import tiny_runs
-from fokker.experiment.curves import read_json_lines
-from fokker.optimizers import Schedule
+from fokker.store.curves import read_json_lines
+from fokker.training.optimizers import Schedule
 
 
 def schedule(**arguments: Any) -> Schedule:

@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 import fokker
-from fokker.analysis.gaussian_errors import gaussian_errors
-from fokker.denoiser import ExactDenoiser
-from fokker.distributions import Distribution, Gaussian, GaussianMixture, Uniform
-from fokker.grids import EDMRho, Grid, Spectral
-from fokker.samplers import (
+from fokker.diffusion.analysis.gaussian_errors import gaussian_errors
+from fokker.diffusion.denoiser import ExactDenoiser
+from fokker.diffusion.grids import EDMRho, Grid, Spectral
+from fokker.diffusion.samplers import (
     DDIM,
     DPMpp2M,
     DPMpp2MSDE,
@@ -28,7 +27,8 @@ from fokker.samplers import (
     StartLaw,
     sampled_std,
 )
-from fokker.sde import EDM, SDE
+from fokker.diffusion.sde import EDM, SDE
+from fokker.distributions import Distribution, Gaussian, GaussianMixture, Uniform
 
 DIGITS_LIKE = torch.cat([torch.logspace(0.1, -4, 50, dtype=torch.float64), torch.zeros(6)])
 MAKERS: dict[str, Callable[[SDE, int], Sampler]] = {

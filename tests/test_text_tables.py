@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from fokker.cli.inventory import listed
-from fokker.cli.tables import Table
 from fokker.experiment.compare import Comparison, Difference, comparison_text
 from fokker.experiment.record import rows_table
-from fokker.text_tables import aligned
+from fokker.machine.text_tables import aligned
+from fokker.store.inventory import listed
+from fokker.sweeps.tables import Table
 
 ROWS = [["key", "b"], ["a", "1000"], ["", ""]]
 

@@ -7,10 +7,10 @@ import scipy.integrate
 import torch
 from torch import Tensor, nn
 
-from fokker.noise_levels import Levels, LogNormal, LogUniform, NoiseLevels, UniformTime
-from fokker.preconditioning import EDM as EDMPreconditioning
-from fokker.sde import SDE, SubVP, VEGeometric, VPLinear
-from fokker.weighting import (
+from fokker.diffusion.noise_levels import Levels, LogNormal, LogUniform, NoiseLevels, UniformTime
+from fokker.diffusion.preconditioning import EDM as EDMPreconditioning
+from fokker.diffusion.sde import SDE, SubVP, VEGeometric, VPLinear
+from fokker.diffusion.weighting import (
     EDM,
     ELBO,
     P2,

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from fokker.cli.agents import check_agents_parameters
-from fokker.cli.compose import composed
-from fokker.cli.option_words import quoted
-from fokker.yaml_files import read_yaml
+from fokker.config.agents import check_agents_parameters
+from fokker.config.compose import composed
+from fokker.config.option_words import quoted
+from fokker.machine.yaml_files import read_yaml
 
 #: What a file holds behind its first line, and what is said of it.
 WRONG = {

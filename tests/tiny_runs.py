@@ -14,16 +14,17 @@ from torch import Tensor
 
 import fokker
 from children import Child
-from fokker.cli.build import build_experiment
-from fokker.cli.choices import Choices
-from fokker.cli.compose import composed
 from fokker.cli.main import main
-from fokker.experiment import Experiment, ModelFolder, Result
-from fokker.experiment.fit import obtain
-from fokker.level_files import read_levels
+from fokker.config.build import build_experiment
+from fokker.config.choices import Choices
+from fokker.config.compose import composed
+from fokker.experiment import Experiment, Result
 from fokker.levels import Table
-from fokker.signals import Signals
+from fokker.machine.signals import Signals
+from fokker.store.levels import read_levels
+from fokker.store.models import ModelFolder
 from fokker.training import Training
+from fokker.training.fit import obtain
 
 TINY = (
     "data=uniform",

@@ -11,12 +11,12 @@ from unittest import mock
 from omegaconf import OmegaConf
 
 from children import Child
-from fokker.cli.collection import Progress
-from fokker.cli.job_folders import job_lock, write_json
-from fokker.cli.search import SearchSweeper
-from fokker.cli.sweep_jobs import Job
-from fokker.records import FORMAT
-from fokker.signals import STOPS
+from fokker.machine.signals import STOPS
+from fokker.search.sweeper import SearchSweeper
+from fokker.store.job_folders import job_lock, write_json
+from fokker.store.records import FORMAT
+from fokker.sweeps.collection import Progress
+from fokker.sweeps.jobs import Job
 
 Values = dict[str, str]
 Ends = Callable[[Values], dict[str, float]]
@@ -54,8 +54,8 @@ def search(what: Ends, *typed: str) -> int:
     with (
         mock.patch.object(SearchSweeper, "_launch", launch),
         mock.patch.object(SearchSweeper, "_check_probes"),
-        mock.patch("fokker.cli.search_results.Results.draw", return_value=[]),
-        mock.patch("fokker.cli.sweep.GridSweeper._present"),
+        mock.patch("fokker.search.results.Results.draw", return_value=[]),
+        mock.patch("fokker.sweeps.grid.GridSweeper._present"),
     ):
         try:
             searching.sweep([t for t in typed if not t.startswith("hydra.") and t not in own])

@@ -6,17 +6,17 @@ __version__ = "0.1.0"
 __all__ = ["Result", "__version__", "load", "run"]
 
 if TYPE_CHECKING:
-    from fokker.cli.api import load, run
+    from fokker.api import load, run
     from fokker.experiment import Result
 
 
 def __getattr__(name: str) -> Any:
     # Late, so that `fokker --help` does not wait for torch.
     if name in ("load", "run"):
-        from fokker.cli.environment import without_empty
+        from fokker.machine.environment import without_empty
 
         with without_empty():
-            from fokker.cli import api
+            from fokker import api
 
         return getattr(api, name)
     if name == "Result":

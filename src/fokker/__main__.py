@@ -2,7 +2,7 @@
 
 import sys
 
-from fokker.signals import AT_START, SIGNALS, STOPS, exit_code
+from fokker.machine.signals import AT_START, SIGNALS, STOPS, exit_code
 
 
 def main() -> None:

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from fokker.data import Batch, DataModule
 from fokker.levels import Axis, Table
+from fokker.machine.ranks import ALONE, Ranks
 from fokker.measures import Measure
 from fokker.randomness import Randomness
-from fokker.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,7 +15,7 @@ from typing import Literal, Protocol, final
 import torch
 from torch import Tensor
 
-from fokker.device import Carrier
+from fokker.machine.device import Carrier
 
 Stream = Literal[
     "data", "flip", "held_out", "sigma", "noise", "validation", "prior", "path", "sampler", "init",

@@ -2,7 +2,7 @@
 
 from typing import final
 
-from fokker.cli.slurm_launcher import SlurmLauncher
+from fokker.launch.slurm_launcher import SlurmLauncher
 
 
 @final

@@ -5,8 +5,8 @@ from typing import Any, final
 
 from hydra.core.config_store import ConfigStore
 
-from fokker.cli.search import SearchSweeper
-from fokker.cli.sweep import GridSweeper
+from fokker.search.sweeper import SearchSweeper
+from fokker.sweeps.grid import GridSweeper
 
 
 # A class of its own: hydra asks in which module a plugin is defined.

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 import tiny_runs
-from fokker.analysis.budget_report import no_budget
-from fokker.analysis.error_budget import ErrorBudget, error_budget
-from fokker.analysis.gaussian_errors import gaussian_errors
+from fokker.diffusion.analysis.budget_report import no_budget
+from fokker.diffusion.analysis.error_budget import ErrorBudget, error_budget
+from fokker.diffusion.analysis.gaussian_errors import gaussian_errors
+from fokker.diffusion.formulations import Diffusion
+from fokker.diffusion.formulations.start import start_law
 from fokker.distributions import GaussianCovariance
 from fokker.experiment import Experiment
-from fokker.formulations import Diffusion
-from fokker.formulations.start import start_law
 from fokker.randomness import Randomness
 
 FAR = ("data=gaussian", "data.mean=300", "data.std=7")
@@ -297,7 +297,7 @@ def test_learning_of_a_model_of_another_gaussian_is_a_difference_of_factors() ->
 
 def sampled(experiment: Experiment, normal: Tensor) -> Tensor:
     """By the sampler's own call, in the data's units."""
-    from fokker.samplers import GivenStart
+    from fokker.diffusion.samplers import GivenStart
 
     own, data = experiment.plan.ways[0], experiment.model.data
     with torch.no_grad():

@@ -17,20 +17,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import tiny_runs
-from fokker import weighting
-from fokker.analysis.floors import Floors, integral
-from fokker.analysis.mmse_curve import MMSECurve
-from fokker.analysis.validation import SIGMAS
 from fokker.data import ToyData
-from fokker.disk import read_json
+from fokker.diffusion import weighting
+from fokker.diffusion.analysis.floors import Floors, integral
+from fokker.diffusion.analysis.mmse_curve import MMSECurve
+from fokker.diffusion.analysis.validation import SIGMAS
+from fokker.diffusion.formulations import Diffusion
+from fokker.diffusion.noise_levels import Levels, LogNormal, LogUniform, NoiseLevels, UniformTime
+from fokker.diffusion.sde import EDM as EDMTime
+from fokker.diffusion.sde import VPLinear
+from fokker.diffusion.weighting import Weighting
 from fokker.distributions import Affine, Empirical, Gaussian, GaussianMixture, Uniform
-from fokker.experiment.curves import read_json_lines
-from fokker.formulations import Diffusion
-from fokker.noise_levels import Levels, LogNormal, LogUniform, NoiseLevels, UniformTime
-from fokker.sde import EDM as EDMTime
-from fokker.sde import VPLinear
+from fokker.machine.disk import read_json
+from fokker.store.curves import read_json_lines
 from fokker.training.validation import floor_of, validate, validate_average
-from fokker.weighting import Weighting
 
 Array = NDArray[np.float64]
 Curve = Callable[[float], float]

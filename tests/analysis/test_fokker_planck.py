@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fokker import preconditioning
-from fokker.analysis.fokker_planck import (
+from fokker.diffusion import preconditioning
+from fokker.diffusion.analysis.fokker_planck import (
     Solution,
     fokker_planck_residual,
     log_sigma_times,
@@ -18,8 +18,8 @@ from fokker.analysis.fokker_planck import (
     solve_forward,
     transition_matrix,
 )
-from fokker.analysis.generator import Cells, generator
-from fokker.analysis.processes import (
+from fokker.diffusion.analysis.generator import Cells, generator
+from fokker.diffusion.analysis.processes import (
     Diffusion,
     Forward,
     OrnsteinUhlenbeck,
@@ -27,17 +27,9 @@ from fokker.analysis.processes import (
     Reverse,
     denoiser_score,
 )
-from fokker.denoiser import Denoiser
+from fokker.diffusion.denoiser import Denoiser
+from fokker.diffusion.sde import EDM, SDE, Rectified, SubVP, VEGeometric, VPCosine, VPLinear
 from fokker.distributions import Distribution, Gaussian, GaussianMixture, Uniform
-from fokker.sde import (
-    EDM,
-    SDE,
-    Rectified,
-    SubVP,
-    VEGeometric,
-    VPCosine,
-    VPLinear,
-)
 from sdes import PLAIN
 
 LAWS: dict[str, Callable[[], Distribution]] = {

@@ -13,10 +13,9 @@ from scipy.integrate import solve_ivp
 from scipy.linalg import sqrtm
 from torch import Tensor
 
-from fokker.analysis.gaussian_errors import GaussianErrors, gaussian_errors, sampled_law
-from fokker.distributions import Gaussian, GaussianCovariance
-from fokker.grids import EDMRho
-from fokker.samplers import (
+from fokker.diffusion.analysis.gaussian_errors import GaussianErrors, gaussian_errors, sampled_law
+from fokker.diffusion.grids import EDMRho
+from fokker.diffusion.samplers import (
     DDIM,
     Ancestral,
     AnnealedLangevin,
@@ -34,9 +33,10 @@ from fokker.samplers import (
     Sampler,
     StartLaw,
 )
-from fokker.samplers import gaussian as module
-from fokker.samplers.base import Denoise, Noise
-from fokker.sde import EDM, SubVP, VEGeometric, VPCosine, VPLinear, VPOrnsteinUhlenbeck
+from fokker.diffusion.samplers import gaussian as module
+from fokker.diffusion.samplers.base import Denoise, Noise
+from fokker.diffusion.sde import EDM, SubVP, VEGeometric, VPCosine, VPLinear, VPOrnsteinUhlenbeck
+from fokker.distributions import Gaussian, GaussianCovariance
 
 
 def vector(*numbers: float) -> Tensor:

@@ -8,15 +8,15 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from fokker.analysis.fokker_planck import (
+from fokker.diffusion.analysis.fokker_planck import (
     log_sigma_times,
     marginals,
     solve_backward,
     solve_forward,
     transition_matrix,
 )
-from fokker.analysis.generator import Cells, Order, generator
-from fokker.analysis.processes import (
+from fokker.diffusion.analysis.generator import Cells, Order, generator
+from fokker.diffusion.analysis.processes import (
     Diffusion,
     Forward,
     OrnsteinUhlenbeck,
@@ -24,12 +24,8 @@ from fokker.analysis.processes import (
     Reverse,
     denoiser_score,
 )
+from fokker.diffusion.sde import VPCosine, VPLinear, VPOrnsteinUhlenbeck
 from fokker.distributions import Distribution, Gaussian, GaussianMixture, Uniform
-from fokker.sde import (
-    VPCosine,
-    VPLinear,
-    VPOrnsteinUhlenbeck,
-)
 
 OU = OrnsteinUhlenbeck(rate=1.3, level=0.7, diffusion=0.9)
 

@@ -9,11 +9,16 @@ import torch
 from scipy import integrate, special, stats
 from torch import Tensor
 
-from fokker.analysis import marginal_errors
-from fokker.analysis.marginal_errors import chance, forward_errors, relative_w1, solved_errors
+from fokker.diffusion.analysis import marginal_errors
+from fokker.diffusion.analysis.marginal_errors import (
+    chance,
+    forward_errors,
+    relative_w1,
+    solved_errors,
+)
+from fokker.diffusion.sde import EDM, SDE, SubVP, VEGeometric, VPLinear
 from fokker.distributions import Affine, Distribution, Gaussian, GaussianMixture, Uniform
 from fokker.randomness import Randomness
-from fokker.sde import EDM, SDE, SubVP, VEGeometric, VPLinear
 
 MIXTURE = GaussianMixture([0.3, 0.7], [-1.0, 1.5], [0.2, 0.4])
 LAWS = {"gaussian": Gaussian(3.0, 0.7), "uniform": Uniform(-2.0, 5.0), "mixture": MIXTURE}

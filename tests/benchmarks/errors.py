@@ -16,12 +16,11 @@ from side_by_side import Denoise, SideBySide
 from torch import Tensor
 
 import tiny_runs
-from fokker.denoiser import ExactDenoiser
-from fokker.formulations.start import eigenvalues
-from fokker.grids import IDDPM, EDMRho, Geometric, Grid, Spectral
-from fokker.likelihood import decode
-from fokker.metrics import Wasserstein1
-from fokker.samplers import (
+from fokker.diffusion.denoiser import ExactDenoiser
+from fokker.diffusion.formulations.start import eigenvalues
+from fokker.diffusion.grids import IDDPM, EDMRho, Geometric, Grid, Spectral
+from fokker.diffusion.likelihood import decode
+from fokker.diffusion.samplers import (
     DDIM,
     Adams,
     DPMpp2M,
@@ -32,8 +31,9 @@ from fokker.samplers import (
     Sampler,
     StartLaw,
 )
-from fokker.samplers.gaussian import sampled_std
-from fokker.sde import EDM, SDE, VPCosine, VPLinear
+from fokker.diffusion.samplers.gaussian import sampled_std
+from fokker.diffusion.sde import EDM, SDE, VPCosine, VPLinear
+from fokker.metrics import Wasserstein1
 
 DATA = ("uniform", "mixture", "ring8")
 NFE = (5, 6, 8, 10, 15, 20, 35, 50, 100)

@@ -22,8 +22,8 @@ from exact_cases import (
 )
 from test_orders import HIGH, LOW, NEAR, STEPS, STOCHASTIC, geometric, maps, two_stds
 
-from fokker.samplers import Sampler
-from fokker.sde import SDE
+from fokker.diffusion.samplers import Sampler
+from fokker.diffusion.sde import SDE
 from sdes import SDES
 
 Make = Callable[[SDE, int], Sampler]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import tiny_runs
-from fokker.experiment.sample import draw_samples
+from fokker.evaluations.sample import draw_samples
 
 SAMPLES = 10_000
 

@@ -23,11 +23,11 @@ from lightning.pytorch import Trainer
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import tiny_runs
+from fokker.evaluations.sample import draw_samples
 from fokker.experiment import Experiment
-from fokker.experiment.fit import obtain
-from fokker.experiment.sample import draw_samples
-from fokker.ranks import ALONE, Ranks
-from fokker.signals import Signals
+from fokker.machine.ranks import ALONE, Ranks
+from fokker.machine.signals import Signals
+from fokker.training.fit import obtain
 
 SHARE, BLOCK, STEPS = 256, 25, 250
 SAMPLES = 4096

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 import tiny_runs
-from fokker.experiment import ModelFolder
 from fokker.experiment.experiment import Experiment
-from fokker.experiment.fit import obtain
-from fokker.progress import nobody
-from fokker.signals import Signals
+from fokker.machine.progress import nobody
+from fokker.machine.signals import Signals
+from fokker.store.models import ModelFolder
+from fokker.training.fit import obtain
 
 # Of steps that are timed together; the first one of a training warms up.
 BLOCK = 100

@@ -224,7 +224,7 @@ def test_a_mistake_is_one_sentence_before_anything_is_done(overrides: str, says:
     # What is not refused does not train, which for two nodes would be to wait for the other.
     accepted = AssertionError("not refused")
     with (
-        mock.patch("fokker.cli.job.run_experiment", side_effect=accepted),
+        mock.patch("fokker.launch.job.run_experiment", side_effect=accepted),
         pytest.raises(ValueError) as error,
     ):
         fokker.run([*TINY, *typed])

@@ -13,13 +13,15 @@ import pytest
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.utils import JobReturn, JobStatus
 
-from fokker.cli import early, sweep_check, sweep_jobs
-from fokker.cli.alike import Alike, single_key
-from fokker.cli.compose import composed
 from fokker.cli.main import main
-from fokker.cli.signatures import Signatures
-from fokker.cli.sweep import GridSweeper
-from fokker.records import FORMAT
+from fokker.config import early
+from fokker.config.compose import composed
+from fokker.config.signatures import Signatures
+from fokker.store.records import FORMAT
+from fokker.sweeps import check as sweep_check
+from fokker.sweeps import jobs as sweep_jobs
+from fokker.sweeps.alike import Alike, single_key
+from fokker.sweeps.grid import GridSweeper
 from tiny_runs import TINY
 
 pytestmark = pytest.mark.usefixtures("workdir")
@@ -101,7 +103,7 @@ def test_many_jobs_begin_within_some_plain_starts_and_are_found_again(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], jobs: int
 ) -> None:
     typed = ("-m", *TINY, *PRODUCT, f"seed=range(0,{jobs // 100})")
-    import fokker.cli.job  # noqa: F401 (and so torch)
+    import fokker.launch.job  # noqa: F401 (and so torch)
 
     plain = command(monkeypatch, "task=plan", *TINY)
     with mocked_jobs() as counts:
@@ -187,7 +189,7 @@ def test_a_value_that_is_set_is_what_would_be_composed() -> None:
 def test_two_jobs_of_one_key_are_refused(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("fokker.cli.sweep_jobs.short_hash", lambda parts: "0" * 10)
+    monkeypatch.setattr("fokker.sweeps.jobs.short_hash", lambda parts: "0" * 10)
     with mocked_jobs(), pytest.raises(SystemExit):
         command(monkeypatch, "-m", *TINY, "seed=1,2")
     assert "have the key 0000000000 by chance, seed=1 and seed=2; run" in capfd.readouterr().err

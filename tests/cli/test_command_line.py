@@ -16,13 +16,13 @@ import torch
 from hydra.errors import HydraException
 
 import fokker
-from fokker.cli.compose import composed, meant_overrides
 from fokker.cli.flags import read_flags
 from fokker.cli.main import main
-from fokker.disk import read_json
-from fokker.experiment.files import write_json
-from fokker.grids import EDMRho
-from fokker.samplers import DDIM, Heun, ODEAdaptive
+from fokker.config.compose import composed, meant_overrides
+from fokker.diffusion.grids import EDMRho
+from fokker.diffusion.samplers import DDIM, Heun, ODEAdaptive
+from fokker.machine.disk import read_json
+from fokker.machine.files import write_json
 from tiny_runs import TINY, compose_experiment, only_model, run, train
 from wandb_files import read_wandb
 
@@ -247,7 +247,7 @@ def test_a_sweep_trains_once(command: Any) -> None:
 
 def test_overrides_may_stand_behind_a_flag_and_before_it(command: Any) -> None:
     said = command(*TINY, "--cfg", "job", "--package", "sampler", "sampler=ddim", "sampler.eta=0.5")
-    assert "fokker.samplers.DDIM" in said
+    assert "fokker.diffusion.samplers.DDIM" in said
     assert "eta: 0.5" in said
     assert files() == []
 
@@ -418,7 +418,7 @@ def test_ctrl_c_has_a_sentence_from_the_first_import_on(monkeypatch: pytest.Monk
     # A library may make an error of its own of it.
     error = HydraException()
     error.__context__ = KeyboardInterrupt()
-    monkeypatch.setattr("fokker.cli.compose._load", mock.Mock(side_effect=error))
+    monkeypatch.setattr("fokker.config.compose._load", mock.Mock(side_effect=error))
     with pytest.raises(KeyboardInterrupt):
         fokker.run([])
 
@@ -430,7 +430,7 @@ def test_more_workers_than_cores_are_warned_of_once() -> None:
 
 
 def test_a_job_keeps_the_memory_of_a_step_for_the_next_one() -> None:
-    with mock.patch("fokker.cli.job.keep_freed_memory") as keep:
+    with mock.patch("fokker.launch.job.keep_freed_memory") as keep:
         run()
     keep.assert_called_once_with()
 

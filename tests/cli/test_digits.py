@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fokker.cli.digits import column
+from fokker.sweeps.digits import column
 
 NAN = math.nan
 

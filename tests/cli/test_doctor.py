@@ -18,12 +18,12 @@ import pytest
 from filelock import FileLock
 from omegaconf import OmegaConf
 
-from fokker.cli.doctor import cluster, folder, is_asked
-from fokker.cli.doctor.facts import Facts, devices_row, facts_here, versions_row
-from fokker.cli.doctor.launched import Launch, started_row, to_start
-from fokker.cli.doctor.meeting import judge_meeting, meet
-from fokker.cli.doctor.table import Row, closing, judged, table
-from fokker.cli.doctor.training import (
+from fokker.doctor import cluster, folder, is_asked
+from fokker.doctor.facts import Facts, devices_row, facts_here, versions_row
+from fokker.doctor.launched import Launch, started_row, to_start
+from fokker.doctor.meeting import judge_meeting, meet
+from fokker.doctor.table import Row, closing, judged, table
+from fokker.doctor.training import (
     Built,
     Speed,
     batch_row,
@@ -31,9 +31,9 @@ from fokker.cli.doctor.training import (
     precision_row,
     speed_here,
 )
-from fokker.cli.doctor.wandb import server_answers, wandb_row
-from fokker.cli.start import Start
-from fokker.ranks import ALONE, LostRank
+from fokker.doctor.wandb import server_answers, wandb_row
+from fokker.machine.ranks import ALONE, LostRank
+from fokker.machine.start import Start
 from processes import is_inside, listened, marked
 
 GB = 2**30
@@ -126,7 +126,7 @@ def test_it_does_without_what_carries_out_a_job(tmp_path: Path) -> None:
         "from fokker.cli.main import main",
         "sys.argv = ['fokker', 'task=doctor', 'data=uniform', 'network.width=16']",
         "main()",
-        "print(sorted({'fokker.cli.job', 'fokker.cli.joining'} & {*sys.modules}))",
+        "print(sorted({'fokker.launch.job', 'fokker.launch.joining'} & {*sys.modules}))",
     ]
     done = subprocess.run(
         [sys.executable, "-c", "\n".join(lines)], cwd=tmp_path, text=True, capture_output=True
@@ -290,7 +290,7 @@ def test_meeting_is_judged_by_its_speed_and_its_sums() -> None:
 
 
 def batch(size: int, ranks: int, piece: int | None = None) -> Row:
-    trainer = {"_target_": "fokker.experiment.Engine", "device_batch_size": piece}
+    trainer = {"_target_": "fokker.training.Engine", "device_batch_size": piece}
     config = {"data": {"batch_size": size}, "trainer": trainer, "allow_targets": []}
     return batch_row(OmegaConf.create(config), ranks)
 
@@ -505,7 +505,7 @@ def mirror(
     monkeypatch: pytest.MonkeyPatch, mode: str, key: bool = False, up: bool = True, **changes: Any
 ) -> Row:
     monkeypatch.setenv("WANDB_MODE", mode)
-    monkeypatch.setattr("fokker.experiment.wandb_run._has_key", lambda: key)
+    monkeypatch.setattr("fokker.tracking.wandb_run._has_key", lambda: key)
     given = {"version": lacking(), "has_key": lambda: key, "answers": lambda server: up, **changes}
     return wandb_row(True, **given)
 
@@ -535,7 +535,7 @@ def test_wandb_is_not_asked_without_a_key_or_offline(monkeypatch: pytest.MonkeyP
 
 def test_wandb_that_is_not_used_is_no_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "online")
-    monkeypatch.setattr("fokker.experiment.wandb_run._has_key", lambda: False)
+    monkeypatch.setattr("fokker.tracking.wandb_run._has_key", lambda: False)
     row = wandb_row(False, version=lacking(), has_key=lambda: False)
     assert row.verdict == "ok"
     assert "logger is not wandb" in row.found

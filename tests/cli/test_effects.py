@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fokker.cli.effects import Effects, effects_of, factors_of
-from fokker.cli.sweep_jobs import Row
+from fokker.sweeps.effects import Effects, effects_of, factors_of
+from fokker.sweeps.jobs import Row
 
 LEVELS = {"a": ("x", "y", "z"), "b": ("1", "2"), "c": ("p", "q")}
 #: Sums to 0 over the levels of each.

@@ -14,13 +14,13 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf, open_dict
 from wandb.sdk.lib.config_util import save_config_file_from_dict
 
-from fokker.cli.agents import check_agents_parameters
-from fokker.cli.compose import _load, composed, config_dir, meant_overrides, register_resolvers
-from fokker.cli.inheritance import JobMeanings, compose_meant
 from fokker.cli.main import main
-from fokker.cli.nodes import plain_of
-from fokker.cli.recorded import ForeignRecord
-from fokker.yaml_files import read_yaml
+from fokker.config.agents import check_agents_parameters
+from fokker.config.compose import _load, composed, config_dir, meant_overrides, register_resolvers
+from fokker.config.inheritance import JobMeanings, compose_meant
+from fokker.config.nodes import plain_of
+from fokker.config.recorded import ForeignRecord
+from fokker.machine.yaml_files import read_yaml
 
 pytestmark = pytest.mark.usefixtures("workdir")
 GROUPS = sorted(folder.name for folder in config_dir().iterdir() if folder.is_dir())
@@ -273,7 +273,7 @@ def test_fokkers_own_sweeps_in_wandb_may_be(file: Path, monkeypatch: pytest.Monk
 
 def test_the_node_of_hydra_is_compared_as_a_whole(plain: DictConfig) -> None:
     """Whatever key of it another's overrides came to change."""
-    from fokker.cli.hydra_node import check_as_typed
+    from fokker.config.hydra_node import check_as_typed
 
     for key in ("a", "sweep.x", "launcher._target_", "runtime.choices.hydra/launcher", "mode"):
         other = plain.copy()

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from fokker.cli.gpus import claim
+from fokker.machine.gpus import claim
 
 CLAIM = """
 import os, sys
 from pathlib import Path
-from fokker.cli.gpus import claim
+from fokker.machine.gpus import claim
 claim(int(sys.argv[1]), driver=Path("driver"), folder=Path("."))
 print(os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
 sys.stdin.read()

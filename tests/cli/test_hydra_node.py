@@ -10,14 +10,8 @@ from hydra import initialize_config_dir
 from hydra.conf import HydraConf
 from omegaconf import DictConfig, OmegaConf, flag_override
 
-from fokker.cli.compose import _load, config_dir, register_resolvers
-from fokker.cli.hydra_node import (
-    FIXED,
-    PLUGINS,
-    check_hydra,
-    check_options,
-    check_typed_options,
-)
+from fokker.config.compose import _load, config_dir, register_resolvers
+from fokker.config.hydra_node import FIXED, PLUGINS, check_hydra, check_options, check_typed_options
 
 HYDRAS = [field.name for field in fields(HydraConf)]
 LAUNCHERS = ("basic", "joblib", "submitit_local", "submitit_slurm")
@@ -146,7 +140,8 @@ def test_callbacks_are_classes_of_hydras(composed: dict[str, DictConfig]) -> Non
     check_hydra(changed(config, key, {"x": good}))
     for bad in (
         {"_target_": "hydra.utils.call"}, {"_target_": "hydra.core.utils.JobRuntime"},
-        {"_target_": "fokker.sde.EDM"}, {"_target_": "os.system"}, {**good, "_partial_": True},
+        {"_target_": "fokker.diffusion.sde.EDM"}, {"_target_": "os.system"}, {**good,
+         "_partial_": True},
         {**good, "x": EVIL}, 3, None, {}, "${network}",
     ):  # fmt: skip
         refused(config, key, {"x": bad})

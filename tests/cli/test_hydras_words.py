@@ -8,7 +8,7 @@ import pytest
 from hydra import initialize_config_dir
 from hydra.errors import HydraException
 
-from fokker.cli.compose import HELP, _load, in_words
+from fokker.config.compose import HELP, _load, in_words
 
 FOREIGN = re.compile(
     r"ConfigKeyError|mismatched|extraneous|no viable|token recogn|missing EQUAL|Lexer|Could not|"

@@ -12,11 +12,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 import fokker
-from fokker.cli.compose import composed, meant_overrides
-from fokker.cli.inheritance import INHERITING, PATHS, JobMeanings, compose_meant
-from fokker.cli.option_words import as_typed, option_words
-from fokker.cli.search_space import read_search
-from fokker.records import FORMAT
+from fokker.config.compose import composed, meant_overrides
+from fokker.config.inheritance import INHERITING, PATHS, JobMeanings, compose_meant
+from fokker.config.option_words import as_typed, option_words
+from fokker.search.space import read_search
+from fokker.store.records import FORMAT
 
 pytestmark = pytest.mark.usefixtures("workdir")
 TRAINED = ["formulation=vp_sde", "seed=3", "sampler=ancestral", "sampler.variance=1"]
@@ -193,7 +193,7 @@ def test_a_wrong_file_is_left_for_its_job_to_complain_of() -> None:
 def test_the_file_of_an_option_is_read_once_for_all_jobs() -> None:
     loader: Any = None
     meanings = JobMeanings(plain([]), loader)
-    with mock.patch("fokker.cli.inheritance.option_words", return_value=None) as files:
+    with mock.patch("fokker.config.inheritance.option_words", return_value=None) as files:
         for seed in range(50):
             typed = [f"seed={seed}", "data=ring8"]
             assert meanings(typed, typed) == typed

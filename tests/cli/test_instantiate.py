@@ -8,7 +8,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from fokker.cli.instantiate import Builder
+from fokker.config.instantiate import Builder
 
 LINEAR = {"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 3}
 
@@ -67,20 +67,20 @@ def package(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         "torch.nn.functional.torch.hub.load",
         "torch.optim.optimizer.torch.load",
         "lightning.pytorch.trainer.trainer.os.system",
-        "fokker.cli.job.os.system",
-        "fokker.cli.job.sys.modules",
-        "fokker.experiment.models.torch.load",
+        "fokker.launch.job.os.system",
+        "fokker.sweeps.running.sys.modules",
+        "fokker.store.models.torch.load",
         # Functions and methods are no classes.
         "fokker.run",
-        "fokker.experiment.models.read_checkpoint",
+        "fokker.store.models.read_checkpoint",
         "torch.nn.functional.relu",
         "torch.nn.Module.register_forward_hook",
-        "fokker.cli.instantiate.Builder.__call__",
+        "fokker.config.instantiate.Builder.__call__",
         # Modules and instances.
         "torch.nn",
         "fokker.cli",
         "torch.nn.functional.torch.ops",
-        "fokker.cli.instantiate.ALLOWED",
+        "fokker.config.instantiate.ALLOWED",
         # Allowed names are whole parts.
         "fokker_evil.X",
         "torch.nnx",
@@ -155,8 +155,8 @@ def test_classes_of_the_allowed_packages_are_built() -> None:
 
 def test_nested_parts_are_built_first() -> None:
     node = {
-        "_target_": "fokker.weighting.Learned",
-        "base": {"_target_": "fokker.weighting.P2", "k": 2, "gamma": 1},
+        "_target_": "fokker.diffusion.weighting.Learned",
+        "base": {"_target_": "fokker.diffusion.weighting.P2", "k": 2, "gamma": 1},
     }
     weighting = build(node)
     sigma = torch.tensor([0.5], dtype=torch.float64)

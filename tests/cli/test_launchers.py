@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fokker.disk import read_json
+from fokker.machine.disk import read_json
 from tiny_runs import TINY
 
 pytestmark = pytest.mark.thorough
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.thorough
 # Built in the job's process alone: the sweep composes its jobs and does not build them.
 KILLED = """
 import os
-from fokker.weighting import Weighting
+from fokker.diffusion.weighting import Weighting
 
 class Killed(Weighting):
     def __init__(self):

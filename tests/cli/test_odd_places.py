@@ -15,12 +15,12 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 import fokker
-from fokker.cli import job
-from fokker.cli.environment import is_on, number
 from fokker.cli.main import main
-from fokker.cli.slurm import facts, restarts
-from fokker.cli.start import Start, cores_of_rank, first_node
-from fokker.experiment.own_sources import source_of
+from fokker.launch import job
+from fokker.launch.slurm import facts, restarts
+from fokker.machine.environment import is_on, number
+from fokker.machine.start import Start, cores_of_rank, first_node
+from fokker.store.own_sources import source_of
 from tiny_runs import compose_experiment, differing, only_model, run, tiny, trained_state
 
 pytestmark = pytest.mark.usefixtures("workdir")

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from fokker.cli import orphans
-from fokker.cli.orphans import SWEEP, end_with_sweep, ending_with_this, is_alive, this_process
+from fokker.machine import orphans
+from fokker.machine.orphans import SWEEP, end_with_sweep, ending_with_this, is_alive, this_process
 from processes import is_inside, listened, marked
 from tiny_runs import TINY
 
@@ -22,7 +22,7 @@ LEFT_SECONDS = 15.0
 # stays when its threads have stopped, as at the end of Python.
 WAITS = """
 import signal, sys, time
-from fokker.cli import orphans
+from fokker.machine import orphans
 orphans.POLL_SECONDS, orphans.GRACE_SECONDS = 0.1, 0.2
 if sys.argv[2] != "ends":
     signal.signal(signal.SIGTERM, lambda *_: print("heard", flush=True))
@@ -46,7 +46,7 @@ def until(is_so: Callable[[], bool], seconds: float) -> bool:
 @pytest.fixture
 def other() -> Iterator["subprocess.Popen[str]"]:
     """A process that says its name and waits."""
-    code = "from fokker.cli.orphans import *; print(this_process(), flush=True); sleep(60)"
+    code = "from fokker.machine.orphans import *; print(this_process(), flush=True); sleep(60)"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
     ) as process:

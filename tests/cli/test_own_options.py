@@ -13,7 +13,7 @@ import pytest
 
 import fokker
 from fokker.cli.main import main
-from fokker.disk import read_json
+from fokker.machine.disk import read_json
 from tiny_runs import TINY, only_model
 
 PACKAGE = "my_package"
@@ -24,9 +24,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from fokker.samplers import Sampler
-from fokker.sde import SDE
-from fokker.weighting import Weighting
+from fokker.diffusion.samplers import Sampler
+from fokker.diffusion.sde import SDE
+from fokker.diffusion.weighting import Weighting
 
 
 class Net(nn.Module):

@@ -11,7 +11,7 @@ from unittest import mock
 import pytest
 from jinja2 import UndefinedError
 
-from fokker.cli.page import rendered
+from fokker.sweeps.page import rendered
 from made_sweeps import PIXEL, Sweep, evaluation, metrics
 
 
@@ -24,8 +24,8 @@ def given(folder: Path) -> dict[str, Any]:
         (path / "figures").mkdir()
         (path / "figures" / "samples.png").write_bytes(PIXEL)
     sweep.add({"width": "2", "depth": "1", "seed": "3"}, None, error="ValueError: no")
-    rendering = mock.patch("fokker.cli.report.rendered", return_value="")
-    with rendering as render, mock.patch("fokker.cli.report.MAX_JOBS", 1):
+    rendering = mock.patch("fokker.sweeps.report.rendered", return_value="")
+    with rendering as render, mock.patch("fokker.sweeps.report.MAX_JOBS", 1):
         sweep.draw("w1", comment="Of widths.")
     _, values = render.call_args.args
     return dict(values)
@@ -72,6 +72,6 @@ def test_the_template_does_without_nothing_that_it_names(tmp_path: Path) -> None
 
 
 def test_jinja_is_not_waited_for_before_a_report_is_written() -> None:
-    program = "import sys, fokker.cli.sweep_figures; print('jinja2' in sys.modules)"
+    program = "import sys, fokker.sweeps.figures; print('jinja2' in sys.modules)"
     command = [sys.executable, "-c", program]
     assert subprocess.run(command, capture_output=True, text=True).stdout == "False\n"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fokker.cli.paper_tables import Cell, PaperTable, latex_text, markdown_text, paper_table
+from fokker.sweeps.paper_tables import Cell, PaperTable, latex_text, markdown_text, paper_table
 from made_sweeps import Sweep, metrics
 
 HOSTILE = "_a & 100% #1 $x$ {y} [z] ~t ^u \\v <w> |p| \"q\" -- --- 'r' `s` ± ² ↓ – \x1b\n"

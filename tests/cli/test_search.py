@@ -21,17 +21,17 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from fokker.cli.job_folders import write_json
 from fokker.cli.main import main
-from fokker.cli.objectives import Objectives
-from fokker.cli.search_method import read_method, with_steps
-from fokker.cli.search_results import Results
-from fokker.cli.search_space import Search, parameter
-from fokker.cli.sweep_jobs import Job
-from fokker.cli.trials import Trials, open_storage, watcher
-from fokker.disk import read_json
-from fokker.experiment.watching import Pruned
-from fokker.signals import Interrupted
+from fokker.machine.disk import read_json
+from fokker.machine.signals import Interrupted
+from fokker.search.method import read_method, with_steps
+from fokker.search.objectives import Objectives
+from fokker.search.results import Results
+from fokker.search.space import Search, parameter
+from fokker.search.trials import Trials, open_storage, watcher
+from fokker.store.job_folders import write_json
+from fokker.sweeps.jobs import Job
+from fokker.training.watching import Pruned
 from tiny_runs import TINY, compose_experiment, differing, only_model, run, trained_state
 from tiny_searches import Ends, Values, bowl, process, search
 from written import only_sweep, sweep_rows
@@ -76,8 +76,8 @@ def fokker(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -
 
     with (
         mock.patch.object(sys.modules["fokker.experiment.run"], "draw_figures"),
-        mock.patch("fokker.cli.search_results.Results.draw", return_value=[]),
-        mock.patch("fokker.cli.sweep.GridSweeper._present"),
+        mock.patch("fokker.search.results.Results.draw", return_value=[]),
+        mock.patch("fokker.sweeps.grid.GridSweeper._present"),
     ):
         yield call
 
@@ -323,7 +323,7 @@ def test_a_signal_ends_the_search_with_its_table_and_the_trial_is_run_again(tiny
 
 def test_a_signal_before_the_first_trial_is_no_traceback(tiny: Any) -> None:
     stop = Interrupted(signal.SIGTERM)
-    with mock.patch("fokker.cli.search.listed_trials", side_effect=stop):
+    with mock.patch("fokker.search.sweeper.listed_trials", side_effect=stop):
         assert tiny(bowl, *SPACE, W1) == (128 + signal.SIGTERM, "", "")
     assert list(Path().iterdir()) == []
 
@@ -394,7 +394,7 @@ def test_a_trial_whose_process_was_killed_while_it_asked_is_asked_on(tiny: Any) 
 
 def test_what_ended_untold_is_told_and_not_run_again(tiny: Any) -> None:
     typed = (*SPACE, W1, TPE, "hydra.sweeper.n_trials=3")
-    with mock.patch("fokker.cli.trials.Trials.tell"):  # As if killed before, each time.
+    with mock.patch("fokker.search.trials.Trials.tell"):  # As if killed before, each time.
         tiny(bowl, *typed)
     assert {t.state.name for t in stored().trials} == {"RUNNING"}
     tiny(ends(0.5), *typed[:-1], "hydra.sweeper.n_trials=4")
@@ -692,7 +692,7 @@ def method(**given: Any) -> Any:
 
 def test_a_sampler_whose_package_is_not_there_is_refused() -> None:
     with (
-        mock.patch("fokker.cli.search_method.find_spec", return_value=None),
+        mock.patch("fokker.search.method.find_spec", return_value=None),
         pytest.raises(ValueError, match="cmaes needs the package cmaes: pip install cmaes, or ch"),
     ):
         method(sampler="cmaes").make_sampler(0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fokker.cli.slurm_watch import SqueueWatcher
+from fokker.launch.slurm_watch import SqueueWatcher
 
 
 def watcher(*jobs: str) -> SqueueWatcher:

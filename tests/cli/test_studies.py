@@ -9,9 +9,9 @@ from unittest import mock
 
 import pytest
 
-from fokker.cli.compose import config_dir
 from fokker.cli.main import main
-from fokker.disk import read_json
+from fokker.config.compose import config_dir
+from fokker.machine.disk import read_json
 from tiny_runs import process
 from written import only_sweep, sweep_rows
 
@@ -36,7 +36,7 @@ def start(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr("sys.argv", ["fokker", *arguments])
     with (
         mock.patch.object(sys.modules["fokker.experiment.run"], "draw_figures"),
-        mock.patch("fokker.cli.sweep.draw_results", return_value=[]),
+        mock.patch("fokker.sweeps.grid.draw_results", return_value=[]),
     ):
         try:
             main()
@@ -144,7 +144,7 @@ def test_a_reader_who_leaves_ends_nothing() -> None:
     job = process(
         Path.cwd(), "-m", "trainer.max_steps=2", "evaluation.budget_points=0",
         "sampler.num_steps=2,3",
-        before="import fokker.cli.sweep as sweep; sweep.draw_results = lambda *_, **__: []",
+        before="import fokker.sweeps.grid as sweep; sweep.draw_results = lambda *_, **__: []",
     )  # fmt: skip
     assert job.stdout is not None
     assert job.stderr is not None

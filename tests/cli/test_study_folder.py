@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from fokker.cli.running import facts_of_sweep
-from fokker.cli.study import Study
-from fokker.cli.sweep_jobs import Job
-from fokker.disk import DamagedError, read_json
+from fokker.machine.disk import DamagedError, read_json
+from fokker.sweeps.jobs import Job
+from fokker.sweeps.running import facts_of_sweep
+from fokker.sweeps.study import Study
 
 GRID = Path("outputs/sweeps/steps-01234567")
 KEYS = ("0123456789", "abcdef0123")

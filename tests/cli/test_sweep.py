@@ -14,14 +14,14 @@ from unittest import mock
 import pytest
 import torch
 
-from fokker.cli.job_folders import job_lock
-from fokker.cli.job_names import job_id, job_name, short_values
 from fokker.cli.main import main
-from fokker.cli.running import run_in_sweep
-from fokker.disk import read_json
+from fokker.evaluations.base import Evaluation
 from fokker.experiment.metric_names import metric_names
-from fokker.experiment.reports import Evaluation
-from fokker.signals import Interrupted
+from fokker.machine.disk import read_json
+from fokker.machine.signals import Interrupted
+from fokker.store.job_folders import job_lock
+from fokker.store.job_names import job_id, job_name, short_values
+from fokker.sweeps.running import run_in_sweep
 from tiny_runs import TINY, compose_experiment, process, run
 from written import only_sweep, sweep_rows
 
@@ -62,7 +62,7 @@ def sweep(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) ->
 def no_figures() -> Iterator[None]:
     with (
         mock.patch.object(sys.modules["fokker.experiment.run"], "draw_figures"),
-        mock.patch("fokker.cli.sweep.draw_results", return_value=[]),
+        mock.patch("fokker.sweeps.grid.draw_results", return_value=[]),
     ):
         yield
 
@@ -156,7 +156,7 @@ def test_what_is_done_is_neither_run_nor_written_nor_composed_again(sweep: Any) 
 def test_a_sweep_says_each_minute_how_far_its_job_is(
     sweep: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fokker.progress.LINE_SECONDS", 0.02)
+    monkeypatch.setattr("fokker.machine.progress.LINE_SECONDS", 0.02)
     said = sweep("sampler.num_steps=2,3")
     for job, last in (("num_steps=2", "training edm-uniform-"), ("num_steps=3", "")):
         assert re.search(rf"^ +{job}: .*{last}", said.out, re.MULTILINE)
@@ -404,8 +404,8 @@ def test_the_metrics_of_an_evaluation_of_the_users_are_not_known() -> None:
 # ---- processes -----------------------------------------------------------------------------
 
 RUN_MODULE = """
-import fokker.cli.sweep
-fokker.cli.sweep.draw_results = lambda *_: []
+import fokker.sweeps.grid
+fokker.sweeps.grid.draw_results = lambda *_: []
 experiment = sys.modules['fokker.experiment.run']
 """
 AT_JOB = """
@@ -459,7 +459,7 @@ def test_a_damaged_job_is_said_and_run_again(sweep: Any) -> None:
 def test_a_job_that_ends_before_its_record_leaves_nothing(
     workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fokker.cli.running.run_job", mock.Mock(side_effect=Interrupted(15)))
+    monkeypatch.setattr("fokker.sweeps.running.run_job", mock.Mock(side_effect=Interrupted(15)))
     config, choices = mock.Mock(), mock.Mock(overrides=[])
     Path("sweep/job").mkdir(parents=True)
     with pytest.raises(SystemExit) as ended:
@@ -476,7 +476,7 @@ def test_a_signal_in_a_training_ends_the_sweep_with_its_table(sweep: Any, workdi
     lines = [
         RUN_MODULE,
         "import os",
-        "from fokker.experiment.callbacks import Curves",
+        "from fokker.training.callbacks import Curves",
         "written = Curves.on_train_batch_end",
         "def stop(self, trainer, module, outputs, batch, index):",
         "    written(self, trainer, module, outputs, batch, index)",

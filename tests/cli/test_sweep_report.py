@@ -14,18 +14,18 @@ import pytest
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
-from fokker.analysis.validation import AXIS, SIGMAS
-from fokker.cli import against_nfe as nfe_module
-from fokker.cli.against_nfe import points_of
-from fokker.cli.collection import Spread
-from fokker.cli.outcome import Outcome
-from fokker.cli.report import MAX_JOBS
-from fokker.cli.sweep_figures import draw_results, study_comment
-from fokker.cli.tables import results_table, seeds_table
-from fokker.disk import read_json
-from fokker.experiment.files import write_json
+from fokker.diffusion.analysis.validation import AXIS, SIGMAS
 from fokker.figures import save
 from fokker.levels import Table
+from fokker.machine.disk import read_json
+from fokker.machine.files import write_json
+from fokker.sweeps import against_nfe as nfe_module
+from fokker.sweeps.against_nfe import points_of
+from fokker.sweeps.collection import Spread
+from fokker.sweeps.figures import draw_results, study_comment
+from fokker.sweeps.outcome import Outcome
+from fokker.sweeps.report import MAX_JOBS
+from fokker.sweeps.tables import results_table, seeds_table
 from made_sweeps import PIXEL, Sweep, evaluation, metrics
 
 
@@ -352,7 +352,7 @@ def test_joint_figures_are_of_one_job_a_setting(sweep: Sweep) -> None:
                 else:
                     sweep.add(own, metrics(1.0))
     flows = {"flows": Figure()}
-    with mock.patch("fokker.experiment.joint.joint_figures", return_value=flows) as one:
+    with mock.patch("fokker.sweeps.joint.joint_figures", return_value=flows) as one:
         names, _ = sweep.draw()
     folders = {f"formulation={f}": k for f, k in zip("abcde", (1, 4, 8, 12, 16))}
     given = one.call_args.args[0]
@@ -465,7 +465,7 @@ def test_an_error_while_drawing_is_one_line_and_is_tried_again(
     assert "RuntimeError: no font" in sweep.said
     assert sweep.draw()[0] == ["w1_against_nfe.png", "single_changes.png", "report.html"]
     (sweep.folder / "report.html").unlink()
-    with mock.patch("fokker.cli.report.write_text", side_effect=OSError("disk full")):
+    with mock.patch("fokker.sweeps.report.write_text", side_effect=OSError("disk full")):
         assert sweep.draw()[0] == ["w1_against_nfe.png", "single_changes.png"]
     assert capsys.readouterr().out == "no report: OSError: disk full\n"
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from fokker.cli.outcome import Outcome
-from fokker.cli.standings import in_order, standings
-from fokker.cli.verdict import Verdict
+from fokker.sweeps.outcome import Outcome
+from fokker.sweeps.standings import in_order, standings
+from fokker.sweeps.verdict import Verdict
 from made_sweeps import Sweep, metrics
 
 

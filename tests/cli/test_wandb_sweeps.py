@@ -16,11 +16,11 @@ from wandb import wandb_agent
 from wandb.sdk.launch.sweeps.utils import load_sweep_config
 from wandb.sdk.lib.config_util import save_config_file_from_dict
 
-from fokker.cli.compose import composed, config_dir
 from fokker.cli.main import main
-from fokker.cli.wandb_sweep import log_sweep
-from fokker.disk import read_json
+from fokker.config.compose import composed, config_dir
 from fokker.figures import save
+from fokker.machine.disk import read_json
+from fokker.tracking.wandb_sweep import log_sweep
 from tiny_runs import TINY
 from wandb_files import WandBFile, read_wandb
 
@@ -32,7 +32,7 @@ FILES = sorted((config_dir() / "sweeps" / "wandb").glob("*.yaml"))
 def no_figures() -> Iterator[None]:
     with (
         mock.patch.object(sys.modules["fokker.experiment.run"], "draw_figures"),
-        mock.patch("fokker.cli.sweep.draw_results", return_value=[]),
+        mock.patch("fokker.sweeps.grid.draw_results", return_value=[]),
     ):
         yield
 
@@ -141,7 +141,7 @@ def test_without_wandb_a_sweep_is_not_sent_and_its_faults_are_a_sentence(
         assert whole(folder, config.logger) == ""
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("warning: W&B is off")
-    wrong = OmegaConf.create({"_target_": "fokker.experiment.WandB", "finish_seconds": 0})
+    wrong = OmegaConf.create({"_target_": "fokker.tracking.WandB", "finish_seconds": 0})
     assert whole(folder, wrong) == ""
     (line,) = capfd.readouterr().err.splitlines()
     assert "the sweep is not in W&B: logger.finish_seconds must be positive" in line

@@ -14,16 +14,16 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 import fokker
-from fokker.cli.arguments import fits, signature, whole, words
-from fokker.cli.compose import composed, config_dir
-from fokker.cli.family import family_of
-from fokker.cli.instantiate import Builder
 from fokker.cli.main import main
-from fokker.cli.mistakes import UnknownKey
-from fokker.cli.names import KEYS_FOR, SAID_OF, WORDS, with_hint
-from fokker.cli.signatures import Signatures
-from fokker.cli.whole_numbers import in_whole_numbers
-from fokker.formulations import EDM
+from fokker.config.arguments import fits, signature, whole, words
+from fokker.config.compose import composed, config_dir
+from fokker.config.family import family_of
+from fokker.config.instantiate import Builder
+from fokker.config.mistakes import UnknownKey
+from fokker.config.names import KEYS_FOR, SAID_OF, WORDS, with_hint
+from fokker.config.signatures import Signatures
+from fokker.config.whole_numbers import in_whole_numbers
+from fokker.diffusion.formulations import EDM
 from tiny_runs import TINY, compose_experiment
 
 FOKKER = str(Path(sys.executable).with_name("fokker"))
@@ -182,7 +182,7 @@ def test_signatures_that_are_read_are_those_that_python_has() -> None:
 def test_it_is_the_same_sentence_early_and_late(typed: str) -> None:
     first = ["data=points"] if typed.startswith("data.path") else []
     said = []
-    for name in ("fokker.cli.build.build_experiment", "fokker.cli.compose.check_early"):
+    for name in ("fokker.config.build.build_experiment", "fokker.config.compose.check_early"):
         with mock.patch(name), pytest.raises(ValueError) as error:
             compose_experiment(*first, typed)
         said.append(str(error.value))
@@ -298,7 +298,7 @@ def test_whole_numbers_of_a_file_and_of_a_class_of_one_s_own(
     own = [o for o in TINY if not o.startswith("network.")]
     paths = []
     for name in ("plain", "exponent"):
-        with mock.patch("fokker.cli.job.run_experiment") as run:
+        with mock.patch("fokker.launch.job.run_experiment") as run:
             place = f"hydra.searchpath=['file://{workdir}/mine']"
             fokker.run([*own, place, f"network={name}", "allow_targets=[own_sizes]"])
         paths.append(run.call_args[0][0].folder.path)

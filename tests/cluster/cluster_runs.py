@@ -19,9 +19,9 @@ from safetensors import safe_open
 
 import cluster
 import tiny_runs
-from fokker.disk import read_json
-from fokker.experiment import ModelFolder
-from fokker.experiment.curves import read_json_lines
+from fokker.machine.disk import read_json
+from fokker.store.curves import read_json_lines
+from fokker.store.models import ModelFolder
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ import signal
 import time
 from pathlib import Path
 
-from fokker.weighting import EDM, Weighting
+from fokker.diffusion.weighting import EDM, Weighting
 
 PACE, KILL = Path("pace"), Path("kill_in_save")
 replace = Path.replace

@@ -10,7 +10,7 @@ import pytest
 from cluster_runs import FOKKER
 
 import cluster
-from fokker.disk import read_json
+from fokker.machine.disk import read_json
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("slurm")]
 
@@ -165,7 +165,7 @@ def test_other_tasks_than_ranks_are_refused_in_words(
 CLAIM = """
 import os, sys, time
 from pathlib import Path
-from fokker.cli.gpus import claim
+from fokker.machine.gpus import claim
 claim(1, driver=Path("driver"), folder=Path("."))
 Path(f"gpu.{os.environ['SLURM_JOB_ID']}").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
 end = time.monotonic() + 60

@@ -12,8 +12,8 @@ import pytest
 from cluster_runs import FOKKER, JOB
 
 import cluster
-from fokker.disk import read_json
-from fokker.experiment.curves import read_json_lines
+from fokker.machine.disk import read_json
+from fokker.store.curves import read_json_lines
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("slurm")]
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from fokker.cli.build import build_experiment
-from fokker.cli.choices import Choices
-from fokker.cli.compose import HELP, composed, config_dir
-from fokker.cli.early import check_early
-from fokker.cli.signatures import Signatures
+from fokker.config.build import build_experiment
+from fokker.config.choices import Choices
+from fokker.config.compose import HELP, composed, config_dir
+from fokker.config.early import check_early
+from fokker.config.signatures import Signatures
 from fokker.experiment import Experiment
 
 #: By name: wrong types, ends of ranges, numbers that are none, and texts that other programs read.

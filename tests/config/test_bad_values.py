@@ -11,7 +11,7 @@ import torch
 from bad_values import VALUES, Case, Harness, said_well
 
 from fokker.cli.main import main
-from fokker.cli.option_words import as_typed
+from fokker.config.option_words import as_typed
 from fokker.experiment import run as run_experiment
 from fokker.training import DivergedError
 from tiny_runs import TINY
@@ -73,7 +73,7 @@ def typed_by(capfd: pytest.CaptureFixture[str], *overrides: str) -> tuple[object
     """The exit code of a command line that trains nothing, and what it says on stderr."""
     with (
         mock.patch.object(sys, "argv", ["fokker", *TINY, *overrides]),
-        mock.patch("fokker.cli.job.run_experiment"),
+        mock.patch("fokker.launch.job.run_experiment"),
     ):
         try:
             main()

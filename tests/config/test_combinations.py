@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import tiny_runs
-from fokker.cli.compose import config_dir
+from fokker.config.compose import config_dir
 
 COUNT = 500
 GROUPS = (

@@ -8,9 +8,9 @@ import pytest
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from fokker.cli.compose import composed, config_dir
 from fokker.cli.main import main
-from fokker.sde import EDM, VPLinear
+from fokker.config.compose import composed, config_dir
+from fokker.diffusion.sde import EDM, VPLinear
 from tiny_runs import compose_experiment
 
 CONF = config_dir()

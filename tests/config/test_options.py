@@ -13,9 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 from torch.utils.data import Dataset
 
 import fokker
-from fokker.cli.build_task import find_device
-from fokker.cli.compose import config_dir
-from fokker.cli.instantiate import Builder
+from fokker.config.build_task import find_device
+from fokker.config.compose import config_dir
+from fokker.config.instantiate import Builder
 from fokker.experiment import Result
 from fokker.formulation import Asked
 from fokker.randomness import Randomness
@@ -116,7 +116,7 @@ def part(group: str, name: str, **more: Any) -> Any:
     node = OmegaConf.merge(OmegaConf.load(config_dir() / group / f"{name}.yaml"), more)
     assert isinstance(node, DictConfig)
     build = Builder()
-    build.know(OmegaConf.create({"_target_": "fokker.formulations.EDM"}))
+    build.know(OmegaConf.create({"_target_": "fokker.diffusion.formulations.EDM"}))
     return build(node, group)
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from fokker.cli.arguments import fits
-from fokker.cli.compose import composed
-from fokker.cli.family import family_of
-from fokker.cli.keys import KEYS, LISTED, Options, check_keys
-from fokker.formulations import EDM
+from fokker.config.arguments import fits
+from fokker.config.compose import composed
+from fokker.config.family import family_of
+from fokker.config.keys import KEYS, LISTED, Options, check_keys
+from fokker.diffusion.formulations import EDM
 
 VALUES = (
     None, True, 1, 1.5, math.nan, math.inf, "", "abc", "\udcff", [], [1], [1.5], [True], ["abc"],

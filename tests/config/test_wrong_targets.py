@@ -14,20 +14,20 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 import tiny_runs
-from fokker.cli.arguments import signature
-from fokker.cli.build import build_experiment
-from fokker.cli.choices import Choices
-from fokker.cli.compose import composed, config_dir
-from fokker.cli.early import PARTS, asked_of, check_early, check_part, parts_of
-from fokker.cli.family import Family, family_of
-from fokker.cli.instantiate import Builder
-from fokker.cli.keys import check_keys
-from fokker.cli.kinds import belongs
 from fokker.cli.main import main
-from fokker.cli.parts import Inside, Parts
-from fokker.cli.signatures import Signatures
-from fokker.formulations import EDM
-from fokker.formulations.groups import Groups
+from fokker.config.arguments import signature
+from fokker.config.build import build_experiment
+from fokker.config.choices import Choices
+from fokker.config.compose import composed, config_dir
+from fokker.config.early import PARTS, asked_of, check_early, check_part, parts_of
+from fokker.config.family import Family, family_of
+from fokker.config.instantiate import Builder
+from fokker.config.keys import check_keys
+from fokker.config.kinds import belongs
+from fokker.config.parts import Inside, Parts
+from fokker.config.signatures import Signatures
+from fokker.diffusion.formulations import EDM
+from fokker.diffusion.formulations.groups import Groups
 
 pytestmark = pytest.mark.usefixtures("workdir")
 LR = "torch.optim.lr_scheduler"
@@ -35,29 +35,29 @@ LR = "torch.optim.lr_scheduler"
 RIGHT = {
     "data": "fokker.data.ToyData",
     "data.distribution": "fokker.distributions.Ring",
-    "formulation": "fokker.formulations.VPSDE",
-    "sde": "fokker.sde.EDM",
-    "preconditioning": "fokker.preconditioning.VE",
-    "weighting": "fokker.weighting.X0",
-    "weighting.base": "fokker.weighting.X0",
-    "noise_levels": "fokker.noise_levels.LogUniform",
+    "formulation": "fokker.diffusion.formulations.VPSDE",
+    "sde": "fokker.diffusion.sde.EDM",
+    "preconditioning": "fokker.diffusion.preconditioning.VE",
+    "weighting": "fokker.diffusion.weighting.X0",
+    "weighting.base": "fokker.diffusion.weighting.X0",
+    "noise_levels": "fokker.diffusion.noise_levels.LogUniform",
     "network": "fokker.networks.MLP",
-    "optimizer": "fokker.optimizers.Schedule",
+    "optimizer": "fokker.training.optimizers.Schedule",
     "optimizer.optimizer": "torch.optim.SGD",
     "optimizer.schedule": f"{LR}.StepLR",
     "optimizer.schedule.schedulers[0]": f"{LR}.StepLR",
-    "ema": "fokker.ema.EMA",
-    "sampler": "fokker.samplers.Heun",
-    "grid": "fokker.grids.Geometric",
-    "trainer": "fokker.experiment.Engine",
-    "logger": "fokker.experiment.CSV",
-    "callbacks": "fokker.experiment.Intervals",
-    "evaluation.flow_field": "fokker.experiment.FlowField",
+    "ema": "fokker.training.ema.EMA",
+    "sampler": "fokker.diffusion.samplers.Heun",
+    "grid": "fokker.diffusion.grids.Geometric",
+    "trainer": "fokker.training.Engine",
+    "logger": "fokker.tracking.CSV",
+    "callbacks": "fokker.training.Intervals",
+    "evaluation.flow_field": "fokker.diffusion.evaluations.FlowField",
     "data.dataset": "torch.utils.data.Subset",
 }
 #: Classes that belong nowhere.
 NOWHERE = (
-    "fokker.metrics.EnergyDistance", "fokker.cli.instantiate.Builder", "torch.nn.Linear",
+    "fokker.metrics.EnergyDistance", "fokker.config.instantiate.Builder", "torch.nn.Linear",
     "torch.nn.ModuleList", "torch.nn.Parameter", "torch.optim.swa_utils.AveragedModel",
     "lightning.Trainer", "lightning.LightningModule", "lightning.pytorch.loggers.CSVLogger",
     "lightning.pytorch.loggers.csv_logs.ExperimentWriter", "lightning.fabric.loggers.CSVLogger",
@@ -66,32 +66,39 @@ NOWHERE = (
 )  # fmt: skip
 #: What is no class that may be named, wherever it stands.
 NO_CLASS: tuple[Any, ...] = (
-    None, "", " ", [], ["fokker.sde.EDM"], {}, {"_target_": "fokker.sde.EDM"}, 5, 1.5, True,
-    "fokker", "fokker.", ".EDM", "fokker..sde", "fokker.sde.EDM ", "fokker.sde EDM",
-    "fokker.sde.EDM\nfokker.sde.EDM", "fokker.sde.EDM()", "os.system", "builtins.eval", "x" * 500,
-    "fokker.sde", "torch.nn", "fokker.places.SAFETENSORS", "fokker.sde.Nope", "fokker.nope.Nope",
-    "torch.nn.functional.relu", "fokker.run", "fokker.cli.job.os.system",
+    None, "", " ", [], ["fokker.diffusion.sde.EDM"], {}, {"_target_": "fokker.diffusion.sde.EDM"},
+    5, 1.5, True,
+    "fokker", "fokker.", ".EDM", "fokker..sde", "fokker.diffusion.sde.EDM ",
+    "fokker.diffusion.sde EDM",
+    "fokker.diffusion.sde.EDM\nfokker.diffusion.sde.EDM", "fokker.diffusion.sde.EDM()", "os.system",
+    "builtins.eval", "x" * 500,
+    "fokker.diffusion.sde", "torch.nn", "fokker.store.places.SAFETENSORS",
+    "fokker.diffusion.sde.Nope", "fokker.nope.Nope",
+    "torch.nn.functional.relu", "fokker.run", "fokker.launch.job.os.system",
     # Of an allowed package, and defined in another.
-    "fokker.cli.job.torch.nn.Linear", "fokker.formulations.diffusion.L.Trainer",
+    "fokker.launch.job.torch.nn.Linear", "fokker.training.module.L.Trainer",
     "lightning.pytorch.trainer.trainer.torch.nn.Linear",
     # Private ones, one of which deletes a file.
     "lightning.fabric.loggers.csv_logs._ExperimentWriter", "fokker.__main__.main",
-    "fokker.cli.signatures._Found", "torch.nn.modules.module._IncompatibleKeys",
-    "torch._utils.X", "fokker.sde.EDM.__init__", "__main__.X", "_pytest.config.Config",
+    "fokker.config.signatures._Found", "torch.nn.modules.module._IncompatibleKeys",
+    "torch._utils.X", "fokker.diffusion.sde.EDM.__init__", "__main__.X", "_pytest.config.Config",
 )  # fmt: skip
 #: Classes from which others are derived, of the right kind or not.
 BASES = (
-    "fokker.data.DataModule", "fokker.data.StandardizedData", "fokker.formulations.Diffusion",
-    "fokker.sde.SDE",
-    "fokker.preconditioning.Preconditioning", "fokker.weighting.Weighting",
-    "fokker.noise_levels.NoiseLevels", "fokker.samplers.Sampler", "fokker.grids.Grid",
-    "fokker.experiment.loggers.Logger", "fokker.experiment.Evaluation",
+    "fokker.data.DataModule", "fokker.data.StandardizedData",
+    "fokker.diffusion.formulations.Diffusion",
+    "fokker.diffusion.sde.SDE",
+    "fokker.diffusion.preconditioning.Preconditioning", "fokker.diffusion.weighting.Weighting",
+    "fokker.diffusion.noise_levels.NoiseLevels", "fokker.diffusion.samplers.Sampler",
+    "fokker.diffusion.grids.Grid",
+    "fokker.tracking.loggers.Logger", "fokker.evaluations.Evaluation",
     "fokker.distributions.Distribution", "torch.nn.Module", "torch.optim.Optimizer",
     f"{LR}.LRScheduler",
 )  # fmt: skip
-NEVER = mock.patch("fokker.cli.instantiate.instantiate", side_effect=AssertionError("built"))
+NEVER = mock.patch("fokker.config.instantiate.instantiate", side_effect=AssertionError("built"))
 READ: dict[type, str] = {
-    Parts: PARTS, Inside: "fokker.cli.parts.Inside", Groups: "fokker.formulations.groups.Groups",
+    Parts: PARTS, Inside: "fokker.config.parts.Inside",
+    Groups: "fokker.diffusion.formulations.groups.Groups",
 }  # fmt: skip
 SUBSET = {"_target_": "torch.utils.data.Subset", "indices": [0], "dataset": None}
 
@@ -192,7 +199,7 @@ def test_kinds_that_are_read_are_those_that_python_has() -> None:
     for late, early in pairs:
         assert list(late.types) == list(early.types)
         targets = [name for name in (*RIGHT.values(), *BASES) if name.startswith("fokker.")]
-        for target in (*targets, "fokker.networks.Exact", "fokker.experiment.CSV"):
+        for target in (*targets, "fokker.diffusion.exact.Exact", "fokker.tracking.CSV"):
             found = read(target)
             real = signature(_imported(target))
             assert found.is_class
@@ -279,11 +286,13 @@ def test_hydras_keys_are_refused_where_they_make_no_sense(key: str, case: Case) 
         ("formulation.seed", 3, "formulation.seed must not be given, for fokker gives it to DDPM"),
         ("optimizer.optimizer.lr", 3, "optimizer.optimizer.lr must not be given, for fokker "),
         ("optimizer.optimizer._args_", [1], "optimizer.optimizer._args_[0] must not be gi"),
-        ("sampler._recursive_", False, "sampler._recursive_ must be true, for fokker.sde."),
+        ("sampler._recursive_", False,
+         "sampler._recursive_ must be true, for fokker.diffusion.sde."),
         ("grid._args_", [1, 2, 3, 4], "grid._args_ must have at most 2 entries, which UniformTime"),
         ("grid._args_", ["x"], "grid._args_[0] must be a number or null, got x"),
         ("ema._args_", [[5]], "ema.half_lives must be given once, and is ema._args_[0] too; "),
-        ("weighting", {"_target_": "fokker.weighting.Learned"}, "weighting.base must be given, "),
+        ("weighting", {"_target_": "fokker.diffusion.weighting.Learned"},
+         "weighting.base must be given, "),
         ("weighting", "x", "weighting must be a node with a _target_, got x"),
         ("sde", [1], "sde must be a node with a _target_, got [1]"),
         ("data", None, "data must be an option, and is taken away; say data=NAME"),
@@ -295,7 +304,7 @@ def test_what_stands_in_a_wrong_place_or_is_missing_is_refused(
     key: str, value: Any, says: str, case: Case
 ) -> None:
     config = case.config
-    config.grid = {"_target_": "fokker.grids.UniformTime"}
+    config.grid = {"_target_": "fokker.diffusion.grids.UniformTime"}
     OmegaConf.update(config, key, value, merge=False)
     early = _why(lambda: check_early(config, case.sources, case.read))
     late = _why(lambda: _check_late(case, config))
@@ -306,11 +315,12 @@ def test_what_stands_in_a_wrong_place_or_is_missing_is_refused(
 def test_what_an_evaluation_lists_is_checked_too(case: Case) -> None:
     for group, name in (("sampler", "heun"), ("grid", "geometric")):
         config = case.config
-        config.evaluation[f"{group}s"] = [{name: {"_target_": "fokker.sde.EDM"}}]
+        config.evaluation[f"{group}s"] = [{name: {"_target_": "fokker.diffusion.sde.EDM"}}]
         early = _why(lambda: check_early(case.config, case.sources, case.read))
         late = _why(lambda: case.build.check_all(asked_of(case.config, case.family, case.sources)))
         assert early == late
-        assert late.startswith(f"{group}._target_ must name a class of the kind fokker.{group}s.")
+        kind = f"fokker.diffusion.{group}s."
+        assert late.startswith(f"{group}._target_ must name a class of the kind {kind}")
         case.config.evaluation[f"{group}s"] = []
 
 
@@ -349,7 +359,7 @@ OWN = '''
 import torch
 from torch import nn
 from torch.optim import SGD, Optimizer
-from fokker.sde import EDM
+from fokker.diffusion.sde import EDM
 from fokker.networks import MLP
 
 class Net(nn.Module):
@@ -417,7 +427,7 @@ def own(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def built(key: str, node: dict[str, Any], *allow: str) -> Any:
     build = Builder(["own_kinds", *allow])
-    build.know(OmegaConf.create({"_target_": "fokker.formulations.EDM"}))
+    build.know(OmegaConf.create({"_target_": "fokker.diffusion.formulations.EDM"}))
     return build(OmegaConf.create(node), key)
 
 
@@ -434,7 +444,7 @@ def test_one_s_own_of_the_right_kind_is_taken() -> None:
     assert built("sde", {"_target_": "own_kinds.sde"}).sigma_max == 80
     # Where its class says no kind, a part of a model may stand, and anything of one's own.
     inner = {"_target_": "torch.nn.Sequential", "_args_": [{"_target_": "torch.nn.SiLU"}]}
-    for part in (inner, {"_target_": "own_kinds.Unlike"}, {"_target_": "fokker.sde.EDM"}):
+    for part in (inner, {"_target_": "own_kinds.Unlike"}, {"_target_": "fokker.diffusion.sde.EDM"}):
         node = {"_target_": "own_kinds.Net", "_partial_": True, "inner": part}
         assert built("network", node).keywords["inner"] is not None
     wrong = {"_target_": "torch.nn.Parameter"}
@@ -448,10 +458,14 @@ def test_one_s_own_of_the_right_kind_is_taken() -> None:
     [
         ("network", "Unlike", r"network\._target_ must name a class of the kind torch\.nn\.Module"),
         ("network", "other", r"network\._target_ must name a class of the kind torch\.nn\.Module"),
-        ("sde", "said", r"sde\._target_ must name a class of the kind fokker\.sde\.SDE, got own_"),
-        ("sde", "Unlike", r"sde\._target_ must name a class of the kind fokker\.sde\.SDE, got own"),
-        ("sde", "no_sde", r"sde\._target_ must name what gives fokker\.sde\.SDE, .* gives int; "),
-        ("logger", "Log", r"logger\._target_ must name a class of the kind fokker\.experiment\.l"),
+        ("sde", "said",
+         r"sde\._target_ must name a class of the kind fokker\.diffusion\.sde\.SDE, got own_"),
+        ("sde", "Unlike",
+         r"sde\._target_ must name a class of the kind fokker\.diffusion\.sde\.SDE, got own"),
+        ("sde", "no_sde",
+         r"sde\._target_ must name what gives fokker\.diffusion\.sde\.SDE, .* gives int; "),
+        ("logger", "Log",
+         r"logger\._target_ must name a class of the kind fokker\.tracking\.loggers"),
         ("evaluation.x", "Rows", r"evaluation\.x\._target_ must name a class of the kind fokker\."),
         ("network", "_Private", r"network\._target_ must name .*, a part of which begins with _"),
     ],

@@ -11,7 +11,7 @@ import torch
 import tiny_runs
 from fokker.data import Batch
 from fokker.data.ahead import Ahead
-from fokker.signals import HEARD
+from fokker.machine.signals import HEARD
 
 
 def numbered(start: int, stop: int) -> Batch:

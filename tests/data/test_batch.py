@@ -11,8 +11,8 @@ from torch import Tensor
 
 import tiny_runs
 from fokker.data import Batch, Conditions, DataModule, StandardizedData
+from fokker.diffusion.formulations import EDM, SMLD
 from fokker.formulation import Draws
-from fokker.formulations import EDM, SMLD
 
 
 class Letters(DataModule):

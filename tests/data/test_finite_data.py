@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fokker.data import Digits, PointsFile
 from fokker.data.finite import ArrayRows
-from fokker.formulations.start import max_distance, start_law
+from fokker.diffusion.formulations.start import max_distance, start_law
 
 SHAPES = {2: (60, 5), 3: (60, 4, 6), 4: (60, 3, 4, 2)}
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import tiny_runs
 from fokker.data import FiniteData, StandardizedData, ToyData, gaussianized
-from fokker.formulations.start import start_law
+from fokker.diffusion.formulations.start import start_law
 
 NUMBER = 200_000
 

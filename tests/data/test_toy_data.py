@@ -13,12 +13,12 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from fokker.cli.build_data import build_data
-from fokker.cli.compose import config_dir
-from fokker.cli.instantiate import Builder
+from fokker.config.build_data import build_data
+from fokker.config.compose import config_dir
+from fokker.config.instantiate import Builder
 from fokker.data import ToyData
+from fokker.diffusion.formulations.start import max_distance, start_law
 from fokker.distributions import Gaussian, GaussianMixture, Torus, Uniform
-from fokker.formulations.start import max_distance, start_law
 
 FILES = sorted((config_dir() / "data").glob("*.yaml"))
 OPTIONS = [f.stem for f in FILES if OmegaConf.load(f)["_target_"] == "fokker.data.ToyData"]

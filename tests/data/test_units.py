@@ -10,8 +10,8 @@ import torch
 import tiny_runs
 from fokker.data import Digits, FiniteData, PointsFile, StandardizedData, ToyData, gaussianized
 from fokker.data.units import ElementMoments
+from fokker.diffusion.formulations.start import start_law
 from fokker.distributions import Gaussian
-from fokker.formulations.start import start_law
 
 STDS, MEANS = np.array([0.01, 10.0, 20_000.0]), np.array([5.0, -300.0, 1e6])
 MIXED = np.array([[1.0, 0.0, 0.0], [0.8, 0.6, 0.0], [-0.5, 0.3, 0.8]])

@@ -14,15 +14,15 @@ import torch
 
 import fokker.training.data
 import tiny_runs
-from fokker.device import moved
-from fokker.disk import read_json
-from fokker.experiment import InterruptedTraining
-from fokker.experiment.curves import read_json_lines
-from fokker.experiment.fit import obtain
-from fokker.experiment.sample import draw_samples
+from fokker.evaluations.sample import draw_samples
+from fokker.machine.device import moved
+from fokker.machine.disk import read_json
+from fokker.machine.ranks import ALONE, Ranks
+from fokker.machine.signals import Signals
 from fokker.randomness import Randomness
-from fokker.ranks import ALONE, Ranks
-from fokker.signals import Signals
+from fokker.store.curves import read_json_lines
+from fokker.training import InterruptedTraining
+from fokker.training.fit import obtain
 from fokker.training.sharding import average_whole, total_norm
 from fokker.training.validation import validate
 

@@ -83,18 +83,18 @@ class _Accelerator(CPUAccelerator):
 @contextmanager
 def device() -> Iterator[torch.device]:
     """The device; inside it runs of fokker take it."""
-    import fokker.cli.build_task
+    import fokker.config.build_task
 
     if IS_GPU:
         torch.backends.cudnn.allow_tf32 = False
         found = torch.device("cuda", 0)
-        with mock.patch.object(fokker.cli.build_task, "find_device", return_value=found):
+        with mock.patch.object(fokker.config.build_task, "find_device", return_value=found):
             yield found
         return
     from second_device import DEVICE, SecondDevice
 
     AcceleratorRegistry.register(DEVICE.type, _Accelerator, override=True)
-    found = mock.patch.object(fokker.cli.build_task, "find_device", return_value=DEVICE)
+    found = mock.patch.object(fokker.config.build_task, "find_device", return_value=DEVICE)
     with found, SecondDevice():
         yield DEVICE
 

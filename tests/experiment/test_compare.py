@@ -14,12 +14,12 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 import tiny_runs
-from fokker.analysis.validation import AXIS, SIGMAS
-from fokker.cli.build_data import build_data
-from fokker.cli.instantiate import Builder
 from fokker.cli.main import main
+from fokker.config.build_data import build_data
+from fokker.config.instantiate import Builder
 from fokker.data import DataModule
-from fokker.disk import read_json
+from fokker.diffusion.analysis.validation import AXIS, SIGMAS
+from fokker.evaluations.evaluate import SampleMetrics
 from fokker.experiment.compare import (
     INDEPENDENT,
     PAIRED,
@@ -28,10 +28,10 @@ from fokker.experiment.compare import (
     compare,
     comparison_text,
 )
-from fokker.experiment.evaluate import SampleMetrics
-from fokker.experiment.files import write_json
 from fokker.levels import Axis, Table
-from fokker.records import FORMAT
+from fokker.machine.disk import read_json
+from fokker.machine.files import write_json
+from fokker.store.records import FORMAT
 
 pytestmark = pytest.mark.usefixtures("workdir")
 A, B = Path("a"), Path("b")
@@ -204,7 +204,7 @@ def test_only_keys_whose_values_differ_are_shown() -> None:
         "output_dir": ("outputs", "there"),
         "evaluation.samplers": ("[]", "['heun', {'ddim': {'eta': 0.5}}]"),
         "evaluation.budget_points": ("null", "0"),
-        "sampler._target_": ("fokker.samplers.Heun", "fokker.samplers.DDIM"),
+        "sampler._target_": ("fokker.diffusion.samplers.Heun", "fokker.diffusion.samplers.DDIM"),
         "sampler.alpha": ("0.5", "-"),
         "sampler.eta": ("-", "0.0"),
     }

@@ -11,8 +11,8 @@ import pytest
 
 import fokker
 import tiny_runs
-from fokker.cli.compose import composed
 from fokker.cli.main import main
+from fokker.config.compose import composed
 
 # As large as the model of a real run: network and number of samples by default, too few steps.
 MODEL = ("data=uniform", "trainer.max_steps=2")
@@ -63,7 +63,7 @@ def test_figures_can_be_left_away(workdir: Path) -> None:
 KEPT = """
 import re, torch
 from pathlib import Path
-from fokker.cli.job import keep_freed_memory
+from fokker.launch.job import keep_freed_memory
 keep_freed_memory()
 status = lambda: Path("/proc/self/status").read_text()
 megabytes = lambda: int(re.search(r"VmRSS:\\s+(\\d+)", status())[1]) / 1e3

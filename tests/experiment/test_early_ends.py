@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 import tiny_runs
-from fokker.cli.job import plan
-from fokker.disk import read_json
-from fokker.experiment import ModelFolder
-from fokker.experiment.limits import Limits
+from fokker.launch.job import plan
+from fokker.machine.disk import read_json
+from fokker.store.models import ModelFolder
+from fokker.training.limits import Limits
 
 JOB = ("trainer.max_steps=40", "callbacks.save_steps=7", "callbacks.save_seconds=1e6",
        "callbacks.validation_steps=10")  # fmt: skip
@@ -66,7 +66,7 @@ def test_a_limit_of_time_counts_all_that_was_trained(
     by_time = (*JOB, "trainer.max_time=01:00:00:00")
     clock = itertools.count(0, 30_000)  # A day has 86,400 s: three looks behind the first.
     with monkeypatch.context() as patch:
-        patch.setattr("fokker.experiment.limits.monotonic", lambda: float(next(clock)))
+        patch.setattr("fokker.training.limits.monotonic", lambda: float(next(clock)))
         _, folder = tiny_runs.train(*by_time)
         steps = folder.steps_done
         assert 3 <= steps < 40

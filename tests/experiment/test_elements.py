@@ -11,7 +11,7 @@ import torch
 
 import fokker
 import tiny_runs
-from fokker.disk import read_json
+from fokker.machine.disk import read_json
 
 STDS, MEANS = np.array([0.01, 10.0, 20_000.0]), np.array([5.0, -300.0, 1e6])
 MIXED = np.array([[1.0, 0.0, 0.0], [0.8, 0.6, 0.0], [-0.5, 0.3, 0.8]])
@@ -146,7 +146,7 @@ def test_the_same_points_in_another_file_are_the_same_data(points: np.ndarray) -
 def test_jobs_in_different_units_are_said_not_to_compare(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from fokker.cli.outcome import Outcome
+    from fokker.sweeps.outcome import Outcome
 
     folders = {"a": "all", "b": "elements", "c": "true"}
     for name, word in folders.items():

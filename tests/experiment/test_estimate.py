@@ -8,10 +8,10 @@ import torch
 
 import fokker
 import tiny_runs
-from fokker.cli.job import plan
-from fokker.disk import read_json
-from fokker.experiment.estimate import estimate
-from fokker.experiment.fit import _threads
+from fokker.launch.job import plan
+from fokker.machine.disk import read_json
+from fokker.training.estimate import estimate
+from fokker.training.fit import _threads
 
 
 def test_the_estimate_is_of_the_size_of_what_a_run_measures(workdir: Path) -> None:
@@ -27,7 +27,7 @@ def test_rows_that_take_long_are_extrapolated(
     workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = estimate(tiny_runs.compose_experiment("data.batch_size=4096").task, ranks=1)
-    monkeypatch.setattr("fokker.experiment.estimate.SECONDS", 0.0)
+    monkeypatch.setattr("fokker.training.estimate.SECONDS", 0.0)
     part = estimate(tiny_runs.compose_experiment("data.batch_size=4096").task, ranks=1)
     assert whole.is_whole
     assert not part.is_whole

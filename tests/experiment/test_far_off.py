@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from fokker.data import Digits, PointsFile
-from fokker.experiment.far_off import FarOff
-from fokker.formulations.start import start_law
+from fokker.diffusion.formulations.start import start_law
+from fokker.evaluations.far_off import FarOff
 
 pytestmark = pytest.mark.usefixtures("workdir")
 NAMES = "dose,constant,rare,count"

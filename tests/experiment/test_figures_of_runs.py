@@ -13,15 +13,15 @@ from matplotlib.figure import Figure
 import fokker
 import fokker.figures
 import tiny_runs
-from fokker.analysis.validation import AXIS, SIGMAS
 from fokker.data import Batch
-from fokker.disk import DiskError, read_json
-from fokker.experiment import sample
+from fokker.diffusion.analysis.validation import AXIS, SIGMAS
+from fokker.evaluations import sample
+from fokker.evaluations.sample import Samples
 from fokker.experiment.draw import draw_figures
-from fokker.experiment.joint import recorded_units
-from fokker.experiment.sample import Samples
 from fokker.levels import Table
-from fokker.records import FORMAT
+from fokker.machine.disk import DiskError, read_json
+from fokker.store.records import FORMAT
+from fokker.sweeps.joint import recorded_units
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import tiny_runs
-from fokker.disk import read_json
-from fokker.experiment import ModelFolder
-from fokker.experiment.identity import Groups, model_key, training_config
-from fokker.formulations import Diffusion
+from fokker.diffusion.formulations import Diffusion
+from fokker.machine.disk import read_json
+from fokker.store.identity import Groups, model_key, training_config
+from fokker.store.models import ModelFolder
 
 
 def name(*overrides: str) -> str:
@@ -184,7 +184,7 @@ def test_the_key_changes_with_the_version_of_the_training(
 ) -> None:
     config = {"data": 1}
     before = model_key(config, "", "", "", "")
-    monkeypatch.setattr("fokker.experiment.identity.TRAINING_VERSION", 10**6)
+    monkeypatch.setattr("fokker.store.identity.TRAINING_VERSION", 10**6)
     assert model_key(config, "", "", "", "") != before
 
 
@@ -208,7 +208,7 @@ def test_the_training_s_part_of_a_configuration(workdir: Path) -> None:
     assert set(kept["trainer"]) == {"max_steps", "precision"}
     # Resolved: nothing in it points to anything outside.
     assert "${" not in json.dumps(kept)
-    assert kept["noise_levels"]["sde"]["_target_"] == "fokker.sde.VPLinear"
+    assert kept["noise_levels"]["sde"]["_target_"] == "fokker.diffusion.sde.VPLinear"
 
 
 # Found again ---------------------------------------------------------------------------------
@@ -318,7 +318,7 @@ def test_a_run_that_is_asked_to_train_again_does(workdir: Path) -> None:
 # A process that does not begin its second step before it is told to.
 WAITING = """
 import os, time
-from fokker.ema import EMA
+from fokker.training.ema import EMA
 update = EMA.update
 def waiting(self, images, batch_size):
     update(self, images, batch_size)

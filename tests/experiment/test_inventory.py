@@ -11,11 +11,11 @@ import pytest
 
 import fokker
 import tiny_runs
-from fokker.cli.inventory import Model, delete, models, models_text
 from fokker.cli.main import main
-from fokker.experiment import ModelFolder
-from fokker.experiment.files import write_json
-from fokker.records import FORMAT
+from fokker.machine.files import write_json
+from fokker.store.inventory import Model, delete, models, models_text
+from fokker.store.models import ModelFolder
+from fokker.store.records import FORMAT
 from written import OUT, contents
 
 pytestmark = pytest.mark.usefixtures("workdir")

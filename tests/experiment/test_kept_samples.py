@@ -14,10 +14,11 @@ import torch
 
 import fokker
 import tiny_runs
-from fokker.disk import read_json
-from fokker.experiment import Result, evaluate
+from fokker.diffusion.formulations import Diffusion, SamplerWay
+from fokker.evaluations import evaluate
+from fokker.experiment import Result
 from fokker.formulation import Drawn
-from fokker.formulations import Diffusion, SamplerWay
+from fokker.machine.disk import read_json
 
 JOB = ("sampler.num_steps=3", "evaluation.num_steps=[2,4,5]", "data.low=5", "data.high=9")
 RUN = sys.modules["fokker.experiment.run"]
@@ -100,7 +101,7 @@ def test_what_fails_leaves_the_samples_and_the_rows_so_far(
 
 def test_a_report_that_is_made_outlives_the_next_one(tmp_path: Path) -> None:
     """The error budget is there when the evaluation that was asked for fails."""
-    chain = sys.modules["fokker.experiment.chain"].Chain
+    chain = sys.modules["fokker.diffusion.evaluations.chain"].Chain
     with failing(chain, "__call__"), pytest.raises(RuntimeError, match="planted"):
         tiny_runs.run(*JOB, "evaluation=chain", f"hydra.run.dir={tmp_path}/mine")
     assert (tmp_path / "mine/error_budget.csv").is_file()

@@ -18,11 +18,11 @@ from torch import Tensor
 import fokker
 import tiny_runs
 from fokker.data import FiniteData
-from fokker.denoiser import ExactDenoiser
-from fokker.disk import read_json
-from fokker.experiment import sample
+from fokker.diffusion.denoiser import ExactDenoiser
+from fokker.diffusion.exact import Exact
+from fokker.evaluations import sample
 from fokker.experiment.draw import density_beside_samples
-from fokker.networks import Exact
+from fokker.machine.disk import read_json
 
 EXACT = ("network=exact", "evaluation.budget_points=0")
 FAR = ("data=gaussian", "data.mean=300", "data.std=7")
@@ -206,7 +206,7 @@ def test_no_noise_level_is_untrained_for_it(
 
 
 def _own(*overrides: str) -> tuple[Any, Any, int]:
-    from fokker.grids import EDMRho
+    from fokker.diffusion.grids import EDMRho
 
     sampler = tiny_runs.compose_experiment(*overrides).plan.ways[0].sampler
     return sampler, EDMRho(), sampler.num_steps

@@ -12,14 +12,14 @@ import yaml
 from torch import Tensor
 
 import tiny_runs
-from fokker.cli.compose import config_dir
+from fokker.config.compose import config_dir
+from fokker.diffusion.evaluations.noised import NoisedLaw, histogram
+from fokker.diffusion.sde import SDE
 from fokker.distributions import Distribution, GaussianMixture, Uniform
 from fokker.experiment import Experiment
 from fokker.experiment.metric_names import metric_names
-from fokker.experiment.noised import NoisedLaw, histogram
 from fokker.formulation import Report
 from fokker.randomness import Randomness
-from fokker.sde import SDE
 
 EXACT = ("network=exact", "sampler.prior=matched")
 # Neither mean 0 nor standard deviation 1/2, in which the models compute.

@@ -13,8 +13,8 @@ import torch
 import fokker
 import tiny_runs
 from fokker.experiment import load_model
-from fokker.experiment.models import load_checkpoint, read_checkpoint, weights_digest
-from fokker.places import find_checkpoint
+from fokker.store.models import load_checkpoint, read_checkpoint, weights_digest
+from fokker.store.places import find_checkpoint
 
 # Large steps, so that raw and averaged weights are well apart.
 JOB = ("ema.half_lives=[300,9000]", "ema.rampup=null", "optimizer.lr=0.05")

@@ -8,11 +8,12 @@ import safetensors.torch
 import torch
 
 import tiny_runs
-from fokker.ema import EMA
-from fokker.experiment import InterruptedTraining, ModelFolder
-from fokker.formulations import Diffusion
+from fokker.diffusion.formulations import Diffusion
 from fokker.randomness import Randomness
+from fokker.store.models import ModelFolder
+from fokker.training import InterruptedTraining
 from fokker.training import data as training_data
+from fokker.training.ema import EMA
 from fokker.training.validation import validate, validate_average
 
 NETWORK = """

@@ -15,12 +15,12 @@ import yaml
 
 import fokker
 import tiny_runs
-from fokker.cli.compose import config_dir
-from fokker.disk import checksum, read_json
-from fokker.experiment.description import read_description
-from fokker.experiment.identity import Groups, by_name, model_key, training_config
-from fokker.formulations import Diffusion
-from fokker.whereabouts import as_today, override_as_today
+from fokker.config.compose import config_dir
+from fokker.diffusion.formulations import Diffusion
+from fokker.machine.disk import checksum, read_json
+from fokker.store.description import read_description
+from fokker.store.identity import Groups, by_name, model_key, training_config
+from fokker.store.whereabouts import as_today, override_as_today
 
 OWN = re.compile(r"fokker\.(?:\w+\.)+(\w+)")
 
@@ -57,7 +57,7 @@ def move(folder: Path) -> None:
 @pytest.mark.parametrize(
     "overrides",
     [
-        ("formulation=vp_sde", "noise_levels._target_=fokker.noise_levels.UniformTime"),
+        ("formulation=vp_sde", "noise_levels._target_=fokker.diffusion.noise_levels.UniformTime"),
         ("formulation=ddpm", "preconditioning=edm", "data=ring8"),
     ],
 )
@@ -107,14 +107,15 @@ def test_a_class_is_known_by_its_group(workdir: Path) -> None:
     }
     assert as_today(node) == {
         "formulation": {
-            "_target_": "fokker.formulations.EDM",
-            "parts": [{"_target_": "fokker.formulations.EDM"}],
-            "sde": {"_target_": "fokker.sde.EDM"},
+            "_target_": "fokker.diffusion.formulations.EDM",
+            "parts": [{"_target_": "fokker.diffusion.formulations.EDM"}],
+            "sde": {"_target_": "fokker.diffusion.sde.EDM"},
         },
         "noise_levels": {
-            "_target_": "fokker.noise_levels.UniformTime", "sde": {"_target_": "fokker.sde.EDM"}
+            "_target_": "fokker.diffusion.noise_levels.UniformTime",
+            "sde": {"_target_": "fokker.diffusion.sde.EDM"}
         },
-        "preconditioning": {"_target_": "fokker.preconditioning.EDM"},
+        "preconditioning": {"_target_": "fokker.diffusion.preconditioning.EDM"},
         "optimizer": {"optimizer": {"_target_": "torch.optim.Adam"}},
         "data": {
             "distribution": {"_target_": "fokker.distributions.two_moons"},
@@ -124,9 +125,11 @@ def test_a_class_is_known_by_its_group(workdir: Path) -> None:
         "seed": 3,
     }  # fmt: skip
     for word, now in {
-        f"weighting._target_={old}": "weighting._target_=fokker.weighting.EDM",
-        f"+sampler.sde._target_={old}": "+sampler.sde._target_=fokker.sde.EDM",
-        f"+sampler.sde={{_target_: {old}, x: 1}}": "+sampler.sde={_target_: fokker.sde.EDM, x: 1}",
+        f"weighting._target_={old}": "weighting._target_=fokker.diffusion.weighting.EDM",
+        f"+sampler.sde._target_={old}": "+sampler.sde._target_=fokker.diffusion.sde.EDM",
+        f"+sampler.sde={{_target_: {old}, x: 1}}": (
+            "+sampler.sde={_target_: fokker.diffusion.sde.EDM, x: 1}"
+        ),
         f"network._target_={old}": f"network._target_={old}",
         "seed=3": "seed=3",
         "~ema.rampup": "~ema.rampup",
@@ -151,9 +154,9 @@ def test_every_class_in_the_configuration_is_found_again() -> None:
 def test_a_class_that_no_option_names_is_said_not_to_be_there(workdir: Path) -> None:
     _, folder = tiny_runs.train()
     content = torch.load(folder.checkpoint, weights_only=True)
-    content["fokker"] = content["fokker"].replace("fokker.ema.EMA", "fokker.elsewhere.Gone")
+    content["fokker"] = content["fokker"].replace("fokker.training.ema.EMA", "fokker.other.Gone")
     torch.save(content, "gone.ckpt")
-    with pytest.raises(ValueError, match=r"ema\._target_: fokker\.elsewhere\.Gone cannot be impor"):
+    with pytest.raises(ValueError, match=r"ema\._target_: fokker\.other\.Gone cannot be impor"):
         fokker.load("gone.ckpt")
 
 

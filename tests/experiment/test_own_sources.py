@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import tiny_runs
-from fokker.experiment.own_sources import source_of
+from fokker.store.own_sources import source_of
 
 FILES = {
     "mine/__init__.py": "",
@@ -128,7 +128,7 @@ def test_a_source_that_is_gone_is_refused(digest: Callable[..., str], workdir: P
 
 def test_a_script_is_one_s_own_as_a_whole(workdir: Path) -> None:
     script = (
-        "import sys\nfrom fokker.experiment.own_sources import source_of\nSCALE = {}\n"
+        "import sys\nfrom fokker.store.own_sources import source_of\nSCALE = {}\n"
         "class Net:\n    pass\nprint(source_of([Net], ['__main__']))\n"
     )
 

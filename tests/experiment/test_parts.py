@@ -10,13 +10,13 @@ import torch
 
 import fokker
 import tiny_runs
-from fokker.disk import read_json
-from fokker.experiment.description import read_description
 from fokker.formulation import Formulation
+from fokker.machine.disk import read_json
+from fokker.store.description import read_description
 
 MINE = """
-from fokker.formulations import EDM, Diffusion
-from fokker.sde import SDE
+from fokker.diffusion.formulations import EDM, Diffusion
+from fokker.diffusion.sde import SDE
 
 class Mine(EDM):
     '''Its weights depend on an SDE too.'''

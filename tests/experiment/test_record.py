@@ -13,14 +13,14 @@ import torch
 
 import fokker
 import tiny_runs
-from fokker.analysis import validation
-from fokker.analysis.validation import SIGMAS
 from fokker.cli.main import main
-from fokker.disk import read_json, write_atomically
-from fokker.experiment import evaluate, sample
-from fokker.experiment.curves import read_json_lines
+from fokker.diffusion.analysis import validation
+from fokker.diffusion.analysis.validation import SIGMAS
+from fokker.diffusion.formulations import SamplerWay
+from fokker.evaluations import evaluate, sample
 from fokker.formulation import Drawn
-from fokker.formulations import SamplerWay
+from fokker.machine.disk import read_json, write_atomically
+from fokker.store.curves import read_json_lines
 from fokker.training.validation import validate_average
 
 # Standardisation shows in these: mean 300, standard deviation 7.

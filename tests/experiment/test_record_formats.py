@@ -12,13 +12,13 @@ import torch
 
 import fokker
 import tiny_runs
-from fokker.cli.inventory import delete, models, models_text
-from fokker.cli.run_inventory import delete_runs, runs, runs_text
-from fokker.cli.sweep_jobs import Job
 from fokker.cli.tasks import carry_out
-from fokker.disk import checksum, read_json
-from fokker.experiment.describing import description_of
-from fokker.records import FORMAT, FormatError, read_record
+from fokker.machine.disk import checksum, read_json
+from fokker.store.inventory import delete, models, models_text
+from fokker.store.records import FORMAT, FormatError, read_record
+from fokker.store.run_inventory import delete_runs, runs, runs_text
+from fokker.sweeps.jobs import Job
+from fokker.training.describing import description_of
 
 OUT = Path("outputs")
 RUN, MODEL, CHECKPOINT, WEIGHTS = "run.json", "model.json", "last.ckpt", "raw.safetensors"
@@ -209,7 +209,7 @@ def test_a_sweep_that_finds_another_version_s_job_says_so(
 
 
 def test_a_job_that_fails_before_it_begins_says_its_format(workdir: Path) -> None:
-    from fokker.cli.job_folders import record_failure
+    from fokker.store.job_folders import record_failure
 
     path = Path("sweep/2-0123456789")
     record_failure(path, ValueError("planted"), 1.0, overrides=["x=2"])

@@ -11,8 +11,8 @@ import torch
 
 import fokker
 import tiny_runs
-from fokker.disk import read_json
 from fokker.experiment.metric_names import metric_names
+from fokker.machine.disk import read_json
 
 
 def made(name: str) -> np.ndarray:

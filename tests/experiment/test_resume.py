@@ -15,13 +15,14 @@ import pytest
 import torch
 
 import tiny_runs
-from fokker.disk import read_json
-from fokker.ema import EMA
-from fokker.experiment import InterruptedTraining, ModelFolder
-from fokker.experiment.callbacks import Curves, Saving
-from fokker.experiment.curves import read_json_lines
-from fokker.experiment.signals import Stopping
+from fokker.machine.disk import read_json
+from fokker.store.curves import read_json_lines
+from fokker.store.models import ModelFolder
+from fokker.training import InterruptedTraining
 from fokker.training import data as training_data
+from fokker.training.callbacks import Curves, Saving
+from fokker.training.ema import EMA
+from fokker.training.signals import Stopping
 
 # Saved at other steps than logged, so that blocks begin between saves and sums are under way.
 JOB = (
@@ -33,7 +34,7 @@ JOB = (
 SIGNAL_IN_STEP_13 = """
 import os, signal
 from fokker.training import data as training_data
-from fokker.ema import EMA
+from fokker.training.ema import EMA
 training_data.BLOCK_SECONDS = 1e9
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job has it ignored
 update = EMA.update
@@ -99,7 +100,7 @@ ANEW = "stopped; the same command makes the run anew, and keeps a model that is 
 SIGNAL_IN_SAMPLING = """
 import os, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job has it ignored
-from fokker.formulations import SamplerWay
+from fokker.diffusion.formulations import SamplerWay
 SamplerWay.sample = lambda *_: os.kill(os.getpid(), {number})
 """
 
@@ -121,7 +122,7 @@ def test_a_process_that_is_stopped_in_its_sampling_says_so(
 SIGNAL_AT_THE_START = """
 import os, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from fokker.cli import job
+from fokker.launch import job
 job.run_job = lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)
 """
 SIGNAL_AT_THE_END = """

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from fokker.cli.inventory import listed, models, models_text
-from fokker.cli.job_folders import job_lock
 from fokker.cli.main import main
-from fokker.cli.model_uses import uses_of
-from fokker.cli.run_inventory import Run, delete_runs, prune_samples, runs, runs_text
-from fokker.disk import held
-from fokker.records import FORMAT
+from fokker.machine.disk import held
+from fokker.store.inventory import listed, models, models_text
+from fokker.store.job_folders import job_lock
+from fokker.store.model_uses import uses_of
+from fokker.store.records import FORMAT
+from fokker.store.run_inventory import Run, delete_runs, prune_samples, runs, runs_text
 from written import OUT, contents
 
 pytestmark = pytest.mark.usefixtures("workdir")

@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 import tiny_runs
-from fokker.cli.compose import composed
-from fokker.experiment.same_data import what_data
+from fokker.config.compose import composed
+from fokker.store.same_data import what_data
 
 pytestmark = pytest.mark.usefixtures("workdir")
 FILE = ("data=points", "data.path=points.npy")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 import tiny_runs
-from fokker.experiment.evaluate import Distance, SampleMetrics
+from fokker.evaluations.evaluate import Distance, SampleMetrics
 from fokker.metrics import (
     EnergyDistance,
     NearestNeighbourRatio,

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 import tiny_runs
-from fokker.cli.compose import composed
-from fokker.cli.mistakes import UnknownKey
-from fokker.cli.names import with_hint
-from fokker.cli.trainer_keys import ELSEWHERE
-from fokker.experiment.engine import Engine
+from fokker.config.compose import composed
+from fokker.config.mistakes import UnknownKey
+from fokker.config.names import with_hint
+from fokker.config.trainer_keys import ELSEWHERE
 from fokker.training import Training
+from fokker.training.engine import Engine
 
 OWN = {*inspect.signature(Engine).parameters}
 

@@ -18,17 +18,17 @@ import wandb
 from matplotlib.figure import Figure
 
 import fokker
-from fokker.disk import read_json
-from fokker.experiment import WandB, wandb_log, wandb_run
-from fokker.experiment.callbacks import Saving
-from fokker.experiment.curves import read_json_lines
-from fokker.experiment.files import write_json
-from fokker.experiment.wandb_log import EXIT_CODES, labels, name, tag, tags, typed_rows
-from fokker.experiment.wandb_run import SafeRun, within
-from fokker.experiment.watching import Pruned
 from fokker.figures import save
-from fokker.records import FORMAT
+from fokker.machine.disk import read_json
+from fokker.machine.files import write_json
+from fokker.store.curves import read_json_lines
+from fokker.store.records import FORMAT
+from fokker.tracking import WandB, wandb_log, wandb_run
+from fokker.tracking.wandb_log import EXIT_CODES, labels, name, tag, tags, typed_rows
+from fokker.tracking.wandb_run import SafeRun, within
 from fokker.training import DivergedError
+from fokker.training.callbacks import Saving
+from fokker.training.watching import Pruned
 from tiny_runs import run, tiny
 from wandb_files import read_wandb
 

@@ -14,12 +14,12 @@ import torch
 
 import fokker
 import tiny_runs
-from fokker.experiment.describing import description_of
-from fokker.experiment.description import read_description
+from fokker.diffusion.formulations import Diffusion
+from fokker.diffusion.grids import EDMRho
 from fokker.formulation import Asked
-from fokker.formulations import Diffusion
-from fokker.grids import EDMRho
 from fokker.randomness import Randomness
+from fokker.store.description import read_description
+from fokker.training.describing import description_of
 
 TABLE = (
     "data=points", "data.path=table.npy", "formulation=smld", "formulation.num_levels=10",
@@ -119,7 +119,7 @@ def test_a_checkpoint_of_another_network_is_refused_before_that_is_made(
     """A record may ask for one that hardly fits into the memory."""
     _, folder = tiny_runs.train()
     never = mock.Mock(side_effect=AssertionError)
-    monkeypatch.setattr("fokker.cli.build_task.build_training", never)
+    monkeypatch.setattr("fokker.config.build_task.build_training", never)
     for changed in ("network.width=30000", "network.depth=1e3"):
         with pytest.raises(ValueError, match=r"another configuration: network\.\w+ \(\d+ there, "):
             tiny_runs.compose_experiment(f"checkpoint={folder.path}", changed)
@@ -192,7 +192,7 @@ def test_exported_files_say_what_they_are(workdir: Path) -> None:
         assert {"network.layer.weight", "network.layer.bias", "network.calls"} == set(tensors)
         assert tensors["network.calls"] == result.model.denoiser.network.calls >= 20
     assert about["config"]["preconditioning"] == {
-        "_target_": "fokker.preconditioning.EDM", "sigma_data": 0.5,
+        "_target_": "fokker.diffusion.preconditioning.EDM", "sigma_data": 0.5,
     }  # fmt: skip
     assert about["network"]["condition"] == "none"
     assert about["network"]["c_noise_range"] == list(

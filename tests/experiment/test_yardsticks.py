@@ -10,11 +10,11 @@ import scipy.stats
 import torch
 
 import tiny_runs
-from fokker.cli.collection import metrics_of
 from fokker.data import StandardizedData
+from fokker.evaluations.evaluate import SampleMetrics
 from fokker.experiment.compare import compare, comparison_text
-from fokker.experiment.evaluate import SampleMetrics
 from fokker.metrics import EnergyDistance, SlicedWasserstein2
+from fokker.sweeps.collection import metrics_of
 
 
 def data_of(*overrides: str) -> StandardizedData:

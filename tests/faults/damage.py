@@ -56,8 +56,8 @@ def say(*words: str) -> Said:
         contextlib.redirect_stderr(err),
         warnings.catch_warnings(),
         mock.patch.object(sys, "argv", ["fokker", *words]),
-        mock.patch("fokker.cli.sweep_figures._sketches", return_value={}),
-        mock.patch("fokker.cli.search_results.Results.draw", return_value=[]),
+        mock.patch("fokker.sweeps.figures._sketches", return_value={}),
+        mock.patch("fokker.search.results.Results.draw", return_value=[]),
     ):
         try:
             if words[0] == "load":

@@ -14,8 +14,8 @@ import numpy as np
 import tiny_runs
 from children import Child
 from fokker.cli.main import main
-from fokker.disk import read_json
-from fokker.experiment import ModelFolder
+from fokker.machine.disk import read_json
+from fokker.store.models import ModelFolder
 
 #: Saved at other steps than logged.
 JOB = (
@@ -78,10 +78,10 @@ def child(*words: str, before: str = "", env: dict[str, str] | None = None) -> C
 
 
 NO_FIGURES = """
-import fokker.cli.sweep
-fokker.cli.sweep.draw_results = lambda *_: []
-import fokker.cli.search_results
-fokker.cli.search_results.Results.draw = lambda *_: []
+import fokker.sweeps.grid
+fokker.sweeps.grid.draw_results = lambda *_: []
+import fokker.search.results
+fokker.search.results.Results.draw = lambda *_: []
 sys.modules["fokker.experiment.run"].draw_figures = lambda *_: None
 """
 

@@ -17,15 +17,15 @@ from planted import (
     sweep_state,
 )
 
-from fokker.disk import read_json
-from fokker.experiment.curves import read_json_lines
+from fokker.machine.disk import read_json
+from fokker.store.curves import read_json_lines
 
 HOUR, YEAR = 3600.0, 365 * 86400.0
 # The wall clock of a process is off by `off`, from a training step on if one is given.
 CLOCK = """
 import datetime, time
-from fokker.cli import compose, collection
-from fokker.ema import EMA
+from fokker.config import compose; from fokker.sweeps import collection
+from fokker.training.ema import EMA
 wall, now = time.time, datetime.datetime.now
 off = [{off} if {step} == 0 else 0.0]
 class Clock(datetime.datetime):

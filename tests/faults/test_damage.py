@@ -18,16 +18,14 @@ from damage import OTHER, READ_BY, RUN, TINY, make, survey, wrong_types
 import fokker
 import tiny_runs
 from children import Child
-from fokker.cli.inventory import delete, last_run, models, models_text
-from fokker.cli.run_inventory import delete_runs, runs
-from fokker.cli.sweep_jobs import Job
-from fokker.cli.trials import JOURNAL_END
-from fokker.disk import DamagedError, checksum
-from fokker.experiment import ModelFolder
-from fokker.experiment.curves import read_json_lines
-from fokker.experiment.files import write_json
-from fokker.places import find_checkpoint
-from fokker.records import (
+from fokker.machine.disk import DamagedError, checksum
+from fokker.machine.files import write_json
+from fokker.search.trials import JOURNAL_END
+from fokker.store.curves import read_json_lines
+from fokker.store.inventory import delete, last_run, models, models_text
+from fokker.store.models import ModelFolder
+from fokker.store.places import find_checkpoint
+from fokker.store.records import (
     SHAPES,
     read_arrays,
     read_config,
@@ -35,6 +33,8 @@ from fokker.records import (
     read_table,
     record_or_why,
 )
+from fokker.store.run_inventory import delete_runs, runs
+from fokker.sweeps.jobs import Job
 from made_sweeps import Sweep, evaluation, metrics
 from tiny_searches import bowl, search
 

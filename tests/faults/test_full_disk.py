@@ -191,7 +191,7 @@ def test_a_database_that_cannot_grow_ends_a_search_and_not_its_trials(
     disk: str, undisturbed: Undisturbed, call: str
 ) -> None:
     plant = f"""
-from fokker.cli.trials import Trials
+from fokker.search.trials import Trials
 original = Trials.{call}
 def planted(self, it):
     if (it if isinstance(it, int) else int(it.key[1:])) == 1:

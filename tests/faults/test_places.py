@@ -25,7 +25,7 @@ from planted import (
     sweep_state,
 )
 
-from fokker.disk import read_json
+from fokker.machine.disk import read_json
 from tiny_runs import TINY
 
 Undisturbed = Callable[..., dict[str, Any]]
@@ -39,9 +39,9 @@ def denied(path, mode, **options):
 os.access = denied
 """
 NO_WORK = """
-import fokker.experiment.fit
+import fokker.training.fit
 def worked(*_): raise AssertionError("a training was begun")
-fokker.experiment.fit._begin = worked
+fokker.training.fit._begin = worked
 """
 
 
@@ -119,7 +119,7 @@ def test_a_folder_that_is_taken_away_in_a_training_ends_it_in_a_sentence(
 ) -> None:
     plant = """
 import shutil
-from fokker.experiment.callbacks import Saving
+from fokker.training.callbacks import Saving
 saving = Saving.on_train_batch_end
 def gone(self, trainer, *arguments):
     saving(self, trainer, *arguments)
@@ -138,7 +138,7 @@ Saving.on_train_batch_end = gone
 HANG_UP = """
 import os, signal
 from fokker.training import data as training_data
-from fokker.ema import EMA
+from fokker.training.ema import EMA
 training_data.BLOCK_SECONDS = 1e9
 signal.signal(signal.SIGHUP, signal.{handler})
 update = EMA.update

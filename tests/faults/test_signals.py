@@ -19,12 +19,12 @@ from torch import nn
 
 import tiny_runs
 from children import Child
-from fokker.disk import read_json
-from fokker.experiment.callbacks import Curves
+from fokker.diffusion.formulations import SamplerWay
 from fokker.experiment.record import Record
-from fokker.formulations import SamplerWay
+from fokker.machine.disk import read_json
+from fokker.machine.signals import AT_ONCE, HEARD, Interrupted, Signals
 from fokker.metrics import SlicedWasserstein2
-from fokker.signals import AT_ONCE, HEARD, Interrupted, Signals
+from fokker.training.callbacks import Curves
 from tiny_runs import TINY
 
 TERM = signal.SIGTERM

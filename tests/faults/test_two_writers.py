@@ -21,7 +21,7 @@ from planted import (
     sweep_state,
 )
 
-from fokker.disk import read_json
+from fokker.machine.disk import read_json
 from tiny_runs import differing, trained_state
 
 Undisturbed = Callable[..., dict[str, Any]]
@@ -33,7 +33,7 @@ while not os.path.exists("go"):
 """
 # A training that takes so long that the other one finds it at work.
 SLOW = """
-from fokker.ema import EMA
+from fokker.training.ema import EMA
 update = EMA.update
 def slow(self, images, batch_size):
     update(self, images, batch_size)

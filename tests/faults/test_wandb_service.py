@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from planted import JOB, command, is_same, last_run, litter, run_state
 
-from fokker.disk import read_json
+from fokker.machine.disk import read_json
 
 KILL = """
-from fokker.ema import EMA
+from fokker.training.ema import EMA
 update = EMA.update
 def noted(self, images, batch_size):
     update(self, images, batch_size)

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from test_figures_look import saved_text
 
-from fokker.analysis.validation import AXIS
+from fokker.diffusion.analysis.validation import AXIS
 from fokker.figures import error_budget, loss_per_level, marginals, metric_against_nfe, save
 
 U = (np.arange(3000) + 0.5) / 3000

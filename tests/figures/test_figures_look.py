@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from fokker.analysis.validation import AXIS
+from fokker.diffusion.analysis.validation import AXIS
 from fokker.figures import loss_per_level, samples_beside_data, save, trajectory
 from fokker.figures.layouts import Layout
 

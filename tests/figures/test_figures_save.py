@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fokker.analysis.validation import AXIS
+from fokker.diffusion.analysis.validation import AXIS
 from fokker.figures import loss_per_level, samples_beside_data, save
 
 

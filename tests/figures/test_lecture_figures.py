@@ -12,7 +12,6 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from fokker.experiment.joint import joint_figures
 from fokker.figures import (
     chain_histograms,
     chain_points,
@@ -22,6 +21,7 @@ from fokker.figures import (
     steps_maps,
 )
 from fokker.figures.time_axes import PlaceAxis, TimeAxis
+from fokker.sweeps.joint import joint_figures
 
 SIGMA = np.geomspace(80, 0.002, 30)
 STEPS = [3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 100]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from matplotlib.colors import to_hex
 
-from fokker.analysis.validation import AXIS
+from fokker.diffusion.analysis.validation import AXIS
 from fokker.figures import loss_per_level
 
 SIGMAS = np.geomspace(0.002, 80, 25)

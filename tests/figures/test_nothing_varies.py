@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fokker.analysis.validation import AXIS
+from fokker.diffusion.analysis.validation import AXIS
 from fokker.figures import chain_histograms, chain_points, loss_per_level, marginal_maps, steps_maps
 
 SIGMAS = np.geomspace(0.002, 80, 16)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from fokker import noise_levels, preconditioning, sde, weighting
 from fokker.data import PointsFile, StandardizedData, ToyData
+from fokker.diffusion import noise_levels, preconditioning, sde, weighting
+from fokker.diffusion.formulations import DDPM, EDM, SMLD, Diffusion
+from fokker.diffusion.formulations.start import max_distance
 from fokker.distributions import Gaussian, Uniform
-from fokker.formulations import DDPM, EDM, SMLD, Diffusion
-from fokker.formulations.start import max_distance
 from fokker.networks import MLP
 
 

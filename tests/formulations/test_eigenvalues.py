@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from fokker.data import Digits, FiniteData, ToyData
+from fokker.diffusion.formulations import start
+from fokker.diffusion.formulations.start import eigenvalues
 from fokker.distributions import Gaussian, GaussianCovariance, Ring
-from fokker.formulations import start
-from fokker.formulations.start import eigenvalues
 
 
 class Tilted(FiniteData):

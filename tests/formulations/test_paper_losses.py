@@ -10,10 +10,10 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from fokker import noise_levels, preconditioning, sde, weighting
 from fokker.data import ToyData
+from fokker.diffusion import noise_levels, preconditioning, sde, weighting
+from fokker.diffusion.formulations import DDPM, EDM, SMLD, VPSDE, Diffusion
 from fokker.distributions import Gaussian
-from fokker.formulations import DDPM, EDM, SMLD, VPSDE, Diffusion
 from fokker.networks import MLP
 
 D = 3

@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 
 import tiny_runs
-from fokker.experiment import ModelFolder
-from fokker.experiment.curves import read_json_lines
-from fokker.experiment.identity import TRAINING_VERSION
-from fokker.experiment.models import weights_digest
-from fokker.formulations import Diffusion
+from fokker.diffusion.formulations import Diffusion
+from fokker.store.curves import read_json_lines
+from fokker.store.identity import TRAINING_VERSION
+from fokker.store.models import ModelFolder, weights_digest
 from fokker.training import DivergedError, Training
 from fokker.training import data as training_data
 from fokker.training.data import StepBlocks
@@ -290,7 +289,7 @@ def test_the_weights_after_twenty_steps_are_those_that_are_stored(workdir: Path,
     """The stored numbers are what this configuration gives, but for another CPU's rounding.
 
     Where this fails, the same configuration gives other weights than it did. If that is meant,
-    raise TRAINING_VERSION in fokker/experiment/identity.py, so that no model of the old code is
+    raise TRAINING_VERSION in fokker/store/identity.py, so that no model of the old code is
     taken for one of the new, and store the new numbers and the version in the file.
     """
     stored = json.loads((Path(__file__).parent / "weights_after_20_steps.json").read_text())

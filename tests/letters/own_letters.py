@@ -29,8 +29,8 @@ from fokker.formulation import (
     Validation,
     Way,
 )  # fmt: skip
+from fokker.machine.ranks import ALONE, Ranks
 from fokker.randomness import Randomness
-from fokker.ranks import ALONE, Ranks
 
 LETTERS, LABELS, GROUP = 3, 2, 4
 LAW = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]], dtype=torch.float64)  # Of each label.

@@ -13,7 +13,7 @@ import torch
 
 import fokker
 from fokker.cli.main import main
-from fokker.disk import read_json
+from fokker.machine.disk import read_json
 from wandb_files import read_wandb
 
 HERE = Path(__file__).parent

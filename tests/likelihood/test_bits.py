@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
+from fokker.diffusion.likelihood import LawDivergence, Prior, bits_per_dim, log_likelihood, mean_of
+from fokker.diffusion.samplers import StartLaw
 from fokker.distributions import Affine, GaussianMixture, Uniform
-from fokker.likelihood import LawDivergence, Prior, bits_per_dim, log_likelihood, mean_of
-from fokker.samplers import StartLaw
 
 
 @pytest.mark.parametrize(

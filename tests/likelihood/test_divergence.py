@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from fokker.denoiser import Denoiser
+from fokker.diffusion.denoiser import Denoiser
+from fokker.diffusion.likelihood import ExactDivergence, HutchinsonDivergence, LawDivergence
+from fokker.diffusion.preconditioning import EDM
 from fokker.distributions import Distribution, GaussianCovariance, GaussianMixture, Ring
-from fokker.likelihood import ExactDivergence, HutchinsonDivergence, LawDivergence
 from fokker.networks import MLP
-from fokker.preconditioning import EDM
 from fokker.randomness import Randomness
 
 MATRIX = torch.tensor(

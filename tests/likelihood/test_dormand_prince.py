@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fokker.samplers.dormand_prince import NotFiniteError, ToleranceError, integrate
+from fokker.diffusion.samplers.dormand_prince import NotFiniteError, ToleranceError, integrate
 
 RATES = torch.tensor([0.3, -2.0, 7.0, 0.0], dtype=torch.float64)
 BEGIN = torch.tensor([[1.5, -0.2], [40.0, 3.0], [1e-3, 2.0], [5.0, 6.0]], dtype=torch.float64)

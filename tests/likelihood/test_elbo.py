@@ -10,11 +10,17 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
-from fokker.denoiser import DenoiserFunction
+from fokker.diffusion.denoiser import DenoiserFunction
+from fokker.diffusion.likelihood import (
+    NegativeELBO,
+    Prior,
+    chain_negative_elbo,
+    mean_of,
+    negative_elbo,
+)
+from fokker.diffusion.samplers import StartLaw
 from fokker.distributions import Distribution, Gaussian, GaussianMixture, Uniform
-from fokker.likelihood import NegativeELBO, Prior, chain_negative_elbo, mean_of, negative_elbo
 from fokker.randomness import Randomness, Row, Stream
-from fokker.samplers import StartLaw
 
 LEVELS = torch.tensor([0.05, 0.09, 0.3, 0.5, 1.4, 6.0, 20.0], dtype=torch.float64)
 LAW = Gaussian([0.7, -1.1], [0.35, 0.8])

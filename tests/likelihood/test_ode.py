@@ -9,16 +9,8 @@ import scipy.integrate
 import torch
 from torch import Tensor
 
-from fokker.denoiser import Denoiser, DenoiserFunction
-from fokker.distributions import (
-    Affine,
-    Distribution,
-    Gaussian,
-    GaussianCovariance,
-    GaussianMixture,
-    Ring,
-)
-from fokker.likelihood import (
+from fokker.diffusion.denoiser import Denoiser, DenoiserFunction
+from fokker.diffusion.likelihood import (
     ExactDivergence,
     HutchinsonDivergence,
     LawDivergence,
@@ -27,11 +19,19 @@ from fokker.likelihood import (
     encode,
     log_likelihood,
 )
+from fokker.diffusion.preconditioning import EDM as EDMPreconditioning
+from fokker.diffusion.samplers import StartLaw
+from fokker.diffusion.sde import EDM, SDE, Rectified, SubVP, VPCosine, VPLinear
+from fokker.distributions import (
+    Affine,
+    Distribution,
+    Gaussian,
+    GaussianCovariance,
+    GaussianMixture,
+    Ring,
+)
 from fokker.networks import MLP
-from fokker.preconditioning import EDM as EDMPreconditioning
 from fokker.randomness import Randomness
-from fokker.samplers import StartLaw
-from fokker.sde import EDM, SDE, Rectified, SubVP, VPCosine, VPLinear
 
 MIXTURE = GaussianMixture([0.3, 0.7], [-1.0, 1.5], [0.2, 0.4])
 RING = Ring(8, 1.3, 0.1)

@@ -8,12 +8,12 @@ import scipy.integrate
 import torch
 from torch import Tensor
 
-from fokker.denoiser import DenoiserFunction
+from fokker.diffusion.denoiser import DenoiserFunction
+from fokker.diffusion.likelihood import Prior, mean_of, pathwise_kl, pathwise_kl_rate
+from fokker.diffusion.samplers import StartLaw
+from fokker.diffusion.sde import EDM, SDE, Rectified, SubVP, VPLinear
 from fokker.distributions import Gaussian, GaussianMixture
-from fokker.likelihood import Prior, mean_of, pathwise_kl, pathwise_kl_rate
 from fokker.randomness import Randomness
-from fokker.samplers import StartLaw
-from fokker.sde import EDM, SDE, Rectified, SubVP, VPLinear
 
 MIXTURE = GaussianMixture([0.3, 0.7], [-1.0, 1.5], [0.2, 0.4])
 OTHER = Gaussian([0.2], [0.9])

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
-from fokker.likelihood import Prior
-from fokker.samplers import StartLaw
+from fokker.diffusion.likelihood import Prior
+from fokker.diffusion.samplers import StartLaw
 
 MEAN = torch.tensor([[0.7, -0.4], [1.2, 3.0]])
 VARIANCE = torch.tensor([[0.5, 0.1], [2.0, 0.3]])

@@ -88,9 +88,9 @@ def pytest_in(copy: Path, tests: list[str], said: Path) -> None:
     import pytest
 
     code = pytest.main([*OPTIONS, *(f"tests/{test}" for test in tests)])
-    import fokker.cli.compose
+    import fokker.config.compose
 
-    for found in (fokker.__file__, str(fokker.cli.compose.config_dir())):
+    for found in (fokker.__file__, str(fokker.config.compose.config_dir())):
         if not Path(found).is_relative_to(copy):
             raise SystemExit(f"fokker and its conf must be those of {copy}, got {found}")
     sys.exit(int(code))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from valid_parts import HIGHEST, LOWEST, NOT_NUMBERS, check_named, examples, powers
 
-from fokker.denoiser import (
+from fokker.diffusion.denoiser import (
     Denoiser,
     denoised_from_eps,
     denoised_from_score,
@@ -18,11 +18,11 @@ from fokker.denoiser import (
     score_from_denoised,
     v_from_denoised,
 )
-from fokker.preconditioning import EDM, IDDPM, VE, VP, X0, Preconditioning, V
-from fokker.weighting import EDM as EDMWeighting
-from fokker.weighting import P2, Eps, MinSNR, SoftMinSNR, Weighting
-from fokker.weighting import X0 as X0Weighting
-from fokker.weighting import V as VWeighting
+from fokker.diffusion.preconditioning import EDM, IDDPM, VE, VP, X0, Preconditioning, V
+from fokker.diffusion.weighting import EDM as EDMWeighting
+from fokker.diffusion.weighting import P2, Eps, MinSNR, SoftMinSNR, Weighting
+from fokker.diffusion.weighting import X0 as X0Weighting
+from fokker.diffusion.weighting import V as VWeighting
 
 sigmas = powers(LOWEST, HIGHEST)
 scales = powers(1e-6, 1e6)

@@ -9,8 +9,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 from valid_parts import NOT_NUMBERS, check_named, examples, grids, powers, ranges, sdes
 
-from fokker.grids import IDDPM, EDMRho, Geometric, Grid, Levels, QuadraticTime, UniformTime
-from fokker.sde import EDM, SDE
+from fokker.diffusion.grids import (
+    IDDPM,
+    EDMRho,
+    Geometric,
+    Grid,
+    Levels,
+    QuadraticTime,
+    UniformTime,
+)
+from fokker.diffusion.sde import EDM, SDE
 
 REFUSALS = ("sampler.num_steps", "sde.sigma_min", "sde.sigma_max", "grid.sigma_min", "grid.rho")
 steps = st.integers(1, 20) | st.integers(1, 600)

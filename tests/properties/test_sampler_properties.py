@@ -10,10 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from valid_parts import NOT_NUMBERS, check_named, examples, grids, powers, sdes
 
-from fokker.denoiser import ExactDenoiser
-from fokker.distributions import GaussianMixture
-from fokker.randomness import Randomness, SamplingNoise
-from fokker.samplers import (
+from fokker.diffusion.denoiser import ExactDenoiser
+from fokker.diffusion.samplers import (
     DDIM,
     Ancestral,
     AnnealedLangevin,
@@ -31,7 +29,9 @@ from fokker.samplers import (
     Sampler,
     StartLaw,
 )
-from fokker.sde import EDM, SDE
+from fokker.diffusion.sde import EDM, SDE
+from fokker.distributions import GaussianMixture
+from fokker.randomness import Randomness, SamplingNoise
 
 ROWS = 6
 LAW = GaussianMixture([0.3, 0.7], [[0.1, -0.4], [1.0, 0.2]], [0.2, 0.35])

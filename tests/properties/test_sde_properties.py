@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from valid_parts import NOT_NUMBERS, PLAIN_SDES, check_named, examples, sdes
 
-from fokker.sde import SDE, SubVP, VPCosine, VPLinear
+from fokker.diffusion.sde import SDE, SubVP, VPCosine, VPLinear
 
 
 def noise_levels(sde: SDE, count: int = 33) -> Tensor:

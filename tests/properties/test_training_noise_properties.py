@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from valid_parts import NOT_NUMBERS, check_named, examples, powers, ranges, sdes
 
-from fokker.noise_levels import Levels, LogNormal, LogUniform, NoiseLevels, UniformTime
-from fokker.randomness import Randomness
-from fokker.sde import SDE
-from fokker.weighting import (
+from fokker.diffusion.noise_levels import Levels, LogNormal, LogUniform, NoiseLevels, UniformTime
+from fokker.diffusion.sde import SDE
+from fokker.diffusion.weighting import (
     EDM,
     ELBO,
     P2,
@@ -24,6 +23,7 @@ from fokker.weighting import (
     V,
     Weighting,
 )
+from fokker.randomness import Randomness
 
 PLAIN: list[type[Weighting]] = [Eps, SMLD, X0, V]
 # Of a uniform number, both ends and what is next to them.

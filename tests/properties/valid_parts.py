@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import hypothesis
 from hypothesis import strategies as st
 
-from fokker.grids import IDDPM, EDMRho, Geometric, Grid, QuadraticTime, UniformTime
-from fokker.sde import (
+from fokker.diffusion.grids import IDDPM, EDMRho, Geometric, Grid, QuadraticTime, UniformTime
+from fokker.diffusion.sde import (
     EDM,
     SDE,
     Rectified,

@@ -19,20 +19,20 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-import fokker.ranks
+import fokker.machine.ranks
 import tiny_runs
-from fokker.ema import EMA
-from fokker.experiment import Experiment, InterruptedTraining, run
-from fokker.experiment.curves import read_json_lines
-from fokker.experiment.evaluate import SampleMetrics
-from fokker.experiment.fit import obtain
-from fokker.experiment.sample import draw_samples
+from fokker.diffusion.formulations import SamplerWay
+from fokker.evaluations.evaluate import SampleMetrics
+from fokker.evaluations.sample import draw_samples
+from fokker.experiment import Experiment, run
 from fokker.formulation import Drawn, Draws
-from fokker.formulations import SamplerWay
-from fokker.ranks import LostRank, Ranks
-from fokker.signals import Signals
-from fokker.training import Training
+from fokker.machine.ranks import LostRank, Ranks
+from fokker.machine.signals import Signals
+from fokker.store.curves import read_json_lines
+from fokker.training import InterruptedTraining, Training
 from fokker.training.descent import Descent
+from fokker.training.ema import EMA
+from fokker.training.fit import obtain
 from fokker.training.validation import validate
 from processes import listened
 
@@ -386,7 +386,7 @@ def not_finite(ranks: Ranks) -> str:
 def main(*checks: str) -> None:
     """Do the checks, as the rank that the environment says."""
     # A disagreement would hang for as long as this.
-    fokker.ranks.PATIENCE = timedelta(seconds=120)
+    fokker.machine.ranks.PATIENCE = timedelta(seconds=120)
     ranks = Ranks.join()
     for name in checks:
         print(f"{monotonic():.1f} {name}", flush=True)

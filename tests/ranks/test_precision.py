@@ -12,15 +12,14 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 
 import tiny_runs
-from fokker.ema import EMA
-from fokker.experiment import Engine, InterruptedTraining
-from fokker.experiment.curves import read_json_lines
-from fokker.experiment.models import ModelFolder
+from fokker.diffusion.formulations import Diffusion
 from fokker.formulation import Draws
-from fokker.formulations import Diffusion
-from fokker.training import Training
+from fokker.store.curves import read_json_lines
+from fokker.store.models import ModelFolder
+from fokker.training import Engine, InterruptedTraining, Training
 from fokker.training import data as training_data
 from fokker.training.descent import Descent
+from fokker.training.ema import EMA
 
 LOW = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 # It learns much in few steps.

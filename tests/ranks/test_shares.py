@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tiny_runs
-from fokker.experiment import Engine
-from fokker.ranks import ALONE, Ranks
+from fokker.machine.ranks import ALONE, Ranks
+from fokker.training import Engine
 
 
 def ranks(rank: int, size: int) -> Ranks:

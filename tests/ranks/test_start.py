@@ -11,8 +11,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 import fokker
-from fokker.cli.start import Start, asked_ranks, check_alone, first_node
-from fokker.ranks import meeting_point
+from fokker.machine.ranks import meeting_point
+from fokker.machine.start import Start, asked_ranks, check_alone, first_node
 
 # A job of two tasks; what srun adds to it in its first step.
 JOB = {

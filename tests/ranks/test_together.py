@@ -20,9 +20,9 @@ from filelock import FileLock
 
 import tiny_runs
 from children import Child
-from fokker.disk import read_json
-from fokker.experiment.models import ModelFolder
-from fokker.ranks import ALONE
+from fokker.machine.disk import read_json
+from fokker.machine.ranks import ALONE
+from fokker.store.models import ModelFolder
 from processes import is_inside
 
 BY_TWO = [

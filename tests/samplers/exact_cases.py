@@ -8,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from fokker.samplers import (
+from fokker.diffusion.samplers import (
     DDIM,
     Adams,
     Ancestral,
@@ -27,9 +27,7 @@ from fokker.samplers import (
     Sampler,
     StartLaw,
 )
-from fokker.sde import (
-    SDE,
-)
+from fokker.diffusion.sde import SDE
 
 #: Every sampler, once; made as `SAMPLERS[name](sde, num_steps)`.
 SAMPLERS: dict[str, Callable[[SDE, int], Sampler]] = {

@@ -22,9 +22,9 @@ from exact_cases import (
 from test_orders import geometric
 from torch import Tensor
 
-from fokker.grids import IDDPM, EDMRho, Geometric, QuadraticTime, UniformTime
-from fokker.samplers import Adams, DPMpp2M
-from fokker.sde import EDM
+from fokker.diffusion.grids import IDDPM, EDMRho, Geometric, QuadraticTime, UniformTime
+from fokker.diffusion.samplers import Adams, DPMpp2M
+from fokker.diffusion.sde import EDM
 
 
 @pytest.mark.parametrize(("stds", "order"), [([0.5], 2), ([0.5, 0.1], 3)])

@@ -8,11 +8,10 @@ import torch
 from exact_cases import SAMPLERS, Gaussian, GeneratorNoise, Mixture, states
 from torch import Tensor, nn
 
-from fokker.denoiser import Denoiser
-from fokker.grids import EDMRho
-from fokker.preconditioning import EDM as EDMPreconditioning
-from fokker.randomness import Randomness, SamplingNoise
-from fokker.samplers import (
+from fokker.diffusion.denoiser import Denoiser
+from fokker.diffusion.grids import EDMRho
+from fokker.diffusion.preconditioning import EDM as EDMPreconditioning
+from fokker.diffusion.samplers import (
     DDIM,
     Ancestral,
     AnnealedLangevin,
@@ -25,7 +24,8 @@ from fokker.samplers import (
     Sampler,
     StartLaw,
 )
-from fokker.sde import EDM, SDE, VPLinear
+from fokker.diffusion.sde import EDM, SDE, VPLinear
+from fokker.randomness import Randomness, SamplingNoise
 from sdes import SDES
 
 FIXED = [name for name in SAMPLERS if name != "ode_adaptive"]

@@ -8,9 +8,9 @@ import torch
 from exact_cases import GeneratorNoise, Mixture, NoNoise, states
 from torch import Tensor
 
-from fokker.grids import EDMRho
-from fokker.samplers import DDIM, DPMpp2M, Heun, Sampler
-from fokker.sde import EDM
+from fokker.diffusion.grids import EDMRho
+from fokker.diffusion.samplers import DDIM, DPMpp2M, Heun, Sampler
+from fokker.diffusion.sde import EDM
 
 N = 20
 

@@ -7,8 +7,8 @@ import torch
 from exact_cases import GeneratorNoise, Mixture, states
 from torch import Tensor
 
-from fokker.grids import EDMRho
-from fokker.samplers import (
+from fokker.diffusion.grids import EDMRho
+from fokker.diffusion.samplers import (
     DDIM,
     Adams,
     Ancestral,
@@ -21,7 +21,7 @@ from fokker.samplers import (
     Heun,
     Sampler,
 )
-from fokker.sde import EDM, SDE
+from fokker.diffusion.sde import EDM, SDE
 from sdes import SDES
 
 SHAPE = (40, 2)

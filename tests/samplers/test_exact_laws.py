@@ -17,15 +17,9 @@ from exact_cases import (
 )
 from torch import Tensor
 
-from fokker.grids import EDMRho, Geometric
-from fokker.samplers import (
-    DDIM,
-    AnnealedLangevin,
-    Heun,
-    PredictorCorrector,
-    StartLaw,
-)
-from fokker.sde import EDM, VEGeometric, VPLinear
+from fokker.diffusion.grids import EDMRho, Geometric
+from fokker.diffusion.samplers import DDIM, AnnealedLangevin, Heun, PredictorCorrector, StartLaw
+from fokker.diffusion.sde import EDM, VEGeometric, VPLinear
 from sdes import SDES
 
 #: Relative error of the standard deviation that is allowed at N = 200. Euler's method in the

@@ -6,9 +6,9 @@ import pytest
 import torch
 from exact_cases import SAMPLERS
 
+from fokker.diffusion.samplers import Euler, GivenStart, Heun, StartLaw, spread_quantiles
+from fokker.diffusion.sde import EDM
 from fokker.randomness import Randomness, SamplingNoise
-from fokker.samplers import Euler, GivenStart, Heun, StartLaw, spread_quantiles
-from fokker.sde import EDM
 
 COUNTS = [1, 2, 3, 4, 10, 12, 34, 100, 101, 1000, 4096]
 

@@ -10,8 +10,8 @@ import torch
 from exact_cases import PROBABILITIES, Gaussian, Mixture, NoNoise, states
 from torch import Tensor
 
-from fokker.samplers import ODEAdaptive
-from fokker.sde import EDM, Rectified, VEGeometric, VPLinear
+from fokker.diffusion.samplers import ODEAdaptive
+from fokker.diffusion.sde import EDM, Rectified, VEGeometric, VPLinear
 
 SIGMAS = torch.tensor([40.0, 0.02, 0.0], dtype=torch.float64)
 
@@ -125,7 +125,7 @@ def test_a_denoiser_that_is_not_finite_is_named() -> None:
 
 
 def test_a_tolerance_below_rounding_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fokker.samplers.ode_adaptive.MAX_ROUNDS", 100)
+    monkeypatch.setattr("fokker.diffusion.samplers.ode_adaptive.MAX_ROUNDS", 100)
     start = torch.full((1, 1), 1e4, dtype=torch.float32)
     sampler = ODEAdaptive(EDM(), rtol=1e-14, atol=1e-14)
     with pytest.raises(ValueError, match=r"raise sampler\.rtol=1e-14 and sampler\.atol=1e-14"):

@@ -17,7 +17,7 @@ from exact_cases import (
 )
 from torch import Tensor
 
-from fokker.samplers import (
+from fokker.diffusion.samplers import (
     DDIM,
     Adams,
     Ancestral,
@@ -28,7 +28,7 @@ from fokker.samplers import (
     ReverseDiffusion,
     Sampler,
 )
-from fokker.sde import SDE
+from fokker.diffusion.sde import SDE
 from sdes import SDES
 
 STEPS = [64, 128, 256]

@@ -8,8 +8,8 @@ import torch
 from exact_cases import MEAN, VARIANCE, Gaussian, GeneratorNoise, Mixture, states
 from torch import Tensor
 
-from fokker.grids import EDMRho, Geometric
-from fokker.samplers import (
+from fokker.diffusion.grids import EDMRho, Geometric
+from fokker.diffusion.samplers import (
     DDIM,
     Ancestral,
     DPMpp2M,
@@ -21,7 +21,7 @@ from fokker.samplers import (
     ReverseDiffusion,
     Sampler,
 )
-from fokker.sde import EDM, SDE, VEGeometric, VPCosine, VPLinear
+from fokker.diffusion.sde import EDM, SDE, VEGeometric, VPCosine, VPLinear
 from sdes import SDES
 
 SHAPE = (40, 2)

@@ -9,8 +9,8 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from fokker.cli.compose import config_dir
-from fokker.sde import (
+from fokker.config.compose import config_dir
+from fokker.diffusion.sde import (
     EDM,
     SDE,
     Rectified,

@@ -11,10 +11,10 @@ import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor
 
+from fokker.diffusion.samplers import EulerMaruyama
+from fokker.diffusion.samplers.base import StartLaw
+from fokker.diffusion.sde import SDE, Rectified, SubVP, VPLinear
 from fokker.distributions import Gaussian
-from fokker.samplers import EulerMaruyama
-from fokker.samplers.base import StartLaw
-from fokker.sde import SDE, Rectified, SubVP, VPLinear
 from sdes import PLAIN
 
 MEAN, STD = 1.3, 0.6

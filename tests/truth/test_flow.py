@@ -10,12 +10,8 @@ from line_laws import LAWS
 from scipy.integrate import solve_ivp
 from torch import Tensor
 
+from fokker.diffusion.sde import SDE, Rectified, VPLinear
 from fokker.distributions import Affine, Distribution, Ring
-from fokker.sde import (
-    SDE,
-    Rectified,
-    VPLinear,
-)
 from sdes import PLAIN
 
 LOW, HIGH = 0.05, 20.0

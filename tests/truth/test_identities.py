@@ -8,10 +8,10 @@ import torch
 from line_laws import DENSITY, LAWS, SIGMAS, SUPPORT, normal, rule, smoothed_rule
 from torch import Tensor
 
-from fokker import preconditioning, weighting
+from fokker.diffusion import preconditioning, weighting
+from fokker.diffusion.noise_levels import LogUniform
+from fokker.diffusion.sde import EDM, SDE
 from fokker.distributions import Affine, Distribution, Gaussian
-from fokker.noise_levels import LogUniform
-from fokker.sde import EDM, SDE
 from sdes import PLAIN
 
 

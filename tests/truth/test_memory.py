@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from fokker.diffusion.grids import EDMRho
+from fokker.diffusion.samplers import Heun
+from fokker.diffusion.samplers.base import StartLaw
+from fokker.diffusion.sde import EDM, SDE, VPCosine
 from fokker.distributions import Empirical, Gaussian
-from fokker.grids import EDMRho
 from fokker.metrics import NearestNeighbourRatio
-from fokker.samplers import Heun
-from fokker.samplers.base import StartLaw
-from fokker.sde import EDM, SDE, VPCosine
 
 SIGMA = 0.002
 

@@ -10,9 +10,9 @@ from typing import final
 
 from omegaconf import DictConfig, OmegaConf
 
-from fokker.cli.compose import SEARCHPATH, composed
-from fokker.cli.mistakes import one_of
-from fokker.cli.option_words import quoted
+from fokker.config.compose import SEARCHPATH, composed
+from fokker.config.mistakes import one_of
+from fokker.config.option_words import quoted
 
 #: Flags by what they are called short; each stands by itself.
 ALONE = {

@@ -12,10 +12,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from fokker import __version__
-from fokker.cli import doctor
-from fokker.cli.agents import check_agents_parameters
-from fokker.cli.compose import (
+from fokker import __version__, doctor
+from fokker.cli.flags import read_flags
+from fokker.cli.tasks import carry_out, task_of
+from fokker.config.agents import check_agents_parameters
+from fokker.config.compose import (
     composed,
     config_dir,
     meant_overrides,
@@ -23,19 +24,17 @@ from fokker.cli.compose import (
     register_resolvers,
     run_name,
 )
-from fokker.cli.early import check_early
-from fokker.cli.ending import ending
-from fokker.cli.environment import FULL_ERROR, is_on, without_empty
-from fokker.cli.flags import read_flags
-from fokker.cli.orphans import end_with_sweep
-from fokker.cli.output import patient_output
-from fokker.cli.signatures import Signatures
-from fokker.cli.slurm import earlier_run, ignore_while_starting
-from fokker.cli.start import Start, asked_ranks, check_alone
-from fokker.cli.tasks import carry_out, task_of
-from fokker.disk import DiskError, check_writable, make_folder, remove_empty
+from fokker.config.early import check_early
+from fokker.config.signatures import Signatures
+from fokker.launch.slurm import earlier_run, ignore_while_starting
+from fokker.machine.disk import DiskError, check_writable, make_folder, remove_empty
+from fokker.machine.ending import ending
+from fokker.machine.environment import FULL_ERROR, is_on, without_empty
+from fokker.machine.orphans import end_with_sweep
+from fokker.machine.output import patient_output
+from fokker.machine.signals import SIGNALS, STOPS
+from fokker.machine.start import Start, asked_ranks, check_alone
 from fokker.overrides import read
-from fokker.signals import SIGNALS, STOPS
 
 
 def main() -> None:
@@ -128,7 +127,7 @@ def _agreed_name(start: Start, config: DictConfig, is_sweep: bool, name: str) ->
             "hydra/launcher=submitit_slurm"
         )
     start.check(config.trainer)  # Before torch is waited for.
-    from fokker.cli.joining import join
+    from fokker.launch.joining import join
 
     return join(start, config).first_says(lambda: name)
 
@@ -140,9 +139,9 @@ def _task(config: DictConfig) -> bool | None:
 
 def _task_of_job(config: DictConfig) -> bool | None:
     end_with_sweep()
-    from fokker.cli.choices import Choices
-    from fokker.cli.job_folders import record_failure
-    from fokker.cli.launch import RankDied, launch
+    from fokker.config.choices import Choices
+    from fokker.launch.launch import RankDied, launch
+    from fokker.store.job_folders import record_failure
 
     settings = HydraConfig.get()
     choices = Choices(
@@ -179,12 +178,12 @@ def as_rank(config: DictConfig, choices: Any, path: Path, in_sweep: bool) -> boo
     Returns:
         in a sweep, whether it was run here.
     """
-    from fokker.cli.job import run_job
-    from fokker.cli.joining import join
-    from fokker.cli.running import run_in_sweep
-    from fokker.cli.trials import watcher
     from fokker.data import LostWorker
-    from fokker.ranks import LostRank
+    from fokker.launch.job import run_job
+    from fokker.launch.joining import join
+    from fokker.machine.ranks import LostRank
+    from fokker.search.trials import watcher
+    from fokker.sweeps.running import run_in_sweep
     from fokker.training import DivergedError
 
     start = Start.here()

@@ -1,4 +1,4 @@
-"""One rank of a run that `fokker.cli.launch` has started.
+"""One rank of a run that `fokker.launch.launch` has started.
 
 `python -m fokker.cli.rank JOB PROCESS`, where the process is the one that waits for the ranks.
 """
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from shutil import rmtree
 
-from fokker.cli.orphans import end_with, end_with_sweep, is_alive
+from fokker.machine.orphans import end_with, end_with_sweep, is_alive
 
 
 def main() -> None:
@@ -20,8 +20,8 @@ def main() -> None:
     file, waiting = Path(sys.argv[1]), sys.argv[2]
     end_with(waiting)
     end_with_sweep()
-    from fokker.cli.ending import ending
-    from fokker.cli.output import patient_output
+    from fokker.machine.ending import ending
+    from fokker.machine.output import patient_output
 
     with patient_output(), ending():
         try:
@@ -37,10 +37,10 @@ def _carry_out(file: Path) -> None:
     from hydra.conf import ConfigSourceInfo
     from omegaconf import DictConfig, OmegaConf
 
-    from fokker.cli.choices import Choices
-    from fokker.cli.compose import register_resolvers
     from fokker.cli.main import as_rank
-    from fokker.disk import read_json
+    from fokker.config.choices import Choices
+    from fokker.config.compose import register_resolvers
+    from fokker.machine.disk import read_json
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     job = read_json(file)
@@ -53,9 +53,9 @@ def _carry_out(file: Path) -> None:
     choices = Choices(job["options"], sources, job["overrides"])
     answer: bool | None
     if job["path"] is None:
-        from fokker.cli.doctor.examine import examine
-        from fokker.cli.doctor.launched import Launch
-        from fokker.cli.start import Start
+        from fokker.doctor.examine import examine
+        from fokker.doctor.launched import Launch
+        from fokker.machine.start import Start
 
         answer = examine(config, choices, Launch(Start.here(), is_own=True))
     else:

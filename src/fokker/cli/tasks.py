@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fokker.places import finished_run
+from fokker.store.places import finished_run
 
 USAGE = {
     "models": "fokker task=models [delete=unused or 'delete=[NAME,...]'] [output_dir=outputs]",
@@ -49,7 +49,7 @@ def carry_out(task: str, arguments: Sequence[str], say: Callable[[str], None] = 
 
 
 def _models(keys: dict[str, str], say: Callable[[str], None]) -> None:
-    from fokker.cli.inventory import delete, deleted_text, models, models_text
+    from fokker.store.inventory import delete, deleted_text, models, models_text
 
     output_dir = Path(keys.get("output_dir", "outputs")).expanduser()
     if "delete" not in keys:
@@ -63,8 +63,8 @@ def _models(keys: dict[str, str], say: Callable[[str], None]) -> None:
 
 
 def _runs(keys: dict[str, str], say: Callable[[str], None]) -> None:
-    from fokker.cli.inventory import MEGABYTE
-    from fokker.cli.run_inventory import (
+    from fokker.store.inventory import MEGABYTE
+    from fokker.store.run_inventory import (
         delete_runs,
         deleted_runs_text,
         prune_samples,
@@ -98,9 +98,9 @@ def _compare(a: Path, b: Path, allow_targets: Sequence[str], say: Callable[[str]
         finished_run(path, "task=compare needs")
     from omegaconf import DictConfig
 
-    from fokker.cli.build_data import build_data
-    from fokker.cli.instantiate import Builder
-    from fokker.cli.targets import find_own
+    from fokker.config.build_data import build_data
+    from fokker.config.instantiate import Builder
+    from fokker.config.targets import find_own
     from fokker.data import DataModule
     from fokker.experiment.compare import compare, comparison_text
 

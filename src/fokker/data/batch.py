@@ -7,7 +7,7 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from fokker.device import moved
+from fokker.machine.device import moved
 
 
 @final

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fokker.data.csv_table import read_table
 from fokker.data.given import Content
-from fokker.named_files import one_line
+from fokker.machine.named_files import one_line
 
 TABLES = (".csv", ".tsv")
 TENSORS = (".pt", ".pth")

@@ -7,7 +7,7 @@ from fokker.data.files import read_file
 from fokker.data.given import Content, GivenPoints
 from fokker.data.layouts import Layout
 from fokker.data.units import Standardize
-from fokker.named_files import find_points
+from fokker.machine.named_files import find_points
 
 #: Bytes; of a larger file the rows are read when they are needed.
 MAX_IN_MEMORY = 2 * 2**30

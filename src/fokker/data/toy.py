@@ -13,7 +13,7 @@ from fokker.data.batch import Batch
 from fokker.data.standardized import StandardizedData
 from fokker.data.units import Standardize
 from fokker.distributions import Distribution, GaussianCovariance
-from fokker.memory import DOUBLE, SINGLE, check_fits
+from fokker.machine.memory import DOUBLE, SINGLE, check_fits
 from fokker.randomness import Randomness, Stream
 
 # Held-out points are the same for every seed, so that runs are compared on one set.

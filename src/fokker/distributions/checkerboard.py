@@ -10,7 +10,7 @@ from fokker.distributions.arguments import as_points, as_positive, as_sigma, as_
 from fokker.distributions.base import Distribution, Estimate
 from fokker.distributions.interval import interval_posterior
 from fokker.distributions.quadrature import lattice_bells, panel_rule
-from fokker.memory import DOUBLE, check_fits
+from fokker.machine.memory import DOUBLE, check_fits
 
 
 class _Strips(NamedTuple):

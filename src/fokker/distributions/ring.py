@@ -9,7 +9,7 @@ from torch import Tensor
 from fokker.distributions.arguments import as_positive
 from fokker.distributions.base import Distribution, Estimate
 from fokker.distributions.gaussian_mixture import GaussianMixture
-from fokker.memory import DOUBLE, check_fits
+from fokker.machine.memory import DOUBLE, check_fits
 
 
 @final

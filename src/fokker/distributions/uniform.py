@@ -25,7 +25,7 @@ from fokker.distributions.interval import (
 )
 from fokker.distributions.inversion import as_probabilities, invert
 from fokker.distributions.quadrature import bells, integrate
-from fokker.memory import DOUBLE, check_fits
+from fokker.machine.memory import DOUBLE, check_fits
 
 
 @final

@@ -11,18 +11,18 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from fokker.data import DataModule
-from fokker.experiment.evaluate import OF_DATA, SampleMetrics
-from fokker.experiment.identity import Groups
-from fokker.experiment.same_data import differing, what_data
-from fokker.level_files import read_levels
+from fokker.evaluations.evaluate import OF_DATA, SampleMetrics
 from fokker.levels import COLUMNS, Table
+from fokker.machine.named_files import one_line
+from fokker.machine.nested import flat
+from fokker.machine.text_tables import aligned
 from fokker.measures import units_of
 from fokker.metrics.blocks import MIN_SAMPLES, OnParts
-from fokker.named_files import one_line
-from fokker.nested import flat
-from fokker.places import finished_run
-from fokker.records import check_unchanged, read_arrays, read_config, read_record
-from fokker.text_tables import aligned
+from fokker.store.identity import Groups
+from fokker.store.levels import read_levels
+from fokker.store.places import finished_run
+from fokker.store.records import check_unchanged, read_arrays, read_config, read_record
+from fokker.store.same_data import differing, what_data
 
 PAIRED = "paired blocks"
 INDEPENDENT = "both errors"

@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from fokker.data import DataModule, StandardizedData
-from fokker.disk import DiskError
-from fokker.experiment.evaluate import OF_DATA
-from fokker.experiment.sample import Samples
+from fokker.evaluations.evaluate import OF_DATA
+from fokker.evaluations.sample import Samples
 from fokker.formulation import Formulation, Report
 from fokker.levels import Table
+from fokker.machine.disk import DiskError
+from fokker.machine.signals import SIGNALS
 from fokker.measures import measure_of
-from fokker.signals import SIGNALS
 
 _NO_METRIC = ("num_steps", "nfe", "seconds")
 CAUSES = ("truncation", "initialisation", "discretisation")

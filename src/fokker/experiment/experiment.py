@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
-from fokker.experiment.loggers import Logger
-from fokker.experiment.reports import Evaluation
-from fokker.experiment.task import TrainingTask
+from fokker.evaluations.base import Evaluation
 from fokker.formulation import Formulation, Way
+from fokker.tracking.loggers import Logger
+from fokker.training.task import TrainingTask
 
 
 @final

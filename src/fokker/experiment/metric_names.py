@@ -1,6 +1,6 @@
 """Which metrics a run will have, before anything is trained."""
 
-from fokker.experiment.evaluate import SampleMetrics
+from fokker.evaluations.evaluate import SampleMetrics
 from fokker.experiment.experiment import Experiment
 from fokker.training.validation import OWN_LOSS
 

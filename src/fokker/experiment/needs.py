@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from fokker.experiment.experiment import Experiment
-from fokker.experiment.fit import is_far_enough
 from fokker.formulation import Formulation
-from fokker.memory import DOUBLE, SINGLE, amount, check_fits, whole_memory
+from fokker.machine.memory import DOUBLE, SINGLE, amount, check_fits, whole_memory
+from fokker.training.fit import is_far_enough
 from fokker.training.validation import as_in_use
 
 # Of a number in float64 that was computed in float32, compressed.

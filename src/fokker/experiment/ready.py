@@ -5,17 +5,17 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from fokker.disk import short
-from fokker.experiment.curves import read_json_lines
 from fokker.experiment.experiment import Experiment
-from fokker.experiment.fit import obtain
-from fokker.experiment.loggers import Log
-from fokker.experiment.models import EARLY, ModelFolder, load_checkpoint
 from fokker.experiment.record import Record
 from fokker.formulation import Formulation
-from fokker.records import read_record
-from fokker.signals import SIGNALS
+from fokker.machine.disk import short
+from fokker.machine.signals import SIGNALS
+from fokker.store.curves import read_json_lines
+from fokker.store.models import EARLY, ModelFolder, load_checkpoint
+from fokker.store.records import read_record
+from fokker.tracking.loggers import Log
 from fokker.training import Training
+from fokker.training.fit import obtain
 
 
 def make_ready(

@@ -9,15 +9,15 @@ from typing import Any, final
 
 import numpy as np
 
-from fokker.csv_files import csv_text
-from fokker.disk import DiskError, checksum, make_folder, write_atomically, write_text
-from fokker.experiment.curves import read_json_lines
-from fokker.experiment.evaluate import OF_DATA
-from fokker.experiment.files import write_json, write_json_lines
+from fokker.evaluations.evaluate import OF_DATA
 from fokker.formulation import Report
 from fokker.levels import Table
-from fokker.records import FORMAT, read_record
-from fokker.text_tables import aligned
+from fokker.machine.csv_files import csv_text
+from fokker.machine.disk import DiskError, checksum, make_folder, write_atomically, write_text
+from fokker.machine.files import write_json, write_json_lines
+from fokker.machine.text_tables import aligned
+from fokker.store.curves import read_json_lines
+from fokker.store.records import FORMAT, read_record
 
 _ERROR = "_standard_error"
 #: The kinds of files that a record has, and those that are written after its end.

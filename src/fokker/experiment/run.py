@@ -12,28 +12,28 @@ import torch
 from torch import Tensor
 
 from fokker.data import GivenPoints
-from fokker.device import forget_peak, peak_memory
-from fokker.disk import DiskError, held, short
-from fokker.experiment.curves import read_json_lines
+from fokker.evaluations.sample import Samples, check_finite
 from fokker.experiment.draw import draw_figures
 from fokker.experiment.experiment import Experiment
-from fokker.experiment.identity import versions
-from fokker.experiment.loggers import Log
 from fokker.experiment.ready import make_ready, obtain_weights, use
 from fokker.experiment.record import Record, report_text, rows_table, table
-from fokker.experiment.sample import Samples, check_finite
 from fokker.experiment.samplings import Evaluated, draw, evaluate, words
-from fokker.experiment.signals import InterruptedTraining
-from fokker.experiment.watching import Pruned
 from fokker.formulation import Formulation, Report, Validation
-from fokker.level_files import read_levels
 from fokker.levels import Table
+from fokker.machine.device import forget_peak, peak_memory
+from fokker.machine.disk import DiskError, held, short
+from fokker.machine.progress import nobody, print_now
+from fokker.machine.signals import SIGNALS, Interrupted
 from fokker.measures import facts_of_measures
-from fokker.progress import nobody, print_now
 from fokker.randomness import Randomness
-from fokker.signals import SIGNALS, Interrupted
+from fokker.store.curves import read_json_lines
+from fokker.store.identity import versions
+from fokker.store.levels import read_levels
+from fokker.tracking.loggers import Log
 from fokker.training import DivergedError
+from fokker.training.signals import InterruptedTraining
 from fokker.training.validation import validate
+from fokker.training.watching import Pruned
 
 COMPLETE = "stopped when the run was complete; its folder holds all of it"
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, final
 
-from fokker.device import described
-from fokker.experiment.evaluate import SampleMetrics
+from fokker.evaluations.evaluate import SampleMetrics
+from fokker.evaluations.far_off import how_far_off
+from fokker.evaluations.sample import Samples, check_finite, draw_samples
 from fokker.experiment.experiment import Experiment
-from fokker.experiment.far_off import how_far_off
-from fokker.experiment.sample import Samples, check_finite, draw_samples
 from fokker.formulation import Way
-from fokker.progress import nobody
+from fokker.machine.device import described
+from fokker.machine.progress import nobody
 
 
 @final

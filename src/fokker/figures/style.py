@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from fokker.disk import make_folder, write_atomically
+from fokker.machine.disk import make_folder, write_atomically
 
 WIDTH_INCHES = 6.5
 """The text width of a page, so that figures are printed unscaled and 8 pt stays 8 pt."""

@@ -1,6 +1,7 @@
-"""Networks: backbones F(x, c_noise, condition=None), and the ideal denoiser in their place."""
+"""Networks: backbones F(x, c_noise, condition=None)."""
 
-from fokker.networks.exact import Exact
 from fokker.networks.mlp import MLP
 
-__all__ = ["MLP", "Exact"]
+__all__ = [
+    "MLP",
+]

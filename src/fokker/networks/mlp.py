@@ -6,7 +6,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from fokker.memory import SINGLE, check_fits
+from fokker.machine.memory import SINGLE, check_fits
 
 # Of a block besides its weights, at least: its modules are objects too.
 BLOCK_BYTES = 10_000

@@ -1,6 +1,15 @@
-"""Training of any formulation: steps, gradients over ranks, averages of weights."""
+"""The training of a formulation: its optimiser, averages, gradients over ranks, and files."""
 
+from fokker.training.callbacks import Intervals
 from fokker.training.divergence import DivergedError
+from fokker.training.engine import Engine
 from fokker.training.module import Training
+from fokker.training.signals import InterruptedTraining
 
-__all__ = ["DivergedError", "Training"]
+__all__ = [
+    "DivergedError",
+    "Engine",
+    "InterruptedTraining",
+    "Intervals",
+    "Training",
+]

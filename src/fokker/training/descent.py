@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 
-from fokker.ranks import ALONE, Ranks, local
+from fokker.machine.ranks import ALONE, Ranks, local
 from fokker.training.sharding import average_whole, norm_of, total_norm
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]

@@ -9,13 +9,13 @@ import torch
 from lightning.pytorch.strategies import ParallelStrategy, SingleDeviceStrategy
 from torch import Tensor
 
-from fokker.ema import EMA
 from fokker.formulation import Draws, Formulation
-from fokker.named_files import one_line
-from fokker.optimizers import Schedule
+from fokker.machine.named_files import one_line
 from fokker.training.descent import Descent
 from fokker.training.divergence import diverged
 from fokker.training.draws import DrawsAhead, NetworkNoise
+from fokker.training.ema import EMA
+from fokker.training.optimizers import Schedule
 from fokker.training.sharding import one_by_one, shard
 
 

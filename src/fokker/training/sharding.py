@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.optim import Optimizer
 
-from fokker.ranks import Ranks, local
+from fokker.machine.ranks import Ranks, local
 
 
 def shard(module: nn.Module, mesh: DeviceMesh) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fokker.formulation import Formulation, Validation
-from fokker.ranks import ALONE, Ranks
+from fokker.machine.ranks import ALONE, Ranks
 from fokker.training.module import Training
 
 #: Of a training these are the losses of its batches.

@@ -1,0 +1,80 @@
+"""From a composed configuration to its data."""
+
+import copy
+import hashlib
+import warnings
+from collections.abc import Mapping, Sequence
+
+from omegaconf import DictConfig, open_dict
+
+from fokker.config.instantiate import Builder
+from fokker.config.keys import OF_ANY_DATA
+from fokker.data import DataModule, StandardizedData, gaussianized
+from fokker.machine.start import cores
+
+
+def build_all_data(
+    config: DictConfig, groups: Sequence[str], build: Builder
+) -> dict[str, DataModule]:
+    """The data of each group, the one that is trained on first."""
+    return {group: build_data(config, build, group) for group in groups}
+
+
+def content_of(data: Mapping[str, DataModule]) -> str:
+    """A hash of what the configuration does not say of the data; empty if it says all."""
+    contents = [of.content for of in data.values()]
+    if len(contents) == 1 or not any(contents):
+        return contents[0]
+    return hashlib.sha256("\n".join(contents).encode()).hexdigest()
+
+
+def build_data(config: DictConfig, build: Builder, group: str = "data") -> DataModule:
+    """The data; a measured sigma_data and how they are standardised are written back.
+
+    An option of the user's own has keys of its own, and may know no other word than `true`.
+    """
+    known = len(build.own_classes)
+    # An option of one's own need not have the keys for any data.
+    scope = copy.deepcopy(config)
+    with open_dict(scope):
+        is_gaussian, workers = (scope[group].pop(key, None) for key in OF_ANY_DATA)
+    data: DataModule = build(scope[group], group)
+    if type(data).__module__.startswith("fokker."):
+        # A dataset's content is hashed, so that its source may change.
+        del build.own_classes[known:]
+        if config[group].get("standardize") is True and isinstance(data, StandardizedData):
+            config[group].standardize = data.standardize
+    else:
+        data.check()
+    if is_gaussian:
+        if not isinstance(data, StandardizedData):
+            raise ValueError(
+                f"{group}.gaussianize=true needs standardised numbers, which have moments, got "
+                f"{type(data).__name__}; leave it away"
+            )
+        data = gaussianized(data)
+    if workers is not None:
+        data.workers = workers
+        if workers > cores():
+            warnings.warn(
+                f"{group}.workers={workers} is more than the {cores()} cores that this process has",
+                stacklevel=2,
+            )
+    if isinstance(data, StandardizedData):
+        _write_sigma_data(config[group], data, group)
+    return data
+
+
+def _write_sigma_data(node: DictConfig, data: StandardizedData, group: str) -> None:
+    """Write a measured sigma_data into the data's node, or warn of a given one that is off."""
+    given = node.sigma_data
+    if given is None:
+        node.sigma_data = data.sigma_data
+    elif not data.standardize:
+        measured = data.measured[1]
+        if abs(given / measured - 1) > 0.2:
+            warnings.warn(
+                f"{group}.sigma_data={given:g} is more than 20% off the measured standard "
+                f"deviation, {measured:.4g}; leave it null to use that",
+                stacklevel=3,
+            )

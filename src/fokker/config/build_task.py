@@ -1,0 +1,205 @@
+"""From a composed configuration to what is trained, found or loaded, checked."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from fokker.config.arguments import shown
+from fokker.config.build_data import build_all_data, content_of
+from fokker.config.build_training import build_training, earlier_config, groups_of
+from fokker.config.choices import Choices
+from fokker.config.continuing import check_limits, predecessor_of
+from fokker.config.instantiate import Builder
+from fokker.config.same_model import check_alone, check_same, check_same_network
+from fokker.data import DataModule
+from fokker.machine.disk import writing
+from fokker.machine.ranks import ALONE, Ranks
+from fokker.machine.start import asked_ranks
+from fokker.store.description import read_description, record_of
+from fokker.store.identity import Groups, model_key, training_config
+from fokker.store.models import (
+    ModelFolder,
+    check_undamaged,
+    load_checkpoint,
+    weights_digest,
+    weights_in,
+)
+from fokker.store.own_sources import source_of
+from fokker.store.places import find_checkpoint
+from fokker.store.predecessor import Predecessor
+from fokker.training import Engine, Training
+from fokker.training.task import TrainingTask
+
+
+def build_task(
+    config: DictConfig, choices: Choices, build: Builder, ranks: Ranks = ALONE
+) -> tuple[TrainingTask, Path | None]:
+    """What is trained, before anything is written, and the checkpoint that takes its place.
+
+    Args:
+        config: composed and checked by key; what data measure and whole numbers are written there.
+        choices: what was chosen in it.
+        build: knows its formulation.
+        ranks: the processes that will carry it out together.
+    Raises:
+        ValueError: if something in the configuration cannot be.
+    """
+    device = find_device(config.trainer.accelerator, ranks)
+    engine: Engine = build(config.trainer, "trainer")
+    if config.retrain and engine.limits.words:
+        raise ValueError(
+            f"retrain=true does not go with {engine.limits.words}, for a model that is complete "
+            "would make room for one that is not; take one of the two away"
+        )
+    groups = groups_of(config, build)
+    data = build_all_data(config, groups.data, build)
+    content, checkpoint = content_of(data), None
+    batch_size = data[groups.data[0]].batch_size
+    engine.parts(batch_size, ranks.size if ranks.size > 1 else asked_ranks(config.trainer))
+    if config.checkpoint is not None:
+        checkpoint = find_checkpoint(Path(config.checkpoint), "checkpoint")
+        check_undamaged(checkpoint)
+        check_same_network(checkpoint, config, choices.options, content, groups)
+    earlier = _earlier(config, choices, build, ranks)
+    training = _trained(config, data, build, earlier)
+    # Of what is trained: a sampler of the user's own does not make another model.
+    source = source_of(build.own_classes, config.allow_targets)
+    init = _initial_weights(config, training)
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    predecessor = None
+    if config.continue_from is not None:
+        predecessor = predecessor_of(plain, choices.options, content, source, training)
+        check_limits(engine.limits, predecessor)
+    made_of = {
+        "content": content,
+        "source": source,
+        "init": init,
+        "continued": predecessor.digest if predecessor else "",
+        "earlier": earlier.folder.path.name if earlier else "",
+    }
+    if checkpoint is not None:
+        # What it has begun with, or continues itself, need not be there any more.
+        before = record_of(checkpoint).get("made_of", {})
+        made_of["continued"] = str(before.get("continued", ""))
+        made_of["init"] = init or str(before.get("init", ""))
+    trained_from = training_config(plain, groups)
+    key = model_key(trained_from, **made_of)
+    names = (choices.options[group] for group in ("formulation", groups.data[0]))
+    folder = ModelFolder(Path(config.output_dir) / "models" / "-".join([*names, key]))
+    if checkpoint is not None:
+        check_same(checkpoint, folder.path.name, plain, choices.options, made_of, groups)
+        weights_in(checkpoint, training, config.evaluation.weights)
+        load_checkpoint(checkpoint, training)
+    elif training.formulation.trains:
+        with writing(folder.path):
+            folder.check(training)
+        check_alone(folder, key, trained_from, made_of)
+    task = TrainingTask(
+        training=training,
+        folder=folder,
+        device=device,
+        engine=engine,
+        intervals=build(config.callbacks, "callbacks"),
+        config=plain,
+        config_text=OmegaConf.to_yaml(config, resolve=True),
+        facts=_facts(choices, groups, data, made_of, predecessor),
+        earlier=earlier,
+        predecessor=predecessor,
+        retrain=config.retrain,
+        ranks=ranks,
+    )
+    return task, checkpoint
+
+
+def _trained(
+    config: DictConfig,
+    data: Mapping[str, DataModule],
+    build: Builder,
+    earlier: TrainingTask | None,
+) -> Training:
+    """The model with its training, untrained, for which the configuration makes sense."""
+    training = build_training(config, data, build, None if earlier is None else earlier.model)
+    for changed, number in build.whole.items():
+        OmegaConf.update(config, changed, number)
+    training.weights(config.evaluation.weights)
+    if not training.formulation.trains:
+        _check_untrained(config)
+    training.schedule.check(config.trainer.max_steps)
+    return training
+
+
+def _initial_weights(config: DictConfig, training: Training) -> str:
+    """Give a model the weights that its training starts from, if any are asked for; their hash."""
+    if config.init_from is None:
+        return ""
+    first = find_checkpoint(Path(config.init_from), "init_from")
+    read_description(first)  # Of another version's file it is refused.
+    load_checkpoint(first, training)
+    network = training.formulation.network
+    training.ema.follow(network)
+    return weights_digest(dict(network.named_parameters()))
+
+
+def _earlier(
+    config: DictConfig, choices: Choices, build: Builder, ranks: Ranks
+) -> TrainingTask | None:
+    """The model of the stage before, if this one is made from one."""
+    first = earlier_config(config, build)
+    if first is None:
+        return None
+    for key in ("checkpoint", "init_from", "continue_from"):
+        first[key] = None
+    first.retrain = False
+    again = Builder(config.allow_targets)
+    again.know(first.formulation)
+    return build_task(first, choices, again, ranks)[0]
+
+
+def _facts(
+    choices: Choices,
+    groups: Groups,
+    data: Mapping[str, DataModule],
+    made_of: Mapping[str, str],
+    predecessor: Predecessor | None,
+) -> dict[str, Any]:
+    """What the records of run and model say."""
+    return {
+        "overrides": list(choices.overrides),
+        "formulation": choices.options["formulation"],
+        "data": choices.options[groups.data[0]],
+        "made_of": dict(made_of),
+        **groups.facts,
+        "units": data[groups.data[0]].unit_label,
+        **(predecessor.facts if predecessor else {}),
+    }
+
+
+def _check_untrained(config: DictConfig) -> None:
+    """That nothing is asked of network=exact that needs weights."""
+    for key in ("checkpoint", "init_from", "continue_from", "retrain"):
+        if config[key]:
+            raise ValueError(
+                f"{key} must be {'false' if key == 'retrain' else 'null'} with network=exact, "
+                f"which has no weights, got {shown(config[key])}; take one of the two away"
+            )
+
+
+def find_device(accelerator: str, ranks: Ranks = ALONE) -> torch.device:
+    """Choose where a rank computes: on a GPU with CUDA or ROCm, or on the CPU.
+
+    Apple's GPUs are left out, as torch has no float64 there, in which exact numbers are computed.
+
+    Raises:
+        ValueError: if a GPU is asked for and there is none.
+    """
+    if accelerator != "cpu" and torch.cuda.is_available():
+        # A scheduler may let each rank see its own GPU alone.
+        return torch.device("cuda", ranks.local_rank % torch.cuda.device_count())
+    if accelerator == "gpu":
+        raise ValueError(
+            "trainer=gpu needs a GPU that torch sees, and there is none; use trainer=cpu or auto"
+        )
+    return torch.device("cpu")

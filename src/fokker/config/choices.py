@@ -1,0 +1,68 @@
+"""What was chosen on the command line."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from omegaconf import DictConfig
+
+from fokker.config.mistakes import one_of
+from fokker.machine.named_files import one_line
+from fokker.machine.yaml_files import read_yaml
+
+#: Groups whose files are of the whole configuration.
+_NO_PARTS = ("experiment", "sweeps", "hydra")
+
+
+@final
+@dataclass(frozen=True)
+class Choices:
+    """What was chosen on the command line.
+
+    Attributes:
+        options: the option of each group.
+        sources: where options are found.
+        overrides: as typed.
+    """
+
+    options: Mapping[str, str]
+    sources: Sequence[Any]
+    overrides: Sequence[str]
+
+
+def option(sources: Sequence[Any], group: str, name: str) -> DictConfig:
+    """The file of an option, from the configuration's sources in order.
+
+    Raises:
+        ValueError: for an unknown option; says which there are.
+    """
+    known: set[str] = set()
+    for source in sources:
+        if source.schema != "file":
+            continue
+        folder = Path(source.path) / group
+        known |= {path.stem for path in folder.glob("*.yaml")}
+        if (folder / f"{name}.yaml").is_file():
+            return read_yaml(folder / f"{name}.yaml")
+    raise ValueError(f"{group}={one_line(name)} is not an option; {one_of(name, sorted(known))}")
+
+
+def options_with(
+    sources: Sequence[Any], name: str
+) -> Iterator[tuple[str, str, DictConfig]]:
+    """Find the options that have a key of a name.
+
+    Returns:
+        of each the group, the name of the option, and the node with the key.
+    """
+    for source in sources:
+        folder = Path(source.path) if source.schema == "file" else None
+        for file in sorted(folder.glob("*/*.yaml")) if folder else ():
+            group = file.parent.name
+            if group in _NO_PARTS or name not in file.read_text(encoding="utf-8", errors="replace"):
+                continue
+            node = read_yaml(file)
+            below = node.get(group, node)  # A formulation's file is of the root.
+            if isinstance(below, DictConfig) and name in below and name != group:
+                yield group, file.stem, below

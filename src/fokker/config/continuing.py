@@ -1,0 +1,152 @@
+"""Checks of `continue_from`: what a training may go on from, and what it must not change."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fokker.config.arguments import shown
+from fokker.config.sameness import other_points
+from fokker.machine.nested import flat
+from fokker.store.description import record_of
+from fokker.store.identity import Groups
+from fokker.store.models import USABLE, check_network, check_undamaged, read_checkpoint
+from fokker.store.places import SAFETENSORS, find_checkpoint
+from fokker.store.predecessor import Predecessor
+from fokker.store.records import check_has, read_record
+from fokker.store.same_data import differing, what_data
+from fokker.training import Training
+from fokker.training.limits import Limits
+
+#: Groups that say what the numbers of a network mean, and single keys that must stay too.
+KEPT_GROUPS = ("formulation", "preconditioning", "network")
+KEPT_KEYS = ("data.batch_size", "ema.half_lives", "optimizer.optimizer._target_")
+ANEW = "or begin a training from its weights alone, by init_from in place of continue_from"
+
+
+def predecessor_of(
+    config: Mapping[str, Any],
+    options: Mapping[str, str],
+    content: str,
+    source: str,
+    training: Training,
+) -> Predecessor:
+    """Find the model that a training goes on from, and check that it can.
+
+    Args:
+        config: resolved.
+        options: the option of each group.
+        content: hash of the content of data files.
+        source: hash of the source of a user's own classes.
+        training: as built.
+    Raises:
+        ValueError: if it cannot, and why.
+    """
+    path = config["continue_from"]
+    checkpoint = find_checkpoint(Path(path), "continue_from")
+    if checkpoint.suffix == SAFETENSORS:
+        raise ValueError(
+            f"continue_from={path} has weights alone, and no state of an optimiser; name the "
+            f"checkpoint or the folder of the model, {ANEW}"
+        )
+    check_undamaged(checkpoint)
+    file = checkpoint.with_name("model.json")
+    beside, record = read_record(file), record_of(checkpoint)
+    check_has(file, beside, "status")
+    held = read_checkpoint(checkpoint)
+    if beside and beside.get("status") not in USABLE:
+        raise ValueError(
+            f"continue_from={path} must be a trained model, and its training is not at its end: "
+            f"{beside.get('status')} at step {beside.get('step', 0)}; let the command that trains "
+            "it come to its end"
+        )
+    known = str(record.get("made_of", {}).get("content", ""))
+    # Not so where other data are asked for, which is said by their name.
+    if known not in ("", content) and record.get("data") == options["data"]:
+        raise ValueError(other_points(f"continue_from={path}", config["data"]))
+    if others := _differing(record, config, options, content, source):
+        raise ValueError(
+            f"continue_from={path} was trained with {', '.join(others)}, which a continued "
+            f"training must not change; take these overrides away, {ANEW}"
+        )
+    _check_weights(path, checkpoint, held, training)
+    found = Predecessor.of(checkpoint, held, record["key"])
+    if config["trainer"]["max_steps"] <= found.step:
+        raise ValueError(
+            f"trainer.max_steps must be above the {found.step} steps that continue_from={path} "
+            f"has, for it counts these too, got {config['trainer']['max_steps']}"
+        )
+    return found
+
+
+def check_limits(limits: Limits, found: Predecessor) -> None:
+    """Refuse a limit, by a ValueError, that a training has reached before it begins."""
+    if limits.steps is not None and limits.steps <= found.step:
+        raise ValueError(
+            f"{limits.words} must be above the {found.step} steps that continue_from has, for it "
+            f"counts these too, got {limits.steps} steps; give more, or take it away"
+        )
+
+
+def _differing(
+    record: Mapping[str, Any],
+    config: Mapping[str, Any],
+    options: Mapping[str, str],
+    content: str,
+    source: str,
+) -> list[str]:
+    """Say in what a model's recorded configuration is another, of what must be the same."""
+    other, made_of = record["config"], record.get("made_of", {})
+    known = made_of.get("content", "")
+    there, here = (flat({g: c[g] for g in KEPT_GROUPS}) for c in (other, config))
+    for key in KEPT_KEYS:
+        group, _, name = key.partition(".")
+        there[key], here[key] = (flat(c[group])[name] for c in (other, config))
+    groups = Groups.of_data(record)
+    there.update(what_data(other, groups, known))
+    here.update(what_data(config, groups, content if known else ""))
+    # Of the user's own classes, those of one name in two files are the same if their sources are.
+    keys = differing(there, here, by_name=made_of.get("source", "") == source)
+    words = [f"{key} ({shown(there.get(key))} there, {shown(here.get(key))} here)" for key in keys]
+    # Of another option all keys differ, so its name is enough; and a hash says nothing.
+    words = [w if not w.startswith("data.content ") else "other points of data" for w in words]
+    for group in ("data", "formulation"):
+        if record.get(group, options[group]) != options[group]:
+            words = [word for word in words if not word.startswith(f"{group}.")]
+            words.insert(0, f"{group} ({record[group]} there, {options[group]} here)")
+    return words
+
+
+def _check_weights(
+    path: str, checkpoint: Path, held: Mapping[str, Any], training: Training
+) -> None:
+    """Refuse weights and a state of the optimiser that do not fit."""
+    own, learned = (
+        any(key.startswith("weighting.") for key in state)
+        for state in (training.formulation.state_dict(), held["state_dict"])
+    )
+    if own != learned:
+        there, here = ("has", "has not") if learned else ("has not", "has")
+        raise ValueError(
+            f"continue_from={path} {there} a weighting that learns, and this training {here}; "
+            f"choose the same weighting, {ANEW}"
+        )
+    check_network(checkpoint, held, training)
+    if {*held["ema"]} != {*training.ema.names}:
+        raise ValueError(
+            f"ema.half_lives must be those of continue_from={path}, {_listed(held['ema'])}, got "
+            f"{_listed(training.ema.names)}"
+        )
+    states = held.get("optimizer_states")
+    if not states:
+        raise ValueError(f"continue_from={path} has no state of an optimiser; use init_from={path}")
+    kept: dict[str, Any] = next(iter(states[0]["state"].values()), {})
+    if sorted(kept) != training.schedule.state_names():
+        raise ValueError(
+            f"continue_from={path} was trained by an optimiser that keeps {_listed(kept)} of each "
+            f"weight, and optimizer.optimizer asks for {_listed(training.schedule.state_names())}; "
+            f"choose the same, {ANEW}"
+        )
+
+
+def _listed(names: Mapping[str, Any] | Sequence[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"

@@ -1,0 +1,117 @@
+"""From a composed configuration to the ways to sample, and to what else is evaluated."""
+
+import copy
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from fokker.config.choices import Choices, option
+from fokker.config.instantiate import Builder
+from fokker.evaluations import Evaluation
+from fokker.formulation import Asked, Formulation, Way
+
+Labelled = tuple[str, DictConfig]
+
+
+def _options(
+    asked: Sequence[Any], group: str, own: Labelled, sources: Sequence[Any]
+) -> Iterator[Labelled]:
+    """Options of a group with a label: names, or `{name: {key: value}}`; none: the run's own."""
+    for entry in asked or [own[0]]:
+        pairs = entry.items() if isinstance(entry, DictConfig) else [(entry, {})]
+        for name, changes in pairs:
+            label = str(name)
+            if changes:
+                label += f"({', '.join(f'{key}={value}' for key, value in changes.items())})"
+            if label == own[0]:
+                yield label, copy.deepcopy(own[1])
+            else:
+                chosen = OmegaConf.merge(option(sources, group, str(name)), changes)
+                if isinstance(chosen, DictConfig):
+                    yield label, chosen
+
+
+def _with_steps(labelled: Labelled, asked: Sequence[int]) -> Iterator[Labelled]:
+    """An option with every number of steps; one that chooses its own steps once."""
+    label, node = labelled
+    own = node.get("num_steps")
+    for num_steps in (asked or [own]) if own is not None else [None]:
+        changed = copy.deepcopy(node)
+        if num_steps is not None:
+            changed.num_steps = num_steps
+        yield label, changed
+
+
+def _combinations(
+    config: DictConfig, choices: Choices, model: Formulation
+) -> Iterator[dict[str, Labelled]]:
+    """The run's own parts, then all that is asked for, each group's with every other's."""
+    own = {group: (choices.options[group], config[group]) for group in model.asked}
+    yield own
+    evaluation, listed = config.evaluation, []
+    for group in model.asked:
+        asked = evaluation.get(f"{group}s") or []
+        found = list(_options(asked, group, own[group], choices.sources))
+        for key in model.inherited:  # As the run's own has it: all walk along one SDE.
+            of, _, name = key.partition(".")
+            for _, node in found if of == group else ():
+                with open_dict(node):
+                    node[name] = config[group][name]
+        listed.append(found)
+    first, *others = listed
+    stepped = [each for one in first for each in _with_steps(one, evaluation.num_steps)]
+    for chosen in product(stepped, *others):
+        yield dict(zip(model.asked, chosen))
+
+
+def build_ways(
+    config: DictConfig, choices: Choices, model: Formulation, build: Builder
+) -> list[Way]:
+    """The run's own way to sample first; none twice."""
+    ways: list[Way] = []
+    seen: list[Any] = []
+    scope = copy.deepcopy(config)
+    first = model.asked[0]
+    for chosen in _combinations(config, choices, model):
+        with open_dict(scope):
+            for group, (_, node) in chosen.items():
+                scope[group] = node
+        plain = [OmegaConf.to_container(scope[group], resolve=True) for group in chosen]
+        if plain in seen:
+            continue
+        seen.append(plain)
+        parts = {group: build(scope[group], group) for group in chosen}
+        labels = {group: label for group, (label, _) in chosen.items()}
+        try:
+            ways.append(model.way(Asked(parts, labels, config.evaluation.noise)))
+        except ValueError as error:
+            if not ways or scope[first].get("num_steps") not in config.evaluation.num_steps:
+                raise
+            said = str(error).replace(f"{first}.num_steps", "evaluation.num_steps")
+            raise ValueError(said) from error
+    return ways
+
+
+def build_evaluations(
+    config: DictConfig, model: Formulation, own: Way, build: Builder
+) -> dict[str, Evaluation]:
+    """What is evaluated besides the samples, checked.
+
+    Raises:
+        ValueError: for an evaluation of other formulations, or what it refuses itself.
+    """
+    evaluations: dict[str, Evaluation] = {}
+    for name, node in config.evaluation.items():
+        if OmegaConf.is_dict(node):
+            made: Evaluation = build(node, f"evaluation.{name}")
+            kind = getattr(made, "of", Formulation)
+            if not isinstance(model, kind):
+                raise ValueError(
+                    f"evaluation={name} is for formulations of the kind {kind.__name__}, got "
+                    f"formulation={type(model).__name__}; leave it away"
+                )
+            made.check(model, own)
+            evaluations[str(name)] = made
+    return evaluations

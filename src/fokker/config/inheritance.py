@@ -1,0 +1,299 @@
+"""What a command means: its paths, and the overrides that a trained model brings along."""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, final
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from fokker.config.hydra_node import PLACES, check_as_typed, check_typed_options
+from fokker.config.mistakes import of_value
+from fokker.config.option_words import as_typed, group_of, is_group, option_words
+from fokker.config.recorded import ForeignRecord, recorded_overrides
+from fokker.machine.start import Start
+from fokker.machine.yaml_files import reading_yaml
+from fokker.overrides import read
+from fokker.store.inventory import last_run
+
+#: Keys that name a trained model, and take over the overrides that it was trained with.
+INHERITING = ("checkpoint", "continue_from")
+#: Those, and the one whose weights a training begins with.
+MODELS = (*INHERITING, "init_from")
+#: In place of a path: the last run that has a model.
+LAST = "last"
+#: Keys that hold paths, in which `~` is the user's home.
+PATHS = (*INHERITING, "init_from", "data.path", "evaluation.beside", *PLACES)
+# Hydra's grammar has no `~` in a value, so that it is written out before.
+_HOME = re.compile(r"(?<=[=,(\[\s])~[\w.-]*(?=[/,)\]\s]|$)")
+_SPECIAL = re.compile(r"([\\()\[\]{}:=,\s])")
+
+Compose = Callable[[Sequence[str]], DictConfig]
+Say = Callable[[Exception], str]
+
+
+@final
+@dataclass(frozen=True)
+class Meaning:
+    """How a command's overrides become those that are meant.
+
+    Attributes:
+        inherited: of the run that trained a model; the command's own stand behind them and win.
+        places: overrides by key, in place of the command's own.
+        record: the file that the inherited ones are from.
+    """
+
+    inherited: Sequence[str] = ()
+    places: dict[str, str] = field(default_factory=dict)
+    record: Path = Path()
+
+    def of(self, overrides: Sequence[str]) -> list[str]:
+        """The overrides that are meant by these."""
+        own = [o for o in overrides if read(o).name not in self.places]
+        return [*self.inherited, *own, *self.places.values()]
+
+    @contextmanager
+    def named(self, say: Say = str) -> Iterator[None]:
+        """Name the file that a mistake is from, where it is in an override of a record's.
+
+        Args:
+            say: what is wrong, in a sentence that begins with the key.
+        """
+        try:
+            yield
+        except (ValueError, HydraException) as error:
+            said = say(error)
+            key = re.split(r"[\s=]", said, maxsplit=1)[0]
+            if key in {read(o).name for o in self.inherited}:
+                raise ForeignRecord(f"{self.record} has a wrong override: {said}") from error
+            raise
+
+
+def compose_meant(
+    overrides: Sequence[str], compose: Compose, say: Say = str
+) -> tuple[list[str], DictConfig, Meaning]:
+    """The overrides that are meant, their configuration, and how they came to be meant.
+
+    `fokker checkpoint=PATH sampler=ddim` means the command that trained PATH, with another sampler;
+    PATH may be `last`, and may stand in a file, in quotes, or in a variable.
+
+    Raises:
+        HydraException: if they cannot be composed.
+        ValueError: if there is no such model, its record cannot be used, or would change what is
+            imported, what hydra does or where is written.
+    """
+    typed = [_with_home(override) for override in overrides]
+    try:
+        config = compose(typed)
+    except HydraException as error:  # It may lack a key that the model's overrides bring.
+        try:
+            config = compose(_of_places(typed))
+            meaning = meaning_of(typed, config)
+        except HydraException:
+            meaning = Meaning()
+        if not meaning.inherited:
+            raise error from error.__cause__
+    else:
+        meaning = meaning_of(typed, config)
+    meant = meaning.of(typed)
+    if meant == typed:
+        return meant, config, meaning
+    with meaning.named(say):
+        whole = compose(meant)
+    if meaning.inherited:
+        check_as_typed(config, whole, meaning.record)
+    return meant, whole, meaning
+
+
+def meaning_of(overrides: Sequence[str], config: DictConfig) -> Meaning:
+    """What overrides mean, by the configuration that they give.
+
+    Raises:
+        ValueError: as `compose_meant`.
+    """
+    places, given = {}, _given(overrides, config)
+    inherited: list[str] = []
+    record = Path()
+    for key in PATHS:
+        value = _value(config, key)
+        is_model = key in MODELS and isinstance(value, str) and value != ""
+        meant: Any = _at_home(value)
+        if is_model and meant == LAST:
+            meant = last_model(config, key)
+        # A model is that of one variable, not of what the variable says next time.
+        if meant != value or (is_model and OmegaConf.is_interpolation(config, key)):
+            places[key] = f"{key}={as_typed(meant)}"
+        if is_model and key in INHERITING and not inherited:
+            record, inherited = recorded_overrides(Path(meant), given, config)
+    return Meaning(inherited, places, record)
+
+
+@final
+class JobMeanings:
+    """What the overrides of a sweep's jobs mean, where they differ in more than values of keys.
+
+    Args:
+        config: composed, of the sweep.
+        loader: composes its jobs.
+    """
+
+    def __init__(self, config: DictConfig, loader: ConfigLoader) -> None:
+        self._config, self._loader = config, loader
+        self._known: dict[tuple[Any, ...], Meaning] = {}
+        self._checked: set[tuple[str, ...]] = set()
+        self._decisive: dict[str, bool] = {}
+
+    def __call__(self, overrides: Sequence[str], varied: Sequence[str]) -> list[str]:
+        """The overrides that are meant by a job's.
+
+        A model that is not there is left for the job to complain of.
+
+        Args:
+            overrides: all of the job's.
+            varied: those of them in which jobs differ.
+        Raises:
+            ValueError: for a key of hydra's, which is no job's, or a model's record that says what
+                none may say.
+        """
+        for override in overrides:
+            word = read(override)
+            if "hydra" in (group_of(word.key), group_of(word.package or "")):
+                raise ValueError(
+                    f"{override} is for hydra, which has one value for all jobs of a sweep; say it "
+                    "on the command line, with one value, and not in a study's params or settings"
+                )
+        check_typed_options(overrides, self._config.hydra.runtime.config_sources)
+        # A thousand jobs have few overrides of their own, and to look into files takes long.
+        for override in {*varied}.difference(self._decisive):
+            self._decisive[override] = self._matters(override)
+        decisive = tuple(override for override in varied if self._decisive[override])
+        if not decisive:
+            return list(overrides)
+        key = (decisive, frozenset(read(o).name for o in overrides))
+        if key not in self._known:
+            self._known[key] = self._meaning(overrides)
+        return self._known[key].of(overrides)
+
+    def _meaning(self, overrides: Sequence[str]) -> Meaning:
+        def compose(words: Sequence[str]) -> DictConfig:
+            with reading_yaml():
+                return self._loader.load_sweep_config(self._config, list(words))
+
+        try:
+            try:
+                config = compose(overrides)
+            except HydraException:
+                config = compose(_of_places(overrides))
+            meaning = meaning_of(overrides, config)
+        except ForeignRecord:
+            raise
+        except (ValueError, HydraException):
+            return Meaning()
+        # Keys below groups are these groups', so that a hundred models of one kind are one check.
+        sources = config.hydra.runtime.config_sources
+        options = tuple(o for o in meaning.inherited if is_group(sources, read(o).key))
+        if options and options not in self._checked:
+            with suppress(HydraException):  # Which the job complains of.
+                check_as_typed(config, compose(meaning.of(overrides)), meaning.record)
+            self._checked.add(options)
+        return meaning
+
+    def _matters(self, override: str) -> bool:
+        """Whether an override names a model, a place at home, or a file that may do so."""
+        word = read(override)
+        key = word.name
+        if key in PATHS:
+            return key in INHERITING or "~" in (word.value_text or "")
+        sources = OmegaConf.select(self._config, "hydra.runtime.config_sources", default=())
+        if "." in key:
+            return False
+        try:
+            said = [w for name in word.options for w in option_words(sources, key, name) or ()]
+        except ValueError:  # A file that is wrong, which the job complains of.
+            return False
+        return any(map(self._matters, said))
+
+
+# ---- paths -----------------------------------------------------------------------------------
+
+
+def _with_home(override: str) -> str:
+    """A typed override of a path with the user's home in the place of `~`."""
+    word = read(override)
+    if word.name not in PATHS or not word.is_set:
+        return override
+
+    def home(found: re.Match[str]) -> str:
+        return _SPECIAL.sub(r"\\\1", os.path.expanduser(found[0]))
+
+    return word.typed_key + _HOME.sub(home, f"={word.value_text}")
+
+
+def _at_home(value: Any) -> Any:
+    """A path, or a list of them, with the user's home in the place of `~`."""
+    if isinstance(value, list):
+        return [_at_home(entry) for entry in value]
+    is_home = isinstance(value, str) and value.startswith("~")
+    return os.path.expanduser(value) if is_home else value
+
+
+def _value(config: DictConfig, key: str) -> Any:
+    """A resolved value as plain Python; null where there is no such key.
+
+    Raises:
+        ValueError: if it refers to something that is not there.
+    """
+    try:
+        value = OmegaConf.select(config, key)
+        return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    except OmegaConfBaseException as error:
+        raise ValueError(of_value(error, key)) from error
+
+
+def last_model(config: DictConfig, key: str) -> str:
+    """The folder of the last run, which is said by one process.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    output_dir = Path(_at_home(_value(config, "output_dir")))
+    run = last_run(output_dir)
+    if run is None:
+        raise ValueError(
+            f"{key}={LAST} means the last completed run in {output_dir / 'runs'} that has a model, "
+            f"and there is none; give a path (./{LAST} for a folder of that name)"
+        )
+    if Start.here().rank == 0:
+        print(f"{LAST}     {run}", flush=True)
+    return str(run)
+
+
+def _of_places(overrides: Sequence[str]) -> list[str]:
+    """The overrides that choose options and places, without single keys of options."""
+    kept = []
+    for override in overrides:
+        key = read(override).name
+        if "." not in key or "@" in key or key in PATHS or group_of(key) == "hydra":
+            kept.append(override)
+    return kept
+
+
+# ---- what is given anew -----------------------------------------------------------------------
+
+
+def _given(overrides: Sequence[str], config: DictConfig) -> set[str]:
+    """The keys that a command gives itself, in files with words for the whole configuration too."""
+    keys = set()
+    for word in map(read, overrides):
+        keys.add(word.name)
+        if "." not in word.name:
+            for name in word.options:
+                said = option_words(config.hydra.runtime.config_sources, word.name, name)
+                keys |= {read(text).name for text in said or ()}
+    return keys

@@ -1,0 +1,79 @@
+"""What the file of an experiment or a study says, as overrides."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.types import Quote, QuotedString
+from omegaconf import OmegaConf
+
+from fokker.machine.nested import flat
+from fokker.machine.yaml_files import read_yaml
+
+_GLOBAL = re.compile(r"^#\s*@package\s+_global_\s*$", re.MULTILINE)
+# What hydra reads as the text that it is.
+_PLAIN = re.compile(r"(?!(?:null|true|false|inf|nan)$)[A-Za-z_/][\w./-]*", re.IGNORECASE | re.ASCII)
+
+
+def group_of(key: str) -> str:
+    """The first part of a key or group."""
+    return re.split(r"[./]", key)[0]
+
+
+def is_group(sources: Sequence[Any], key: str) -> bool:
+    """Whether a key is a group with a folder of options."""
+    if re.fullmatch(r"\w+(/\w+)*", key) is None:
+        return False
+    return any((Path(s.path) / key).is_dir() for s in sources if s.schema == "file")
+
+
+def quoted(value: str) -> str:
+    """A text as a value in an override, whatever it is made of."""
+    return QuotedString(value, Quote.single).with_quotes()
+
+
+def option_words(sources: Sequence[Any], group: str, name: str) -> list[str] | None:
+    """What an option's file says of the whole configuration, as overrides.
+
+    Args:
+        sources: of the configuration, in order.
+        group: such as `experiment`.
+        name: of the option.
+    Returns:
+        none if there is no such file, or it says nothing of other groups; where it says
+        something of hydra's node, which is left out, `++hydra={}` is among them.
+    """
+    for source in sources:
+        file = Path(source.path) / group / f"{name}.yaml"
+        if source.schema != "file" or not re.fullmatch(r"[\w+-]+", name) or not file.is_file():
+            continue
+        if _GLOBAL.search(file.read_text(encoding="utf-8", errors="replace")) is None:
+            return None
+        content: Any = OmegaConf.to_container(read_yaml(file))
+        words: list[str] = []
+        for entry in content.pop("defaults", []):
+            if isinstance(entry, str):
+                words += option_words(sources, group, entry) or ()
+                continue
+            for key, value in entry.items():
+                chosen = str(key).split()[-1].lstrip("/")
+                words.append(f"{chosen}={as_typed(value)}")
+        if content.pop("hydra", None):
+            words.append("++hydra={}")
+        leaves = flat(content, with_empty=True)
+        return [*words, *(f"++{key}={as_typed(value)}" for key, value in leaves.items())]
+    return None
+
+
+def as_typed(value: Any) -> str:
+    """A plain value in hydra's grammar."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str):
+        return value if _PLAIN.fullmatch(value) else quoted(value)
+    if isinstance(value, list):
+        return f"[{','.join(map(as_typed, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{key}:{as_typed(sub)}' for key, sub in value.items())}}}"
+    return str(value)

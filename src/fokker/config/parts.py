@@ -1,0 +1,54 @@
+"""What each group of any configuration is made into: the kinds that a target may have.
+
+What a family's own groups give is said by its formulation's `groups`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import Dataset
+
+from fokker.data import DataModule
+from fokker.distributions import Distribution
+from fokker.evaluations.base import Evaluation
+from fokker.formulation import Formulation
+from fokker.tracking.loggers import Logger
+from fokker.training.callbacks import Intervals
+from fokker.training.ema import EMA
+from fokker.training.engine import Engine
+from fokker.training.optimizers import Schedule
+
+
+@final
+@dataclass(frozen=True)
+class Parts:
+    """The kind of each group, which is read from here, and nothing is made of it.
+
+    What stands inside a node has the kind that its class gives the parameter.
+    """
+
+    data: DataModule
+    formulation: Callable[..., Formulation]
+    network: Callable[..., nn.Module]
+    optimizer: Schedule
+    ema: EMA
+    trainer: Engine
+    logger: Logger
+    callbacks: Intervals
+    evaluation: dict[str, Evaluation]
+
+
+@final
+@dataclass(frozen=True)
+class Inside:
+    """What may stand inside a node where its class says no kind, besides the user's own.
+
+    What a family's groups give may stand there too.
+    """
+
+    of_torch: nn.Module | Optimizer | LRScheduler | Dataset[object]
+    of_fokker: DataModule | Distribution

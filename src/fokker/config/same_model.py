@@ -1,0 +1,98 @@
+"""Whether a model that is there is the one that a configuration asks for."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from fokker.config.arguments import shown
+from fokker.config.sameness import other_points, source_of_points
+from fokker.machine.nested import flat
+from fokker.store.description import record_of
+from fokker.store.identity import Groups, by_name, model_key, training_config
+from fokker.store.models import ModelFolder
+from fokker.store.records import read_config
+from fokker.store.same_data import differing
+
+
+def check_alone(
+    folder: ModelFolder, key: str, training: Mapping[str, Any], made_of: Mapping[str, str]
+) -> None:
+    """Refuse a folder that holds another model whose key is the same by chance.
+
+    A configuration that was changed in the folder gives another key, and says nothing.
+    """
+    record = folder.record
+    if not folder.config.is_file():
+        return
+    try:
+        stored: Any = OmegaConf.to_container(read_config(folder.config))
+        there, before = training_config(stored, Groups.recorded(record)), record["made_of"]
+        if model_key(there, **before) != key:
+            return
+    except (ValueError, TypeError, KeyError, AttributeError):  # Damaged.
+        return
+    stored = {**flat(by_name(there)), **before}
+    here = {**flat(by_name(training)), **made_of}
+    names = [n for n in stored | here if shown(stored.get(n)) != shown(here.get(n))]
+    if names:
+        differing = (
+            f"{n} ({shown(stored.get(n))} there, {shown(here.get(n))} here)" for n in names
+        )
+        raise ValueError(
+            f"{folder.path} holds another model whose key is the same by chance: "
+            f"{', '.join(differing)}; move it away, or give another seed"
+        )
+
+
+def check_same_network(
+    checkpoint: Path,
+    config: DictConfig,
+    options: Mapping[str, str],
+    content: str,
+    groups: Groups,
+) -> None:
+    """Refuse a checkpoint of another network before the one that is asked for takes its memory."""
+    record = record_of(checkpoint)
+    there = by_name(record["config"].get("network"))
+    here: Any = by_name(OmegaConf.to_container(config.network, resolve=True))
+    is_same_class = there is not None and there.get("_target_") == here.get("_target_")
+    if is_same_class and there != here:
+        plain: Any = OmegaConf.to_container(config, resolve=True)
+        made_of = {**record.get("made_of", {}), "content": content}
+        check_same(checkpoint, "", plain, options, made_of, groups)
+
+
+def check_same(
+    checkpoint: Path,
+    name: str,
+    config: Mapping[str, Any],
+    options: Mapping[str, str],
+    made_of: Mapping[str, str],
+    groups: Groups,
+) -> None:
+    """That a checkpoint was trained with this configuration."""
+    record = record_of(checkpoint)
+    if record["key"] == name:
+        return
+    before, data = record.get("made_of", made_of), config["data"]
+    if before["content"] not in ("", made_of["content"]) and source_of_points(data):
+        raise ValueError(other_points(f"checkpoint={checkpoint}", data))
+    there = flat(training_config(record["config"], Groups.recorded(record)))
+    here = flat(training_config(config, groups))
+    keys = differing(there, here)
+    words = [f"{key} ({shown(there.get(key))} there, {shown(here.get(key))} here)" for key in keys]
+    # Of another option all keys differ, so its name is enough.
+    for group in ("data", "formulation"):
+        if record.get(group, options[group]) != options[group]:
+            words = [word for word in words if not word.startswith(f"{group}.")]
+            words.insert(0, f"{group} ({record[group]} there, {options[group]} here)")
+    if before["source"] != made_of["source"]:
+        words.append("the source of your own classes")
+    raise ValueError(
+        f"checkpoint={checkpoint} was trained with another configuration: "
+        f"{', '.join(words) or 'other initial weights'}; take these overrides away, or train a "
+        "model of its own without checkpoint= (to sample along another SDE, use "
+        "+sde@sampler.sde=edm)"
+    )

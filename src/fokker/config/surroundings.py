@@ -1,0 +1,45 @@
+"""What a script that calls fokker has set, put aside for a run and brought back."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.singleton import Singleton
+from hydra.version import VersionBase
+from omegaconf.basecontainer import BaseContainer
+
+from fokker.machine.environment import without_empty
+
+
+@contextmanager
+def as_at_start() -> Iterator[None]:
+    """Let torch and hydra be as a new process has them.
+
+    The default dtype and device, modes of gradients and of autocast are torch's own; an
+    application of hydra's that is at work, and its resolvers, are put aside.
+
+    Raises:
+        ValueError: for a variable of the environment that is no number.
+    """
+    dtype = torch.get_default_dtype()
+    singletons, resolvers = dict(Singleton._instances), dict(BaseContainer._resolvers)
+    with without_empty(), ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        for device in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        torch.set_default_dtype(torch.float32)
+        for of_the_application in (GlobalHydra, HydraConfig, VersionBase):
+            Singleton._instances.pop(of_the_application, None)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
+            Singleton._instances.update(singletons)
+            BaseContainer._resolvers.clear()
+            BaseContainer._resolvers.update(resolvers)

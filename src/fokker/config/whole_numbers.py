@@ -1,0 +1,75 @@
+"""`1e4` for 10000 among the overrides of a sweep, so that both are the same job."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from fokker.config.arguments import fits
+from fokker.config.choices import options_with
+from fokker.config.keys import KEYS
+from fokker.config.signatures import Signatures
+from fokker.overrides import read as read_override
+
+# A number with a dot or an exponent, and not a part of a word.
+_NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d*(?:[eE][+-]?\d+)?|[eE][+-]?\d+)(?![\w.])")
+
+
+def in_whole_numbers(
+    overrides: Sequence[str], config: DictConfig, sources: Sequence[Any], read: Signatures
+) -> list[str]:
+    """Write whole numbers as such in the overrides of keys that take nothing else.
+
+    Args:
+        overrides: as typed, with one or several values.
+        config: composed without what is swept.
+        sources: where options are found.
+        read: what fokker's classes take.
+    """
+    return [_in_whole_numbers(override, config, sources, read) for override in overrides]
+
+
+def _in_whole_numbers(
+    override: str, config: DictConfig, sources: Sequence[Any], read: Signatures
+) -> str:
+    word = read_override(override)
+    if not word.is_set or not _NUMBER.search(str(word.value_text)):
+        return override
+    kinds = list(_kinds(word.name, config, sources, read))
+    if not kinds or not all(map(_is_whole, kinds)):
+        return override
+    return f"{word.typed_key}={_NUMBER.sub(_as_whole, str(word.value_text))}"
+
+
+def _as_whole(found: re.Match[str]) -> str:
+    number = float(found[0])
+    return str(int(number)) if number.is_integer() else found[0]
+
+
+def _is_whole(kind: Any) -> bool:
+    """Whether a type takes whole numbers, or lists of them, and no others."""
+    return any(fits(w, kind) and not fits(n, kind) for w, n in ((1, 1.5), ([1], [1.5])))
+
+
+def _kinds(key: str, config: DictConfig, sources: Sequence[Any], read: Signatures) -> Iterator[Any]:
+    """The types that a key takes: in the option that is chosen, else in any that has it."""
+    if key in KEYS:
+        yield KEYS[key][0]
+        return
+    parent, _, name = key.rpartition(".")
+    chosen = OmegaConf.select(config, parent) if parent else None
+    if isinstance(chosen, DictConfig) and name in chosen:
+        yield _kind(chosen, name, read)
+        return
+    for group, _, node in options_with(sources, name):
+        if group == parent:
+            yield _kind(node, name, read)
+
+
+def _kind(node: DictConfig, name: str, read: Signatures) -> Any:
+    """The type of an argument of a node."""
+    plain: Any = OmegaConf.to_container(node)
+    parts = [v["_target_"] for v in plain.values() if isinstance(v, dict) and "_target_" in v]
+    taken = read(str(plain.get("_target_"))).handing_on([read(part) for part in parts])
+    return taken.types.get(name, Any)

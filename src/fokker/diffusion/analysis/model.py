@@ -1,0 +1,43 @@
+"""What the analyses read of a formulation with Gaussian noise."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from fokker.data import StandardizedData
+from fokker.diffusion.denoiser import Denoiser, ExactDenoiser
+from fokker.diffusion.noise_levels import NoiseLevels
+from fokker.diffusion.samplers import StartLaw
+from fokker.diffusion.weighting import Weighting
+
+
+class Model(Protocol):
+    """A denoiser with what it is trained by; `fokker.diffusion.formulations.Diffusion` is one."""
+
+    data: StandardizedData
+    denoiser: Denoiser | ExactDenoiser
+    weighting: Weighting
+    noise_levels: NoiseLevels
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+
+    @property
+    def start_law(self) -> StartLaw:
+        """Mean and variance of each element of the data, in the model's units."""
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the denoiser is the data's ideal one, which is not trained."""
+
+    @property
+    def usual_range(self) -> tuple[float, float]:
+        """The noise levels at which the denoiser is good for use."""
+
+    def denoising_error(self, x0: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
+        """`|D(x0 + sigma n; sigma) - x0|^2 / d` of each sample, (n,)."""
+
+    def loss(self, x0: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
+        """`lambda(sigma)` times the denoising error, of each sample, (n,)."""

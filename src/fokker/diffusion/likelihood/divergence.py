@@ -1,0 +1,120 @@
+"""The divergence of the denoiser, `tr dD/dy`: exact, by random probes, or of a known law."""
+
+from collections.abc import Callable
+from typing import Literal, Protocol, final
+
+import torch
+from torch import Tensor
+
+from fokker.diffusion.denoiser import DenoiserFunction
+from fokker.distributions import Distribution
+from fokker.randomness import Randomness
+
+
+class Divergence(Protocol):
+    """What a likelihood asks for: `D(y; sigma)`, (m, *shape), and `tr dD/dy`, (m,), float64.
+
+    y is (m, *shape), sigma (m,); rows, (m,), says which of the batch's samples these are.
+    """
+
+    def __call__(self, y: Tensor, sigma: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
+@final
+class ExactDivergence:
+    """The trace of the Jacobian, entry by entry: one backward pass for each of the d elements.
+
+    For small d, say up to 16. It needs a denoiser of a sample that does not look at the others.
+
+    Args:
+        denoiser: D(y; sigma), differentiable by torch.
+    """
+
+    def __init__(self, denoiser: DenoiserFunction) -> None:
+        self._denoiser = denoiser
+
+    @torch.no_grad()
+    def __call__(self, y: Tensor, sigma: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        value, pull = _with_pullback(self._denoiser, y, sigma)
+        points = y.flatten(1)
+        trace = torch.zeros_like(points[:, 0])
+        for i in range(points.shape[1]):
+            unit = torch.zeros_like(points)
+            unit[:, i] = 1
+            trace += pull(unit.reshape(y.shape)).flatten(1)[:, i]
+        return value, trace
+
+
+@final
+class HutchinsonDivergence:
+    """The mean of `e^T (dD/dy) e` over probes e with E e e^T = I, each one backward pass.
+
+    FFJORD (Grathwohl 2019, eq. 7 and 8): unbiased; of one probe the variance is
+    `2 (|S|_F^2 - sum S_ii^2)` for `rademacher`, so 0 in one dimension, and `2 |S|_F^2` for
+    `gaussian`, S the symmetric part of the Jacobian. A sample keeps its probes throughout, or the
+    integrand would not be a function of the state. They depend on (seed, number of the sample).
+
+    Args:
+        denoiser: D(y; sigma), differentiable by torch.
+        randomness: of the run's seed.
+        start, stop: the numbers of the batch's samples.
+        shape: of one sample.
+        probes: how many a sample.
+        kind: their law.
+    Raises:
+        ValueError: if probes is below 1 or kind unknown.
+    """
+
+    def __init__(
+        self,
+        denoiser: DenoiserFunction,
+        randomness: Randomness,
+        start: int,
+        stop: int,
+        shape: tuple[int, ...],
+        probes: int = 1,
+        kind: Literal["rademacher", "gaussian"] = "rademacher",
+    ) -> None:
+        if probes < 1:
+            raise ValueError(f"probes must be at least 1, got {probes}")
+        if kind not in ("rademacher", "gaussian"):
+            raise ValueError(f"the probes' kind must be rademacher or gaussian, got {kind}")
+        self._denoiser = denoiser
+        drawn = [randomness.normal("probe", start, stop, shape, step) for step in range(probes)]
+        normal = torch.stack(drawn).double()
+        # Not sign(), which may be 0.
+        self._probes = normal if kind == "gaussian" else torch.where(normal < 0, -1.0, 1.0).double()
+
+    @torch.no_grad()
+    def __call__(self, y: Tensor, sigma: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        value, pull = _with_pullback(self._denoiser, y, sigma)
+        trace = torch.zeros_like(y.flatten(1)[:, 0])
+        for probe in self._probes[:, rows.to(self._probes.device)].to(y.device):
+            trace += (pull(probe) * probe).flatten(1).sum(1)
+        return value, trace / len(self._probes)
+
+
+@final
+class LawDivergence:
+    """The perfect denoiser of a known law, `tr dD/dy = tr Var(x0 | y) / sigma^2`: no autograd.
+
+    Args:
+        law: of d coordinates, in the units of y; samples of any shape are read as vectors.
+    """
+
+    def __init__(self, law: Distribution) -> None:
+        self._law = law
+
+    def __call__(self, y: Tensor, sigma: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        points = y.flatten(1)
+        trace = self._law.posterior_variance(points, sigma) / sigma**2
+        return self._law.denoise(points, sigma).reshape(y.shape), trace
+
+
+def _with_pullback(
+    denoiser: DenoiserFunction, y: Tensor, sigma: Tensor
+) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """D, and the product of a vector for each sample with the Jacobian, `v -> v^T dD/dy`."""
+    # Backwards rather than forwards: every layer has a backward pass, not every one a jvp.
+    value, pull = torch.func.vjp(lambda state: denoiser(state, sigma), y)[:2]
+    return value, lambda vector: pull(vector)[0]

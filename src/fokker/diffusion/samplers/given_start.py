@@ -1,0 +1,56 @@
+"""Starts that are given, such as quantiles, in place of random ones."""
+
+import math
+from typing import final
+
+import torch
+from torch import Tensor
+
+from fokker.diffusion.samplers.base import Noise
+
+
+@final
+class GivenStart:
+    """A `Noise` whose start is given: evenly spread quantiles, for instance, without any chance.
+
+    Args:
+        normal: what stands for N(0, I) in the start, (n, *shape).
+        steps: the noise of a stochastic sampler's steps; null for a deterministic one.
+    Raises:
+        ValueError: at a draw for a step, if there is no `steps`.
+    """
+
+    def __init__(self, normal: Tensor, steps: Noise | None = None) -> None:
+        self._normal, self._steps = normal, steps
+
+    def prior(self) -> Tensor:
+        """As given."""
+        return self._normal
+
+    def next_increment(self) -> Tensor:
+        """As `steps` gives it."""
+        return self._random.next_increment()
+
+    def fresh(self) -> Tensor:
+        """As `steps` gives it."""
+        return self._random.fresh()
+
+    @property
+    def _random(self) -> Noise:
+        if self._steps is None:
+            raise ValueError(
+                "this sampler draws noise, and none is given; choose a deterministic one, such as "
+                "sampler=heun"
+            )
+        return self._steps
+
+
+def spread_quantiles(start: int, stop: int, count: int) -> Tensor:
+    """Members start to stop of the midpoints `(k + 1/2)/count`, (stop - start,), float64.
+
+    Their order, k = i times about 0.618 count modulo count, spreads any run of them evenly.
+    """
+    stride = max(1, round(count * (math.sqrt(5) - 1) / 2))
+    while math.gcd(stride, count) > 1:
+        stride += 1
+    return ((torch.arange(start, stop) * stride) % count + 0.5).double() / count

@@ -1,0 +1,147 @@
+"""Drawing the samples of a run."""
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import final
+
+import torch
+from torch import Tensor
+
+from fokker.formulation import Way
+from fokker.machine.progress import Steps, nobody
+from fokker.machine.ranks import ALONE, Ranks
+from fokker.machine.signals import SIGNALS
+from fokker.randomness import Randomness, unit_rows
+
+PATH_POINTS = 4000
+# Numbers of a state that are kept: of large images few samples are drawn.
+PATH_NUMBERS, FEWEST_PATHS = 2**22, 8
+
+
+@final
+@dataclass(frozen=True)
+class Samples:
+    """What one sampling gave.
+
+    Attributes:
+        points: in the data's units, (n, *shape), float64.
+        nfe: network evaluations a sample.
+        seconds: wall time.
+        states: some samples on their way, in the data's units, (k, m, *shape).
+        places: of these on the formulation's axis, (k,).
+    """
+
+    points: Tensor
+    nfe: float
+    seconds: float
+    states: Tensor
+    places: Tensor
+
+
+def whole_rows(shape: tuple[int, ...]) -> int:
+    """Samples that are drawn in whole: a unit of the random numbers, and of a sampler's blocks."""
+    return max(1024, unit_rows(shape))
+
+
+def batch_rows(shape: tuple[int, ...]) -> int:
+    """Samples in a batch: up to 16 units of the random numbers, and some 4 million numbers."""
+    unit = whole_rows(shape)
+    return min(16, max(1, 2**22 // (math.prod(shape) * unit))) * unit
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a device, or the machine, has no more; torch has no class of its own for the CPU."""
+    kinds = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, kinds) or "can't allocate memory" in str(error)
+
+
+def draw_samples(
+    way: Way,
+    count: int,
+    seed: int,
+    batch_size: int | None = None,
+    ranks: Ranks = ALONE,
+    say: Callable[[str], None] = nobody,
+) -> Samples:
+    """Samples 0 to count of a run's seed, each rank drawing its share; the first one gets all.
+
+    Args:
+        way: how, with the same model in every rank.
+        count: of all samples.
+        seed: of the run.
+        batch_size: samples at once; null: what is quick. It changes them by rounding alone.
+        ranks: the processes that sample together.
+        say: tells the user how far it is.
+    Returns:
+        all samples, in ranks other than the first their own.
+    """
+    randomness, target, started = Randomness(seed), way.target, perf_counter()
+    shown, last = list(way.shown), len(way.places) - 1
+    kept = min(PATH_POINTS, max(FEWEST_PATHS, PATH_NUMBERS // math.prod(target.shape)))
+    states: list[Tensor] = []
+    rows = _whole(batch_size or batch_rows(target.shape), way.group)
+    unit = math.lcm(whole_rows(target.shape), way.group)
+    share = ranks.share(count, unit)
+    parts = [torch.empty(0, *target.shape)]
+    total = math.ceil(len(share) / rows) * last
+    steps = Steps(f"sampling {way.name}", total, say, is_shown=ranks.is_first)
+    start, evaluations = share.start, 0
+    while start < share.stop:
+
+        def watch(i: int, y: Tensor, first: bool = start == share.start) -> None:
+            SIGNALS.ask()
+            steps.advance(int(i > 0))
+            if first and i in shown:
+                states.append(y[:kept].clone())  # A copy to the CPU would wait for it.
+
+        SIGNALS.ask()
+        stop = min(start + rows, share.stop)
+        try:
+            drawn = way.sample(randomness, start, stop, count, watch)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error) or stop - start <= way.group:
+                raise
+            rows = _whole((stop - start) // 2, way.group)
+            if start == share.start:
+                states.clear()
+            warnings.warn(
+                f"{stop - start} samples at once do not fit into memory; going on with {rows}; set "
+                f"evaluation.batch_size={rows} to begin with them",
+                stacklevel=2,
+            )
+        else:
+            parts.append(drawn.x.cpu())
+            evaluations += drawn.evaluations
+            start = stop
+    steps.close()
+    evaluated = float(ranks.total(torch.tensor(evaluations, dtype=torch.float64)))
+    drawn_x = torch.cat(parts[1:] or parts)
+    return Samples(
+        target.to_data(ranks.joined(drawn_x, count, unit)),
+        evaluated / count,
+        perf_counter() - started,
+        target.to_data(torch.stack(states).cpu() if states else drawn_x),
+        torch.tensor([way.places[i] for i in shown], dtype=torch.float64),
+    )
+
+
+def _whole(rows: int, group: int) -> int:
+    """At most so many rows in whole groups, but at least one group."""
+    return max(group, rows - rows % group)
+
+
+def check_finite(samples: Samples, way: Way) -> None:
+    """Refuse samples that cannot be measured.
+
+    Raises:
+        ValueError: if one of them is not finite.
+    """
+    bad = int((~torch.isfinite(samples.points.flatten(1))).any(1).sum())
+    if bad:
+        raise ValueError(
+            f"{bad} of {len(samples.points)} samples are not finite with sampler={way.name}, "
+            f"num_steps={way.num_steps}; use more steps or another sampler"
+        )

@@ -1,0 +1,227 @@
+"""What a search varies: `key=interval(1e-4,1e-2)`, `key=a,b`, `key=range(1,4)`.
+
+Nothing here needs torch or optuna, so that a search which is done says so at once.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, final
+
+from filelock import FileLock, Timeout
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.types import IntervalSweep, Override
+from omegaconf import DictConfig
+
+from fokker.config.inheritance import INHERITING, LAST, JobMeanings, last_model
+from fokker.overrides import read_key
+from fokker.store.job_names import short_hash
+from fokker.sweeps.jobs import Job, short_columns
+from fokker.sweeps.swept import OF_THE_SWEEP, Swept, short_title
+
+Number = int | float
+# Hydra makes both ends floats, so that whether they were whole numbers is to be seen here alone.
+_WHOLE = re.compile(r"interval\(\s*(?:start\s*=\s*)?[+-]?\d+\s*,\s*(?:end\s*=\s*)?[+-]?\d+\s*\)")
+
+
+@final
+@dataclass(frozen=True)
+class Parameter:
+    """One key that is searched, over `choices` if there are any, else from low to high, both of it.
+
+    Attributes:
+        key: as in an override.
+        choices: as texts of overrides.
+        low, high: whole numbers if only such ones are meant.
+        step: between two values, from low on; null: any value between.
+        log: whether equal factors are equally likely.
+    """
+
+    key: str
+    choices: tuple[str, ...] = ()
+    low: Number = 0
+    high: Number = 0
+    step: Number | None = None
+    log: bool = False
+
+    def suggest(self, trial: Any) -> Any:
+        """Optuna's value for a trial."""
+        if self.choices:
+            return trial.suggest_categorical(self.key, self.choices)
+        if isinstance(self.low, int):
+            step = self.step or 1
+            return trial.suggest_int(self.key, self.low, self.high, step=step, log=self.log)
+        return trial.suggest_float(self.key, self.low, self.high, step=self.step, log=self.log)
+
+    def text(self, value: Any) -> str:
+        """A value in an override."""
+        if self.step is not None and isinstance(self.low, float):
+            value = _tidy(value)
+        return str(value)
+
+    @property
+    def described(self) -> str:
+        """The key with what it may be."""
+        if self.choices:
+            return f"{self.key}: {', '.join(self.choices)}"
+        steps = f", in steps of {self.step}" if self.step else ", by factors" if self.log else ""
+        return f"{self.key}: {self.low} to {self.high}{steps}"
+
+    @property
+    def samples(self) -> list[Any]:
+        """Every choice, or both ends."""
+        return list(self.choices) or list(dict.fromkeys([self.low, self.high]))
+
+
+def _tidy(value: Number) -> Number:
+    """0.3 for the sum 0.1 + 2 * 0.1."""
+    return float(f"{value:.12g}") if isinstance(value, float) else value
+
+
+@final
+@dataclass(frozen=True)
+class Search:
+    """What makes a search the same one.
+
+    Attributes:
+        name: of the folder and of Optuna's study.
+        folder: where everything lies.
+        fixed: overrides that all trials have.
+        columns: by key of a parameter.
+        parameters: what is searched, as typed.
+        study: the file of `sweeps/` that it comes from; empty without.
+        meant: what a job's overrides mean.
+    """
+
+    name: str
+    folder: Path
+    fixed: tuple[str, ...]
+    columns: Mapping[str, str]
+    parameters: tuple[Parameter, ...]
+    study: str
+    meant: Callable[[Sequence[str], Sequence[str]], Sequence[str]] = field(compare=False)
+
+    def job(self, number: int, values: Mapping[str, Any]) -> Job:
+        """The job of a trial."""
+        texts = {p.key: p.text(values[p.key]) for p in self.parameters}
+        chosen = [f"{key}={text}" for key, text in texts.items()]
+        overrides = tuple(self.meant([*self.fixed, *chosen], chosen))
+        return Job(self.folder, f"t{number:04d}", overrides, self.shown(values))
+
+    def shown(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """Values by column, to be read."""
+        return {
+            self.columns[p.key]: f"{v:.4g}" if isinstance(v := values[p.key], float) else str(v)
+            for p in self.parameters
+        }
+
+    def lock(self, number: int) -> FileLock:
+        """Held by the process that has taken a trial, until it is told."""
+        return FileLock(self.folder / f".t{number:04d}.search.lock")
+
+    def is_held(self, number: int) -> bool:
+        """Whether a living process has taken a trial."""
+        if not Path(self.lock(number).lock_file).is_file():
+            return False
+        try:
+            with self.lock(number).acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    @property
+    def probes(self) -> list[Job]:
+        """The first values of all parameters, then each other choice or end with these."""
+        first = {p.key: p.samples[0] for p in self.parameters}
+        others = [{**first, p.key: v} for p in self.parameters for v in p.samples[1:]]
+        return [self.job(0, values) for values in (first, *others)]
+
+
+def read_search(
+    arguments: Sequence[str], config: DictConfig, loader: ConfigLoader, identity: Sequence[str]
+) -> Search:
+    """What is searched.
+
+    Args:
+        arguments: overrides, some of them with several values or an interval.
+        config: composed, of the search.
+        loader: knows the options of groups, for `glob(*)`.
+        identity: texts that make it another search, besides its parameters and overrides.
+    Raises:
+        ValueError: if there is nothing to search, or something that cannot be.
+    """
+    asked = Swept.read(arguments, config, loader)
+    several = map(parameter, asked.several.values())
+    parameters = tuple(_of_models(p, config) for p in several)
+    if not parameters:
+        raise ValueError(
+            "a search needs a key with several values or an interval, such as "
+            "'optimizer.lr=tag(log,interval(1e-4,1e-2))' or network.width=32,64"
+        )
+    columns = short_columns([p.key for p in parameters])
+    title = asked.title(columns.values())
+    space = sorted(map(repr, parameters))
+    made_of = [title, asked.body, *sorted(asked.unswept), *space, *identity]
+    name = f"{short_title(title)}-{short_hash(made_of)}"
+    folder = Path(config.hydra.sweep.dir)
+    if folder == Path(config.output_dir, "sweeps"):  # No other one was given.
+        folder /= name
+    kept = tuple(t for key, t in asked.fixed.items() if read_key(key).name not in OF_THE_SWEEP)
+    meant = JobMeanings(config, loader)
+    return Search(name, folder, kept, columns, parameters, asked.study, meant)
+
+
+def _of_models(parameter: Parameter, config: DictConfig) -> Parameter:
+    """With the model that is the last one now, so that the search stays what it is."""
+    if read_key(parameter.key).name not in INHERITING or LAST not in parameter.choices:
+        return parameter
+    last = last_model(config, parameter.key)
+    return replace(parameter, choices=tuple(last if c == LAST else c for c in parameter.choices))
+
+
+def parameter(override: Override) -> Parameter:
+    """What an override with several values lets a search choose from.
+
+    `interval(a,b)` has both ends in it, whole numbers between two whole ones, and is searched by
+    factors as `tag(log,interval(a,b))`; `range(a,b,step)` leaves b out, as everywhere in hydra;
+    `a,b` and `choice(a,b)` are values without an order.
+
+    Raises:
+        ValueError: if it cannot be searched.
+    """
+    key, typed = override.get_key_element(), override.input_line
+    value: Any = override.value()
+    if read_key(key).name in OF_THE_SWEEP:
+        raise ValueError(
+            f"{key} must be the same in the whole search, got {typed}; several objectives are a "
+            "list: objective=[w1,nfe]"
+        )
+    unknown = value.tags - ({"log"} if isinstance(value, IntervalSweep) else set())
+    if unknown:
+        raise ValueError(
+            f"{typed} has the tag {sorted(unknown)[0]}; the one tag of a search is log, of an "
+            "interval: tag(log,interval(1e-4,1e-2))"
+        )
+    if isinstance(value, IntervalSweep):
+        return _between(key, str(typed), value)
+    if override.is_range_sweep():
+        values = [_tidy(v) for v in override.sweep_iterator()]  # type: ignore[arg-type]
+        if values and not value.shuffle:
+            step = _tidy(abs(value.step))
+            return Parameter(key, (), min(values), max(values), step)
+    choices = tuple(dict.fromkeys(override.sweep_string_iterator()))
+    if not choices:
+        raise ValueError(f"{typed} gives no values to search; list some: 1,2,3")
+    return Parameter(key, choices)
+
+
+def _between(key: str, typed: str, interval: Any) -> Parameter:
+    low, high, log = interval.start, interval.end, "log" in interval.tags
+    if _WHOLE.search(typed) and "float(" not in typed:
+        low, high = int(low), int(high)
+    if not abs(low) + abs(high) < float("inf") or low > high:
+        raise ValueError(f"{typed} must have two finite ends, the lower one first")
+    if log and low <= 0:
+        raise ValueError(f"{typed} must have positive ends for the tag log, got {low}")
+    return Parameter(key, (), low, high, None, log)

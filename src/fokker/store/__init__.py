@@ -1,0 +1,1 @@
+"""The store: identity, models, records, and where they lie."""

@@ -1,0 +1,34 @@
+"""Training curves: JSON lines of a step each."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from fokker.machine.disk import json_lines, short
+from fokker.store.records import COUNT, NUMBER
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """The good lines of a training's curve: a step in each, and numbers or lists of them.
+
+    A last line without an end, which a kill has left, is left out. So is one that is damaged, of
+    which a warning tells: a model is as good without it.
+    """
+    if not path.is_file():
+        return []
+    lines = list(json_lines(path))
+    wrong = [number for number, row in lines if not _is_row(row)]
+    if wrong and wrong[-1] == lines[-1][0] and not path.read_bytes().endswith(b"\n"):
+        del wrong[-1]
+    if wrong:
+        which = f"line {wrong[0]}" if len(wrong) == 1 else f"{len(wrong)} lines"
+        warnings.warn(f"{short(path)} is damaged, and {which} of it left out", stacklevel=2)
+    return [row for _, row in lines if _is_row(row)]
+
+
+def _is_row(row: Any) -> bool:
+    """Whether a line of a curve is as one is written."""
+    if not isinstance(row, dict) or not COUNT.fits(row.get("step")):
+        return False
+    kinds = (NUMBER.or_null, NUMBER.or_null.listed)
+    return all(any(kind.fits(v) for kind in kinds) for v in row.values())

@@ -1,0 +1,324 @@
+"""The trained models of an output folder: what they are, who used them, and taking some away.
+
+Nothing here needs torch, so that `fokker task=models` answers at once.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from time import time
+from typing import Any, final
+from zipfile import is_zipfile
+
+from filelock import FileLock, Timeout
+
+from fokker import __version__
+from fokker.machine.disk import DamagedError
+from fokker.machine.named_files import one_line
+from fokker.machine.text_tables import GAP, aligned, widths_of
+from fokker.store.model_uses import uses_of
+from fokker.store.records import FormatError, read_record, record_or_why
+
+# A model that is trained again is made in a folder of its own, and belongs to the first's runs.
+RETRAIN = ".retrain"
+# What a deletion that was killed leaves behind.
+DELETED = ".deleted."
+MEGABYTE = 1e6
+
+
+@final
+@dataclass(frozen=True)
+class Model:
+    """One folder of outputs/models.
+
+    Attributes:
+        path: of the folder.
+        status: in words.
+        steps: in the checkpoint; none where nothing says so.
+        size_bytes: of its files.
+        age_seconds: since it was last written.
+        last_use: when a run that used it was last written, in seconds since 1970; none: never.
+        runs: how many used it.
+        is_ours: whether this version of fokker wrote it.
+        is_held: whether a live process trains it.
+        overrides: of the run that trained it, without hydra's own.
+    """
+
+    path: Path
+    status: str
+    steps: int | None
+    size_bytes: int
+    age_seconds: float
+    last_use: float | None
+    runs: int
+    is_ours: bool
+    is_held: bool
+    overrides: str
+
+    @property
+    def name(self) -> str:
+        """<formulation>-<data>-<10 hex>."""
+        return self.path.name
+
+
+def models(output_dir: Path) -> list[Model]:
+    """The models of an output folder, the most recently used first, then those never used."""
+    used = _uses(output_dir)[0]
+    found = [_model_or_why(path, used) for path in _folders(output_dir)]
+    return sorted(found, key=lambda m: (-(m.last_use or 0.0), m.age_seconds, m.name))
+
+
+def delete(output_dir: Path, asked: Sequence[str] | None) -> list[Model]:
+    """Delete models, and give back what they were.
+
+    Args:
+        output_dir: whose models.
+        asked: names, or their last 10 hexadecimal digits; none: all that no run used, wherever it
+            lies, no live process holds, and this version wrote.
+    Raises:
+        ValueError: for an unknown name, a model that a live process trains, or, where unused ones
+            are asked for, a record that cannot be read; then nothing is deleted.
+    """
+    there = models(output_dir)
+    if asked is None:
+        if unread := _uses(output_dir)[1]:
+            raise ValueError(
+                f"delete=unused must know of all runs which models they used, and {unread[0]}; "
+                "nothing was deleted"
+            )
+        chosen = [m for m in there if m.runs == 0 and m.is_ours and not m.is_held]
+    else:
+        chosen = [model for name in asked for model in _named(name, there, output_dir)]
+        chosen = list(dict.fromkeys(chosen))
+    with ExitStack() as held:
+        for path in dict.fromkeys(_lock_path(model.path) for model in chosen):
+            try:
+                held.enter_context(FileLock(path).acquire(timeout=0))
+            except Timeout:
+                name = path.name[1 : -len(".lock")]
+                raise ValueError(
+                    f"delete must list models that no process trains now, got {name}; wait for it "
+                    "or stop it, nothing was deleted"
+                ) from None
+        # A model is gone at once: a removal that is cut off leaves no half of it under its name.
+        gone = [m.path.with_name(f"{DELETED}{m.name}.{os.getpid()}") for m in chosen]
+        for model, place in zip(chosen, gone, strict=True):
+            model.path.rename(place)
+    remove_deleted(output_dir / "models")
+    return chosen
+
+
+def models_text(found: Sequence[Model], output_dir: Path) -> str:
+    """Models as a table, their sum, and records that do not tell which model a run used."""
+    return "\n".join([_table(found, output_dir), *map(str, _uses(output_dir)[1])])
+
+
+def _table(found: Sequence[Model], output_dir: Path) -> str:
+    total = sum(model.size_bytes for model in found) / MEGABYTE
+    count = f"{len(found)} model{'' if len(found) == 1 else 's'}"
+    sum_line = f"{count} in {output_dir / 'models'}, {total:.1f} MB"
+    if not found:
+        return sum_line if output_dir.is_dir() else f"{sum_line}: there is no such folder"
+    rows = [("name", "status", "steps", "MB", "age", "last use", "runs", "overrides")]
+    for m in found:
+        last = "never" if m.last_use is None else f"{_ago(time() - m.last_use)} ago"
+        steps = "-" if m.steps is None else str(m.steps)
+        size, age = f"{m.size_bytes / MEGABYTE:.1f}", _ago(m.age_seconds)
+        rows.append((m.name, m.status, steps, size, age, last, str(m.runs), m.overrides))
+    return "\n".join([*listed(rows, right=range(2, 7)), sum_line])
+
+
+def deleted_text(gone: Sequence[Model]) -> str:
+    """What a deletion has freed."""
+    freed = sum(model.size_bytes for model in gone) / MEGABYTE
+    lines = [f"deleted  {model.name}  {model.size_bytes / MEGABYTE:.1f} MB" for model in gone]
+    count = f"{len(gone)} model{'' if len(gone) == 1 else 's'}"
+    return "\n".join([*lines, f"{count} deleted, {freed:.1f} MB freed"])
+
+
+def _folders(output_dir: Path) -> Iterator[Path]:
+    place = output_dir / "models"
+    if place.is_dir():
+        yield from (p for p in place.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _named(name: str, there: Sequence[Model], output_dir: Path) -> list[Model]:
+    """The model of a name; its key means the retraining of it too."""
+    found = [model for model in there if model.name == name]
+    if not found and re.fullmatch("[0-9a-f]{10}", name):
+        found = [m for m in there if m.name.removesuffix(RETRAIN).endswith(f"-{name}")]
+    if not found:
+        raise ValueError(
+            f"delete must list models of {output_dir / 'models'}, got {name}, which is none; "
+            "fokker task=models lists them, nothing was deleted"
+        )
+    return found
+
+
+def _lock_path(path: Path) -> Path:
+    """The lock of a model's training, of the name that experiment.models gives it."""
+    return path.with_name(f".{path.name.removesuffix(RETRAIN)}.lock")
+
+
+def _is_held(path: Path) -> bool:
+    """Whether a live process trains a model."""
+    lock = _lock_path(path)
+    if not lock.is_file():
+        return False
+    try:
+        with FileLock(lock).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _model_or_why(path: Path, used: dict[str, list[float]]) -> Model:
+    """Describe a model; of one that this user may not read, why nothing is known."""
+    try:
+        return _model(path, used)
+    except OSError as error:
+        uses = used.get(path.name.removesuffix(RETRAIN), [])
+        return Model(
+            path=path,
+            status=f"cannot be read: {error.strerror}",
+            steps=None,
+            size_bytes=0,
+            age_seconds=time() - path.stat().st_mtime,
+            last_use=max(uses, default=None),
+            runs=len(uses),
+            is_ours=False,
+            is_held=False,
+            overrides="",
+        )
+
+
+def _model(path: Path, used: dict[str, list[float]]) -> Model:
+    record, why = record_or_why(path / "model.json")
+    is_held = _is_held(path)
+    files = [p for p in path.rglob("*") if p.is_file() and not p.is_symlink()]
+    written = max((p.stat().st_mtime for p in files), default=path.stat().st_mtime)
+    uses = used.get(path.name.removesuffix(RETRAIN), [])
+    has_weights = (path / "last.ckpt").is_file()
+    steps = record.get("step", 0) if has_weights else 0
+    version = _text(record.get("versions"), "fokker")
+    status = str(record.get("status", ""))
+    is_known = status != ""
+    if why:
+        words = why.why if isinstance(why, FormatError) else f"damaged: {why.why}"
+    elif not is_known:
+        words = "not a model of fokker's: no model.json that can be read"
+    elif has_weights and not is_zipfile(path / "last.ckpt"):
+        words = "damaged: its last.ckpt cannot be read"
+    elif status == "complete" and has_weights:
+        words = "complete"
+    else:
+        # A rerun goes on after an interruption and after a divergence alike.
+        begun = status if status in ("diverged", "stopped early") else "unfinished"
+        words = f"{begun} at step {steps} of {_max_steps(path)}"
+    if is_known and version != __version__:
+        words += f", of fokker {version or 'unknown'}"
+    return Model(
+        path=path,
+        status=f"being trained now, {words}" if is_held else words,
+        steps=steps if is_known else None,
+        size_bytes=size_of(path),
+        age_seconds=time() - written,
+        last_use=max(uses, default=None),
+        runs=len(uses),
+        is_ours=is_known and version == __version__,
+        is_held=is_held,
+        overrides=typed_text(record.get("overrides")),
+    )
+
+
+def _uses(output_dir: Path) -> tuple[dict[str, list[float]], list[DamagedError]]:
+    """By the name of a model, when the runs that used it were last written; what is not read."""
+    return uses_of(output_dir, list(_folders(output_dir)))
+
+
+def _text(node: Any, key: str) -> str:
+    """An entry of what should be a dictionary."""
+    return str(node.get(key, "")) if isinstance(node, dict) else ""
+
+
+def _max_steps(path: Path) -> str:
+    """How many steps a model's configuration asks for."""
+    file = path / "config.yaml"
+    # Of a resolved configuration, in which nothing else has this name; a YAML parser is slow.
+    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    found = re.search(r"^  max_steps: (\d+)$", text, re.MULTILINE)
+    return found[1] if found else "?"
+
+
+def _ago(seconds: float) -> str:
+    """A time span in its largest unit."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
+# ---- for models and runs ---------------------------------------------------------------------
+
+
+def last_run(output_dir: Path) -> Path | None:
+    """The folder of the completed run with a model whose record was written last.
+
+    Raises:
+        DamagedError: if a record that was written later cannot be read, for it may be that run's.
+    """
+    files = {
+        (file.stat().st_mtime, file.parent.name): file
+        for file in (output_dir / "runs").glob("*/run.json")
+    }
+    for _, file in sorted(files.items(), reverse=True):
+        record = read_record(file)
+        if record.get("status") == "completed" and record.get("model"):
+            return file.parent
+    return None
+
+
+def size_of(folder: Path) -> int:
+    """The bytes of a folder's files, without those that links lead to."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return sum(path.stat().st_size for path in files)
+
+
+def typed_text(overrides: Any) -> str:
+    """Recorded overrides without hydra's own; nothing if they are none."""
+    known = overrides if isinstance(overrides, list) else []
+    kept = [str(o) for o in known if not re.match(r"[+~]*hydra[./]", str(o))]
+    return " ".join(" ".join(kept).split())
+
+
+def listed(rows: Sequence[Sequence[str]], right: Sequence[int]) -> list[str]:
+    """A table's lines, the last column cut where the terminal ends; a file gets all of it.
+
+    What a terminal would take for a command stands there as it is typed, such as `\\x1b`.
+
+    Args:
+        rows: the head first.
+        right: columns that end at the same place.
+    """
+    rows = [[one_line(cell) for cell in row] for row in rows]
+    widths = widths_of(rows)
+    terminal = shutil.get_terminal_size((0, 0)).columns
+    lines = []
+    for line in map(str.rstrip, aligned(rows, right)):
+        least = sum(widths[:-1]) + len(GAP) * len(widths) + 8
+        room = max(terminal, least) if terminal else len(line)
+        lines.append(line if len(line) <= room else f"{line[: room - 1]}…")
+    return lines
+
+
+def remove_deleted(place: Path) -> None:
+    """Take away what deletions have put aside in a folder, also those that were cut off."""
+    for path in place.glob(f"{DELETED}*"):
+        if path.is_symlink():
+            path.unlink()
+        else:
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,55 @@
+"""The folders of a sweep's jobs: who holds one, and what a failed one says."""
+
+import json
+import traceback
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from fokker.machine import disk
+from fokker.machine.disk import make_folder
+from fokker.store.job_names import job_id
+from fokker.store.records import FORMAT, record_or_why
+
+FAILED = ("failed", "diverged")
+#: The status of a job whose record cannot be read; it is run again.
+DAMAGED = "damaged"
+
+
+def write_text(path: Path, text: str) -> None:
+    """A text file, whole or not at all, and its folder."""
+    make_folder(path.parent)
+    disk.write_text(path, text)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """A JSON file, whole or not at all, and its folder."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def job_lock(path: Path) -> FileLock:
+    """Held by the process that runs a job, for as long as it lives.
+
+    Args:
+        path: of any of the job's folders, `<sweep>/<job>` or `<sweep>/<job>.2`.
+    """
+    make_folder(path.parent)
+    return FileLock(lock_file(path))
+
+
+def lock_file(path: Path) -> Path:
+    """Return the file by which a job is held."""
+    return path.parent / f".{job_id(path)}.lock"
+
+
+def record_failure(path: Path, error: BaseException, seconds: float, **facts: Any) -> None:
+    """traceback.txt, and a run.json that says how a job failed, however far it came."""
+    text = "".join(traceback.format_exception(error))
+    write_text(path / "traceback.txt", text)
+    stored = {"format": FORMAT, **facts, **record_or_why(path / "run.json")[0]}
+    status = stored["status"] if stored.get("status") in FAILED else "failed"
+    sentence = f"{type(error).__name__}: {error}"
+    write_json(
+        path / "run.json", {**stored, "status": status, "error": sentence, "seconds": seconds}
+    )

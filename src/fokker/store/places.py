@@ -1,0 +1,86 @@
+"""Files that a user names, found or refused without torch."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fokker.machine.disk import DamagedError, described
+from fokker.machine.named_files import one_line
+from fokker.store.records import check_unchanged, read_config, read_record
+
+#: The ending of files of exported weights.
+SAFETENSORS = ".safetensors"
+#: How a message begins about a run that is to be drawn beside another.
+BESIDE = "evaluation.beside must list"
+#: How far above a run's folder its outputs' `models` may be: a sweep's jobs lie two deeper.
+_LEVELS_UP = 4
+
+
+def find_checkpoint(path: Path, key: str = "") -> Path:
+    """The checkpoint that a path means: a file, a model's folder or a run's folder.
+
+    A run's model is looked for by its name below the folders above the run, as `outputs` may have
+    been moved or copied; then where it was.
+
+    Args:
+        path: that is given.
+        key: by which it is given, for the message.
+    Raises:
+        ValueError: if there is none.
+    """
+    path = path.expanduser()
+    if path.name in ("model.json", "run.json", "config.yaml"):
+        path = path.parent
+    if path.is_file():
+        return path
+    for place in _places(path):
+        if place.is_file():
+            return place
+    name, record = one_line(str(path)), path / "run.json"
+    where = f"{name}, whose run.json names no model that is there" if record.is_file() else name
+    raise ValueError(
+        f"{f'{key} must lead to a model, and there is ' if key else ''}no checkpoint at {where}; "
+        f"give a run's folder, a model's folder, a .ckpt or a {SAFETENSORS} file"
+    )
+
+
+def _places(path: Path) -> Iterator[Path]:
+    """Where the checkpoint of a folder may be."""
+    yield path / "last.ckpt"
+    model = read_record(path / "run.json").get("model")
+    if not model or "path" not in model:
+        return
+    was, key = Path(model["path"]), model["key"]
+    if was.suffix:  # The checkpoint that was given, in place of a model of these outputs.
+        yield was
+        key = was.parent.name
+    if Path(key).name == key and key not in ("", ".."):
+        for above in path.resolve().parents[:_LEVELS_UP]:
+            yield above / "models" / key / (was.name if was.suffix else "last.ckpt")
+    yield was / "last.ckpt"
+
+
+def finished_run(path: Path, asks: str) -> dict[str, Any]:
+    """Return the record of a finished run.
+
+    Args:
+        path: the run's folder.
+        asks: how the message begins, such as "task=compare needs".
+    Raises:
+        ValueError: if the folder is not that of a finished run, or one of its files is damaged.
+    """
+    record = read_record(path / "run.json")
+    status = record.get("status", "there is no run.json in it")
+    if status != "completed":
+        name = one_line(str(path))
+        raise ValueError(f"{asks} finished runs, and {name} is not one: {status}")
+    config = path / "config.yaml"
+    if not config.is_file():
+        raise ValueError(f"{asks} finished runs, and {config} is no configuration")
+    check_unchanged(path, record, "config.yaml", "metrics.json")
+    stored = read_config(config, "data", "evaluation")
+    seed = stored.get("seed")
+    if not isinstance(seed, int):
+        raise DamagedError(config, f"seed must be a whole number, got {described(seed)}")
+    read_record(path / "metrics.json")
+    return record

@@ -1,0 +1,1 @@
+"""Sweeps: grids of jobs, their tables, figures and reports."""

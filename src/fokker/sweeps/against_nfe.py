@@ -1,0 +1,201 @@
+"""A metric against NFE: which rows of evaluations.csv are which points of which line."""
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, final
+
+from fokker.measures import Measure
+from fokker.sweeps.collection import ERROR, SEED, Spread, beside
+from fokker.sweeps.standings import TRIAL
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Keys that lead along a line, as NFE does, and make no other line.
+ALONG = re.compile(r"(sampler\.)?(num_steps|rtol|atol)")
+#: Lines beyond this number cannot be told apart in a panel.
+MAX_LINES = 15
+_MAX_PANELS = 9
+#: What error bars are.
+BLOCKS = "1 standard error, from blocks of samples"
+SEEDS = "1 standard error of the mean over the seeds"
+
+
+@final
+@dataclass(frozen=True)
+class Sketch:
+    """A figure to be saved as `name`, with a heading above and a caption in the report."""
+
+    name: str
+    figure: "Figure"
+    caption: str
+    heading: str
+
+
+def _named(line: Mapping[str, str]) -> str:
+    return ", ".join(line.values())
+
+
+@final
+@dataclass(frozen=True)
+class Point:
+    """A metric of a setting at one NFE.
+
+    Attributes:
+        line: what is said of the setting, by key: `{"formulation": "formulation=ddpm"}`.
+        sampler: its name.
+        num_steps: none of an adaptive sampler.
+        nfe, value, error: NaN where they are not known.
+    """
+
+    line: Mapping[str, str]
+    sampler: str
+    num_steps: int | None
+    nfe: float
+    value: float
+    error: float
+
+
+def points_of(
+    evaluations: Sequence[Mapping[str, str]], swept: Sequence[str], metric: str
+) -> list[Point]:
+    """Evaluations as points, each setting and number of steps once, over the seeds if several."""
+    keys = [name for name in beside(swept) if name != TRIAL]
+    lines = [name for name in keys if not ALONG.fullmatch(name)]
+    # Where one job has evaluated several samplers, each is a line of its own, and so are grids.
+    parts = _parts(evaluations, swept)
+    for name in parts:
+        jobs: dict[str, set[str]] = {}
+        for row in evaluations:
+            jobs.setdefault(row["folder"], set()).add(row[name])
+        if name not in keys and any(len(found) > 1 for found in jobs.values()):
+            lines.append(name)
+    groups: dict[Any, dict[str, tuple[float, float, float]]] = {}
+    for row in evaluations:
+        if metric not in row:
+            continue
+        # Samplers and grids speak for themselves.
+        where = tuple(f"{n}={row[n]}" if n in keys else row[n] for n in lines)
+        along = (row["num_steps"], *(row[name] for name in keys if ALONG.fullmatch(name)))
+        seed, trial = row.get(SEED, ""), row.get(TRIAL, "")
+        found = (_number(row["nfe"]), _number(row[metric]), _number(row.get(metric + ERROR)))
+        name = row[parts[0]] if parts else ""
+        groups.setdefault((where, name, along, trial), {}).setdefault(seed, found)
+    points = []
+    for (where, sampler, along, _), seeds in groups.items():
+        nfe, values, errors = zip(*seeds.values())
+        if SEED in swept:
+            spread = Spread.of(values)
+            value, error = spread.mean, spread.standard_error
+        else:
+            value, error = values[0], errors[0]
+        steps = int(along[0]) if along[0].isdigit() else None
+        line = dict(zip(lines, where))
+        points.append(Point(line, sampler, steps, sum(nfe) / len(nfe), value, error))
+    return points
+
+
+def _parts(evaluations: Sequence[Mapping[str, str]], swept: Sequence[str]) -> list[str]:
+    """The parts of a way to sample that are not swept: other columns before the evaluations."""
+    others = {"num_steps", *swept, *(f"swept_{name}" for name in swept)}
+    before = takewhile(lambda name: name != "nfe", evaluations[0] if evaluations else ())
+    return [name for name in before if name not in others]
+
+
+def _number(text: str | None) -> float:
+    """NaN where there is none."""
+    try:
+        return float(text or "nan")
+    except ValueError:
+        return math.nan
+
+
+def panel_key(lines: Sequence[Mapping[str, str]]) -> str | None:
+    """The key whose values are panels, as few as do; none if all lines fit in one.
+
+    Raises:
+        ValueError: if no key does that.
+    """
+    if len(lines) <= MAX_LINES:
+        return None
+    panels = {}
+    for key in lines[0]:
+        others = {tuple((k, v) for k, v in line.items() if k != key) for line in lines}
+        if len(others) <= MAX_LINES:
+            panels[key] = len({line[key] for line in lines})
+    if panels and min(panels.values()) <= _MAX_PANELS:
+        return min(panels, key=lambda key: panels[key])
+    raise ValueError(
+        f"{len(lines)} settings are too many for lines, at most {MAX_LINES} in each of "
+        f"{_MAX_PANELS} panels"
+    )
+
+
+def against_nfe(
+    evaluations: Sequence[Mapping[str, str]],
+    swept: Sequence[str],
+    metric: str,
+    measure: Measure,
+    units: str,
+    data: str,
+) -> Iterator[Sketch]:
+    """The metric against NFE: a line a setting, or a dot each where they are too many."""
+    points = points_of(evaluations, swept, metric)
+    shown = [p for p in points if 0 < p.value < math.inf and 0 < p.nfe < math.inf]
+    if not shown:
+        raise ValueError(f"no result has a positive, finite {metric}")
+    if len({p.nfe for p in shown}) == 1:
+        raise ValueError(f"all results have NFE {shown[0].nfe:g}")
+    lines = list({tuple(p.line.items()): p.line for p in points}.values())
+    name, bars = f"{metric}_against_nfe", SEEDS if SEED in swept else BLOCKS
+    words = measure.words[:1].upper() + measure.words[1:]
+    heading = f"{words} against number of function evaluations, {data} ({measure.better})"
+    try:
+        key = panel_key(lines)
+    except ValueError:
+        key = ""
+    if key == "" or TRIAL in swept:
+        said = f"{heading}, a dot for each result of {len(lines)} settings."
+        yield Sketch(name, _front(shown, measure, units), f"{said} {_best(shown)}", heading)
+        return
+    from fokker.figures import metric_against_nfe, metric_label
+
+    table = [
+        {
+            "line": _named({k: v for k, v in p.line.items() if k != key}) or p.sampler,
+            "panel": _named({key: p.line[key]}) if key else None,
+            "num_steps": p.num_steps,
+            "nfe": p.nfe,
+            metric: p.value,
+            metric + ERROR: p.error,
+        }
+        for p in points
+    ]
+    figure = metric_against_nfe(table, metric, label=metric_label(measure, units), bars=bars)
+    panels = f", a panel for each {key}" if key else ""
+    caption = f"{heading}, a line a setting{panels}. Bars: {bars}."
+    yield Sketch(name, figure, caption, heading)
+
+
+def _front(points: Sequence[Point], measure: Measure, units: str) -> "Figure":
+    """Dots, told apart by the first key with few values."""
+    from fokker.figures import front_per_nfe, metric_label
+
+    key = next((k for k in points[0].line if 2 <= len({p.line[k] for p in points}) <= 6), None)
+    groups: dict[str, list[tuple[float, float]]] = {}
+    for p in points:
+        name = "settings" if key is None else _named({key: p.line[key]})
+        groups.setdefault(name, []).append((p.nfe, p.value))
+    return front_per_nfe(groups, metric_label(measure, units))
+
+
+def _best(points: Sequence[Point]) -> str:
+    """The best up to each NFE, in words."""
+    from fokker.figures.front_per_nfe import front_of
+
+    best = [points[i] for i in front_of([(p.nfe, p.value) for p in points])]
+    named = [f"NFE {p.nfe:g}: {p.value:.3g} ({_named(p.line) or p.sampler})" for p in best[:5]]
+    return f"The best: {'; '.join(named)}{'; …' if len(best) > 5 else '.'}"

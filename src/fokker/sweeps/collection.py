@@ -1,0 +1,212 @@
+"""What a sweep has come to: a line a job, the tables, for files and for a terminal.
+
+Nothing here needs torch, so that a sweep which is done says so at once.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any, final
+
+from fokker.machine.csv_files import csv_text
+from fokker.machine.progress import duration, expected_end
+from fokker.store.job_folders import FAILED, write_text
+from fokker.store.records import read_table
+from fokker.sweeps.jobs import FIXED, Job, Row
+
+SEED = "seed"
+#: Behind a metric's name.
+ERROR = "_standard_error"
+_NO_METRIC = ("num_steps", "nfe")
+#: Behind a distance's name: that of as many points of the data.
+OF_DATA = "_data"
+
+
+@final
+class Progress:
+    """A line for each job that ends."""
+
+    def __init__(self, jobs: int, todo: int) -> None:
+        self._jobs, self._todo = jobs, todo
+        self._started = perf_counter()
+        self.ended = self.failed = self.trained = self.begun = 0
+
+    def end(self, job: Job, row: Row, mine: bool, after: int = 0) -> None:
+        """Say how a job ended, in this sweep or another one, `after` others at the same time."""
+        self.ended += 1
+        self.begun += mine
+        status, why = row["status"], row["error"]
+        self.trained += mine and row["training"] in ("trained", "continued")
+        if status == "completed" and mine:
+            what = f" model {row['model']}" if row["model"] else ""
+            why = f"{row['training']}{what}"
+        self.failed += status in FAILED
+        if status == "running":
+            why = "left to the process that runs it"
+        elif not mine and status not in FAILED:
+            why = "by another process"
+        took = f" in {duration(row['seconds'])}" if mine and row["seconds"] else ""
+        left = self._todo - self.ended
+        words = [f"{self.failed} failed"] if self.failed else []
+        words.append(f"{left} left")
+        if left > after:
+            done = self.ended + after
+            expected = (perf_counter() - self._started) / done * (self._todo - done)
+            words.append(expected_end(expected))
+        place = f"[{self._jobs - left}/{self._jobs}]"
+        note = f" ({why})" if why else ""
+        print(f"{place} {job.label}: {status}{took}{note}; {', '.join(words)}", flush=True)
+
+
+def at_work(folders: Mapping[Job, Path]) -> str:
+    """Say how far jobs are that run: what a single one said last, or how many are done."""
+    if len(folders) > 1:
+        found = Counter(job.row()["status"] for job in folders)
+        done = len(folders) - found["running"] - found["not run"]
+        return f"         {done} of {len(folders)} jobs done, {found['running']} at work"
+    ((job, path),) = folders.items()
+    said = path / "output.txt"
+    text = said.read_text(encoding="utf-8", errors="replace") if said.is_file() else ""
+    lines = text.splitlines()
+    return f"         {job.label}: {lines[-1] if lines else 'begun'}"
+
+
+def count(number: int, what: str) -> str:
+    """A number with its word."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def write_results(path: Path, rows: Sequence[Row]) -> None:
+    """results.csv: a row a job."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    names = [n for n in names if n not in FIXED[3:]] + list(FIXED[3:])
+    write_csv(path, rows, names)
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
+    """A table with these columns, whole or not at all."""
+    write_text(path, csv_text(rows, names))
+
+
+def main_metric(rows: Sequence[Row], swept: Sequence[str]) -> str:
+    """`w1` where every finished row has it, else `sliced_w2`; of other samples the first number."""
+    finished = [row for row in rows if row["status"] == "completed"]
+    if finished and all("w1" in row for row in finished):
+        return "w1"
+    if not finished or any("sliced_w2" in row for row in finished):
+        return "sliced_w2"
+    own = [name for name in metrics_of(finished[0], swept) if name not in _NO_METRIC]
+    return own[0] if own else "sliced_w2"
+
+
+def excess_metric(rows: Sequence[Row]) -> str:
+    """The excess by which models compare; of some data only that of their own losses is known."""
+    return "relative_excess" if any("relative_excess" in row for row in rows) else "excess"
+
+
+def settings_of(rows: Sequence[Row], swept: Sequence[str]) -> dict[tuple[str, ...], list[Row]]:
+    """The rows of each setting, which differ in the seed alone, in their order."""
+    found: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        found.setdefault(tuple(str(row[name]) for name in beside(swept)), []).append(row)
+    return found
+
+
+def beside(swept: Sequence[str]) -> list[str]:
+    """The swept keys but the seed."""
+    return [name for name in swept if name != SEED]
+
+
+def metrics_of(row: Row, swept: Sequence[str]) -> dict[str, float]:
+    """The metrics of a job, without their standard errors and what the data themselves have."""
+    none = {*FIXED, *swept}
+    return {
+        name: float(value)
+        for name, value in row.items()
+        if name not in none
+        and not name.endswith((ERROR, OF_DATA))
+        and isinstance(value, (int, float))
+        and not isinstance(value, bool)
+    }
+
+
+@final
+@dataclass(frozen=True)
+class Spread:
+    """`mean`, and `std = sqrt(sum_i (v_i - mean)^2 / (n - 1))` of n values, NaN of a single one."""
+
+    mean: float
+    std: float
+    n: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        n, mean = len(values), sum(values) / len(values)
+        # Not by squares, which overflow where a sampler diverges.
+        std = math.dist(values, [mean] * n) / math.sqrt(n - 1) if n > 1 else math.nan
+        return cls(mean, std, n)
+
+    @property
+    def standard_error(self) -> float:
+        """`std / sqrt(n)`, of the mean; NaN of a single value."""
+        return self.std / math.sqrt(self.n)
+
+
+def over_seeds(rows: Sequence[Row], swept: Sequence[str]) -> list[tuple[Row, dict[str, Spread]]]:
+    """Each setting with its first row, and its metrics over the seeds whose jobs are completed."""
+    found = []
+    for same in settings_of(rows, swept).values():
+        values: dict[str, list[float]] = {}
+        for row in same:
+            for name, value in metrics_of(row, swept).items():
+                values.setdefault(name, []).append(value)
+        found.append((same[0], {name: Spread.of(some) for name, some in values.items()}))
+    return found
+
+
+def write_over_seeds(path: Path, rows: Sequence[Row], swept: Sequence[str]) -> None:
+    """over_seeds.csv: a row a setting, `<metric>_mean`, `<metric>_std` and `<metric>_n` of each."""
+    table = []
+    for row, metrics in over_seeds(rows, swept):
+        line: Row = {name: row[name] for name in beside(swept)}
+        for name, spread in metrics.items():
+            line[f"{name}_mean"] = spread.mean
+            line[f"{name}_std"] = None if spread.n == 1 else spread.std
+            line[f"{name}_n"] = spread.n
+        table.append(line)
+    write_csv(path, table, list(dict.fromkeys(name for line in table for name in line)))
+
+
+def evaluation_rows(
+    folder: Path, rows: Sequence[Row], swept: Sequence[str]
+) -> list[dict[str, str]]:
+    """Every row of every completed job's evaluations.csv, as it is written there.
+
+    The swept keys come first, the job's folder last. A swept key that an evaluation has too, such
+    as `num_steps`, is the evaluation's; where a job made others beside its own (`evaluation.
+    num_steps=[5,10]`), what was swept is `swept_num_steps`.
+    """
+    found: list[tuple[Row, dict[str, str]]] = []
+    for row in rows:
+        file = folder / str(row["folder"]) / "evaluations.csv"
+        if row["status"] == "completed" and file.is_file():
+            found += [(row, own) for own in read_table(file)]
+    other = [n for n in swept if any(own.get(n, str(row[n])) != str(row[n]) for row, own in found)]
+    return [
+        {
+            **{f"swept_{name}": str(row[name]) for name in other},
+            **{name: str(row[name]) for name in swept},
+            **own,
+            "folder": str(row["folder"]),
+        }
+        for row, own in found
+    ]
+
+
+def write_evaluations(path: Path, rows: Sequence[dict[str, str]]) -> None:
+    """evaluations.csv: a row an evaluation of a job."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    write_csv(path, rows, [n for n in names if n != "folder"] + ["folder"])

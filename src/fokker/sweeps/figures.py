@@ -1,0 +1,225 @@
+"""Which figures a sweep has, from the rows of its jobs.
+
+Nothing here needs torch or matplotlib before something is drawn.
+"""
+
+import math
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from fokker.machine.disk import DiskError
+from fokker.sweeps.against_nfe import ALONG, BLOCKS, SEEDS, Sketch, against_nfe
+from fokker.sweeps.collection import (
+    ERROR,
+    SEED,
+    beside,
+    evaluation_rows,
+    excess_metric,
+    main_metric,
+    metrics_of,
+    over_seeds,
+    write_evaluations,
+    write_over_seeds,
+)
+from fokker.sweeps.effects import Effects, effects_of, factors_of
+from fokker.sweeps.effects_table import write_effects
+from fokker.sweeps.model_figures import joint, losses, trainings
+from fokker.sweeps.outcome import Outcome
+from fokker.sweeps.paper_tables import table_paths, write_paper_tables
+from fokker.sweeps.report import Picture, Report
+
+_MAX_BARS = 30
+
+
+def study_comment(config: DictConfig) -> str:
+    """The `#` lines at the head of a study's file, from the sweep's configuration.
+
+    An empty one ends a paragraph; hydra's `# @package` is left out.
+    """
+    runtime = config.hydra.runtime
+    for source in runtime.config_sources:
+        file = Path(source.path) / "sweeps" / f"{runtime.choices.get('sweeps')}.yaml"
+        if source.schema == "file" and file.is_file():
+            lines = file.read_text(encoding="utf-8").splitlines()
+            head = list(takewhile(lambda line: line.startswith("#") or not line.strip(), lines))
+            kept = [line for line in head if not line.startswith("# @")]
+            return "\n".join(line.lstrip("#").strip() for line in kept).strip()
+    return ""
+
+
+def draw_results(
+    outcome: Outcome,
+    comment: str = "",
+    command: str | None = None,
+    also: Sequence[Path] = (),
+) -> list[Path]:
+    """Write the tables and figures of a sweep besides results.csv, and report.html.
+
+    What is there of the same rows is left alone. What cannot be drawn is said in a printed line,
+    and ends nothing.
+
+    Args:
+        outcome: of the sweep.
+        comment: what the sweep is about, for the report.
+        command: that makes it again; as typed by default.
+        also: PNG files in `figures/` that the report is to show besides.
+    Returns:
+        The tables for a paper, PNG files, those in `also` left out, and at last the report.
+    """
+    # The flag first, as one types it.
+    typed = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
+    report = Report(outcome, comment, command or shlex.join(["fokker", *typed]))
+    folder, factors = outcome.folder, factors_of(outcome.rows, outcome.swept)
+    tables = [folder / "evaluations.csv", *table_paths(outcome)]
+    tables += [folder / "over_seeds.csv"] * outcome.has_seeds
+    tables += [folder / "effects.csv"] * bool(factors)
+    if report.is_whole(tables):
+        return [report.path]
+    pictures: list[Picture] = []
+    notes: list[str] = []
+    errors: list[Exception] = []
+    written: list[Path] = []
+    try:
+        evaluations = evaluation_rows(folder, outcome.rows, outcome.swept)
+        write_evaluations(folder / "evaluations.csv", evaluations)
+        if outcome.has_seeds:
+            write_over_seeds(folder / "over_seeds.csv", outcome.rows, outcome.swept)
+        write_paper_tables(outcome)
+        written += table_paths(outcome)
+        effects = _effects(outcome) if factors else {}
+        if factors:
+            write_effects(folder / "effects.csv", effects)
+        for what, draw in _sketches(outcome, evaluations).items():
+            pictures += _saved(folder, what, draw, notes, errors)
+        pictures += [Picture(path, path.stem.replace("_", " ")) for path in also]
+        for note in notes:
+            print(note)
+        # What failed for no reason that is known is tried again at the next start.
+        is_final = all(isinstance(error, ValueError) for error in errors)
+        chosen = [outcome.metric, excess_metric(outcome.rows), *outcome.objectives]
+        shown = {metric: effects[metric] for metric in chosen if metric in effects}
+        report.write(pictures, notes, shown, is_final)
+    except DiskError:
+        raise
+    except Exception as error:
+        print(f"no report: {_sentence(error)}")
+        return [*written, *(picture.path for picture in pictures if picture.path not in also)]
+    drawn = [picture.path for picture in pictures if picture.path not in also]
+    return [*written, *drawn, report.path]
+
+
+def _sketches(
+    outcome: Outcome, evaluations: Sequence[dict[str, str]]
+) -> dict[str, Callable[[], Iterator[Sketch]]]:
+    """The kinds of figures by what they show; none where nothing is completed."""
+    if not outcome.done:
+        return {}
+    metric = main_metric(outcome.rows, outcome.swept)
+    return {
+        f"{metric} against NFE": lambda: against_nfe(
+            evaluations, outcome.swept, metric, outcome.measure(metric), outcome.units,
+            outcome.data,
+        ),
+        "single changes": lambda: single_changes(outcome),
+        "losses by level": lambda: losses(outcome),
+        "training curves": lambda: trainings(outcome),
+        "runs side by side": lambda: joint(outcome),
+    }
+
+
+def _effects(outcome: Outcome) -> dict[str, Effects]:
+    """Those on each metric that settings differ in."""
+    found: dict[tuple[str, str], set[float]] = {}
+    for row in outcome.done:
+        for metric, value in metrics_of(row, outcome.swept).items():
+            found.setdefault((metric, str(row.get(SEED))), set()).add(value)
+    varied = dict.fromkeys(metric for (metric, _), values in found.items() if len(values) > 1)
+    return {metric: effects_of(outcome.rows, outcome.swept, metric) for metric in varied}
+
+
+def _saved(
+    folder: Path,
+    what: str,
+    draw: Callable[[], Iterator[Sketch]],
+    notes: list[str],
+    errors: list[Exception],
+) -> Iterator[Picture]:
+    """The figures of one kind, saved; why there are none is noted."""
+    try:
+        from fokker.figures import save
+
+        for sketch in draw():
+            path = save(sketch.figure, folder / "figures" / sketch.name, sketch.heading)
+            yield Picture(path, sketch.caption)
+    except DiskError:
+        raise
+    except Exception as error:
+        errors.append(error)
+        notes.append(f"no figure of {what}: {_sentence(error)}")
+
+
+def _sentence(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
+
+
+# ---- single changes --------------------------------------------------------------------------
+
+
+def single_changes(outcome: Outcome) -> Iterator[Sketch]:
+    """The first value of every key, and each setting that differs from it in one key."""
+    rows, swept, keys = outcome.rows, outcome.swept, beside(outcome.swept)
+    if outcome.is_search or all(ALONG.fullmatch(key) for key in keys):
+        return
+    from fokker.figures import Bar, factor_bars, metric_label
+
+    baseline = {key: str(rows[0][key]) for key in keys}
+    bars, seeded, costs = [], outcome.has_seeds, set[float]()
+    for row, metrics in over_seeds(rows, swept):
+        changed = [key for key in keys if str(row[key]) != baseline[key]]
+        if len(changed) > 1:
+            continue
+        group = changed[0] if changed else ""
+        name = f"{group}={row[group]}" if changed else "baseline"
+        if keys == ["setting"]:
+            group, name = "", str(row["setting"])
+        values = {metric: spread.mean for metric, spread in metrics.items()}
+        errors = {metric: spread.standard_error for metric, spread in metrics.items()}
+        if not seeded:
+            errors = {m: row[m + ERROR] for m in metrics if row.get(m + ERROR) is not None}
+        bars.append(Bar(group, name, values, errors, str(row["status"])))
+        costs |= {values["nfe"]} if "nfe" in values else set()
+    # Keys in their order, however the rows come.
+    bars.sort(key=lambda bar: ["", *keys].index(bar.group))
+    if len(bars) < 2:
+        return
+    if len(bars) > _MAX_BARS:
+        raise ValueError(f"{len(bars)} bars are too many, at most {_MAX_BARS}")
+    excess = excess_metric(rows)
+    main = main_metric(rows, outcome.swept)
+    wanted = dict.fromkeys([main, *outcome.objectives, excess, "denoising_error"])
+    known = [m for m in wanted if any(math.isfinite(b.values.get(m, math.nan)) for b in bars)]
+    if not known:
+        raise ValueError("no result has a finite metric")
+    what = " ".join(f"{key}={value}" for key, value in baseline.items())
+    unlike = f"NFE from {min(costs):g} to {max(costs):g}" if len(costs) > 1 else ""
+    title = f"baseline: {what}{f' ({unlike})' if unlike else ''}"
+    measures = {name: outcome.measure(name) for name in known[:4]}
+    labels = {
+        name: f"{metric_label(m, outcome.units)}, {m.better}" for name, m in measures.items()
+    }
+    figure = factor_bars(bars, labels, SEEDS if seeded else BLOCKS, title)
+    heading = f"Single changes of a setting, {outcome.data}"
+    caption = f"{heading}: {what}, and every setting that differs from it in one key."
+    if keys == ["setting"]:
+        caption = f"The settings, {outcome.data}; the first is the baseline."
+    if unlike:
+        caption += f" Not at equal cost: {unlike}."
+    if "excess" in known[:4]:
+        caption += " An excess is of a formulation's own loss and compares within it alone."
+    yield Sketch("single_changes", figure, caption, heading)

@@ -1,0 +1,317 @@
+"""`fokker -m`: every combination of the swept keys, each trained, run and recorded once."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter, sleep
+from typing import Any
+
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, flag_override
+
+from fokker.config.arguments import whole
+from fokker.config.compose import in_words, reading_files, refuse
+from fokker.config.early import check_early
+from fokker.config.hydra_node import check_hydra
+from fokker.config.signatures import Signatures
+from fokker.config.whole_numbers import in_whole_numbers
+from fokker.launch.launchers import check_launcher
+from fokker.machine.disk import DiskError
+from fokker.machine.environment import FULL_ERROR, is_on
+from fokker.machine.orphans import ending_with_this
+from fokker.machine.progress import duration, minute_lines
+from fokker.machine.signals import SIGNALS
+from fokker.machine.stopping import TABLES, run_and_collect
+from fokker.store.job_folders import DAMAGED, FAILED, write_json
+from fokker.store.job_names import job_id
+from fokker.sweeps.check import REFUSALS, check_jobs
+from fokker.sweeps.collection import Progress, at_work, count, evaluation_rows, write_results
+from fokker.sweeps.figures import draw_results, study_comment
+from fokker.sweeps.job_loader import JobLoader, WholeLoader, record_refusal
+from fokker.sweeps.jobs import Job, alone, grid_jobs
+from fokker.sweeps.outcome import Outcome
+from fokker.sweeps.standings import in_order
+from fokker.sweeps.study import Study
+from fokker.sweeps.tables import heading, results_table, seeds_table
+from fokker.sweeps.verdict import Verdict
+from fokker.tracking.wandb_sweep import log_sweep
+
+#: The launcher that runs jobs in this process, one after the other.
+BASIC = "BasicLauncher"
+#: What a line says of a file, by its kind.
+_KINDS = {".html": "report   ", ".png": "figure   ", ".tex": "table    ", ".md": "table    "}
+
+
+# Not a BasicSweeper: hydra runs the files of its own plugins anew when it looks for plugins, and a
+# class that was imported before is then another one.
+class GridSweeper(Sweeper):
+    """The product of all swept keys; a job is skipped if it is done or somebody does it.
+
+    A sweep's folder is `<output_dir>/sweeps/<name>-<key>`, a job's `<values>-<hash>` with the hash
+    of its overrides in any order, by which the same sweep or a longer one finds what is done. A job
+    that failed or was killed is run again in `<job>.2`. At the end, whatever happened, stand
+    results.csv and a table.
+
+    Args:
+        max_batch_size: jobs that a launcher gets at once; null: one for hydra's basic launcher,
+            which runs them here one after the other, all for others.
+        params: swept keys of a study.
+        settings: of a study: overrides by name, as a text or a list, the rows of an ablation.
+    """
+
+    def __init__(
+        self,
+        max_batch_size: int | None = None,
+        params: Mapping[str, str] | None = None,
+        settings: Mapping[str, str | Sequence[str]] | None = None,
+    ) -> None:
+        self._batch_size, self._params = whole(max_batch_size, int), dict(params or {})
+        self._read = Signatures()
+        self._named = {
+            name: value.split() if isinstance(value, str) else list(value)
+            for name, value in (settings or {}).items()
+        }
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Take what hydra has composed, before the sweep."""
+        loader: Any = WholeLoader(hydra_context.config_loader)
+        self._settings, self._loader = config, loader
+        name = str(config.hydra.launcher.get("_target_")).rpartition(".")[2]
+        if name != BASIC:
+            loader = JobLoader(loader, name)
+        hydra_context = replace(hydra_context, config_loader=loader)
+        self._launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run the sweep.
+
+        Raises:
+            SystemExit: 1 if a job failed or the sweep cannot be, 130 or 143 after a signal.
+        """
+        with SIGNALS.heard(), SIGNALS.raised():
+            try:
+                code = self._sweep(arguments)
+            except (*REFUSALS, DiskError) as error:
+                if is_on(FULL_ERROR):
+                    raise
+                refuse(in_words(error, arguments))
+        if code:
+            raise SystemExit(code)
+
+    def _sweep(self, arguments: list[str]) -> int:
+        """Run the sweep; the exit code."""
+        study = [f"{key}={value}" for key, value in self._params.items()]
+        named = {name: self._whole(texts) for name, texts in self._named.items()}
+        typed = self._whole([*study, *arguments])
+        jobs = grid_jobs(typed, self._settings, self._loader, named)
+        self._put_into(jobs[0].sweep)
+        self._check_keys()
+        return self._plan(jobs) if self._settings.task == "plan" else self._run(jobs)
+
+    # ---- running them --------------------------------------------------------------------
+
+    def _run(self, jobs: Sequence[Job]) -> int:
+        """Run what is to be run, then collect; the exit code."""
+        settings, started = self._settings, perf_counter()
+        rows = {job: job.row() for job in jobs}
+        todo = [job for job in jobs if rows[job]["status"] != "completed"]
+        # Before what takes its time, such as torch.
+        print(f"sweep    {jobs[0].sweep}", flush=True)
+        for job in todo:
+            if rows[job]["status"] == DAMAGED:
+                again = job.next_folder.name
+                print(f"damaged  {job.label}: {rows[job]['error']}; it is run again in {again}")
+        check_jobs(self._load, self._check, todo, rows, settings.objective, self._is_serial)
+        with alone(jobs[0].sweep):
+            Study(jobs[0].sweep, tuple(jobs)).write()
+        done = len(jobs) - len(todo)
+        progress = Progress(len(jobs), len(todo))
+
+        def collect() -> Outcome:
+            with alone(jobs[0].sweep):
+                return self._collect(jobs, progress.begun > 0)
+
+        code, outcome = run_and_collect(lambda: self._launch_all(todo, progress), collect)
+        counts = Counter(row["status"] for row in outcome.rows)
+        others = "".join(f", {n} {s}" for s, n in counts.items() if s not in ("completed", *FAILED))
+        failed = sum(counts[status] for status in FAILED)
+        print(
+            f"{count(len(jobs), 'job')}: {counts['completed']} completed ({done} of them before), "
+            f"{failed} failed{others}; {count(progress.trained, 'model')} trained; "
+            f"{duration(perf_counter() - started)}"
+        )
+        print(Verdict(outcome).line)
+        return code or int(counts["completed"] + counts["running"] < len(jobs))
+
+    @property
+    def _is_serial(self) -> bool:
+        """Whether the jobs run in this process, one after the other."""
+        return type(self._launcher).__name__ == BASIC
+
+    def _batches(self, jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
+        """One job after the other where the launcher does so too, else all at once."""
+        size = self._batch_size or (1 if self._is_serial else len(jobs))
+        for start in range(0, len(jobs), max(size, 1)):
+            yield jobs[start : start + size]
+
+    def _launch_all(self, todo: Sequence[Job], progress: Progress) -> None:
+        """Run the jobs, batch by batch."""
+        for batch in self._batches(todo):
+            SIGNALS.ask()
+            self._launch(batch, progress)
+            if self._settings.fail_fast and progress.failed:
+                print("stopped at the first failure, for fail_fast=true")
+                return
+
+    def _launch(self, batch: Sequence[Job], progress: Progress) -> None:
+        """Run a batch; what is done or held by now is left alone."""
+        begun: dict[Job, Path] = {}
+        for job in batch:
+            if job.row()["status"] not in ("completed", "running"):
+                begun[job] = job.next_folder
+        mine, alone = set(begun), len(batch) == 1
+        started = perf_counter()
+        try:
+            if begun:
+                overrides = [self._overrides(job, path) for job, path in begun.items()]
+                with minute_lines(lambda: at_work(begun)), ending_with_this(self._launcher):
+                    ends = self._launcher.launch(overrides, initial_job_idx=progress.ended)
+                mine -= {job for job, end in zip(begun, ends) if not end.return_value}
+        except Exception as error:
+            SIGNALS.ask()  # A launcher may make an error of its own of what a signal raises.
+            if alone:
+                (job,), seconds = batch, perf_counter() - started
+                record_refusal(begun[job], error, seconds, job.overrides)
+            else:  # Of a launcher whose job was killed; it does not wait for the others then.
+                print(f"launcher: {type(error).__name__}: {error}", flush=True)
+                while any(job.is_held for job in batch):
+                    SIGNALS.ask()
+                    sleep(1)
+        for after, job in zip(reversed(range(len(batch))), batch):
+            progress.end(job, job.row(), job in mine, after)
+
+    def _overrides(self, job: Job, path: Path) -> list[str]:
+        """A job's overrides with its folder."""
+        places = (("hydra.sweep.dir", path.parent), ("hydra.sweep.subdir", path.name))
+        quoted = [f"{k}={QuotedString(str(v), Quote.single).with_quotes()}" for k, v in places]
+        return [*job.overrides, *quoted]
+
+    def _compose(self, job: Job) -> DictConfig:
+        """A job's configuration, with hydra's own node, if its launcher can start it."""
+        config = self._load(job)
+        self._check(config)
+        return config
+
+    def _load(self, job: Job) -> DictConfig:
+        """A job's configuration, of which nothing is checked but that hydra can compose it."""
+        overrides = self._overrides(job, job.next_folder)
+        sources = self._settings.hydra.runtime.config_sources
+        folders = [Path(source.path) for source in sources if source.schema == "file"]
+        try:
+            with reading_files(folders, overrides):
+                config: DictConfig = self._loader.load_sweep_config(self._settings, overrides)
+                return config
+        except REFUSALS as error:
+            raise in_words(error, job.overrides)  # noqa: B904 (its cause is the error)
+
+    def _check(self, config: DictConfig, only: str = "") -> None:
+        """Refuse a job's configuration, or one key's value in it."""
+        if not only:
+            check_hydra(config)  # An option's file may set its node.
+        check_early(config, config.hydra.runtime.config_sources, self._read, only)
+        if only.split(".")[0] in ("", "trainer"):
+            launcher = self._settings.hydra.launcher
+            check_launcher(type(self._launcher).__name__, launcher, config.trainer)
+
+    def _whole(self, overrides: Sequence[str]) -> list[str]:
+        """Overrides with whole numbers written as such."""
+        sources = self._settings.hydra.runtime.config_sources
+        return in_whole_numbers(overrides, self._settings, sources, self._read)
+
+    # ---- before and after ----------------------------------------------------------------
+
+    def _check_keys(self) -> None:
+        """Refuse values of the sweep's own keys; fokker.config.keys would wait for torch."""
+        for key, kinds, rule in (
+            ("fail_fast", bool, "true or false"),
+            ("objective", (str, type(None)), "the name of a metric or null"),
+        ):
+            if not isinstance(self._settings[key], kinds):
+                raise ValueError(f"{key} must be {rule}, got {self._settings[key]}")
+
+    def _put_into(self, folder: Path) -> None:
+        """Name the sweep's folder, which hydra would choose before the sweep is known."""
+        place = self._settings.hydra.sweep
+        with flag_override(place, ["struct", "readonly"], False):
+            place.dir = str(folder)
+
+    def _plan(self, jobs: Sequence[Job]) -> int:
+        """Say what each job would do; the exit code."""
+        code = 0
+        for job in jobs:
+            print(f"job      {job.label}", flush=True)
+            try:
+                (done,) = self._launcher.launch([self._overrides(job, job.next_folder)], 0)
+                _ = done.return_value
+            except REFUSALS as error:
+                print(f"fokker: {error}", file=sys.stderr)
+                code = 1
+        return code
+
+    def _collect(self, jobs: Sequence[Job], has_run: bool) -> Outcome:
+        """Write the tables and figures of the jobs, and print the main tables."""
+        folder, objective = jobs[0].sweep, self._settings.objective
+        rows = [job.row() for job in jobs]
+        outcome = Outcome(folder, rows, list(jobs[0].swept), [objective] if objective else [])
+        write_results(folder / "results.csv", rows)
+        print(heading(outcome))
+        print(results_table(outcome, in_order(rows, outcome.swept, objective)).aligned())
+        if note := outcome.mixed_units:
+            print(f"units    {note}")
+        if seeds := seeds_table(outcome):
+            print(f"over seeds, mean +- standard error of the mean:\n{seeds.aligned()}")
+        print(f"results  {folder / 'results.csv'}")
+        known = {job.key for job in jobs}
+        finished = {job_id(path.parent) for path in folder.glob("*/metrics.json")}
+        if others := len(finished - known):
+            what = count(others, "finished job")
+            print(f"         without {what} of other commands in this folder")
+        trained = sum(row["training"] in ("trained", "continued") for row in rows)
+        write_json(
+            folder / "sweep.json",
+            {
+                "jobs": len(rows),
+                "statuses": Counter(row["status"] for row in rows),
+                "models": len({row["model"] for row in rows if row["model"]}),
+                "trainings": trained,
+                "seconds": sum(row["seconds"] or 0.0 for row in rows),
+            },
+        )
+        with SIGNALS.raised(TABLES):
+            self._present(outcome, has_run)
+        return outcome
+
+    def _present(self, outcome: Outcome, has_run: bool, also: Sequence[Path] = ()) -> None:
+        """Draw what the rows show, besides the figures in `also`, and log it to W&B."""
+        folder, rows = outcome.folder, outcome.rows
+        drawn = [*also, *draw_results(outcome, study_comment(self._settings), None, also)]
+        for path in drawn:
+            print(f"{_KINDS[path.suffix]}{path}")
+        if has_run or not (folder / "wandb.json").is_file():
+            figures = sorted((folder / "figures").glob("*.png"))
+            report = next((path for path in drawn if path.suffix == ".html"), None)
+            tables = {"evaluations": evaluation_rows(folder, rows, outcome.swept)}
+            address = log_sweep(folder, self._settings.logger, rows, tables, figures, report)
+            if address.startswith("wandb sync"):  # One run of many.
+                address = f"wandb sync {folder}/wandb/offline-run-* {folder}/*/wandb/offline-run-*"
+            if address:
+                print(f"wandb    {address}")

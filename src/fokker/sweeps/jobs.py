@@ -1,0 +1,304 @@
+"""The jobs of a sweep: what they are, where they lie, and what they have come to.
+
+Nothing here needs torch, so that a sweep which is done says so at once.
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+from typing import Any, final
+
+from filelock import Timeout
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
+
+from fokker.config.inheritance import JobMeanings
+from fokker.config.option_words import group_of
+from fokker.machine.disk import DamagedError, locked, make_folder
+from fokker.machine.masking import masked
+from fokker.overrides import parse, read, read_key
+from fokker.store.job_folders import DAMAGED, job_lock, lock_file
+from fokker.store.job_names import DIGITS, short_hash, short_values
+from fokker.store.records import (
+    FormatError,
+    check_unchanged,
+    read_record,
+    read_table,
+    record_or_why,
+)
+from fokker.sweeps.swept import NOT_OF_THE_JOB, OF_THE_SWEEP, Swept, in_one_form, short_title
+
+Row = dict[str, Any]
+#: The columns of a row that are neither swept keys nor metrics.
+FIXED = ("status", "training", "model", "seconds", "folder", "error")
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One process after the other writes what all sweeps of a folder share."""
+    make_folder(folder)
+    with locked(folder / ".sweep.lock"):
+        yield
+
+
+@lru_cache(maxsize=1)
+def _by_key(folder: Path, changed: int) -> Mapping[str, str]:
+    """Names in a folder by what stands behind their last dash, read once for all jobs of a sweep.
+
+    Args:
+        folder: of a sweep.
+        changed: when, by which what has been read since is known to hold.
+    """
+    return {name.rpartition("-")[2]: name for name in sorted(os.listdir(folder), reverse=True)}
+
+
+@final
+@dataclass(frozen=True)
+class Job:
+    """One job of a sweep.
+
+    Attributes:
+        sweep: the sweep's folder.
+        key: of the job: ten hexadecimal digits, or `t` and the number of a trial.
+        overrides: all of them, as on a command line.
+        swept: the values of the swept keys, by column.
+        short: these in the name of the job's folder; empty: the key alone.
+    """
+
+    sweep: Path
+    key: str
+    overrides: tuple[str, ...]
+    swept: Mapping[str, str] = field(compare=False)
+    short: str = field(default="", compare=False)
+
+    @property
+    def label(self) -> str:
+        """The swept keys with their values."""
+        return " ".join(f"{column}={value}" for column, value in self.swept.items())
+
+    def folder(self, attempt: int) -> Path:
+        """Of the first attempt, the second (`<job>.2`), and so on."""
+        return self.sweep / (self._name if attempt == 1 else f"{self._name}.{attempt}")
+
+    @property
+    def _name(self) -> str:
+        """`<values>-<hash>`, unless it has a folder of another name: the hash alone decides."""
+        name = f"{self.short}-{self.key}" if self.short else self.key
+        if (self.sweep / name).is_dir():
+            return name
+        try:
+            named = _by_key(self.sweep, self.sweep.stat().st_mtime_ns)
+        except OSError:  # It is not there yet.
+            return name
+        return named.get(self.key, name)
+
+    @property
+    def attempts(self) -> int:
+        """How often the job has been begun."""
+        count = 0
+        while (self.folder(count + 1) / "run.json").is_file():
+            count += 1
+        return count
+
+    @property
+    def next_folder(self) -> Path:
+        """Of the next attempt; none is written twice."""
+        return self.folder(self.attempts + 1)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a living process runs the job."""
+        # A sweep that is refused leaves no folder.
+        if not lock_file(self.folder(1)).is_file():
+            return False
+        try:
+            with job_lock(self.folder(1)).acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    def _check_own(self, record: Mapping[str, Any]) -> None:
+        """Refuse the folder of another job whose key is the same by chance."""
+        stored = record.get("overrides")
+        if not isinstance(stored, list) or len(self.key) != DIGITS:  # Of trials, keys are numbers.
+            return
+        there, here = (
+            sorted(
+                masked(o)
+                for o in words
+                if group_of(read(o).key) not in (*NOT_OF_THE_JOB, "hydra")
+            )
+            for words in (map(str, stored), self.overrides)
+        )
+        if there != here:
+            raise ValueError(_by_chance(self.sweep, self.key, there, here))
+
+    def row(self) -> Row:
+        """What the last attempt came to: the swept keys, its record, and its metrics.
+
+        Raises:
+            ValueError: if another version, or by chance another job, wrote its folder.
+        """
+        count = self.attempts
+        folder = self.folder(max(count, 1))
+        record, why = record_or_why(folder / "run.json") if count else ({}, None)
+        if isinstance(why, FormatError):
+            raise why
+        self._check_own(record)
+        status = record.get("status", "not run")
+        metrics: dict[str, Any] = {}
+        if status == "completed":
+            try:
+                metrics = _results(folder, record)
+            except DamagedError as error:
+                why = error
+        if why or status in ("not run", "running"):
+            begun = bool(record) or (folder / "output.txt").is_file()
+            left = DAMAGED if why else "killed" if begun else status
+            status = "running" if self.is_held else left
+        model = record.get("model") or {}
+        row: Row = {
+            **self.swept,
+            "status": status,
+            "training": record.get("training"),
+            "model": None if record.get("training") == "exact" else model.get("key"),
+        }
+        for name, value in metrics.items():
+            if value is not None:
+                row.setdefault(name, value)
+        said = " ".join((why.in_short if why else record.get("error") or "").split())
+        seconds = record.get("seconds")
+        return {**row, "seconds": seconds, "folder": folder.name, "error": said or None}
+
+
+def _results(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
+    """The metrics of a completed job.
+
+    Raises:
+        DamagedError: if a part of the record that a sweep reads is not as it was written.
+    """
+    check_unchanged(folder, record, "metrics.json", "evaluations.csv", "config.yaml")
+    table = folder / "evaluations.csv"
+    if table.is_file():
+        read_table(table)
+    return read_record(folder / "metrics.json")
+
+
+def grid_jobs(
+    arguments: Sequence[str],
+    config: DictConfig,
+    loader: ConfigLoader,
+    settings: Mapping[str, Sequence[str]],
+) -> list[Job]:
+    """The jobs of a sweep in order, none twice.
+
+    Args:
+        arguments: overrides, some of them with several values.
+        config: composed, of the sweep.
+        loader: knows the options of groups, for `glob(*)`.
+        settings: overrides by name, each crossed with all that is swept; what `arguments` say of
+            the same key wins.
+    Raises:
+        ValueError: if nothing is swept, or something that cannot be.
+    """
+    asked = Swept.read(arguments, config, loader)
+    swept = {key: _values(key, override) for key, override in asked.several.items()}
+    named = {name: _fixed(name, parse(texts, loader)) for name, texts in settings.items()}
+    if not swept and not named:
+        raise ValueError(
+            "a sweep needs a key with several values, such as fokker -m formulation=ddpm,edm; for "
+            "one run leave -m away"
+        )
+    columns = short_columns([*(["setting"] if named else []), *swept])
+    title, body, unswept = asked.title(columns.values()), asked.body, asked.unswept
+    folder = Path(config.hydra.sweep.dir)
+    if folder == Path(config.output_dir, "sweeps"):  # No other one was given.
+        keys = sorted(read_key(key).name for key in swept)
+        folder /= f"{short_title(title)}-{short_hash([title, body, *keys, *sorted(unswept)])}"
+    jobs, made_of = dict[str, Job](), dict[str, list[str]]()
+    meant = JobMeanings(config, loader)
+    for name, *values in product(named or [""], *swept.values()):
+        chosen = [f"{key}={value}" for key, value in zip(swept, values)]
+        own = [text for key, text in named.get(name, {}).items() if key not in asked.keys]
+        typed = [*own, *asked.fixed.values(), *chosen]
+        words = meant(typed, [*own, *chosen])
+        if words != typed:  # A model brings overrides of its own.
+            values = [_value_of(key, words, value) for key, value in zip(swept, values)]
+        decisive = [*own, *chosen, *unswept] if words == typed else _of_the_job(words)
+        key = short_hash([body, *filter(None, [name]), *sorted(decisive)])
+        # As one reads them: hydra escapes colons and the like.
+        read = [re.sub(r"\\(.)", r"\1", value) for value in values]
+        labels = dict(zip(columns.values(), [name, *read] if named else read))
+        # In one order, however the keys were typed.
+        shown = [labels[column] for _, column in sorted(columns.items())]
+        job = Job(folder, key, tuple(words), labels, short_values(shown))
+        whole = [name, *sorted(decisive)]
+        if made_of.setdefault(key, whole) != whole:
+            raise ValueError(_by_chance(folder, key, jobs[key].overrides, words))
+        jobs[key] = job
+    return list(jobs.values())
+
+
+def _by_chance(folder: Path, key: str, one: Sequence[str], other: Sequence[str]) -> str:
+    """Say that two jobs have one key, in a sentence."""
+    first = " ".join(o for o in one if o not in other)
+    second = " ".join(o for o in other if o not in one)
+    return (
+        f"two jobs of {folder} have the key {key} by chance, {first} and {second}; run them in two "
+        "sweeps, or give one of them a folder of its own with hydra.sweep.dir"
+    )
+
+
+def _of_the_job(overrides: Sequence[str]) -> list[str]:
+    """The overrides that change a job's results."""
+    return [o for o in overrides if group_of(read(o).key) not in NOT_OF_THE_JOB]
+
+
+def _value_of(key: str, overrides: Sequence[str], value: str) -> str:
+    """The value that a swept key has in a job's overrides, to be read."""
+    found = [w for w in map(read, overrides) if w.name == read_key(key).name and w.is_set]
+    return found[-1].plain_value if found else value
+
+
+def _fixed(name: str, overrides: Sequence[Override]) -> dict[str, str]:
+    """The overrides of a setting by key."""
+    for override in overrides:
+        if override.is_sweep_override():
+            raise ValueError(
+                f"hydra.sweeper.settings.{name} must give each key one value, got "
+                f"{override.input_line}; make settings of them, or sweep the key by "
+                "hydra.sweeper.params"
+            )
+    return {o.get_key_element(): in_one_form(o) for o in overrides}
+
+
+def _values(key: str, override: Override) -> list[str]:
+    """The values of a swept key."""
+    if read_key(key).name in OF_THE_SWEEP:
+        raise ValueError(f"{key} must have one value for the whole sweep, got several")
+    if not override.is_discrete_sweep():
+        raise ValueError(
+            f"{override.input_line} is an interval, which a grid cannot run through; give a list "
+            "such as 1,2,3 or a range such as range(1,4)"
+        )
+    values = list(override.sweep_string_iterator())
+    if not values:
+        raise ValueError(f"{override.input_line} gives no values to sweep over; list some: 1,2,3")
+    return values
+
+
+def short_columns(keys: Sequence[str]) -> dict[str, str]:
+    """A column for each swept key: its last part where that is unique and means nothing else."""
+    words = {key: read_key(key) for key in keys}
+    full = {key: word.package or word.name for key, word in words.items()}
+    short = {key: re.split("[./]", name)[-1] for key, name in full.items()}
+    count = Counter(short.values())
+    unusable = (*FIXED, "nfe", "loss", "floor", "excess")
+    return {k: full[k] if count[s] > 1 or s in unusable else s for k, s in short.items()}

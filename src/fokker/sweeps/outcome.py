@@ -1,0 +1,149 @@
+"""What a sweep has come to, for all that is said of it: its rows, data, units and ranks."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, final
+
+from fokker.measures import Best, Measure, common_units, measure_of, units_of
+from fokker.overrides import read
+from fokker.store.records import WAYS_OF_READING, record_or_why
+from fokker.sweeps.collection import SEED, beside, count, main_metric
+from fokker.sweeps.jobs import Row
+from fokker.sweeps.standings import TRIAL, Standing, standings
+
+_MAX_NAMES = 3
+
+
+@final
+@dataclass(frozen=True)
+class Outcome:
+    """The jobs of a sweep and what is asked of them.
+
+    Attributes:
+        folder: of the sweep.
+        rows: of all jobs, as `Job.row` gives them; those of a search have the key `trial`.
+        swept: their keys that are swept.
+        objectives: metrics that are asked for.
+        directions: of these, where a search was told any.
+    """
+
+    folder: Path
+    rows: Sequence[Row]
+    swept: Sequence[str]
+    objectives: Sequence[str] = ()
+    directions: Sequence[Best] | None = None
+
+    @property
+    def metric(self) -> str:
+        """What is judged by."""
+        return self.objectives[0] if self.objectives else main_metric(self.rows, self.swept)
+
+    @property
+    def done(self) -> list[Row]:
+        """The rows of completed jobs."""
+        return [row for row in self.rows if row["status"] == "completed"]
+
+    @property
+    def is_search(self) -> bool:
+        """Whether the jobs are trials."""
+        return TRIAL in self.swept
+
+    @property
+    def has_seeds(self) -> bool:
+        """Whether seeds are swept."""
+        return SEED in self.swept
+
+    @property
+    def keys(self) -> list[str]:
+        """The swept keys that make settings: not the seed, nor the number of a trial."""
+        return [key for key in beside(self.swept) if key != TRIAL]
+
+    def measure(self, metric: str) -> Measure:
+        """What a metric is, with the direction that a search was told."""
+        best = dict(zip(self.objectives, self.directions or ())).get(metric)
+        said = next((r["measures"] for r in self.records.values() if "measures" in r), None)
+        return measure_of(metric, best, said)
+
+    def ranked(self, metric: str, rows: Sequence[Row] | None = None) -> list[Standing]:
+        """Settings, of some rows if not of all, from the best to the worst."""
+        chosen = self.rows if rows is None else rows
+        return standings(chosen, self.swept, metric, self.measure(metric).best)
+
+    # ---- of the records --------------------------------------------------------------------
+
+    @cached_property
+    def records(self) -> dict[str, dict[str, Any]]:
+        """The run.json of each job, by the name of its folder; empty where none can be read."""
+        names = [str(row["folder"]) for row in self.rows]
+        return {name: record_or_why(self.folder / name / "run.json")[0] for name in names}
+
+    @property
+    def units(self) -> str:
+        """In which distances count."""
+        return common_units(self._records_of_done)
+
+    @property
+    def mixed_units(self) -> str:
+        """That distances do not compare, for they count in different units; empty if they do."""
+        found = Counter(map(units_of, self._records_of_done))
+        counts = ", ".join(f"{units} in {count(n, 'job')}" for units, n in found.items())
+        said = f"distances do not compare across jobs: they count in {counts}"
+        return said if len(found) > 1 else ""
+
+    @property
+    def _records_of_done(self) -> list[dict[str, Any]]:
+        return [self.records[str(row["folder"])] for row in self.done]
+
+    @cached_property
+    def data_of(self) -> Mapping[str, str]:
+        """The data of each completed job by its folder, with keys where one name has several.
+
+        Distances to different data do not compare.
+        """
+        found: dict[str, tuple[Any, ...]] = {}
+        for row in self.done:
+            record = self.records[str(row["folder"])]
+            own = [str(o) for o in record.get("overrides") or [] if _is_of_data(str(o))]
+            content = str(record.get("made_of", {}).get("content", ""))
+            units = str(record.get("units", ""))
+            name = str(record.get("data") or "these data")
+            found[str(row["folder"])] = (name, *sorted(own), content, units)
+        names = Counter(kind[0] for kind in set(found.values()))
+        return {
+            folder: f"{name} ({', '.join(own)})" if names[name] > 1 and own else name
+            for folder, (name, *own, _, _) in found.items()
+        }
+
+    @property
+    def data(self) -> str:
+        """What the data of all are called in a sentence."""
+        names = list(dict.fromkeys(self.data_of.values()))
+        if len(names) > _MAX_NAMES:
+            return f"{len(names)} data sets"
+        return " and ".join(names) or "unknown data"
+
+    def by_data(self) -> dict[str, list[Row]]:
+        """The rows of each data set, with those of their settings that are not completed."""
+        found: dict[str, list[Row]] = {}
+        for row in self.done:
+            found.setdefault(self.data_of[str(row["folder"])], []).append(row)
+        for rows in found.values():
+            settings = {self.setting(row) for row in rows}
+            rows += [
+                row
+                for row in self.rows
+                if row["status"] != "completed" and self.setting(row) in settings
+            ]
+        return found
+
+    def setting(self, row: Row) -> tuple[str, ...]:
+        """The values of the keys that make settings."""
+        return tuple(str(row[key]) for key in self.keys)
+
+
+def _is_of_data(override: str) -> bool:
+    group, _, key = read(override).name.partition(".")
+    return group == "data" and key not in ("", *WAYS_OF_READING)

@@ -1,0 +1,115 @@
+"""The tables of a sweep, for a terminal and for its report: the same cells in both."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+from fokker.machine.text_tables import aligned
+from fokker.sweeps.collection import (
+    ERROR,
+    beside,
+    excess_metric,
+    main_metric,
+    over_seeds,
+    settings_of,
+)
+from fokker.sweeps.digits import column
+from fokker.sweeps.jobs import FIXED, Row
+from fokker.sweeps.outcome import Outcome
+
+
+@final
+@dataclass(frozen=True)
+class Table:
+    """Cells as text.
+
+    Attributes:
+        names: of the columns: keys, or metrics as in results.csv.
+        lines: a cell a column.
+    """
+
+    names: Sequence[str]
+    lines: Sequence[Sequence[str]]
+
+    def aligned(self) -> str:
+        """Return it for a terminal, with the names as they are typed at its head."""
+        rows = aligned([self.names, *self.lines], right=None)
+        return "\n".join(f"  {row}" for row in rows)
+
+
+def head(name: str, outcome: Outcome) -> str:
+    """Return what stands above a column in words: of a metric with its direction, and its unit.
+
+    The unit is on a second line. What is no metric, such as a swept key, is called as it is typed.
+    """
+    if name in outcome.swept or name in (*FIXED, "seeds"):
+        return name
+    if name == "nfe":
+        return "NFE"
+    measure = outcome.measure(name)
+    unit = measure.label(outcome.units).removeprefix(measure.words).strip()
+    return f"{measure.words} {measure.arrow}\n{unit}".strip()
+
+
+def heading(outcome: Outcome) -> str:
+    """Return what stands above the results on a terminal: the data, and the metrics in words."""
+    known = dict.fromkeys([main_metric(outcome.rows, outcome.swept), excess_metric(outcome.rows)])
+    metrics = [m for m in {**known, **dict.fromkeys(outcome.objectives)} if m != "nfe"]
+    measures = {m: outcome.measure(m) for m in metrics if any(m in row for row in outcome.rows)}
+    if not measures:
+        return "results"
+    words = [f"{m} is {own.label(outcome.units)}, {own.better}" for m, own in measures.items()]
+    return f"on {outcome.data}; {'; '.join(words)}"
+
+
+def main_columns(outcome: Outcome) -> list[str]:
+    """Return the columns of results.csv that tell most."""
+    rows = outcome.rows
+    shown = [*outcome.swept, "status", main_metric(rows, outcome.swept), "nfe", excess_metric(rows)]
+    wanted = dict.fromkeys([*shown, *outcome.objectives, "seconds"])
+    return [n for n in wanted if n in FIXED or any(n in row for row in rows)]
+
+
+def results_table(outcome: Outcome, rows: Sequence[Row]) -> Table:
+    """Return the main columns, a row a job, metrics with their standard errors.
+
+    Args:
+        outcome: of the sweep.
+        rows: of all its jobs, in the order of the table.
+    """
+    names = main_columns(outcome)
+    columns = [
+        [_value(row[name]) for row in rows]
+        if name in outcome.swept
+        else column([(row.get(name), row.get(name + ERROR)) for row in rows])
+        for name in names
+    ]
+    return Table(names, list(zip(*columns)))
+
+
+def _value(value: Any) -> str:
+    """Return a swept value, a number of a search in four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def seeds_table(outcome: Outcome) -> Table | None:
+    """Return the main metrics of each setting over the seeds; none where no seeds are swept.
+
+    After +- is the standard error of the mean. `seeds` says of how many it is, and of how many
+    there are, `2 of 3`, where one has no result.
+    """
+    if not outcome.has_seeds or not outcome.done:
+        return None
+    rows = outcome.rows
+    settings = over_seeds(rows, outcome.swept)
+    shown = [main_metric(rows, outcome.swept), excess_metric(rows), *outcome.objectives]
+    names = [n for n in dict.fromkeys(shown) if any(n in metrics for _, metrics in settings)]
+    keys = beside(outcome.swept)
+    columns = [[_value(row[key]) for row, _ in settings] for key in keys]
+    asked = [len(same) for same in settings_of(rows, outcome.swept).values()]
+    counts = [max((m[n].n for n in names if n in m), default=0) for _, m in settings]
+    columns.append([str(n) if n == of else f"{n} of {of}" for n, of in zip(counts, asked)])
+    for name in names:
+        spreads = [metrics.get(name) for _, metrics in settings]
+        columns.append(column([(s.mean, s.standard_error) if s else (None, None) for s in spreads]))
+    return Table([*keys, "seeds", *names], list(zip(*columns)))

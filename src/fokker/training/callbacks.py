@@ -1,0 +1,231 @@
+"""Callbacks between blocks of steps: curves, checkpoints, progress and speed."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic, perf_counter
+from typing import Any, final
+
+import lightning as L
+import torch
+
+from fokker.machine.disk import DiskError
+from fokker.machine.files import append_json_line, write_json_lines
+from fokker.machine.progress import Steps
+from fokker.machine.ranks import Ranks
+from fokker.store.curves import read_json_lines
+from fokker.store.models import DESCRIPTION, ModelFolder
+from fokker.training.module import Training
+from fokker.training.signals import Stop
+from fokker.training.validation import floor_of, validate_average
+from fokker.training.watching import Pruned
+
+
+@final
+@dataclass(frozen=True)
+class Intervals:
+    """How often something is logged, validated and saved, in optimiser steps and seconds.
+
+    Raises:
+        ValueError: if one is not positive.
+    """
+
+    log_steps: int = 100
+    validation_steps: int = 1000
+    save_steps: int = 1000
+    save_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        for key, value in vars(self).items():
+            if not value > 0:
+                raise ValueError(f"callbacks.{key} must be positive, got {value}")
+
+
+Metrics = dict[str, Any]
+
+
+@final
+class Curves(L.Callback):
+    """Writes the training curves to the model's folder, and to what else listens.
+
+    The loss is the mean over the steps since the last line, whatever the blocks. All ranks measure,
+    the first one writes and tells.
+
+    Args:
+        folder: where metrics.jsonl lies.
+        intervals: when.
+        ranks: that validate together.
+        listeners: called with (metrics, step).
+    """
+
+    def __init__(
+        self,
+        folder: ModelFolder,
+        intervals: Intervals,
+        ranks: Ranks,
+        listeners: list[Callable[[Metrics, int], None]],
+    ) -> None:
+        self._folder, self._intervals = folder, intervals
+        self._ranks, self._listeners = ranks, listeners
+        self._floor: float | None = None
+        self._losses: list[float] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"losses": list(self._losses)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._losses = list(state_dict["losses"])
+
+    def on_train_start(  # type: ignore[override]
+        self, trainer: L.Trainer, pl_module: Training
+    ) -> None:
+        if not trainer.is_global_zero:
+            return
+        self._floor = floor_of(pl_module.formulation)
+        # What was written after the last save is written again.
+        kept = [r for r in read_json_lines(self._folder.curves) if r["step"] <= trainer.global_step]
+        write_json_lines(self._folder.curves, kept)
+
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: L.Trainer, pl_module: Training, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._losses += outputs["losses"]
+        step, last = trainer.global_step, trainer.global_step == trainer.max_steps
+        row: Metrics = {}
+        if last or step % self._intervals.log_steps == 0:
+            row["loss"] = math.fsum(self._losses) / len(self._losses)
+            if self._floor is not None:
+                row.update(floor=self._floor, excess=row["loss"] - self._floor)
+            row["lr"] = pl_module.schedule.rate(step - 1, trainer.max_steps)
+            self._losses = []
+        if last or step % self._intervals.validation_steps == 0:
+            row.update(validate_average(pl_module, self._ranks))
+        if row and trainer.is_global_zero:
+            row = {"step": step, "images": step * pl_module.formulation.data.batch_size, **row}
+            append_json_line(self._folder.curves, row)
+            for listener in self._listeners:
+                listener(row, step)
+
+
+@final
+class Saving(L.Callback):
+    """Saves the training's whole state, by steps, by time, at the end and on the way out.
+
+    All ranks take part, for each may hold a part of the weights; the first one writes.
+
+    Args:
+        folder: where last.ckpt lies.
+        intervals: when.
+        ranks: of the training.
+        description: of the model, which makes a checkpoint whole on its own.
+    """
+
+    def __init__(
+        self, folder: ModelFolder, intervals: Intervals, ranks: Ranks, description: str
+    ) -> None:
+        self._folder, self._intervals, self._ranks = folder, intervals, ranks
+        self._description = description
+        self._saved, self._saved_at = -1, monotonic()
+        self._between_blocks = False
+
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint[DESCRIPTION] = self._description
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._between_blocks = False
+
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: L.Trainer, pl_module: Training, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._between_blocks = True
+        waited = monotonic() - self._saved_at >= self._intervals.save_seconds
+        is_due = trainer.global_step % self._intervals.save_steps == 0
+        if is_due or bool(self._ranks.largest(torch.tensor(waited, dtype=torch.int))):
+            self._save(trainer)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._save(trainer)
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        # In the middle of a block the weights are ahead of the step that they would be saved
+        # under; and if they have diverged there, they must not take the place of good ones. What
+        # befalls one rank alone finds the others elsewhere.
+        together = self._ranks.size == 1 or isinstance(exception, (Stop, Pruned))
+        if self._between_blocks and together and not isinstance(exception, DiskError):
+            self._save(trainer)
+
+    def _save(self, trainer: L.Trainer) -> None:
+        if trainer.global_step == self._saved:
+            return
+        if trainer.is_global_zero:
+            self._folder.save(trainer.global_step, trainer.save_checkpoint)
+        else:
+            trainer.save_checkpoint(self._folder.checkpoint)
+        self._saved, self._saved_at = trainer.global_step, monotonic()
+
+
+@final
+class Progress(L.Callback):
+    """Shows how far a training is, and its loss.
+
+    Args:
+        say: tells a line to the user.
+        last: the step at which it will end.
+    """
+
+    def __init__(self, say: Callable[[str], None], last: int) -> None:
+        self._say, self._last = say, last
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._steps = Steps(
+            "training", self._last, self._say, trainer.global_step, trainer.is_global_zero
+        )
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any,
+        batch_idx: int,
+    ) -> None:  # fmt: skip
+        losses = outputs["losses"]
+        self._steps.advance(len(losses), f"loss {losses[-1]:.4g}")
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._steps.close()
+
+
+@final
+class Speed(L.Callback):
+    """Measures the steps of a training alone, without what happens between their blocks.
+
+    It stands before all other callbacks. The first block, which warms up, does not count where
+    there are more.
+    """
+
+    def __init__(self) -> None:
+        self._blocks = self._steps = 0
+        self._seconds = 0.0
+
+    @property
+    def steps_per_second(self) -> float | None:
+        """Optimiser steps a second; none where there were no steps."""
+        return self._steps / self._seconds if self._steps else None
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._started = perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any,
+        batch_idx: int,
+    ) -> None:  # fmt: skip
+        if self._blocks == 1:
+            self._steps, self._seconds = 0, 0.0
+        self._blocks += 1
+        self._steps += len(outputs["losses"])
+        self._seconds += perf_counter() - self._started

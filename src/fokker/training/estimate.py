@@ -1,0 +1,92 @@
+"""Estimates of a training's speed and memory, measured in a second or so."""
+
+import statistics
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import final
+
+import torch
+from torch.optim import Optimizer
+
+from fokker.machine.device import memory_text, peak_memory, wait_for
+from fokker.machine.progress import duration
+from fokker.training.module import Training
+from fokker.training.task import TrainingTask
+
+#: Rows are added until a step takes so long; a whole batch is then measured for as long again.
+SECONDS = 0.7
+GROWTH = 4
+
+
+@final
+@dataclass(frozen=True)
+class Estimate:
+    """Speed and memory, as some steps of a training have shown them.
+
+    Attributes:
+        images_per_second: of one rank.
+        peak: as `peak_memory` gives it.
+        is_whole: whether the steps held as many images at once as the training will.
+    """
+
+    images_per_second: float
+    peak: dict[str, int]
+    is_whole: bool
+
+    def text(self, images: int, ranks: int) -> str:
+        """Say it for a training of so many images by so many ranks."""
+        speed = ranks * self.images_per_second
+        memory = memory_text(self.peak) + ("" if self.is_whole else " and more")
+        return f"{speed:,.0f} images/s, {duration(images / speed)}; memory: {memory}"
+
+
+def estimate(task: TrainingTask, ranks: int) -> Estimate:
+    """Train a few steps, whose weights are of no use afterwards, without `torch.compile`.
+
+    Args:
+        task: whose model is untrained.
+        ranks: among which a batch would be divided.
+    """
+    training, engine, device = task.training, task.engine, task.device
+    batch = task.model.data.batch_size
+    parts = engine.parts(batch, ranks)
+    rows = batch // ranks // parts
+    training.to(device).train()
+    training.descent = replace(engine.descent(device, task.ranks, batch), compile=False)
+    optimizer = training.configure_optimizers()
+    with training.prepared():
+        _gradients(training, 1, device)  # Warms up.
+        _update(training, optimizer, device)
+        fixed = _update(training, optimizer, device)
+        held, before, seconds = 1, (0, 0.0), _gradients(training, 1, device)
+        while held < rows and (seconds < SECONDS or held == 1):  # Two sizes at least.
+            before, held = (held, seconds), min(GROWTH * held, rows)
+            seconds = _gradients(training, held, device)
+        if held == rows:
+            found, started = [seconds], perf_counter()
+            while perf_counter() - started < SECONDS:
+                found.append(_gradients(training, rows, device))
+            seconds = statistics.median(found)
+        else:
+            seconds += (rows - held) * max(0.0, seconds - before[1]) / (held - before[0])
+    return Estimate(rows / (seconds + fixed / parts), peak_memory(device), held == rows)
+
+
+def _gradients(training: Training, rows: int, device: torch.device) -> float:
+    """Time the gradients of the first rows of a batch, in seconds."""
+    wait_for(device)
+    started = perf_counter()
+    losses = training.formulation.losses(training.training_draws(0)[:rows])
+    torch.autograd.backward(losses.objective.mean())
+    wait_for(device)
+    return perf_counter() - started
+
+
+def _update(training: Training, optimizer: Optimizer, device: torch.device) -> float:
+    """Time a step of the optimiser and of the averages, in seconds."""
+    wait_for(device)
+    started = perf_counter()
+    optimizer.step()
+    training.ema.update(1, 1)
+    wait_for(device)
+    return perf_counter() - started

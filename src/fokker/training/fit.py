@@ -1,0 +1,162 @@
+"""Making sure that a trained model exists."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import Timeout
+
+from fokker.machine.device import described
+from fokker.machine.disk import make_folder, short, write_text, writing
+from fokker.machine.files import write_json_lines
+from fokker.machine.ranks import Ranks
+from fokker.machine.signals import SIGNALS, Signals
+from fokker.store.identity import versions
+from fokker.store.models import EARLY, ModelFolder
+from fokker.store.predecessor import Predecessor
+from fokker.training.one_training import OneTraining, early, finish
+from fokker.training.task import TrainingTask
+
+
+@contextmanager
+def _held(folder: ModelFolder, ranks: Ranks, say: Callable[[str], None]) -> Iterator[None]:
+    """The one place where a model is trained: one run after the other."""
+    lock = folder.lock()
+
+    def take(seconds: int) -> bool:
+        for _ in range(max(1, seconds)):
+            SIGNALS.ask()
+            with suppress(Timeout), writing(Path(lock.lock_file)):
+                lock.acquire(timeout=min(1, seconds))
+                return True
+        return False
+
+    if not ranks.first_says(lambda: take(0)):
+        say(f"another process trains {folder.path.name}; waiting for it")
+        # A word a minute, so that the other ranks do not take the first one for dead.
+        while not ranks.first_says(lambda: take(60)):
+            pass
+    try:
+        yield
+    finally:
+        if ranks.is_first:
+            lock.release()
+
+
+def obtain(
+    task: TrainingTask,
+    listener: Callable[[dict[str, Any], int], None],
+    say: Callable[[str], None],
+    signals: Signals,
+) -> str:
+    """Give the task's model its trained weights: found, continued or trained now.
+
+    One run trains; others wait for it and then find the model. All its ranks get the weights.
+
+    Args:
+        task: with the model as built, untrained.
+        listener: called with (metrics, step).
+        say: tells the user what happens.
+        signals: of the process, which are noted until what is done is saved.
+    Returns:
+        `found`, `continued` or `trained`.
+    Raises:
+        DivergedError: at a loss that is not finite.
+        InterruptedTraining: after a signal.
+        Pruned: if the task's watch ends it.
+    """
+    folder, ranks, retrain = task.folder, task.ranks, task.retrain
+    with _held(folder, ranks, say), signals.held():
+        if ranks.first_says(lambda: folder.is_complete) and not retrain:
+            folder.load_into(task.training)
+            return "found"
+        if ranks.first_says(lambda: is_far_enough(folder, task)):
+            folder.load_into(task.training)
+            if ranks.is_first and not folder.is_usable:  # It was interrupted here.
+                finish(folder, task, EARLY, folder.steps_done)
+            say(early(folder.steps_done, task))
+            return "found"
+        # A model that is in use stays until its successor is complete.
+        work = ModelFolder(folder.path.with_name(f"{folder.path.name}.retrain"))
+        work = work if ranks.first_says(lambda: retrain and folder.is_usable) else folder
+        done = ranks.first_says(lambda: _begin(work, task))
+        begun = done
+        if not done and task.predecessor:
+            begun = task.predecessor.step
+            say(_continuation(task.predecessor, task))
+        if task.earlier is not None:
+            _make_earlier(task.earlier, say, signals)
+        say(_announcement(task, begun))
+        OneTraining(task, work, listener, say, signals, begun).run()
+        if work is not folder and ranks.is_first:
+            folder.take_over(work)
+        if done == task.engine.max_steps:  # Only its last files were not there.
+            return "found"
+        return "continued" if done else "trained"
+
+
+def _make_earlier(earlier: TrainingTask, say: Callable[[str], None], signals: Signals) -> None:
+    """Let the model of the stage before be ready, with its averaged weights."""
+    how = obtain(earlier, lambda *_: None, say, signals)
+    say(f"earlier  {how}: {short(earlier.folder.path)}")
+    earlier.model.to(earlier.device)
+    earlier.training.use("ema")
+    earlier.model.eval()
+
+
+def is_far_enough(folder: ModelFolder, task: TrainingTask) -> bool:
+    """Whether a model has come to a limit of the run before it is complete."""
+    limits = task.engine.limits
+    has_begun = folder.steps_done > 0 and not task.retrain
+    return has_begun and limits.are_reached(folder.steps_done, folder.seconds)
+
+
+def _begin(work: ModelFolder, task: TrainingTask) -> int:
+    """Write what is trained; the steps that are done."""
+    done = work.steps_done
+    make_folder(work.path)
+    write_text(work.config, task.config_text)
+    key = task.folder.path.name
+    work.write(
+        **task.facts, key=key, status="training", versions=versions(),
+        threads=_threads(work.record.get("threads") if done else None),
+    )  # fmt: skip
+    if not done and task.predecessor:
+        write_json_lines(work.curves, task.predecessor.curve)
+    return done
+
+
+def _threads(before: Any) -> int | list[int]:
+    """The threads of each rank; of a training that went on with others all of them, in order."""
+    now = torch.get_num_threads()
+    known = [n for n in (before if isinstance(before, list) else [before]) if type(n) is int]
+    known += [now] if known[-1:] != [now] else []
+    return now if len(known) == 1 else known
+
+
+def _continuation(predecessor: Predecessor, task: TrainingTask) -> str:
+    """Say what is continued, and how its learning rate goes on."""
+    schedule, max_steps = task.training.schedule, task.engine.max_steps
+    before = predecessor.last_rate
+    stretched = f"the cosine is now that of {max_steps:,} steps, and "
+    return (
+        f"continuing {predecessor.name} from its step {predecessor.step:,}: "
+        f"{stretched if schedule.name == 'cosine' else ''}the learning rate goes on at "
+        f"{schedule.rate(predecessor.step, max_steps):.2g}"
+        f"{f', where it had ended at {before:.2g}' if before is not None else ''}"
+    )
+
+
+def _announcement(task: TrainingTask, done: int) -> str:
+    """Say what is trained, and where."""
+    model, engine, size = task.model, task.engine, task.ranks.size
+    parameters = sum(p.numel() for p in model.network.parameters())
+    steps = f"{engine.max_steps:,} steps of {model.data.batch_size:,}"
+    words = [f"{parameters:,} parameters", f"from step {done:,} of {steps}" if done else steps]
+    where = described(task.device)
+    words[-1] += f" on {where}" if size == 1 else f" on {size} ranks, each {where}"
+    if engine.precision != "32-true":
+        words.append(engine.precision)
+    return f"training {task.folder.path.name}: {', '.join(words)}"

@@ -1,0 +1,254 @@
+"""One training, from where its folder stands to what ends it."""
+
+import copy
+import logging
+import signal
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any, final
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import LambdaCallback
+
+from fokker.machine.device import peak_memory
+from fokker.machine.disk import DiskError
+from fokker.machine.ranks import LostRank, together
+from fokker.machine.signals import Interrupted, Signals
+from fokker.store.curves import read_json_lines
+from fokker.store.models import EARLY, ModelFolder
+from fokker.training.callbacks import Curves, Progress, Saving, Speed
+from fokker.training.data import StepBlocks
+from fokker.training.describing import description_of
+from fokker.training.divergence import DivergedError
+from fokker.training.limits import Ending, Enough
+from fokker.training.module import Training
+from fokker.training.signals import InterruptedTraining, Stop, Stopping
+from fokker.training.task import TrainingTask
+from fokker.training.watching import Watching
+
+Listener = Callable[[dict[str, Any], int], None]
+
+
+@final
+@dataclass(frozen=True)
+class OneTraining:
+    """A training from where its folder stands to its end, or to what ends it before.
+
+    Attributes:
+        task: what is trained.
+        folder: that is written, perhaps one beside the task's own.
+        listener: called with (metrics, step).
+        say: tells the user what happens.
+        signals: of the process, which are noted until what is done is saved.
+        done: the steps that were there before.
+    """
+
+    task: TrainingTask
+    folder: ModelFolder
+    listener: Listener
+    say: Callable[[str], None]
+    signals: Signals
+    done: int
+
+    def run(self) -> None:
+        """Train.
+
+        Raises:
+            DivergedError: at a loss that is not finite.
+            InterruptedTraining: after a signal.
+            Pruned: if the task's watch ends it.
+        """
+        task, started, speed = self.task, perf_counter(), Speed()
+        trained = self._trained()
+        with self._surroundings(trained):
+            watched = [speed, *self._callbacks(), Progress(self.say, self._last)]
+            trainer = task.engine.trainer(task.device, task.ranks, watched, self.folder.path)
+            number, is_enough = self._fit(trainer, trained)
+        step, max_steps = trainer.global_step, task.engine.max_steps
+        seconds = self.folder.seconds + perf_counter() - started
+        if step < max_steps and not is_enough:
+            self._note(status="interrupted", seconds=seconds)
+            raise InterruptedTraining(
+                number, self.folder.steps_done or self.done, max_steps, self.done
+            )
+        if trained is not task.training:
+            task.ranks.first_says(lambda: None)  # It has put its last save in its place.
+            self.folder.load_into(task.training)
+        task.training.share_buffers()
+        limits = task.engine.limits
+        if is_enough and limits.seconds and step != limits.steps:
+            seconds = max(seconds, limits.seconds)  # By the clock of one of the ranks.
+        self._complete(step, is_enough, seconds, speed.steps_per_second)
+
+    # ---- what it is made of --------------------------------------------------------------
+
+    @property
+    def _ends(self) -> list[int]:
+        """The step of a limit, if it is one of steps."""
+        limit = self.task.engine.limits.steps
+        return [limit] if limit else []
+
+    @property
+    def _last(self) -> int:
+        return min([self.task.engine.max_steps, *self._ends])
+
+    def _trained(self) -> Training:
+        """What lightning trains: what a strategy does to the weights it does for good."""
+        task, model = self.task, self.task.model
+        kept = {id(part): part for part in (model.data, *model.made_from)}
+        is_sharded = task.engine.is_sharded(task.ranks)
+        trained = copy.deepcopy(task.training, kept) if is_sharded else task.training
+        trained.descent = task.engine.descent(task.device, task.ranks, model.data.batch_size)
+        return trained
+
+    def _callbacks(self) -> list[L.Callback]:
+        """What happens between blocks. A checkpoint has to hold what the curves have counted."""
+        task, folder, ranks = self.task, self.folder, self.task.ranks
+        listeners: list[Callable[[dict[str, Any], int], None]] = [self.listener]
+        callbacks: list[L.Callback] = [Curves(folder, task.intervals, ranks, listeners)]
+        if ranks.is_first:  # A listener hears the curve from its start, before an interruption.
+            hear = lambda *_: tell(folder.curves, self.listener)  # noqa: E731
+            callbacks.append(LambdaCallback(on_train_start=hear))
+        # What ends it stands behind what saves.
+        callbacks.append(Saving(folder, task.intervals, ranks, description_of(task)))
+        callbacks.append(Stopping(self.signals, ranks))
+        so_far = ranks.first_says(lambda: folder.seconds)
+        callbacks.append(Ending(task.engine.limits, ranks, so_far))
+        if task.watch is not None:
+            callbacks.append(watching := Watching(folder, task.watch, ranks))
+            listeners.append(watching.listen)
+        return callbacks
+
+    @contextmanager
+    def _surroundings(self, trained: Training) -> Iterator[None]:
+        """Lightning without its notes, torch's settings as they were, the network prepared."""
+        device = self.task.device
+        forked = [device.index or 0] if device.type == "cuda" else []
+        with (
+            _quiet_lightning(),
+            _flags_kept(),
+            torch.random.fork_rng(forked),
+            trained.prepared(),
+            self.task.model.data.made_ahead(),
+        ):
+            yield
+
+    # ---- steps ---------------------------------------------------------------------------
+
+    def _fit(self, trainer: L.Trainer, trained: Training) -> tuple[int, bool]:
+        """Train until something ends it: the number of a signal, and whether a limit did."""
+        task, ranks = self.task, self.task.ranks
+        intervals, engine = task.intervals, task.engine
+        cuts = (intervals.log_steps, intervals.validation_steps, intervals.save_steps, *self._ends)
+        resume = task.predecessor.checkpoint if task.predecessor else None
+        if ranks.first_says(self.folder.checkpoint.is_file):
+            resume = self.folder.checkpoint
+        try:
+            with together() if ranks.size > 1 else nullcontext():
+                blocks = StepBlocks(trainer, engine.max_steps, cuts)
+                trainer.fit(trained, blocks, ckpt_path=resume, weights_only=True)
+        except Enough:
+            return 0, True
+        except Stop:
+            return self.signals.asked, False
+        except SystemExit:  # Lightning's way to leave after KeyboardInterrupt.
+            return self.signals.asked or signal.SIGINT, False
+        except DivergedError:
+            self._leave("diverged")
+            raise
+        except LostRank:
+            self.signals.end()  # Who watches the ranks ends those that are left.
+            self._leave("interrupted")
+            raise
+        except BaseException:
+            self._leave("interrupted")
+            raise
+        return 0, False
+
+    def _complete(
+        self, step: int, is_enough: bool, seconds: float, steps_per_second: float | None
+    ) -> None:
+        """Write what others read, and say what has come in the last block."""
+        task, size = self.task, self.task.model.data.batch_size
+        self._note(
+            seconds=seconds,
+            images_per_second=steps_per_second and round(steps_per_second * size, 1),
+            **peak_memory(task.device),
+        )
+        if task.ranks.is_first:
+            finish(self.folder, task, EARLY if is_enough else "complete", step)
+        if is_enough:
+            self.say(early(step, task))
+        text = "stopped when the model was complete; the same command goes on from there"
+        if self.signals.asked == signal.SIGINT:
+            raise KeyboardInterrupt(text)
+        if self.signals.asked:
+            raise Interrupted(self.signals.asked, text, has_advanced=True)
+
+    def _note(self, **facts: Any) -> None:
+        if self.task.ranks.is_first:
+            self.folder.write(**facts)
+
+    def _leave(self, status: str) -> None:
+        with suppress(DiskError):  # It may be what ends the training.
+            self._note(status=status)
+
+
+def finish(folder: ModelFolder, task: TrainingTask, status: str, step: int) -> None:
+    """Write the weights that others read, and then that the model may be used."""
+    model = task.model
+    exports = folder.export(task.training, description_of(task))
+    folder.write(
+        exports=exports,
+        status=status,
+        images=step * model.data.batch_size,
+        parameters=sum(p.numel() for p in model.network.parameters()),
+    )
+
+
+def early(step: int, task: TrainingTask) -> str:
+    """Say that a limit has ended a training."""
+    return (
+        f"stopped early at step {step:,} of {task.engine.max_steps:,} by "
+        f"{task.engine.limits.words}; the same command finds the model as it is, and one "
+        "with a larger limit or none goes on there"
+    )
+
+
+def tell(curves: Path, listener: Callable[[dict[str, Any], int], object]) -> None:
+    """Let a listener hear a curve that is there."""
+    for row in read_json_lines(curves):
+        listener(row, row["step"])
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Without lightning's notes on devices and on parts that are not used here."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning.*")
+            warnings.filterwarnings("ignore", module="torch.optim.lr_scheduler")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextmanager
+def _flags_kept() -> Iterator[None]:
+    """Let what a training asks of torch's algorithms end with it."""
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.backends.cudnn.benchmark = benchmark

@@ -1,0 +1,60 @@
+"""Signals in a training, which ends between two blocks of steps, where all is saved."""
+
+from collections.abc import Callable
+from typing import Any, final
+
+import lightning as L
+import torch
+
+from fokker.machine.ranks import Ranks
+from fokker.machine.signals import Interrupted, Signals
+from fokker.training.module import Training
+
+
+class Stop(BaseException):
+    """A training ends here, in all ranks at once, and is saved."""
+
+
+class InterruptedTraining(Interrupted):
+    """A training that was told to stop before its last step; what is done is saved.
+
+    Args:
+        number: the signal's.
+        step: the steps that are saved.
+        max_steps: those that were asked for.
+        begun: the steps that it began with.
+    """
+
+    def __init__(self, number: int, step: int, max_steps: int, begun: int = 0) -> None:
+        text = f"stopped, saved at step {step} of {max_steps}; the same command goes on there"
+        super().__init__(number, text, step > begun)
+
+
+@final
+class Stopping(L.Callback):
+    """Ends a training as soon as one of its ranks was told to; it stands behind what saves.
+
+    Args:
+        signals: of the process, which only notes them in a training.
+        ranks: of the training.
+    """
+
+    def __init__(self, signals: Signals, ranks: Ranks) -> None:
+        self._signals, self._ranks = signals, ranks
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._ask()
+
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: L.Trainer, pl_module: Training, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._ask()
+
+    def _ask(self) -> None:
+        self._signals.asked = int(self._ranks.largest(torch.tensor(self._signals.asked)))
+        if self._signals.asked:
+            raise Stop
+
+
+#: Told the signal that has ended a run and whether it has advanced before, when all is saved.
+Stopped = Callable[[int, bool], None]

@@ -1,0 +1,68 @@
+"""Ending a training before its last step, for what its curve shows."""
+
+from collections.abc import Callable
+from typing import Any, final
+
+import lightning as L
+
+from fokker.machine.ranks import Ranks
+from fokker.store.curves import read_json_lines
+from fokker.store.models import ModelFolder
+from fokker.training.module import Training
+
+#: Is shown each line of a training's curve, as (metrics, step); true if it should end there.
+Watch = Callable[[dict[str, Any], int], bool]
+
+
+class Pruned(Exception):
+    """A training that was ended because it promised too little; what is done is saved.
+
+    Args:
+        step: the steps that are saved.
+        max_steps: those that were asked for.
+    """
+
+    def __init__(self, step: int, max_steps: int) -> None:
+        super().__init__(step, max_steps)
+
+    def __str__(self) -> str:
+        step, max_steps = self.args
+        return f"stopped at step {step} of {max_steps}, where it promised too little"
+
+
+@final
+class Watching(L.Callback):
+    """Lets a watch see the curve and end the training; it stands behind what saves.
+
+    Of a training that is continued, the watch first sees the lines that are there, and at the last
+    step there is nothing to end: then its answer does not count.
+
+    Args:
+        folder: where metrics.jsonl lies.
+        watch: what to ask; the first rank asks for all.
+        ranks: of the training.
+    """
+
+    def __init__(self, folder: ModelFolder, watch: Watch, ranks: Ranks) -> None:
+        self._folder, self._watch, self._ranks = folder, watch, ranks
+        self._line: tuple[dict[str, Any], int] | None = None
+
+    def listen(self, metrics: dict[str, Any], step: int) -> None:
+        """Take a line of the curve; to end the training here would leave it unsaved."""
+        self._line = (metrics, step)
+
+    def on_train_start(  # type: ignore[override]
+        self, trainer: L.Trainer, pl_module: Training
+    ) -> None:
+        if self._ranks.is_first:
+            for row in read_json_lines(self._folder.curves):
+                self._watch(row, row["step"])
+
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: L.Trainer, pl_module: Training, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        line, self._line = self._line, None
+        if self._ranks.first_says(lambda: line is not None and self._watch(*line)) and (
+            trainer.global_step < trainer.max_steps
+        ):
+            raise Pruned(trainer.global_step, trainer.max_steps)
