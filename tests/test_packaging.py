@@ -18,33 +18,42 @@ FOLDERS = {".ci", "conf", "docs", "src", "sweeps", "tests", "outputs"}
 
 # A room may import from itself and from earlier rows.
 ROWS = (
-    {"masking"},
-    {
-        "csv_files", "device", "disk", "measures", "memory", "nested", "overrides", "progress",
-        "named_files", "signals", "text_tables", "whereabouts", "yaml_files",
-    },
-    {"records"},
-    {"places", "levels"},
-    {"level_files"},
-    {"randomness", "ranks"},
-    {"distributions"},
-    {"data"},  # Of all that processes are made of it knows distributions alone.
-    {"sde"},
-    {"preconditioning", "weighting", "noise_levels", "grids"},
-    {"denoiser"},
-    {"samplers"},
-    {"likelihood"},
-    {"networks", "ema", "optimizers"},
-    {"metrics", "figures"},
-    {"formulation"},
-    {"analysis", "training"},
-    {"formulations"},
+    {"measures", "overrides"},
+    {"machine"},
+    {"levels", "randomness"},
+    {"distributions", "networks", "metrics", "figures"},
+    {"data"},
+    {"formulation"},  # The contract: all that the platform knows of a family.
+    {"evaluations"},
+    {"diffusion", "discrete"},
+    {"bridges"},
+    {"store"},
+    {"training", "tracking"},
     {"experiment"},
-    {"cli"},
+    {"config"},
+    {"launch"},
+    {"sweeps", "doctor"},
+    {"search"},
+    {"api", "cli"},
     {"__init__"},
     {"__main__", "hydra_plugins"},
 )
 ROW = {room: number for number, rooms in enumerate(ROWS) for room in rooms}
+# What processes are of one kind; all other rooms but these know them by the contract alone.
+FAMILIES = ("diffusion", "discrete", "bridges")
+# Inside a family in the same way.
+ROWS_INSIDE = {
+    "diffusion": (
+        {"sde"},
+        {"preconditioning", "weighting", "noise_levels", "grids"},
+        {"denoiser"},
+        {"exact", "samplers"},
+        {"likelihood"},
+        {"analysis"},
+        {"formulations"},
+        {"evaluations"},
+    ),
+}
 
 
 def repository_files(*folders: str) -> list[PurePosixPath]:
@@ -100,6 +109,27 @@ def room_violations(path: PurePosixPath, source: str) -> list[str]:
             found.append(f"{path} imports {name}: {other} is in no row of the table")
         elif ROW[other] >= ROW[room]:
             found.append(f"{path} imports {name}: {other} does not come before {room}")
+        elif other in FAMILIES and room not in FAMILIES:
+            found.append(f"{path} imports {name}: {room} knows {other} by the contract alone")
+    return [*found, *inside_violations(path, source)]
+
+
+def inside_violations(path: PurePosixPath, source: str) -> list[str]:
+    """Imports inside a family that come from a later row of it."""
+    room, *below = path.with_suffix("").parts[1:]
+    if room not in ROWS_INSIDE or below == ["__init__"]:
+        return []
+    row = {part: number for number, parts in enumerate(ROWS_INSIDE[room]) for part in parts}
+    own = below[0]
+    if own not in row:
+        return [f"{path}: {own} is in no row of the table"]
+    found = []
+    for name in imported_modules(path, source):
+        parts = name.split(".")
+        if parts[:2] != ["fokker", room] or parts[2:3] == [own]:
+            continue
+        if row.get(parts[2] if len(parts) > 2 else "", len(row)) >= row[own]:
+            found.append(f"{path} imports {name}, which does not come before {own}")
     return found
 
 
@@ -114,26 +144,48 @@ def test_rooms_import_only_from_earlier_rows() -> None:
     assert not found, "\n".join(found)
 
 
+SDE, DIFFUSION = "fokker/diffusion/sde/edm.py", "fokker.diffusion"
+
+
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("fokker/sde/edm.py", "import fokker.samplers"),
-        ("fokker/sde/edm.py", "from fokker.samplers.heun import Heun"),
-        ("fokker/sde/edm.py", "from fokker import samplers"),
-        ("fokker/sde/edm.py", "from ..samplers import heun"),
-        ("fokker/sde/edm.py", "from .. import samplers"),
-        ("fokker/sde/__init__.py", "from ..samplers import heun"),
-        ("fokker/sde/edm.py", "def late() -> None:\n    import fokker.cli.main"),
-        ("fokker/sde/edm.py", "from fokker import run"),
-        ("fokker/sde/edm.py", "import fokker"),
-        ("fokker/grids.py", "from fokker.weighting import Eps"),
-        ("fokker/data/toy.py", "from fokker.sde import SDE"),
-        ("fokker/data/toy.py", "from fokker.samplers.base import StartLaw"),
-        ("fokker/figures/curves.py", "import fokker.analysis"),
+        ("fokker/data/toy.py", "import fokker.evaluations"),
+        ("fokker/data/toy.py", "from fokker.evaluations.base import Evaluation"),
+        ("fokker/data/toy.py", "from fokker import evaluations"),
+        ("fokker/data/toy.py", "from ..evaluations import base"),
+        ("fokker/data/toy.py", "from .. import evaluations"),
+        ("fokker/data/__init__.py", "from ..evaluations import base"),
+        ("fokker/data/toy.py", "def late() -> None:\n    import fokker.cli.main"),
+        ("fokker/data/toy.py", "from fokker import run"),
+        ("fokker/data/toy.py", "import fokker"),
+        ("fokker/levels.py", "from fokker.randomness import Randomness"),
+        ("fokker/diffusion/exact.py", "from fokker.store.models import ModelFolder"),
+        ("fokker/diffusion/exact.py", "from fokker.discrete import kernels"),
+        ("fokker/diffusion/exact.py", "from fokker.bridges import bridge"),
         ("fokker/cli/main.py", "import hydra_plugins.fokker_sweeper"),
         ("fokker/cli/main.py", "from fokker.utils import helper"),
         ("fokker/utils.py", ""),
         ("fokker/utils/text.py", ""),
+        # The platform and the families.
+        ("fokker/data/toy.py", f"from {DIFFUSION}.sde import SDE"),
+        ("fokker/formulation.py", f"from {DIFFUSION}.formulations import EDM"),
+        ("fokker/experiment/run.py", f"from {DIFFUSION}.formulations import EDM"),
+        ("fokker/config/build.py", f"def late() -> None:\n    from {DIFFUSION}.exact import Exact"),
+        ("fokker/cli/main.py", "from fokker import diffusion"),
+        ("fokker/sweeps/joint.py", "import fokker.discrete.kernels"),
+        ("fokker/__init__.py", "from .bridges import bridge"),
+        # Inside a family.
+        (SDE, f"import {DIFFUSION}.samplers"),
+        (SDE, f"from {DIFFUSION}.samplers.heun import Heun"),
+        (SDE, f"from {DIFFUSION} import samplers"),
+        (SDE, "from ..samplers import heun"),
+        (SDE, "from .. import samplers"),
+        (SDE, f"import {DIFFUSION}"),
+        ("fokker/diffusion/sde/__init__.py", "from ..samplers import heun"),
+        ("fokker/diffusion/weighting.py", "from .noise_levels import NoiseLevels"),
+        ("fokker/diffusion/weighting.py", f"def late() -> None:\n    import {DIFFUSION}.denoiser"),
+        ("fokker/diffusion/utils.py", ""),
     ],
 )
 def test_a_wrong_import_is_found(path: str, source: str) -> None:
@@ -143,15 +195,17 @@ def test_a_wrong_import_is_found(path: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("path", "source"),
     [
+        (SDE, f"import math\nfrom .base import SDE\nfrom {DIFFUSION}.sde.base import SDE"),
+        ("fokker/diffusion/sde/__init__.py", "from .edm import EDM\nfrom . import base"),
+        ("fokker/diffusion/__init__.py", "from .sde import SDE"),
         (
-            "fokker/sde/edm.py",
-            "import math\nfrom .base import SDE\nfrom fokker.sde.base import SDE",
+            "fokker/diffusion/weighting.py",
+            f"from {DIFFUSION}.sde import SDE\nfrom .sde import SDE\nfrom . import sde",
         ),
-        ("fokker/sde/__init__.py", "from .edm import EDM\nfrom . import base"),
-        ("fokker/grids.py", "from fokker.sde import SDE\nfrom .sde import SDE\nfrom . import sde"),
+        ("fokker/bridges/bridge.py", f"from {DIFFUSION}.samplers import Heun"),
         ("fokker/experiment/record.py", "from fokker import __version__"),
         ("fokker/__init__.py", "from fokker.cli.main import run\nfrom .cli import main"),
-        ("hydra_plugins/fokker_sweeper.py", "from fokker.cli.sweep import Sweeper"),
+        ("hydra_plugins/fokker_sweeper.py", "from fokker.sweeps.grid import GridSweeper"),
     ],
 )
 def test_a_right_import_passes(path: str, source: str) -> None:
