@@ -23,6 +23,7 @@ ROWS = (
     {"levels", "randomness"},
     {"distributions", "networks", "metrics", "figures"},
     {"data"},
+    {"answers", "ways"},
     {"formulation"},  # The contract: all that the platform knows of a family.
     {"evaluations"},
     {"diffusion", "discrete"},

@@ -1,232 +1,25 @@
 """The contract: what the platform asks of a formulation, whatever process it is of."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from fokker.answers import Draws, Losses, Report, Rows, Truth, Validation
 from fokker.data import Batch, DataModule
 from fokker.levels import Axis, Table
 from fokker.machine.ranks import ALONE, Ranks
 from fokker.measures import Measure
 from fokker.randomness import Randomness
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from fokker.ways import Asked, Drawn, Way
 
 __all__ = [
     "Asked", "Axis", "Batch", "Drawn", "Draws", "Formulation", "Losses", "Measure", "Report",
     "Rows", "Table", "Truth", "Validation", "Way",
 ]  # fmt: skip
-
-#: By name, each (n, ...): row i belongs to sample i.
-Rows = Mapping[str, Tensor]
-
-
-@final
-@dataclass(frozen=True)
-class Draws:
-    """A batch, its places on the formulation's axis, and all random numbers of its losses.
-
-    Attributes:
-        batch: on the device.
-        level: (n,), on the CPU, such as noise levels; coefficients are computed from them there.
-        random: on the device.
-    """
-
-    batch: Batch
-    level: Tensor
-    random: Rows = field(default_factory=dict)
-
-    def __getitem__(self, rows: slice) -> "Draws":
-        random = {name: tensor[rows] for name, tensor in self.random.items()}
-        return Draws(self.batch[rows], self.level[rows], random)
-
-    def cut(self, parts: int) -> Iterator["Draws"]:
-        """Yield equal parts, to be held in memory one by one."""
-        size = -(-len(self.level) // parts)
-        for start in range(0, len(self.level), size):
-            yield self[start : start + size]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all tensors."""
-        others = (self.level, *self.random.values())
-        return self.batch.nbytes + sum(tensor.nbytes for tensor in others)
-
-
-@final
-@dataclass(frozen=True)
-class Losses:
-    """Losses of samples, (n,) each.
-
-    Attributes:
-        value: is reported, and has the floor.
-        objective: its mean is differentiated.
-    """
-
-    value: Tensor
-    objective: Tensor
-
-
-@final
-@dataclass(frozen=True)
-class Validation:
-    """What a model's losses are.
-
-    Attributes:
-        numbers: of the weights, for metrics.json. Of them `loss`, `floor` and `excess` are the
-            formulation's own loss, which training curves have too.
-        table: losses over the formulation's axis.
-    """
-
-    numbers: Mapping[str, float]
-    table: Table
-
-
-@final
-@dataclass(frozen=True)
-class Truth:
-    """The least possible mean of `Losses.value` on the law that is trained on.
-
-    Attributes:
-        floor: the value.
-        standard_error: 0 where it is exact.
-    """
-
-    floor: float
-    standard_error: float = 0.0
-
-
-@final
-@dataclass(frozen=True)
-class Report:
-    """A table with what belongs to it.
-
-    Attributes:
-        name: of its files: <name>.csv, <name>.npz, figures/<name>.
-        title: what the table is.
-        rows: of the table, all with the same keys.
-        metrics: for metrics.json.
-        notes: how it is to be read, a line each.
-        arrays: what the table was made of.
-        figure: draws it.
-    """
-
-    name: str
-    title: str
-    rows: Sequence[Mapping[str, str | float | None]]
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    notes: Sequence[str] = ()
-    arrays: Mapping[str, Tensor] = field(default_factory=dict)
-    figure: "Callable[[], Figure] | None" = None
-
-
-@final
-@dataclass(frozen=True)
-class Drawn:
-    """What a way to sample gave.
-
-    Attributes:
-        x: samples, (n, *shape), in the model's units.
-        evaluations: rows that the network was asked for.
-    """
-
-    x: Tensor
-    evaluations: int
-
-
-@final
-@dataclass(frozen=True)
-class Asked:
-    """A way to sample as it is configured.
-
-    Attributes:
-        parts: built, by group of `Formulation.asked`.
-        labels: what each is called.
-        start: `quantiles`: at evenly spread quantiles of the start's law, without chance.
-    """
-
-    parts: Mapping[str, object]
-    labels: Mapping[str, str]
-    start: Literal["random", "quantiles"] = "random"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Way(ABC):
-    """A checked way to sample; each family's has fields of its own.
-
-    Attributes:
-        labels: what its parts are called, by group; the first names the way.
-        target: samples have its units, and are compared with it.
-        is_random: whether other samples could have been drawn; if not, as from quantiles, there are
-            no standard errors.
-        group: how many samples depend on each other; batches, shares and blocks are whole groups.
-    """
-
-    labels: Mapping[str, str]
-    target: DataModule
-    is_random: bool = True
-    group: int = 1
-
-    @property
-    def name(self) -> str:
-        """The label of its first part, such as the sampler."""
-        return next(iter(self.labels.values()))
-
-    @property
-    @abstractmethod
-    def num_steps(self) -> int | None:
-        """N; none where it chooses its own steps."""
-
-    @property
-    @abstractmethod
-    def places(self) -> Sequence[float]:
-        """On the formulation's axis, of the states that `watch` sees, (N + 1,)."""
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """The first and the last place where the network is asked."""
-        return self.places[0], self.places[-1]
-
-    @property
-    def shown(self) -> Sequence[int]:
-        """The states that the figure of paths has."""
-        return sorted({0, len(self.places) - 1})
-
-    @abstractmethod
-    def sample(
-        self,
-        randomness: Randomness,
-        start: int,
-        stop: int,
-        count: int,
-        watch: Callable[[int, Tensor], None] | None = None,
-    ) -> Drawn:
-        """Draw samples start to stop of `count`; each depends on the seed and its group alone.
-
-        Args:
-            randomness: of the run's seed.
-            start, stop: the samples' numbers, at bounds of groups.
-            count: of all samples.
-            watch: called with i and the state at each place.
-        """
-
-    @abstractmethod
-    def with_steps(self, num_steps: int) -> "Way":
-        """Return the same with another N.
-
-        Raises:
-            ValueError: if there cannot be so many.
-        """
-
-    def exact(self) -> Mapping[str, float]:
-        """Give numbers of the samples' law that need no sample, such as an exact distance."""
-        return {}
 
 
 class Formulation(nn.Module, ABC):
