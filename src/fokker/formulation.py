@@ -1,9 +1,9 @@
 """The contract: what the platform asks of a formulation, whatever process it is of."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import nn
@@ -15,6 +15,9 @@ from fokker.machine.ranks import ALONE, Ranks
 from fokker.measures import Measure
 from fokker.randomness import Randomness
 from fokker.ways import Asked, Drawn, Way
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = [
     "Asked", "Axis", "Batch", "Drawn", "Draws", "Formulation", "Losses", "Measure", "Report",
@@ -146,6 +149,16 @@ class Formulation(nn.Module, ABC):
         They are those of `validation`, of `Way.exact` and of `reports`, by name. So an objective
         is checked before anything trains.
         """
+
+    def figures(
+        self, rows: Sequence[Mapping[str, Any]]
+    ) -> "Mapping[str, Callable[[], Figure]]":
+        """Say which figures of all evaluations of a run it has, by name; the platform's come too.
+
+        Args:
+            rows: of evaluations.csv.
+        """
+        return {}
 
     def reports(
         self, way: Way, points: int | None, num_samples: int, seed: int

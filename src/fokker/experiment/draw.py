@@ -1,6 +1,5 @@
 """The figures of a run."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -20,7 +19,6 @@ from fokker.machine.signals import SIGNALS
 from fokker.measures import measure_of
 
 _NO_METRIC = ("num_steps", "nfe", "seconds")
-CAUSES = ("truncation", "initialisation", "discretisation")
 
 
 def draw_figures(
@@ -64,6 +62,7 @@ def draw_figures(
         "trajectory": (lambda: _trajectory(model, own), heading),
         **({"training_curve": (lambda: training_curve(curves), "")} if has_loss else {}),
         **_of_steps(rows, of_data, model.data.unit_label),
+        **{name: (draw, "") for name, draw in model.figures(rows).items()},
         **{r.name: (r.figure, heading) for r in reports if r.figure is not None},
     }
     for name, (draw, above) in sketches.items():
@@ -105,7 +104,7 @@ def _of_steps(
     rows: Sequence[Mapping[str, Any]], of_data: Mapping[str, float], units: str
 ) -> dict[str, tuple[Callable[[], Figure], str]]:
     """The figures of several evaluations: how to draw them, and their headings."""
-    from fokker.figures import gaussian_errors, metric_against_nfe, metric_label
+    from fokker.figures import metric_against_nfe, metric_label
 
     if len(rows) < 2:
         return {}
@@ -121,8 +120,6 @@ def _of_steps(
             ), "",
         )
     }
-    if any("w2" in row for row in rows):
-        sketches["gaussian_errors"] = (lambda: gaussian_errors(*_errors_by_steps(rows), units), "")
     return sketches
 
 
@@ -147,27 +144,6 @@ def density_beside_samples(data: DataModule) -> tuple[Tensor, Tensor] | None:
     x = torch.linspace(2 * low - high, 2 * high - low, 6001, dtype=torch.float64)
     # With as little noise as is not seen: not every law has a density without.
     return x, law.log_prob(x[:, None], 1e-4 * (high - low)).exp()
-
-
-def _errors_by_steps(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[int]]:
-    """Exact W2 errors by way and cause, and the numbers of steps that all of them took."""
-    timed = [row for row in rows if row["num_steps"] is not None and "w2" in row]
-    named = [_line_and_panel(row) for row in timed]
-    several = len({name["panel"] for name in named}) > 1
-    table: dict[str, dict[int, Mapping[str, Any]]] = {}
-    for row, said in zip(timed, named, strict=True):
-        name = f"{said['line']}, {said['panel']}" if several else said["line"]
-        table.setdefault(name, {})[row["num_steps"]] = row
-    common = set.intersection(*(set(found) for found in table.values()))
-    steps = sorted(common or {n for found in table.values() for n in found})
-    columns = {"total": "w2", **{cause: f"w2_{cause}" for cause in CAUSES}}
-    return {
-        name: {
-            cause: [found[n][column] if n in found else math.nan for n in steps]
-            for cause, column in columns.items()
-        }
-        for name, found in table.items()
-    }, steps
 
 
 def _losses(data: DataModule, tables: Mapping[str, Table]) -> Figure:

@@ -9,10 +9,12 @@ from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from fokker.data import StandardizedData
 from fokker.diffusion.analysis.budget_report import TERMS, budget_report, no_budget
+from fokker.diffusion.analysis.errors_by_steps import errors_by_steps
 from fokker.diffusion.analysis.floors import Floors
 from fokker.diffusion.analysis.validation import AXIS, SIGMAS, validation
 from fokker.diffusion.denoiser import Denoiser, ExactDenoiser
@@ -256,6 +258,12 @@ class Diffusion(Formulation, ABC):
             names += [f"error_{term}" for term in TERMS]
         return {name: measure_of(name) for name in names}
 
+    def figures(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Callable[[], Figure]]:
+        """Draw the exact errors against the number of steps, where several were computed."""
+        if len(rows) < 2 or not any("w2" in row for row in rows):
+            return {}
+        return {"gaussian_errors": lambda: _errors_figure(rows, self.data.unit_label)}
+
     def reports(
         self, way: Way, points: int | None, num_samples: int, seed: int
     ) -> Iterator[Report | str]:
@@ -267,3 +275,9 @@ class Diffusion(Formulation, ABC):
                 yield f"no error budget: {why_not}"
             return
         yield budget_report(self, way.sampler, way.nodes, way.name, points, num_samples, seed)
+
+
+def _errors_figure(rows: Sequence[Mapping[str, Any]], units: str) -> Figure:
+    from fokker.figures import gaussian_errors
+
+    return gaussian_errors(*errors_by_steps(rows), units)
