@@ -9,7 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fokker.config.arguments import Signature
 from fokker.config.choices import option
-from fokker.config.family import ANY_FAMILYS, Family
+from fokker.config.family import OF_EVERY_RUN, Family
 from fokker.config.keys import check_keys
 from fokker.config.kinds import kind_of
 from fokker.config.mistakes import UnknownKey, of_value
@@ -69,7 +69,7 @@ def family_early(config: DictConfig, sources: Sequence[Any], read: Signatures) -
     family = read.family(target) if isinstance(target, str) else None
     if family is not None:
         return family
-    names = [str(key) for key in config if key not in ("hydra", *ANY_FAMILYS)]
+    names = [str(key) for key in config if key not in ("hydra", *OF_EVERY_RUN)]
     own = {name: Any for name in names if is_group(sources, name)}
     evaluation = config.get("evaluation") or {}
     asked = [name for name in own if f"{name}s" in evaluation]

@@ -7,7 +7,7 @@ from typing import Any, final
 from fokker.config.arguments import signature
 
 #: Groups that every run has, whatever it is of.
-ANY_FAMILYS = (
+OF_EVERY_RUN = (
     "data", "formulation", "network", "optimizer", "ema", "trainer", "logger", "callbacks",
     "evaluation",
 )  # fmt: skip
@@ -46,7 +46,7 @@ class Family:
     @property
     def needed(self) -> list[str]:
         """The groups that must be there."""
-        return list(dict.fromkeys((*ANY_FAMILYS, *self.data, *self.parts, *self.asked)))
+        return list(dict.fromkeys((*OF_EVERY_RUN, *self.data, *self.parts, *self.asked)))
 
     @property
     def given(self) -> dict[str, Given]:
