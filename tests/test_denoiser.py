@@ -73,12 +73,12 @@ def test_evaluations_count_rows() -> None:
 
 def test_a_network_says_how_often_it_runs_in_a_call() -> None:
     network = Recorder()
-    network.plan.evaluations = 3  # type: ignore[assignment]
+    network.evaluations = 3  # type: ignore[assignment]
     denoiser, (x, sigma) = Denoiser(network, VP()), batch((2,))
     denoiser(x, sigma)
     assert denoiser.evaluations == 15
     # Guidance may be switched off.
-    network.plan.evaluations = 1  # type: ignore[assignment]
+    network.evaluations = 1  # type: ignore[assignment]
     denoiser(x[:2], sigma[:2])
     assert denoiser.evaluations == 17
 
@@ -86,7 +86,7 @@ def test_a_network_says_how_often_it_runs_in_a_call() -> None:
 @pytest.mark.parametrize("wrong", [0, -1, 2.0, True, "2", None])
 def test_how_often_a_network_runs_is_a_whole_number(wrong: object) -> None:
     network = Recorder()
-    network.plan.evaluations = wrong  # type: ignore[assignment]
+    network.evaluations = wrong  # type: ignore[assignment]
     with pytest.raises(ValueError, match=r"Recorder\.evaluations must be a whole number") as error:
         Denoiser(network, VP())
     assert repr(wrong) in str(error.value)

@@ -485,7 +485,7 @@ def test_a_training_that_is_ended_by_its_watch_is_saved_and_goes_on_to_the_bit(
         lines.append((step, metrics["ema_excess"]))
         return step >= 10
 
-    object.__setattr__(made, "watch", watch)
+    object.__setattr__(made.task, "watch", watch)
     pruned = Path("outputs/pruned")
     from fokker.experiment import run as run_experiment
 
@@ -505,7 +505,7 @@ def test_a_training_that_is_ended_by_its_watch_is_saved_and_goes_on_to_the_bit(
         seen.append(step)
         return step in (5, 10, 20)
 
-    object.__setattr__(again, "watch", other)
+    object.__setattr__(again.task, "watch", other)
     with mock.patch.object(sys.modules["fokker.experiment.run"], "draw_figures"):
         result = run_experiment(again, Path("outputs/again"))
     assert [step for step, _ in lines] == [5, 10]

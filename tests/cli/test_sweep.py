@@ -397,7 +397,7 @@ def test_the_metrics_of_a_run_are_known_before(overrides: tuple[str, ...]) -> No
 def test_the_metrics_of_an_evaluation_of_the_users_are_not_known() -> None:
     made = compose_experiment()
     own = mock.create_autospec(Evaluation)
-    object.__setattr__(made, "evaluations", {"own": own})
+    object.__setattr__(made.plan, "evaluations", {"own": own})
     assert metric_names(made) is None
 
 

@@ -301,8 +301,8 @@ def test_whole_numbers_of_a_file_and_of_a_class_of_one_s_own(
         with mock.patch("fokker.launch.job.run_experiment") as run:
             place = f"hydra.searchpath=['file://{workdir}/mine']"
             fokker.run([*own, place, f"network={name}", "allow_targets=[own_sizes]"])
-        paths.append(run.call_args[0][0].folder.path)
-        assert "size: 10\n  share: 10.0" in run.call_args[0][0].config_text
+        paths.append(run.call_args[0][0].task.folder.path)
+        assert "size: 10\n  share: 10.0" in run.call_args[0][0].task.config_text
     assert paths[0] == paths[1]
 
 

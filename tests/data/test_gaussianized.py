@@ -33,7 +33,7 @@ def test_it_has_mean_and_covariance_of_the_data(name: str) -> None:
     assert data.fresh
     assert data.training_points() is None
     assert data.shape == plain.shape
-    assert (data.batch_size, data.sigma_data) == (plain.plan.batch_size, plain.sigma_data)
+    assert (data.batch_size, data.sigma_data) == (plain.batch_size, plain.sigma_data)
     # Digits are a finite set whose moments are its own; of the others as many points are drawn.
     training = plain.training_points()
     chance = 5 / math.sqrt(NUMBER)
@@ -68,7 +68,7 @@ def test_it_keeps_what_was_asked_of_the_data(changes: tuple[str, ...]) -> None:
     data = data_of("data=two_moons", "data.gaussianize=true", *changes)
     assert data.standardize == plain.standardize
     assert data.sigma_data == pytest.approx(plain.sigma_data, rel=1e-9)
-    assert data.batch_size == plain.plan.batch_size
+    assert data.batch_size == plain.batch_size
     assert (data.shift, data.scale) == pytest.approx((plain.shift, plain.scale), abs=1e-9)
 
 

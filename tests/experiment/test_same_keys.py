@@ -10,7 +10,9 @@ pytestmark = pytest.mark.usefixtures("workdir")
 def test_a_folder_of_another_model_of_the_same_key_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("fokker.config.build_task.model_key", lambda *_, **__: "0123abcdef")
+    for module in ("build_task", "same_model"):
+        name = f"fokker.config.{module}.model_key"
+        monkeypatch.setattr(name, lambda *_, **__: "0123abcdef")
     train("trainer.max_steps=2")
     compose_experiment("trainer.max_steps=2")
     with pytest.raises(
