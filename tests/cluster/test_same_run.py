@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("slurm")]
 
 OF_A_RUN = {
     "config.yaml", "run.json", "metrics.json", "metrics.jsonl", "metrics.csv", "samples.npz",
-    "evaluations.csv",
+    "evaluations.csv", "loss_per_level.csv",
 }  # fmt: skip
 OF_A_MODEL = {"last.ckpt", "model.json", "config.yaml", "metrics.jsonl", "raw.safetensors"}
 
@@ -31,6 +31,11 @@ def assert_same(run: Path, folder: Path, one: Path) -> None:
     found = cluster_runs.points(run)
     assert found.shape == reference.shape == (2000, 1)
     np.testing.assert_allclose(found, reference, rtol=0, atol=1e-5)
+    table, reference = (
+        np.genfromtxt(there / "loss_per_level.csv", delimiter=",", names=True)["loss"]
+        for there in (run, cluster_runs.only("outputs/runs/*", one))
+    )
+    np.testing.assert_allclose(table, reference, rtol=1e-5, atol=0)
     # The networks are evaluated as often; each rank counts its own part.
     numbers = read_json(run / "metrics.json")
     assert numbers["nfe"] == 100
