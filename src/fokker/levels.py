@@ -53,7 +53,7 @@ class Table:
         trained: whether the model was trained there, (b,).
         columns: by the names of `COLUMNS`, (b,) each; what is not known is away.
     Raises:
-        ValueError: for a column of another name or length, or if there is none.
+        ValueError: for a column of another name or length, or if there is no column or level.
     """
 
     axis: Axis
@@ -68,6 +68,8 @@ class Table:
                 f"columns must be some of {', '.join(COLUMNS)}, got "
                 f"{', '.join(self.columns) or 'none'}"
             )
+        if not len(self.level):
+            raise ValueError("level must have at least one level, got none")
         if lengths != {len(self.level)}:
             raise ValueError(f"columns must have {len(self.level)} levels, got {lengths}")
 

@@ -2,10 +2,12 @@
 knowing it: labels, two data sets, samples in groups, and a stage that is made from another."""
 
 import csv
+import importlib
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ import torch
 
 import fokker
 from fokker.cli.main import main
+from fokker.formulation import Drawn, Way
 from fokker.machine.disk import read_json
 from wandb_files import read_wandb
 
@@ -90,6 +93,45 @@ def test_a_second_stage_is_made_from_the_first(fokker_says: Command) -> None:
     table = loaded.network.state_dict()["logits"]
     saved = torch.load(second / "last.ckpt", weights_only=True)["ema"]
     assert any(torch.equal(table, own["logits"]) for own in saved.values())
+
+
+def test_the_stage_before_is_made_in_full(fokker_says: Command) -> None:
+    """A limit is of the stage that is asked for, and a stage that was stopped early goes on."""
+    train(fokker_says, "trainer.limit_train_batches=10")
+    said, _ = train(fokker_says, "formulation.stage=2", "trainer.limit_train_batches=5")
+    assert "earlier  continued" in said
+    models = [read_json(path) for path in Path("outputs/models").glob("*/model.json")]
+    assert sorted((model["status"], model["step"]) for model in models) == [
+        ("complete", 40), ("stopped early", 5),
+    ]  # fmt: skip
+
+
+def test_a_training_goes_on(fokker_says: Command) -> None:
+    train(fokker_says)
+    (model,) = Path("outputs/models").glob("letters*")
+    said, _ = train(fokker_says, f"continue_from={model}", "trainer.max_steps=60")
+    assert "from its step 40" in said
+    with pytest.raises(SystemExit):
+        train(fokker_says, f"continue_from={model}", "formulation.stage=2", "trainer.max_steps=60")
+
+
+def test_what_a_way_does_otherwise_than_asked_is_refused(
+    fokker_says: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        train(fokker_says, "evaluation.noise=quantiles")
+    assert "evaluation.noise must be random" in capsys.readouterr().err
+    whole = importlib.import_module("own_letters").LetterWay
+
+    def too_few(self: Way, *asked: Any) -> Drawn:
+        drawn = sample(self, *asked)
+        return Drawn(drawn.x[1:], drawn.evaluations)
+
+    sample = whole.sample
+    monkeypatch.setattr(whole, "sample", too_few)
+    with pytest.raises(SystemExit):
+        train(fokker_says)
+    assert "with x of the shape (320, 1), got (319, 1)" in capsys.readouterr().err
 
 
 def test_a_sweep_and_a_search_end_in_an_answer(fokker_says: Command) -> None:

@@ -13,6 +13,7 @@ from fokker.config.build_training import build_training, earlier_config, groups_
 from fokker.config.choices import Choices
 from fokker.config.continuing import check_limits, predecessor_of
 from fokker.config.instantiate import Builder
+from fokker.config.recorded import LIMITS
 from fokker.config.same_model import check_alone, check_same, check_same_network
 from fokker.data import DataModule
 from fokker.machine.disk import writing
@@ -152,6 +153,9 @@ def _earlier(
         return None
     for key in ("checkpoint", "init_from", "continue_from"):
         first[key] = None
+    for key in LIMITS:  # They are of the stage that is asked for; the one before is made in full.
+        if OmegaConf.select(first, key) is not None:
+            OmegaConf.update(first, key, None)
     first.retrain = False
     again = Builder(config.allow_targets)
     again.know(first.formulation)

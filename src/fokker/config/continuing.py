@@ -97,7 +97,7 @@ def _differing(
     """Say in what a model's recorded configuration is another, of what must be the same."""
     other, made_of = record["config"], record.get("made_of", {})
     known = made_of.get("content", "")
-    there, here = (flat({g: c[g] for g in KEPT_GROUPS}) for c in (other, config))
+    there, here = (flat({g: c[g] for g in KEPT_GROUPS if g in c}) for c in (other, config))
     for key in KEPT_KEYS:
         group, _, name = key.partition(".")
         there[key], here[key] = (flat(c[group])[name] for c in (other, config))

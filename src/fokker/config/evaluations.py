@@ -85,7 +85,13 @@ def build_ways(
         parts = {group: build(scope[group], group) for group in chosen}
         labels = {group: label for group, (label, _) in chosen.items()}
         try:
-            ways.append(model.way(Asked(parts, labels, config.evaluation.noise)))
+            way = model.way(Asked(parts, labels, config.evaluation.noise))
+            if way.is_random and config.evaluation.noise == "quantiles":
+                raise ValueError(
+                    f"evaluation.noise must be random with formulation={type(model).__name__}, "
+                    "which draws at random, got quantiles; leave it away"
+                )
+            ways.append(way)
         except ValueError as error:
             if not ways or scope[first].get("num_steps") not in config.evaluation.num_steps:
                 raise

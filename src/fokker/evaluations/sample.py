@@ -10,7 +10,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from fokker.formulation import Way
+from fokker.formulation import Drawn, Way
 from fokker.machine.progress import Steps, nobody
 from fokker.machine.ranks import ALONE, Ranks
 from fokker.machine.signals import SIGNALS
@@ -113,6 +113,7 @@ def draw_samples(
                 stacklevel=2,
             )
         else:
+            _check_drawn(drawn, way, stop - start)
             parts.append(drawn.x.cpu())
             evaluations += drawn.evaluations
             start = stop
@@ -126,6 +127,17 @@ def draw_samples(
         target.to_data(torch.stack(states).cpu() if states else drawn_x),
         torch.tensor([way.places[i] for i in shown], dtype=torch.float64),
     )
+
+
+def _check_drawn(drawn: object, way: Way, count: int) -> None:
+    """Refuse what a way of the user's own has not drawn as it was asked to."""
+    expected = (count, *way.target.shape)
+    found = tuple(drawn.x.shape) if isinstance(drawn, Drawn) else type(drawn).__name__
+    if found != expected:
+        raise ValueError(
+            f"{type(way).__name__}.sample must give Drawn(x, evaluations) with x of the shape "
+            f"{expected}, got {found}"
+        )
 
 
 def _whole(rows: int, group: int) -> int:
