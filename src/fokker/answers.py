@@ -1,5 +1,6 @@
 """What a formulation answers: draws, losses, what is measured, and reports."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, final
@@ -104,6 +105,8 @@ class Report:
         notes: how it is to be read, a line each.
         arrays: what the table was made of.
         figure: draws it.
+    Raises:
+        ValueError: for a name that is no plain word, or a table without rows.
     """
 
     name: str
@@ -113,3 +116,12 @@ class Report:
     notes: Sequence[str] = ()
     arrays: Mapping[str, Tensor] = field(default_factory=dict)
     figure: "Callable[[], Figure] | None" = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"\w+", self.name, re.ASCII):
+            raise ValueError(
+                f"name of a report must be of letters, digits and _, for files are called so, got "
+                f"{self.name!r}"
+            )
+        if not self.rows:
+            raise ValueError(f"rows of the report {self.name} must be at least one, got none")

@@ -60,6 +60,10 @@ def record(path: Path, samples: Tensor, *overrides: str, **metrics: Any) -> None
     write_json(path / "run.json", {"format": FORMAT, "status": "completed", "trained": None})
 
 
+def in_groups_of(path: Path, size: int) -> None:
+    write_json(path / "run.json", {**read_json(path / "run.json"), "group": size})
+
+
 def draws(seed: int, n: int = 100) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(n, 1, generator=generator, dtype=torch.float64)
@@ -83,6 +87,18 @@ def test_what_rounding_leaves_of_equal_numbers_is_no_difference() -> None:
     assert Difference("w1", 0.3, 0.3 + 1e-11).difference != 0
     assert Difference("w1", math.inf, math.inf).difference == 0
     assert Difference("w1", 1.0, math.inf).difference == math.inf
+
+
+def test_samples_that_depend_on_each_other_are_in_one_block() -> None:
+    """In groups of 6 each group is a block, and the differences are of 16 independent numbers."""
+    x, y = (draws(seed, 16) for seed in (1, 2))
+    record(A, FAR + x.repeat_interleave(6, 0))
+    record(B, FAR + (x + y).repeat_interleave(6, 0))
+    in_groups_of(A, 6)
+    assert "samples depend on each other" in str(compare(A, B, build).why_not_paired)
+    in_groups_of(B, 6)
+    found = row(compare(A, B, build), "w1")
+    assert found.standard_error == pytest.approx(float(y.std()) / math.sqrt(16), rel=1e-6)
 
 
 def test_a_paired_error_is_of_the_differences_sample_by_sample() -> None:

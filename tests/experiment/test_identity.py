@@ -191,7 +191,7 @@ def test_the_key_changes_with_the_version_of_the_training(
 def test_keys_of_one_s_own_data_count_whatever_they_are_called(workdir: Path) -> None:
     config = dict(tiny_runs.compose_experiment().task.config)
     groups = Groups.of(Diffusion)
-    own = {"_target_": "my_package.Faces", "dataset": "young", "layout": "grid"}
+    own = {"_target_": "my_package.Faces", "path": "x", "key": "y", "dataset": "z", "layout": "w"}
     assert training_config({**config, "data": own}, groups)["data"] == own
     of_fokker = {**own, "_target_": "fokker.elsewhere.TorchDataset"}
     kept = {"_target_": "fokker.elsewhere.TorchDataset"}

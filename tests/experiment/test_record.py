@@ -18,7 +18,8 @@ from fokker.diffusion.analysis import validation
 from fokker.diffusion.analysis.validation import SIGMAS
 from fokker.diffusion.formulations import SamplerWay
 from fokker.evaluations import evaluate, sample
-from fokker.formulation import Drawn
+from fokker.experiment.record import Record
+from fokker.formulation import Drawn, Report
 from fokker.machine.disk import read_json, write_atomically
 from fokker.store.curves import read_json_lines
 from fokker.training.validation import validate_average
@@ -46,6 +47,21 @@ def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
 
 
 # What a run leaves ---------------------------------------------------------------------------
+
+
+def test_a_report_has_a_name_of_its_own(workdir: Path) -> None:
+    rows = [{"a": 1.0}]
+    record = Record(Path("run"), {})
+    record.report(Report("mine", "a table", rows))
+    for name in ("mine", "samples", "evaluations"):
+        with pytest.raises(ValueError, match=f"another than those .*, got {name}$"):
+            record.report(Report(name, "a table", rows))
+    for name in ("../mine", "", "a.b", "a/b"):
+        with pytest.raises(ValueError, match="letters, digits and _"):
+            Report(name, "a table", rows)
+    with pytest.raises(ValueError, match="at least one"):
+        Report("mine", "a table", [])
+    assert {path.name for path in Path("run").iterdir()} == {"run.json", "mine.csv"}
 
 
 def test_the_files_of_a_run(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:

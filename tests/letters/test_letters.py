@@ -132,6 +132,13 @@ def test_what_a_way_does_otherwise_than_asked_is_refused(
     with pytest.raises(SystemExit):
         train(fokker_says)
     assert "with x of the shape (320, 1), got (319, 1)" in capsys.readouterr().err
+    monkeypatch.setattr(whole, "sample", sample)
+    monkeypatch.setattr(whole, "exact", lambda self: {"nfe": 7.0})
+    with pytest.raises(SystemExit):
+        train(fokker_says)
+    assert "numbers of LetterWay.exact must have names of their own, got nfe" in (
+        capsys.readouterr().err
+    )
 
 
 def test_a_sweep_and_a_search_end_in_an_answer(fokker_says: Command) -> None:

@@ -154,6 +154,9 @@ def _paired_errors(
     units = list(map(units_of, records))
     if units[0] != units[1]:
         return {}, f"they count in {units[0]} and in {units[1]}, so that distances do not compare"
+    groups = [record.get("group", 1) for record in records]
+    if groups[0] != groups[1]:
+        return {}, f"{groups[0]} samples depend on each other in one and {groups[1]} in the other"
     contents = [record.get("made_of", {}).get("content", "") for record in records]
     if not all(contents):
         contents = ["", ""]
@@ -187,7 +190,7 @@ def _paired_errors(
             known = stored.get(name)
             if known is None or not math.isclose(value, known, rel_tol=1e-6, abs_tol=1e-9):
                 return {}, f"the data are not those that {path} was evaluated on"
-        found.append(measure.on_parts(points))
+        found.append(measure.on_parts(points, groups[0]))
     first, second = found
     return {name: (second[name] - first[name]).standard_error() for name in first}, ""
 

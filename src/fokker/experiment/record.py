@@ -22,6 +22,9 @@ from fokker.store.records import FORMAT, read_record
 _ERROR = "_standard_error"
 #: The kinds of files that a record has, and those that are written after its end.
 _RECORDED = (".json", ".jsonl", ".csv", ".npz", ".yaml")
+_OWN_NAMES = (
+    "config", "evaluations", "loss_per_level", "metrics", "run", "samples", "trial", "wandb",
+)  # fmt: skip
 _GO_ON = ("run.json", "metrics.csv", "trial.json", "wandb.json")
 
 
@@ -43,6 +46,7 @@ class Record:
                 "give another folder"
             )
         self.path = path
+        self._names = set(_OWN_NAMES)
         self._facts: dict[str, Any] = {"format": FORMAT, **facts, "status": "running"}
         make_folder(path)
         self.note()
@@ -81,7 +85,17 @@ class Record:
         self._table("evaluations", rows)
 
     def report(self, report: Report) -> None:
-        """<name>.csv, and <name>.npz where it has arrays."""
+        """<name>.csv, and <name>.npz where it has arrays.
+
+        Raises:
+            ValueError: if a file of the record is called so.
+        """
+        if report.name in self._names:
+            raise ValueError(
+                f"name of a report must be another than those of the run's other files, "
+                f"{', '.join(sorted(self._names))}, got {report.name}"
+            )
+        self._names.add(report.name)
         self._table(report.name, report.rows)
         if report.arrays:
             self._arrays(report.name, {k: v.numpy() for k, v in report.arrays.items()})
@@ -94,13 +108,13 @@ class Record:
         """metrics.jsonl: the training curves of the model."""
         write_json_lines(self.path / "metrics.jsonl", read_json_lines(source))
 
-    def samples(self, points: np.ndarray) -> None:
+    def samples(self, points: np.ndarray, group: int) -> None:
         """samples.npz: `samples` in the units and the shape of the data's file.
 
-        run.json says that they are there.
+        run.json says that they are there, and how many in a row depend on each other.
         """
         self._arrays("samples", {"samples": points})
-        self.note(samples="samples.npz")
+        self.note(samples="samples.npz", group=group)
 
     @property
     def samples_path(self) -> Path | None:

@@ -17,7 +17,7 @@ from fokker.experiment.draw import draw_figures
 from fokker.experiment.experiment import Experiment
 from fokker.experiment.ready import make_ready, obtain_weights, use
 from fokker.experiment.record import Record, report_text, rows_table, table
-from fokker.experiment.samplings import Evaluated, draw, evaluate, words
+from fokker.experiment.samplings import Evaluated, added, draw, evaluate, words
 from fokker.formulation import Formulation, Report, Validation
 from fokker.levels import Table
 from fokker.machine.device import forget_peak, peak_memory
@@ -215,7 +215,7 @@ def _carry_out(
     to_file = model.data.to_file
 
     def keep(drawn: Samples) -> None:
-        record.samples(to_file(drawn.points).numpy())
+        record.samples(to_file(drawn.points).numpy(), experiment.plan.ways[0].group)
 
     samples = _draw_own(experiment, keep, say)
     measured = _validated(experiment, record)
@@ -265,7 +265,7 @@ def _kept_reports(
     for report in _reports(experiment, say):
         SIGNALS.ask()
         record.report(report)
-        metrics.update(report.metrics)
+        metrics.update(added(metrics, report.metrics, f"the report {report.name}"))
         say(report_text(report))
         reports.append(report)
     return reports

@@ -1,6 +1,6 @@
 """The samples of every way to sample that a run asks for, and a row for each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, final
@@ -71,17 +71,15 @@ def evaluate(
                 f"take more steps, another {' or '.join([*way.labels][::-1])}, or mend the "
                 "training or train longer"
             )
-        found.rows.append(
-            {
-                **way.labels,
-                "num_steps": way.num_steps,
-                "nfe": samples.nfe,
-                "weights": experiment.plan.weights,
-                **metrics()(samples.points, way.is_random, way.group),
-                **way.exact(),
-                "seconds": samples.seconds,
-            }
-        )
+        row = {
+            **way.labels,
+            "num_steps": way.num_steps,
+            "nfe": samples.nfe,
+            "weights": experiment.plan.weights,
+            **metrics()(samples.points, way.is_random, way.group),
+        }
+        exact = added(row, way.exact(), f"{type(way).__name__}.exact")
+        found.rows.append({**row, **exact, "seconds": samples.seconds})
         keep(found.rows)
 
     def measure_data() -> None:
@@ -93,6 +91,22 @@ def evaluate(
         experiment.task.ranks.first_says(partial(add, way, samples))
     experiment.task.ranks.first_says(measure_data)
     return found
+
+
+def added(
+    known: Mapping[str, Any], numbers: Mapping[str, float], whose: str
+) -> Mapping[str, float]:
+    """Numbers that stand beside others, of which none may take another's place.
+
+    Raises:
+        ValueError: for a name that is known.
+    """
+    if twice := sorted(known.keys() & numbers.keys()):
+        raise ValueError(
+            f"numbers of {whose} must have names of their own, got {', '.join(twice)}, which the "
+            "run has already"
+        )
+    return numbers
 
 
 def _others(way: Way) -> str:

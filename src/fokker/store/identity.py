@@ -19,10 +19,10 @@ TRAINING_VERSION = 2
 
 #: The groups of every training, whatever its formulation is.
 OF_ANY = ("optimizer", "ema")
-# Where data lie and who reads them says nothing about what they are: their content is hashed.
-PLACES = ("path", "key", "in_memory", "workers")
-# Of fokker's own data: what a dataset gives is hashed, with the shape that a layout makes of it.
-OWN_PLACES = ("dataset", "layout")
+# Who reads data says nothing about what they are.
+PLACES = ("in_memory", "workers")
+# Of fokker's own data where they lie neither: what is there is hashed, in the shape of its layout.
+OWN_PLACES = ("path", "key", "dataset", "layout")
 TARGET = "_target_"
 
 
@@ -90,7 +90,9 @@ def comparable_data(
     for group in groups:
         kept = {key: v for key, v in (config.get(group) or {}).items() if v is not None}
         if content:
-            places = (*PLACES, *OWN_PLACES)
+            # Of several groups it is not known whose content it is.
+            is_hashed = len(groups) == 1 or _is_own(kept)
+            places = (*PLACES, *(OWN_PLACES if is_hashed else ()))
             kept = {key: v for key, v in kept.items() if key not in places}
             kept["content"] = content
         found[group] = kept

@@ -127,6 +127,7 @@ def _with(**kinds: Kind) -> Kind:
 
 TEXT = Kind("a text", lambda v: isinstance(v, str))
 COUNT = Kind("a whole number from 0 on", lambda v: type(v) is int and v >= 0)
+_SIZE = Kind("a whole number from 1 on", lambda v: type(v) is int and v >= 1)
 NUMBER = Kind("a number", _is_number)
 AMOUNT = Kind("a finite number from 0 on", lambda v: _is_number(v) and 0 <= v < math.inf)
 ANYTHING = Kind("anything", lambda v: True)
@@ -204,6 +205,7 @@ SHAPES = {
             "swept": TEXT.by_name,
             "slurm": _with(job=TEXT, step=TEXT, restarts=COUNT),
             "samples": TEXT,
+            "group": _SIZE,
             "nfe": AMOUNT,
             "training_seconds": AMOUNT,
             "sampling_seconds": AMOUNT,
