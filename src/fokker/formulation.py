@@ -63,7 +63,7 @@ class Formulation(nn.Module, ABC):
         """Say which model this one is made from, as the changes of the configuration.
 
         That model is found or trained before this one is trained, and is given to the constructor
-        as `earlier`. What sampling needs of it belongs into the own state.
+        as `earlier`. What samples and measures need of it belongs into the own state.
 
         Args:
             config: resolved, nested.

@@ -99,7 +99,7 @@ def _data_of(
     """The data of a model; of standardised ones the description says all that it needs."""
     facts, record = description["data"], description["record"]
     content, groups = record.get("made_of", {}).get("content", ""), Groups.recorded(record)
-    if not facts:
+    if not facts or len(groups.data) > 1:  # The content is that of all groups together.
         return _found(config, groups, content, build, file)
 
     def find() -> StandardizedData:

@@ -15,6 +15,12 @@ from fokker.store.models import ModelFolder
 from fokker.store.records import read_config
 from fokker.store.same_data import differing
 
+_MADE_OF = {
+    "content": "other points of data",
+    "source": "the source of your own classes",
+    "earlier": "another model of the stage before",
+}
+
 
 def check_alone(
     folder: ModelFolder, key: str, training: Mapping[str, Any], made_of: Mapping[str, str]
@@ -88,11 +94,11 @@ def check_same(
         if record.get(group, options[group]) != options[group]:
             words = [word for word in words if not word.startswith(f"{group}.")]
             words.insert(0, f"{group} ({record[group]} there, {options[group]} here)")
-    if before["source"] != made_of["source"]:
-        words.append("the source of your own classes")
+    words += [said for fact, said in _MADE_OF.items() if before.get(fact) != made_of[fact]]
+    is_along_sde = "sde" in config
+    remedy = " (to sample along another SDE, use +sde@sampler.sde=edm)" if is_along_sde else ""
     raise ValueError(
         f"checkpoint={checkpoint} was trained with another configuration: "
         f"{', '.join(words) or 'other initial weights'}; take these overrides away, or train a "
-        "model of its own without checkpoint= (to sample along another SDE, use "
-        "+sde@sampler.sde=edm)"
+        f"model of its own without checkpoint={remedy}"
     )
