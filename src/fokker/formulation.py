@@ -38,6 +38,8 @@ class Formulation(nn.Module, ABC):
     axis: ClassVar[Axis]
     #: The groups, besides the data's, that its weights depend on.
     parts: ClassVar[Sequence[str]] = ("formulation", "network")
+    #: Of these parts, those that a training which goes on must keep; none: all.
+    kept: ClassVar[Sequence[str] | None] = None
     #: Groups of the data: known by their content, they decide whether two runs have the same data.
     data_groups: ClassVar[Sequence[str]] = ("data",)
     #: A dataclass that says of its own groups what each gives; none: whatever is allowed.
@@ -48,6 +50,8 @@ class Formulation(nn.Module, ABC):
     given: ClassVar[Mapping[str, Sequence[str]]] = {"network": ("shape",)}
     #: Values of keys that are not given: `{"sampler.sde": "${sde}"}`.
     inherited: ClassVar[Mapping[str, str]] = {}
+    #: What one is called that has nothing to train.
+    untrained: ClassVar[str] = "exact model"
 
     def __init__(
         self, data: DataModule, seed: int, earlier: "Formulation | None" = None

@@ -108,7 +108,7 @@ def test_what_equal_points_do_not_have_is_refused_before_a_training(
     workdir: Path, overrides: tuple[str, ...], sentence: str
 ) -> None:
     with (
-        mock.patch.object(sys.modules["fokker.experiment.ready"], "obtain") as training,
+        mock.patch.object(sys.modules["fokker.training.fit"], "obtain") as training,
         pytest.raises(ValueError, match=sentence),
     ):
         tiny_runs.run(*stored("one_image"), *overrides)

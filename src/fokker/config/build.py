@@ -41,10 +41,10 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
     check_keys(config, family)
     set_inherited(config, family)
     build.check_all([*parts_of(config, family), *asked_of(config, family, choices.sources)])
-    task, checkpoint = build_task(config, choices, build, ranks)
+    task, origin = build_task(config, choices, build, ranks)
     experiment = Experiment(
         task=task,
-        checkpoint=checkpoint,
+        origin=origin,
         plan=_plan(config, choices, build, task),
         logger=build(config.logger, "logger"),
     )

@@ -32,13 +32,15 @@ from fokker.store.own_sources import source_of
 from fokker.store.places import find_checkpoint
 from fokker.store.predecessor import Predecessor
 from fokker.training import Engine, Training
+from fokker.training.fit import Trained
+from fokker.training.origin import Loaded, NoWeights, Origin
 from fokker.training.task import TrainingTask
 
 
 def build_task(
     config: DictConfig, choices: Choices, build: Builder, ranks: Ranks = ALONE
-) -> tuple[TrainingTask, Path | None]:
-    """What is trained, before anything is written, and the checkpoint that takes its place.
+) -> tuple[TrainingTask, Origin]:
+    """What is trained, before anything is written, and where the weights come from.
 
     Args:
         config: composed and checked by key; what data measure and whole numbers are written there.
@@ -79,7 +81,7 @@ def build_task(
         "source": source,
         "init": init,
         "continued": predecessor.digest if predecessor else "",
-        "earlier": earlier.folder.path.name if earlier else "",
+        "earlier": earlier.folder.path.name if earlier and earlier.folder else "",
     }
     if checkpoint is not None:
         # What it has begun with, or continues itself, need not be there any more.
@@ -90,14 +92,6 @@ def build_task(
     key = model_key(trained_from, **made_of)
     names = (choices.options[group] for group in ("formulation", groups.data[0]))
     folder = ModelFolder(Path(config.output_dir) / "models" / "-".join([*names, key]))
-    if checkpoint is not None:
-        check_same(checkpoint, folder.path.name, plain, choices.options, made_of, groups)
-        weights_in(checkpoint, training, config.evaluation.weights)
-        load_checkpoint(checkpoint, training)
-    elif training.formulation.trains:
-        with writing(folder.path):
-            folder.check(training)
-        check_alone(folder, key, trained_from, made_of)
     task = TrainingTask(
         training=training,
         folder=folder,
@@ -112,17 +106,28 @@ def build_task(
         retrain=config.retrain,
         ranks=ranks,
     )
-    return task, checkpoint
+    if not training.formulation.trains:
+        return task, NoWeights(training)
+    if checkpoint is not None:
+        check_same(checkpoint, folder.path.name, plain, choices.options, made_of, groups)
+        weights_in(checkpoint, training, config.evaluation.weights)
+        load_checkpoint(checkpoint, training)
+        return task, Loaded(training, checkpoint)
+    with writing(folder.path):
+        folder.check(training)
+    check_alone(folder, key, trained_from, made_of)
+    return task, Trained(training, task)
 
 
 def _trained(
     config: DictConfig,
     data: Mapping[str, DataModule],
     build: Builder,
-    earlier: TrainingTask | None,
+    earlier: Origin | None,
 ) -> Training:
     """The model with its training, untrained, for which the configuration makes sense."""
-    training = build_training(config, data, build, None if earlier is None else earlier.model)
+    before = None if earlier is None else earlier.training.formulation
+    training = build_training(config, data, build, before)
     for changed, number in build.whole.items():
         OmegaConf.update(config, changed, number)
     training.weights(config.evaluation.weights)
@@ -146,7 +151,7 @@ def _initial_weights(config: DictConfig, training: Training) -> str:
 
 def _earlier(
     config: DictConfig, choices: Choices, build: Builder, ranks: Ranks
-) -> TrainingTask | None:
+) -> Origin | None:
     """The model of the stage before, if this one is made from one."""
     first = earlier_config(config, build)
     if first is None:
@@ -159,7 +164,7 @@ def _earlier(
     first.retrain = False
     again = Builder(config.allow_targets)
     again.know(first.formulation)
-    return build_task(first, choices, again, ranks)[0]
+    return build_task(first, choices, again, ranks)[1]
 
 
 def _facts(

@@ -17,9 +17,8 @@ from fokker.store.same_data import differing, what_data
 from fokker.training import Training
 from fokker.training.limits import Limits
 
-#: Groups that say what the numbers of a network mean, and single keys that must stay too.
-KEPT_GROUPS = ("formulation", "preconditioning", "network")
-KEPT_KEYS = ("data.batch_size", "ema.half_lives", "optimizer.optimizer._target_")
+#: Single keys that must stay, besides a formulation's kept groups.
+KEPT_KEYS = ("ema.half_lives", "optimizer.optimizer._target_")
 ANEW = "or begin a training from its weights alone, by init_from in place of continue_from"
 
 
@@ -63,7 +62,9 @@ def predecessor_of(
     # Not so where other data are asked for, which is said by their name.
     if known not in ("", content) and record.get("data") == options["data"]:
         raise ValueError(other_points(f"continue_from={path}", config["data"]))
-    if others := _differing(record, config, options, content, source):
+    kind = type(training.formulation)
+    kept = kind.parts if kind.kept is None else kind.kept
+    if others := _differing(record, config, options, content, source, kept):
         raise ValueError(
             f"continue_from={path} was trained with {', '.join(others)}, which a continued "
             f"training must not change; take these overrides away, {ANEW}"
@@ -93,15 +94,16 @@ def _differing(
     options: Mapping[str, str],
     content: str,
     source: str,
+    kept: Sequence[str],
 ) -> list[str]:
     """Say in what a model's recorded configuration is another, of what must be the same."""
     other, made_of = record["config"], record.get("made_of", {})
     known = made_of.get("content", "")
-    there, here = (flat({g: c[g] for g in KEPT_GROUPS if g in c}) for c in (other, config))
-    for key in KEPT_KEYS:
-        group, _, name = key.partition(".")
-        there[key], here[key] = (flat(c[group])[name] for c in (other, config))
+    there, here = (flat({g: c[g] for g in kept if g in c}) for c in (other, config))
     groups = Groups.of_data(record)
+    for key in (*(f"{group}.batch_size" for group in groups), *KEPT_KEYS):
+        group, _, name = key.partition(".")
+        there[key], here[key] = (flat(c.get(group, {})).get(name) for c in (other, config))
     there.update(what_data(other, groups, known))
     here.update(what_data(config, groups, content if known else ""))
     # Of the user's own classes, those of one name in two files are the same if their sources are.

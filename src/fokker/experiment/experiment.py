@@ -8,6 +8,7 @@ from typing import final
 from fokker.evaluations.base import Evaluation
 from fokker.formulation import Formulation, Way
 from fokker.tracking.loggers import Logger
+from fokker.training.origin import Origin
 from fokker.training.task import TrainingTask
 
 
@@ -45,13 +46,13 @@ class Experiment:
 
     Attributes:
         task: what is trained.
-        checkpoint: weights to use as they are, in place of a training.
+        origin: of the weights that are evaluated.
         plan: what is evaluated then.
         logger: is told besides the local record.
     """
 
     task: TrainingTask
-    checkpoint: Path | None
+    origin: Origin
     plan: EvaluationPlan
     logger: Logger
 

@@ -27,7 +27,7 @@ def curve_steps(experiment: Experiment) -> dict[str, int]:
 
     Nothing where nothing is trained.
     """
-    if not experiment.model.trains or experiment.checkpoint is not None:
+    if not experiment.origin.is_training:
         return {}
     intervals, own = experiment.task.intervals, experiment.plan.ways[0]
     measures = experiment.model.measures(own, 0)

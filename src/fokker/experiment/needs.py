@@ -17,7 +17,6 @@ from torch.autograd.graph import saved_tensors_hooks
 from fokker.experiment.experiment import Experiment
 from fokker.formulation import Formulation
 from fokker.machine.memory import DOUBLE, SINGLE, amount, check_fits, whole_memory
-from fokker.training.fit import is_far_enough
 from fokker.training.validation import as_in_use
 
 # Of a number in float64 that was computed in float32, compressed.
@@ -39,10 +38,7 @@ def check_needs(experiment: Experiment, ranks: int) -> None:
     # the law, and one of the two in order.
     size = numbers * (3 * DOUBLE if experiment.model.data.fresh else 2 * SINGLE + DOUBLE)
     check_fits("evaluation.num_samples", count, size, "the samples")
-    folder = experiment.task.folder
-    is_there = folder.is_complete and not experiment.task.retrain
-    is_trained = not experiment.model.trains or experiment.checkpoint is not None or is_there
-    if not is_trained and not is_far_enough(folder, experiment.task):
+    if not experiment.origin.is_ready:
         _check_training(experiment, ranks)
 
 
@@ -85,10 +81,8 @@ def _moments(experiment: Experiment) -> list[str]:
 def saved_bytes(model: Formulation) -> int:
     """Return what autograd keeps of one more row on its way through the loss, in bytes.
 
-    0 if there is no network, or it cannot be called for this.
+    0 if it cannot be called for this.
     """
-    if not model.trains:
-        return 0
 
     def kept(rows: int) -> int:
         found: dict[int, int] = {}

@@ -15,7 +15,7 @@ from fokker.data import GivenPoints
 from fokker.evaluations.sample import Samples, check_finite
 from fokker.experiment.draw import draw_figures
 from fokker.experiment.experiment import Experiment
-from fokker.experiment.ready import make_ready, obtain_weights, use
+from fokker.experiment.ready import make_ready, use
 from fokker.experiment.record import Record, report_text, rows_table, table
 from fokker.experiment.samplings import Evaluated, added, draw, evaluate, words
 from fokker.formulation import Formulation, Report, Validation
@@ -82,7 +82,7 @@ def _take_part(experiment: Experiment) -> Samples:
     """What a rank does that is not the first: it trains, validates and samples."""
     model, ranks = experiment.model, experiment.task.ranks
     try:
-        obtain_weights(experiment, lambda *_: None, lambda _: None)
+        experiment.origin.obtain(lambda *_: None, nobody, SIGNALS)
     except InterruptedTraining:
         ranks.first_says(lambda: None)  # A scheduler may end all when one goes.
         raise
@@ -169,10 +169,10 @@ def _run(experiment: Experiment, path: Path, say: Callable[[str], None]) -> Resu
 
 def _begun(experiment: Experiment, path: Path) -> Record:
     """The record of a run of which nothing is done."""
-    model_path = str((experiment.checkpoint or experiment.task.folder.path).resolve())
+    key, place = experiment.task.folder.path.name, experiment.origin.place
     facts = {
         **experiment.task.facts,
-        "model": {"key": experiment.task.folder.path.name, "path": model_path},
+        "model": None if place is None else {"key": key, "path": str(place.resolve())},
         "ranks": experiment.task.ranks.size,
         "threads": torch.get_num_threads(),
         "versions": versions(),
@@ -296,8 +296,7 @@ def _draw_figures(
 
 def _name(experiment: Experiment) -> str:
     """What the model is called in figures."""
-    given = str(experiment.task.facts.get("formulation", "denoiser"))
-    return given if experiment.model.trains else "ideal denoiser"
+    return experiment.origin.called(str(experiment.task.facts.get("formulation", "model")))
 
 
 def _reports(experiment: Experiment, say: Callable[[str], None]) -> Iterator[Report]:

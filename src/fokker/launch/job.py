@@ -33,7 +33,6 @@ from fokker.machine.ranks import ALONE, Ranks
 from fokker.machine.signals import HEARD
 from fokker.machine.start import asked_ranks, cores_of_rank
 from fokker.training.estimate import estimate
-from fokker.training.fit import is_far_enough
 from fokker.training.watching import Watch
 
 # Below this many multiplications a step, a second thread costs more than it gives.
@@ -70,8 +69,7 @@ def run_job(
         if config.task != "plan" and ranks.is_first:
             check_writable(path)
             check_room(path, experiment)
-            if made.model.trains and made.checkpoint is None:
-                check_writable(made.task.folder.path)
+            made.origin.check()
     except BaseException as error:
         if ranks.is_first:
             remove_empty(path, Path(str(config.output_dir)))
@@ -95,40 +93,21 @@ def run_job(
 
 def plan(experiment: Experiment) -> str:
     """Which model would be trained or is found, and what is sampled."""
-    folder, model = experiment.task.folder, experiment.model
-    max_steps = experiment.task.config["trainer"]["max_steps"]
-    if not model.trains:
-        state = "exact: the ideal denoiser, nothing to train"
-    elif experiment.checkpoint is not None:
-        state = f"loaded from {experiment.checkpoint}"
-    elif folder.is_complete and not experiment.task.retrain:
-        state = f"found: was trained for {folder.steps_done} steps"
-    elif is_far_enough(folder, experiment.task):
-        state = f"found: stopped early at step {folder.steps_done} of {max_steps}"
-    elif folder.steps_done and not folder.is_complete:
-        state = f"unfinished: would go on at step {folder.steps_done} of {max_steps}"
-    else:
-        state = f"new: would be trained for {max_steps} steps of {model.data.batch_size} images"
-        if experiment.task.predecessor is not None:
-            begun = experiment.task.predecessor.step
-            state += f", from step {begun} of {experiment.task.predecessor.name} on"
-    is_trained = not model.trains or experiment.checkpoint is not None or state.startswith("found")
-    if experiment.task.engine.limits.words and not is_trained:
-        state += f", and ended early by {experiment.task.engine.limits.words}"
+    origin, model = experiment.origin, experiment.model
     parameters = sum(p.numel() for p in model.network.parameters())
     size = asked_ranks(OmegaConf.create(experiment.task.config["trainer"]))
     ranks = [f"         by {division(model.data.batch_size, size)}"] if size > 1 else []
     first = experiment.task.earlier
-    earlier = [] if first is None else [f"         made from {first.folder.path}"]
+    earlier = [] if first is None else [f"         made from {first.place or first.words}"]
     lines = [
-        f"model    {folder.path if model.trains else 'none'}",
-        f"         {state}",
+        f"model    {experiment.task.folder.path if origin.place else 'none'}",
+        f"         {origin.state}",
         *earlier,
         *ranks,
         f"         {parameters:,} parameters",
         f"data     {model.data.described()}",
     ]
-    if not is_trained:
+    if not origin.is_ready:
         lines.append(f"estimate {_estimated(experiment, size)}")
     for way in experiment.plan.ways:
         steps = "its own steps" if way.num_steps is None else f"{way.num_steps} steps"

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, final
 
 import torch
 from filelock import Timeout
 
 from fokker.machine.device import described
-from fokker.machine.disk import make_folder, short, write_text, writing
+from fokker.machine.disk import check_writable, make_folder, write_text, writing
 from fokker.machine.files import write_json_lines
 from fokker.machine.ranks import Ranks
 from fokker.machine.signals import SIGNALS, Signals
@@ -17,6 +18,7 @@ from fokker.store.identity import versions
 from fokker.store.models import EARLY, ModelFolder
 from fokker.store.predecessor import Predecessor
 from fokker.training.one_training import OneTraining, early, finish
+from fokker.training.origin import Listener, Origin
 from fokker.training.task import TrainingTask
 
 
@@ -87,7 +89,7 @@ def obtain(
             begun = task.predecessor.step
             say(_continuation(task.predecessor, task))
         if task.earlier is not None:
-            _make_earlier(task.earlier, say, signals)
+            _make_earlier(task.earlier, task.device, say, signals)
         say(_announcement(task, begun))
         OneTraining(task, work, listener, say, signals, begun).run()
         task.model.made_from = ()  # As where it is found: evaluations know its own state alone.
@@ -98,13 +100,15 @@ def obtain(
         return "continued" if done else "trained"
 
 
-def _make_earlier(earlier: TrainingTask, say: Callable[[str], None], signals: Signals) -> None:
+def _make_earlier(
+    earlier: Origin, device: torch.device, say: Callable[[str], None], signals: Signals
+) -> None:
     """Let the model of the stage before be ready, with its averaged weights."""
-    how = obtain(earlier, lambda *_: None, say, signals)
-    say(f"earlier  {how}: {short(earlier.folder.path)}")
-    earlier.model.to(earlier.device)
+    how = earlier.obtain(lambda *_: None, say, signals)
+    say(f"earlier  {how}: {earlier.words}")
+    earlier.training.formulation.to(device)
     earlier.training.use("ema")
-    earlier.model.eval()
+    earlier.training.formulation.eval()
 
 
 def is_far_enough(folder: ModelFolder, task: TrainingTask) -> bool:
@@ -112,6 +116,56 @@ def is_far_enough(folder: ModelFolder, task: TrainingTask) -> bool:
     limits = task.engine.limits
     has_begun = folder.steps_done > 0 and not task.retrain
     return has_begun and limits.are_reached(folder.steps_done, folder.seconds)
+
+
+@final
+@dataclass(frozen=True)
+class Trained(Origin):
+    """A training, which is carried out unless its model is found."""
+
+    task: TrainingTask
+    is_training: ClassVar[bool] = True
+
+    @property
+    def folder(self) -> ModelFolder:
+        return self.task.folder
+
+    @property
+    def place(self) -> Path:
+        return self.folder.path
+
+    @property
+    def is_ready(self) -> bool:
+        is_there = self.folder.is_complete and not self.task.retrain
+        return is_there or is_far_enough(self.folder, self.task)
+
+    @property
+    def state(self) -> str:
+        task, done, max_steps = self.task, self.folder.steps_done, self.task.engine.max_steps
+        if self.folder.is_complete and not task.retrain:
+            return f"found: was trained for {done} steps"
+        if self.is_ready:
+            return f"found: stopped early at step {done} of {max_steps}"
+        if done and not self.folder.is_complete:
+            state = f"unfinished: would go on at step {done} of {max_steps}"
+        else:
+            size = task.model.data.batch_size
+            state = f"new: would be trained for {max_steps} steps of {size} images"
+            if task.predecessor is not None:
+                state += f", from step {task.predecessor.step} of {task.predecessor.name} on"
+        limits = task.engine.limits.words
+        return f"{state}, and ended early by {limits}" if limits else state
+
+    def check(self) -> None:
+        check_writable(self.folder.path)
+
+    def obtain(self, listener: Listener, say: Callable[[str], None], signals: Signals) -> str:
+        return obtain(self.task, listener, say, signals)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        known = self.folder.record
+        return {name: known.get(name) for name in ("images", "images_per_second")}
 
 
 def _begin(work: ModelFolder, task: TrainingTask) -> int:

@@ -13,6 +13,7 @@ from fokker.store.predecessor import Predecessor
 from fokker.training.callbacks import Intervals
 from fokker.training.engine import Engine
 from fokker.training.module import Training
+from fokker.training.origin import Origin
 from fokker.training.signals import Stopped
 from fokker.training.watching import Watch
 
@@ -29,7 +30,7 @@ class TrainingTask:
         engine, intervals: of the training.
         config, config_text: the resolved configuration, nested and as YAML.
         facts: for the records of run and model.
-        earlier: the model that this one is made from, of the stage before; trained first.
+        earlier: of the stage before, whose model this one is made from; obtained first.
         predecessor: the model that the training goes on from, if it does not begin anew.
         retrain: whether a complete model is trained again.
         watch: sees the training's curve and may end it.
@@ -45,7 +46,7 @@ class TrainingTask:
     config: Mapping[str, Any]
     config_text: str
     facts: Mapping[str, Any] = field(default_factory=dict)
-    earlier: "TrainingTask | None" = None
+    earlier: Origin | None = None
     predecessor: Predecessor | None = None
     retrain: bool = False
     watch: Watch | None = None

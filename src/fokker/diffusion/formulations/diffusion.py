@@ -67,11 +67,14 @@ class Diffusion(Formulation, ABC):
     parts: ClassVar[Sequence[str]] = (
         "formulation", "preconditioning", "weighting", "noise_levels", "network",
     )  # fmt: skip
+    # A loss may change; what the numbers of the network mean may not.
+    kept: ClassVar[Sequence[str] | None] = ("formulation", "preconditioning", "network")
     asked: ClassVar[Sequence[str]] = ("sampler", "grid")
     groups: ClassVar[type | None] = Groups
     given: ClassVar[Mapping[str, Sequence[str]]] = {"network": ("shape", "c_noise_range")}
     # Not in the samplers' files: `+sde@sampler.sde=edm` would be merged into the other SDE.
     inherited: ClassVar[Mapping[str, str]] = {"sampler.sde": "${sde}"}
+    untrained: ClassVar[str] = "ideal denoiser"
 
     def __init__(
         self,

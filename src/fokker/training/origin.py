@@ -1,0 +1,129 @@
+"""Where the weights of a model come from, in place of a training or by one."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, final
+
+from fokker.machine.disk import short
+from fokker.machine.signals import Signals
+from fokker.store.models import ModelFolder, load_checkpoint
+from fokker.training.module import Training
+
+Listener = Callable[[dict[str, Any], int], None]
+
+
+@dataclass(frozen=True)
+class Origin(ABC):
+    """Where the weights of a model come from.
+
+    Attributes:
+        training: of the model, with its weights as built until they are obtained.
+    """
+
+    training: Training
+    #: Whether a training makes them, or has made them for a run like this one.
+    is_training: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def folder(self) -> ModelFolder | None:
+        """The folder of the model; none if it has no weights."""
+
+    @property
+    @abstractmethod
+    def place(self) -> Path | None:
+        """What a user finds the weights at."""
+
+    @property
+    def words(self) -> str:
+        """The place, for a terminal."""
+        return "nowhere" if self.place is None else str(short(self.place))
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the weights are there, so that nothing is trained."""
+        return True
+
+    @property
+    @abstractmethod
+    def state(self) -> str:
+        """What is there, and what would be done, in words."""
+
+    def check(self) -> None:
+        """Refuse, before work begins, a folder that cannot be written."""
+        return  # Nothing is written where nothing is trained.
+
+    @abstractmethod
+    def obtain(self, listener: Listener, say: Callable[[str], None], signals: Signals) -> str:
+        """Give the model its weights.
+
+        Args:
+            listener: called with (metrics, step) of a training.
+            say: tells the user what happens.
+            signals: of the process.
+        Returns:
+            how: `exact`, `loaded`, `found`, `continued` or `trained`.
+        """
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a run's record says of the training."""
+        return {}
+
+    def called(self, name: str) -> str:
+        """Return what a model of this formulation is called in figures."""
+        return name
+
+
+@final
+@dataclass(frozen=True)
+class NoWeights(Origin):
+    """The origin of a formulation that has nothing to train."""
+
+    @property
+    def folder(self) -> None:
+        return None
+
+    @property
+    def place(self) -> None:
+        return None
+
+    @property
+    def state(self) -> str:
+        return f"exact: {self.words}"
+
+    @property
+    def words(self) -> str:
+        return f"the {self.training.formulation.untrained}, nothing to train"
+
+    def obtain(self, listener: Listener, say: Callable[[str], None], signals: Signals) -> str:
+        return "exact"
+
+    def called(self, name: str) -> str:
+        return self.training.formulation.untrained
+
+
+@final
+@dataclass(frozen=True)
+class Loaded(Origin):
+    """A checkpoint, whose weights are used as they are."""
+
+    checkpoint: Path
+
+    @property
+    def folder(self) -> ModelFolder:
+        return ModelFolder(self.checkpoint.parent)
+
+    @property
+    def place(self) -> Path:
+        return self.checkpoint
+
+    @property
+    def state(self) -> str:
+        return f"loaded from {self.checkpoint}"
+
+    def obtain(self, listener: Listener, say: Callable[[str], None], signals: Signals) -> str:
+        load_checkpoint(self.checkpoint, self.training)
+        return "loaded"
