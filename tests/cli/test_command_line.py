@@ -111,7 +111,7 @@ def test_a_plan_says_what_would_be_done_and_does_nothing(command: Any) -> None:
     made = compose_experiment("data.batch_size=128")
     parameters = sum(p.numel() for p in made.model.parameters())
     for part in (
-        str(made.task.folder.path), "20 steps of 128 images", f"{parameters:,} parameters",
+        str(made.task.folder.path), "20 steps of 128 samples", f"{parameters:,} parameters",
         "shape (1,)",
         "100 by heun, 7 steps, sigma 80 to 0.002, grid edm_rho", "100 steps", "eta", "ode_adaptive",
     ):  # fmt: skip

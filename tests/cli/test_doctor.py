@@ -88,7 +88,7 @@ def test_two_ranks_meet_and_nothing_is_left(tmp_path: Path) -> None:
     rows = rows_of(done.stdout)
     for what, words in {
         "started": "by fokker: 2 ranks on 1 machine",
-        "batch": "256 = 2 ranks x 128 images",
+        "batch": "256 = 2 ranks x 128 samples",
         "meeting": "2 ranks by gloo: ",
         "configuration": "in all ranks",
         "folder": str(tmp_path / "deep/er"),
@@ -296,8 +296,8 @@ def batch(size: int, ranks: int, piece: int | None = None) -> Row:
 
 
 def test_batch_is_divided_or_refused() -> None:
-    assert batch(256, 1) == Row("batch", "256 = 1 rank x 256 images a step")
-    assert batch(256, 2, 32) == Row("batch", "256 = 2 ranks x 128 images a step, in 4 parts of 32")
+    assert batch(256, 1) == Row("batch", "256 = 1 rank x 256 samples a step")
+    assert batch(256, 2, 32) == Row("batch", "256 = 2 ranks x 128 samples a step, in 4 parts of 32")
     refused = batch(255, 2)
     assert refused.is_wrong
     assert "the nearest that does: 254 or 256" in refused.verdict

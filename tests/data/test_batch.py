@@ -103,7 +103,7 @@ def test_rows_that_belong_to_no_sample_are_refused(name: str) -> None:
 def test_workers_change_no_bit_of_a_batch(kind: type[DataModule]) -> None:
     data, plain = kind(8, seed=3), kind(8, seed=3)
     data.workers = 2
-    with data.made_ahead():
+    with data.made_ahead(data.batch_size):
         for start in (0, 8, 16, 100, 108):
             made = data.training_batch(start, start + 8)
             assert equal(made, plain.batch(start, start + 8))

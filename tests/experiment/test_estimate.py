@@ -38,7 +38,7 @@ def test_a_plan_has_an_estimate_where_something_is_trained(workdir: Path) -> Non
     made = tiny_runs.compose_experiment()
     (line,) = re.findall("^estimate .*$", plan(made), re.MULTILINE)
     assert re.fullmatch(
-        r"estimate on cpu, 1 thread: [\d,]+ images/s, [\d.]+ s; memory: host \d+\.\d\d GB", line
+        r"estimate on cpu, 1 thread: [\d,]+ samples/s, [\d.]+ s; memory: host \d+\.\d\d GB", line
     )
     assert "estimate" not in plan(tiny_runs.compose_experiment("network=exact"))
     tiny_runs.train()

@@ -67,7 +67,7 @@ def _plan(
         weights=asked.weights,
         seed=config.seed,
         batch_size=asked.batch_size,
-        evaluations=build_evaluations(config, model, ways[0], build),
+        evaluations=build_evaluations(config, choices, model, ways[0], build),
         budget_points=asked.budget_points,
         beside=_beside(task.config, task.facts["formulation"], content, Groups.of(type(model))),
         figures=asked.figures,

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, open_dict
 from fokker.config.instantiate import Builder
 from fokker.config.keys import OF_ANY_DATA
 from fokker.data import DataModule, StandardizedData, gaussianized
+from fokker.machine.own_code import own_code
 from fokker.machine.start import cores
 
 
@@ -22,7 +23,8 @@ def build_all_data(
 
 def content_of(data: Mapping[str, DataModule]) -> str:
     """A hash of what the configuration does not say of the data; empty if it says all."""
-    contents = [of.content for of in data.values()]
+    with own_code("content of the data cannot be asked", "mend it"):
+        contents = [of.content for of in data.values()]
     if len(contents) == 1 or not any(contents):
         return contents[0]
     return hashlib.sha256("\n".join(contents).encode()).hexdigest()
@@ -45,7 +47,8 @@ def build_data(config: DictConfig, build: Builder, group: str = "data") -> DataM
         if config[group].get("standardize") is True and isinstance(data, StandardizedData):
             config[group].standardize = data.standardize
     else:
-        data.check()
+        with own_code(f"{group} cannot give a batch", "mend it"):
+            data.check()
     if is_gaussian:
         if not isinstance(data, StandardizedData):
             raise ValueError(

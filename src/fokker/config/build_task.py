@@ -32,6 +32,7 @@ from fokker.store.own_sources import source_of
 from fokker.store.places import find_checkpoint
 from fokker.store.predecessor import Predecessor
 from fokker.training import Engine, Training
+from fokker.training.describing import check_described
 from fokker.training.fit import Trained
 from fokker.training.origin import Loaded, NoWeights, Origin
 from fokker.training.task import TrainingTask
@@ -101,6 +102,7 @@ def build_task(
         config=plain,
         config_text=OmegaConf.to_yaml(config, resolve=True),
         facts=_facts(choices, groups, data, made_of, predecessor),
+        data=data,
         earlier=earlier,
         predecessor=predecessor,
         retrain=config.retrain,
@@ -130,6 +132,7 @@ def _trained(
     training = build_training(config, data, build, before)
     for changed, number in build.whole.items():
         OmegaConf.update(config, changed, number)
+    check_described(training.formulation)
     training.weights(config.evaluation.weights)
     if not training.formulation.trains:
         _check_untrained(config)

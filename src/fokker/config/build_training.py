@@ -11,6 +11,7 @@ from fokker.config.instantiate import Builder, uncalled
 from fokker.data import DataModule
 from fokker.experiment.needs import check_network
 from fokker.formulation import Formulation
+from fokker.machine.own_code import own_code
 from fokker.store.identity import Groups
 from fokker.training import Training
 
@@ -51,10 +52,8 @@ def build_training(
         parts["network"] = partial(check_network, parts["network"], node, copies)
     if earlier is not None:
         parts["earlier"] = earlier
-    try:
+    with own_code("formulation cannot be built", "mend it, or choose parts and data that fit it"):
         model = make(**data, seed=config.seed, **parts)
-    except (AttributeError, TypeError) as error:  # A function or class of the user's own.
-        raise ValueError(f"formulation cannot be built: {type(error).__name__}: {error}") from error
     if not isinstance(model, Formulation):
         raise ValueError(
             f"formulation._target_ must name what gives a fokker.formulation.Formulation, got "

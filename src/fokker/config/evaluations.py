@@ -11,6 +11,7 @@ from fokker.config.choices import Choices, option
 from fokker.config.instantiate import Builder
 from fokker.evaluations import Evaluation
 from fokker.formulation import Asked, Formulation, Way
+from fokker.machine.own_code import own_code
 
 Labelled = tuple[str, DictConfig]
 
@@ -85,10 +86,17 @@ def build_ways(
         parts = {group: build(scope[group], group) for group in chosen}
         labels = {group: label for group, (label, _) in chosen.items()}
         try:
-            way = model.way(Asked(parts, labels, config.evaluation.noise))
+            with own_code(f"{type(model).__name__}.way cannot be asked", "mend it"):
+                way = model.way(Asked(parts, labels, config.evaluation.noise))
+            if not isinstance(way, Way):
+                raise ValueError(
+                    f"{type(model).__name__}.way must give a fokker.formulation.Way, got "
+                    f"{type(way).__name__}; return one"
+                )
             if way.is_random and config.evaluation.noise == "quantiles":
                 raise ValueError(
-                    f"evaluation.noise must be random with formulation={type(model).__name__}, "
+                    "evaluation.noise must be random with "
+                    f"formulation={choices.options['formulation']}, "
                     "which draws at random, got quantiles; leave it away"
                 )
             ways.append(way)
@@ -101,7 +109,7 @@ def build_ways(
 
 
 def build_evaluations(
-    config: DictConfig, model: Formulation, own: Way, build: Builder
+    config: DictConfig, choices: Choices, model: Formulation, own: Way, build: Builder
 ) -> dict[str, Evaluation]:
     """What is evaluated besides the samples, checked.
 
@@ -116,8 +124,9 @@ def build_evaluations(
             if not isinstance(model, kind):
                 raise ValueError(
                     f"evaluation={name} is for formulations of the kind {kind.__name__}, got "
-                    f"formulation={type(model).__name__}; leave it away"
+                    f"formulation={choices.options['formulation']}; leave it away"
                 )
-            made.check(model, own)
+            with own_code(f"evaluation.{name} cannot be checked", "mend it, or leave it away"):
+                made.check(model, own)
             evaluations[str(name)] = made
     return evaluations

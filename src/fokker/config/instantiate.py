@@ -26,6 +26,7 @@ from fokker.config.targets import (
     rule,
 )
 from fokker.config.texts import check_final
+from fokker.machine.own_code import in_words
 
 #: Hydra from 1.4 on has a list of its own, and warns without it.
 HYDRAS_LIST = "_execution_whitelist_"
@@ -208,7 +209,7 @@ def _get_quietly(target: str) -> Any:
 
 def _sentence(cause: BaseException, key: str, keys: Mapping[str, str]) -> str:
     if not isinstance(cause, ValueError):
-        return f"{key} cannot be built: {type(cause).__name__}: {cause}".splitlines()[0]
+        return f"{key} cannot be built: {in_words(cause)}"
     # A distribution says `low must be ...`, for it does not know that it stands at `data`.
     name, space, rest = str(cause).partition(" ")
     # So it is with `high=3` behind it.

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -53,7 +53,7 @@ class DataModule(ABC):
     count; and the model's. Here all three are the same.
 
     Args:
-        batch_size: of the whole job, in images.
+        batch_size: of the whole job, in samples.
         seed: of the order of the data.
     Raises:
         ValueError: if batch_size is below 1.
@@ -136,6 +136,10 @@ class DataModule(ABC):
         """Say the layout and the shape, for a plan and a run."""
         return f"{self.layout} of shape {self.shape}"
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "DataModule":
+        """Stand for themselves in a copy of a model: points are many, and do not change."""
+        return self
+
     # ---- for a training ------------------------------------------------------------------
 
     def check(self) -> None:
@@ -148,10 +152,14 @@ class DataModule(ABC):
         self._checked(self.held_out(1), "held_out")
 
     @contextmanager
-    def made_ahead(self) -> Iterator[None]:
-        """For a training: its batches by `workers`, where there are any."""
+    def made_ahead(self, stride: int) -> Iterator[None]:
+        """For a training: its batches by `workers`, where there are any.
+
+        Args:
+            stride: how far behind one batch the next one starts.
+        """
         if self.workers:
-            self._ahead = Ahead(self.batch, self.batch_size, self.workers)
+            self._ahead = Ahead(self.batch, stride, self.workers)
         try:
             yield
         finally:

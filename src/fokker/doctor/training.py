@@ -100,7 +100,7 @@ def batch_row(config: DictConfig, size: int) -> Row:
         return judged("batch", f"data.batch_size={batch_size} for {ranks}", str(error))
     share = batch_size // size
     cut = f", in {parts} parts of {share // parts}" if parts > 1 else ""
-    return judged("batch", f"{batch_size} = {ranks} x {share} images a step{cut}")
+    return judged("batch", f"{batch_size} = {ranks} x {share} samples a step{cut}")
 
 
 @final

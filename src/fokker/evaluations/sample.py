@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fokker.formulation import Drawn, Way
+from fokker.machine.device import is_out_of_memory
 from fokker.machine.progress import Steps, nobody
 from fokker.machine.ranks import ALONE, Ranks
 from fokker.machine.signals import SIGNALS
@@ -50,12 +51,6 @@ def batch_rows(shape: tuple[int, ...]) -> int:
     """Samples in a batch: up to 16 units of the random numbers, and some 4 million numbers."""
     unit = whole_rows(shape)
     return min(16, max(1, 2**22 // (math.prod(shape) * unit))) * unit
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether a device, or the machine, has no more; torch has no class of its own for the CPU."""
-    kinds = (MemoryError, torch.OutOfMemoryError)
-    return isinstance(error, kinds) or "can't allocate memory" in str(error)
 
 
 def draw_samples(
@@ -153,7 +148,11 @@ def check_finite(samples: Samples, way: Way) -> None:
     """
     bad = int((~torch.isfinite(samples.points.flatten(1))).any(1).sum())
     if bad:
+        first = next(iter(way.labels))
+        parts = [f"{group}={label}" for group, label in way.labels.items()]
+        steps = [] if way.num_steps is None else [f"num_steps={way.num_steps}"]
         raise ValueError(
-            f"{bad} of {len(samples.points)} samples are not finite with sampler={way.name}, "
-            f"num_steps={way.num_steps}; use more steps or another sampler"
+            f"{bad} of {len(samples.points)} samples are not finite with "
+            f"{', '.join([parts[0], *steps, *parts[1:]])}; use "
+            f"{'more steps or ' if steps else ''}another {first}"
         )

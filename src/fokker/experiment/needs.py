@@ -3,7 +3,6 @@
 All numbers are below what is really needed, so that nothing is refused that would work.
 """
 
-import copy
 import math
 import shutil
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from fokker.experiment.experiment import Experiment
+from fokker.experiment.trial import check_step, copied
 from fokker.formulation import Formulation
 from fokker.machine.memory import DOUBLE, SINGLE, amount, check_fits, whole_memory
 from fokker.training.validation import as_in_use
@@ -40,6 +40,7 @@ def check_needs(experiment: Experiment, ranks: int) -> None:
     check_fits("evaluation.num_samples", count, size, "the samples")
     if not experiment.origin.is_ready:
         _check_training(experiment, ranks)
+        check_step(experiment)
 
 
 def _check_training(experiment: Experiment, ranks: int) -> None:
@@ -99,8 +100,7 @@ def saved_bytes(model: Formulation) -> int:
         return sum(found.values())
 
     try:
-        # A network of one's own may count its calls.
-        tried = copy.deepcopy(model, {id(model.data): model.data})
+        tried = copied(model)
         with torch.random.fork_rng(devices=[]), as_in_use(tried):
             return max(0, kept(3) - kept(2))
     except Exception:  # A network of one's own says itself, in the training, what it cannot do.

@@ -204,7 +204,7 @@ def _samples_named(record: Record, say: Callable[[str], None]) -> Iterator[None]
 
 def division(batch_size: int, size: int) -> str:
     """How a batch is divided, in words."""
-    return f"{size} ranks, each {batch_size // size} of the {batch_size} images of a step"
+    return f"{size} ranks, each {batch_size // size} of the {batch_size} samples of a step"
 
 
 def _carry_out(

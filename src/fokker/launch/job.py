@@ -17,14 +17,13 @@ from fokker.config.build import build_experiment
 from fokker.config.choices import Choices
 from fokker.config.mistakes import of_value
 from fokker.config.targets import find_own
-from fokker.evaluations.sample import is_out_of_memory
 from fokker.experiment import Experiment, Result
 from fokker.experiment import run as run_experiment
 from fokker.experiment.needs import check_room
 from fokker.experiment.run import division
 from fokker.launch import slurm
 from fokker.launch.joining import build_alike
-from fokker.machine.device import described
+from fokker.machine.device import described, is_out_of_memory
 from fokker.machine.disk import check_writable, remove_empty
 from fokker.machine.environment import number
 from fokker.machine.gpus import claim

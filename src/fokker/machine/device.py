@@ -88,3 +88,9 @@ def memory_text(peak: Mapping[str, int]) -> str:
     """Say what `peak_memory` has found, for instance `host 0.61 GB`."""
     names = {"host_peak_bytes": "host", "device_peak_bytes": "device"}
     return ", ".join(f"{names[key]} {number / 1e9:.2f} GB" for key, number in peak.items())
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a device, or the machine, has no more; torch has no class of its own for the CPU."""
+    kinds = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, kinds) or "can't allocate memory" in str(error)

@@ -11,10 +11,8 @@ from fokker.store.places import SAFETENSORS
 from fokker.store.records import FORMAT, OF_BOTH, FormatError, check_format
 from fokker.store.whereabouts import as_today
 
-#: What condition a network takes; there is one kind so far.
-CONDITION = "none"
 _MOST_DIGITS = 300
-_PARTS = {"format": int, "key": str, "config": dict, "data": dict, "network": dict, "record": dict}
+_PARTS = {"format": int, "key": str, "config": dict, "data": dict, "record": dict}
 
 
 def read_description(file: Path) -> dict[str, Any]:
@@ -53,11 +51,6 @@ def read_description(file: Path) -> dict[str, Any]:
         raise
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DamagedError(file, f"its description cannot be read: {error}") from error
-    if found["network"].get("condition") != CONDITION:
-        raise ValueError(
-            f"{file} holds a model with the condition {found['network'].get('condition')}, and "
-            "this version of fokker reads models without a condition; use the version that wrote it"
-        )
     return {**found, "config": as_today(found["config"])}
 
 

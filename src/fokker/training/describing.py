@@ -1,15 +1,46 @@
 """The description of a model, written into the files of its weights."""
 
 import json
+from collections.abc import Mapping
 
 from fokker.data import StandardizedData, facts_of
+from fokker.formulation import Formulation
 from fokker.machine.masking import masked_values
+from fokker.machine.own_code import own_code
 from fokker.store.identity import Groups
 from fokker.store.records import FORMAT
 from fokker.training.task import TrainingTask
 
 # Facts of a model's record that a checkpoint on its own is checked and continued by.
 _RECORDED = ("overrides", "formulation", "data", "made_of", "parts", "data_groups")
+_PLAIN = "make lists and numbers of it"
+#: The platform's own entries, which no formulation says.
+_OWN = ("format", "key", "record", "config", "data", "weights")
+
+
+def check_described(model: Formulation) -> None:
+    """Refuse, before a training, what its checkpoint could not hold.
+
+    Raises:
+        ValueError: if a formulation describes itself by no plain values, or by the platform's
+            names.
+    """
+    said, rule = f"{type(model).__name__}.described", "must give plain values by name"
+    with own_code(f"{said} cannot be asked", "mend it"):
+        found: object = model.described()
+    if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
+        raise ValueError(f"{said} {rule}, got {type(found).__name__}; return a dict")
+    if taken := sorted(found.keys() & {*_OWN}):
+        raise ValueError(
+            f"{said} must give names of its own, got {', '.join(taken)}, which the platform says; "
+            "choose others"
+        )
+    try:
+        json.dumps(found)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{said} {rule}, got what JSON has no word for: {error}; {_PLAIN}") from (
+            error
+        )
 
 
 def description_of(task: TrainingTask) -> str:
@@ -27,6 +58,7 @@ def description_of(task: TrainingTask) -> str:
     steps = {key: config["trainer"][key] for key in ("max_steps", "precision")}
     content = masked_values(
         {
+            **model.described(),
             "format": FORMAT,
             "key": task.folder.path.name,
             "record": {k: v for k, v in task.facts.items() if k in _RECORDED},
@@ -36,7 +68,6 @@ def description_of(task: TrainingTask) -> str:
                 "seed": config["seed"],
             },
             "data": facts_of(model.data) if isinstance(model.data, StandardizedData) else {},
-            **model.described(),
         }
     )
     return json.dumps(content)

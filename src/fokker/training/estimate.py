@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from fokker.machine.device import memory_text, peak_memory, wait_for
 from fokker.machine.progress import duration
+from fokker.training.losses import checked
 from fokker.training.module import Training
 from fokker.training.task import TrainingTask
 
@@ -26,7 +27,7 @@ class Estimate:
     Attributes:
         images_per_second: of one rank.
         peak: as `peak_memory` gives it.
-        is_whole: whether the steps held as many images at once as the training will.
+        is_whole: whether the steps held as many samples at once as the training will.
     """
 
     images_per_second: float
@@ -34,10 +35,10 @@ class Estimate:
     is_whole: bool
 
     def text(self, images: int, ranks: int) -> str:
-        """Say it for a training of so many images by so many ranks."""
+        """Say it for a training of so many samples by so many ranks."""
         speed = ranks * self.images_per_second
         memory = memory_text(self.peak) + ("" if self.is_whole else " and more")
-        return f"{speed:,.0f} images/s, {duration(images / speed)}; memory: {memory}"
+        return f"{speed:,.0f} samples/s, {duration(images / speed)}; memory: {memory}"
 
 
 def estimate(task: TrainingTask, ranks: int) -> Estimate:
@@ -76,7 +77,8 @@ def _gradients(training: Training, rows: int, device: torch.device) -> float:
     """Time the gradients of the first rows of a batch, in seconds."""
     wait_for(device)
     started = perf_counter()
-    losses = training.formulation.losses(training.training_draws(0)[:rows])
+    model = training.formulation
+    losses = checked(model.losses(training.training_draws(0)[:rows]), rows, model)
     torch.autograd.backward(losses.objective.mean())
     wait_for(device)
     return perf_counter() - started

@@ -150,7 +150,7 @@ class Trained(Origin):
             state = f"unfinished: would go on at step {done} of {max_steps}"
         else:
             size = task.model.data.batch_size
-            state = f"new: would be trained for {max_steps} steps of {size} images"
+            state = f"new: would be trained for {max_steps} steps of {size} samples"
             if task.predecessor is not None:
                 state += f", from step {task.predecessor.step} of {task.predecessor.name} on"
         limits = task.engine.limits.words

@@ -15,6 +15,7 @@ from fokker.training.descent import Descent
 from fokker.training.divergence import diverged
 from fokker.training.draws import DrawsAhead, NetworkNoise
 from fokker.training.ema import EMA
+from fokker.training.losses import checked
 from fokker.training.optimizers import Schedule
 from fokker.training.sharding import one_by_one, shard
 
@@ -86,7 +87,7 @@ class Training(L.LightningModule):
         """Gradients of the batch's mean objective; the losses of this rank's samples, (n,)."""
         values, parts = [], list(draws.cut(self.descent.parts))
         for number, part in enumerate(parts, start=1):
-            losses = self.formulation.losses(part)
+            losses = checked(self.formulation.losses(part), len(part.level), self.formulation)
             values.append(losses.value.detach())
             objective = losses.objective.mean()
             if len(parts) > 1:

@@ -5,7 +5,7 @@ import logging
 import signal
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -100,7 +100,7 @@ class OneTraining:
     def _trained(self) -> Training:
         """What lightning trains: what a strategy does to the weights it does for good."""
         task, model = self.task, self.task.model
-        kept = {id(part): part for part in (model.data, *model.made_from)}
+        kept = {id(part): part for part in model.made_from}
         is_sharded = task.engine.is_sharded(task.ranks)
         trained = copy.deepcopy(task.training, kept) if is_sharded else task.training
         trained.descent = task.engine.descent(task.device, task.ranks, model.data.batch_size)
@@ -134,8 +134,12 @@ class OneTraining:
             _flags_kept(),
             torch.random.fork_rng(forked),
             trained.prepared(),
-            self.task.model.data.made_ahead(),
+            ExitStack() as ahead,
         ):
+            own = self.task.model.data
+            every = {id(data): data for data in (own, *self.task.data.values())}
+            for data in every.values():
+                ahead.enter_context(data.made_ahead(own.batch_size))
             yield
 
     # ---- steps ---------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from typing import Any, final
 
 import torch
 
+from fokker.data import DataModule
 from fokker.formulation import Formulation
 from fokker.machine.ranks import ALONE, Ranks
 from fokker.store.models import ModelFolder
@@ -30,6 +31,7 @@ class TrainingTask:
         engine, intervals: of the training.
         config, config_text: the resolved configuration, nested and as YAML.
         facts: for the records of run and model.
+        data: of each group, the one that is trained on first.
         earlier: of the stage before, whose model this one is made from; obtained first.
         predecessor: the model that the training goes on from, if it does not begin anew.
         retrain: whether a complete model is trained again.
@@ -46,6 +48,7 @@ class TrainingTask:
     config: Mapping[str, Any]
     config_text: str
     facts: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, DataModule] = field(default_factory=dict)
     earlier: Origin | None = None
     predecessor: Predecessor | None = None
     retrain: bool = False

@@ -1,0 +1,51 @@
+"""A step of a training, tried with two samples before anything is written."""
+
+import copy
+
+import torch
+
+from fokker.experiment.experiment import Experiment
+from fokker.formulation import Formulation
+from fokker.machine.own_code import own_code
+from fokker.training.losses import checked
+from fokker.training.validation import as_in_use
+
+#: So many that a mean is none of them.
+ROWS = 2
+
+
+def copied(model: Formulation) -> Formulation:
+    """A copy to be tried, for a network of one's own may count its calls; what is given stays."""
+    return copy.deepcopy(model, {id(part): part for part in model.made_from})
+
+
+def check_step(experiment: Experiment) -> None:
+    """Refuse a formulation that cannot make a step, or whose losses are not those of samples.
+
+    On another device than the CPU it is not tried, for what computes there may not do so here.
+
+    Raises:
+        ValueError: says what it ran into.
+    """
+    name = experiment.task.facts["formulation"]
+    if not experiment.model.trains or experiment.task.device.type != "cpu":
+        return
+    rows = min(ROWS, experiment.model.data.batch_size)
+    try:
+        model = copied(experiment.model)
+    except Exception:  # What cannot be copied cannot be tried.
+        return
+    said = f"formulation={name} cannot make a step of the training"
+    with (
+        own_code(said, "mend it, or choose parts and data that fit it"),
+        torch.random.fork_rng(devices=[]),
+        torch.enable_grad(),
+        as_in_use(model),
+    ):
+        draws = model.draws(0, range(rows), model.fetch(0, rows))
+        losses = checked(model.losses(draws), rows, model)
+    if not losses.objective.requires_grad:
+        raise ValueError(
+            f"{type(model).__name__}.losses must give an objective that depends on the weights, "
+            "got one without a gradient; compute it from the network, outside of torch.no_grad"
+        )
