@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, final
 
@@ -10,6 +11,7 @@ from omegaconf import DictConfig
 from fokker.config.mistakes import one_of
 from fokker.machine.named_files import one_line
 from fokker.machine.yaml_files import read_yaml
+from fokker.store.whereabouts import config_dir
 
 #: Groups whose files are of the whole configuration.
 _NO_PARTS = ("experiment", "sweeps", "hydra")
@@ -46,6 +48,17 @@ def option(sources: Sequence[Any], group: str, name: str) -> DictConfig:
         if (folder / f"{name}.yaml").is_file():
             return read_yaml(folder / f"{name}.yaml")
     raise ValueError(f"{group}={one_line(name)} is not an option; {one_of(name, sorted(known))}")
+
+
+@cache
+def targets_of_options(group: str) -> frozenset[str]:
+    """The targets of a group's options in fokker's own files, none of others' in a search path."""
+    found = set()
+    for file in config_dir().glob(f"{group}/*.yaml") if group.isidentifier() else ():
+        node = read_yaml(file)
+        target = node.get("_target_") if isinstance(node, DictConfig) else None
+        found.update([target] if isinstance(target, str) else [])
+    return frozenset(found)
 
 
 def options_with(

@@ -12,6 +12,7 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from fokker.config.arguments import Signature, signature
+from fokker.config.choices import targets_of_options
 from fokker.config.family import Family, family_of
 from fokker.config.kinds import belongs, kind_of, kind_words
 from fokker.config.nodes import Node, check_kinds, check_nodes, nodes, plain_of
@@ -142,7 +143,8 @@ class Builder:
             raise ValueError(f"{key} must be a node with a _target_, got {node}")
         plain, kind = plain_of(node, key), kind_of(key, self._groups)
         found = list(self._found_in(node, plain, key, kind))
-        check_kinds(found, self._inside)
+        # Where a formulation says no kinds its own `way` says what fits, of all that may be chosen.
+        check_kinds(found, self._inside, targets_of_options(key))
         return plain, found
 
     def _found_in(self, node: DictConfig, plain: Any, key: str, kind: Any) -> Iterator[Node]:

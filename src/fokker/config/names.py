@@ -1,5 +1,6 @@
 """What a key that is none may have meant: one further down, of another option, or elsewhere."""
 
+import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -9,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from fokker.config.choices import options_with
 from fokker.config.hydra_node import PLUGINS
 from fokker.config.mistakes import UnknownKey
+from fokker.config.option_words import is_group
 from fokker.config.trainer_keys import ELSEWHERE
 
 #: Of a name that was mistyped, and not another word.
@@ -132,6 +134,8 @@ def with_hint(error: UnknownKey, config: DictConfig | None, sources: Sequence[An
         return f"{error.key} {error.said} of the {part} that is chosen; choose {PLUGINS[part]}"
     if config is None:
         return str(error)
+    if said := _of_others(error.key, config, sources):
+        return f"{error.key} {error.said}: {said}"
     hint = _same_name(error.key, config, sources)
     if not hint:
         is_near = bool(get_close_matches(name, error.known, n=1, cutoff=NEAR))
@@ -145,7 +149,22 @@ def with_hint(error: UnknownKey, config: DictConfig | None, sources: Sequence[An
     elsewhere = f"did you mean {error.key}, of "
     if hint.startswith(elsewhere):
         hint = f"it is one of {hint.removeprefix(elsewhere).rstrip('?')}"
-    return f"{error.key} {error.said}; {hint}" if hint else str(error)
+    # A word of other programs may be the very one that was typed.
+    is_said = hint and not re.match(rf"did you mean {re.escape(error.key)}(?![\w.=])", hint)
+    return f"{error.key} {error.said}; {hint}" if is_said else str(error)
+
+
+def _of_others(key: str, config: DictConfig, sources: Sequence[Any]) -> str:
+    """Return which group of other formulations a key is, or lists options of, if it is one."""
+    parent, _, name = key.rpartition(".")
+    listed = name.removesuffix("s") if parent == "evaluation" and name.endswith("s") else ""
+    group = listed or (key if not parent else "")
+    if not group or group in config or not is_group(sources, group):
+        return ""
+    node = config.get("hydra")
+    chosen = OmegaConf.select(node, "runtime.choices.formulation") if node is not None else None
+    which = f"formulation={chosen}" if chosen else "the formulation"
+    return f"{which} has no group {group}; leave it away, or choose a formulation that has it"
 
 
 def _plain(name: str) -> str:

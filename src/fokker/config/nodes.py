@@ -1,7 +1,7 @@
 """The nodes of a configuration that describe objects, found without making any."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -163,18 +163,22 @@ def check_nodes(found: Sequence[Node]) -> dict[str, Any]:
     return changes
 
 
-def check_kinds(found: Sequence[Node], anywhere: Sequence[Any]) -> None:
+def check_kinds(
+    found: Sequence[Node], anywhere: Sequence[Any], options: Collection[str] = ()
+) -> None:
     """Check that each node is of the kind of its place, and can be called as it says.
 
     Args:
         found: nodes.
         anywhere: kinds that may stand where a place says none; nothing: there all may.
+        options: targets that may stand at the first node's place too, if it says no kind.
     Raises:
         ValueError: says the key, what must be there, and what is.
     """
     for node in found:
         _check_hydras(node)
-        _check_kind(node, anywhere)
+        if node is not found[0] or node.target not in options or not is_unsaid(node.kind):
+            _check_kind(node, anywhere)
     for node in found:
         _check_names(node)
 
