@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from fokker.machine.disk import held, is_held
+from fokker.machine.locks import held, is_held
 
 HOLD = """
 import sys
 from pathlib import Path
-from fokker.machine.disk import held
+from fokker.machine.locks import held
 with held(Path("run")):
     print("held", flush=True)
     sys.stdin.read()

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 import yaml
 
-from fokker.machine.disk import write_private, write_text
+from fokker.machine.files import write_private, write_text
 from fokker.machine.masking import masked, masked_values
 from fokker.machine.output import Listener
 from fokker.search.trials import open_storage

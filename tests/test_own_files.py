@@ -5,8 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from fokker.machine.disk import json_lines, open_to_append, own_folder, write_atomically, write_text
-from fokker.machine.files import append_json_line
+from fokker.machine.files import (
+    append_json_line,
+    json_lines,
+    open_to_append,
+    write_atomically,
+    write_text,
+)
+from fokker.machine.folders import own_folder
 
 
 @pytest.mark.parametrize("planted", ["a.json", ".a.json.tmp"])

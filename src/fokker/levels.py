@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, final
 
 from fokker.machine.csv_files import csv_text
-from fokker.machine.disk import write_text
+from fokker.machine.files import write_text
 
 FILE = "loss_per_level.csv"
 #: The columns of losses, with what each is called. Of fresh data the first two are of one law.

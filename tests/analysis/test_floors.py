@@ -28,7 +28,7 @@ from fokker.diffusion.sde import EDM as EDMTime
 from fokker.diffusion.sde import VPLinear
 from fokker.diffusion.weighting import Weighting
 from fokker.distributions import Affine, Empirical, Gaussian, GaussianMixture, Uniform
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 from fokker.store.curves import read_json_lines
 from fokker.training.validation import floor_of, validate, validate_average
 

@@ -21,8 +21,7 @@ from fokker.cli.main import main
 from fokker.config.compose import composed, meant_overrides
 from fokker.diffusion.grids import EDMRho
 from fokker.diffusion.samplers import DDIM, Heun, ODEAdaptive
-from fokker.machine.disk import read_json
-from fokker.machine.files import write_json
+from fokker.machine.files import read_json, write_json
 from tiny_runs import TINY, compose_experiment, only_model, run, train
 from wandb_files import read_wandb
 

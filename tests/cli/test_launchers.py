@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 from tiny_runs import TINY
 
 pytestmark = pytest.mark.thorough

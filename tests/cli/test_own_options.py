@@ -13,7 +13,7 @@ import pytest
 
 import fokker
 from fokker.cli.main import main
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 from tiny_runs import TINY, only_model
 
 PACKAGE = "my_package"

@@ -22,7 +22,7 @@ from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from fokker.cli.main import main
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 from fokker.machine.signals import Interrupted
 from fokker.search.method import read_method, with_steps
 from fokker.search.objectives import Objectives

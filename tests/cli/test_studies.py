@@ -11,7 +11,7 @@ import pytest
 
 from fokker.cli.main import main
 from fokker.config.compose import config_dir
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 from tiny_runs import process
 from written import only_sweep, sweep_rows
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fokker.machine.disk import DamagedError, read_json
+from fokker.machine.disk import DamagedError
+from fokker.machine.files import read_json
 from fokker.sweeps.jobs import Job
 from fokker.sweeps.running import facts_of_sweep
 from fokker.sweeps.study import Study

@@ -17,7 +17,7 @@ import torch
 from fokker.cli.main import main
 from fokker.evaluations.base import Evaluation
 from fokker.experiment.metric_names import metric_names
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 from fokker.machine.signals import Interrupted
 from fokker.store.job_folders import job_lock
 from fokker.store.job_names import job_id, job_name, short_values

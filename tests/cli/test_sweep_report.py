@@ -17,8 +17,7 @@ from omegaconf import OmegaConf
 from fokker.diffusion.analysis.validation import AXIS, SIGMAS
 from fokker.figures import save
 from fokker.levels import Table
-from fokker.machine.disk import read_json
-from fokker.machine.files import write_json
+from fokker.machine.files import read_json, write_json
 from fokker.sweeps import against_nfe as nfe_module
 from fokker.sweeps.against_nfe import points_of
 from fokker.sweeps.collection import Spread

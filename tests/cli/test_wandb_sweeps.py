@@ -19,7 +19,7 @@ from wandb.sdk.lib.config_util import save_config_file_from_dict
 from fokker.cli.main import main
 from fokker.config.compose import composed, config_dir
 from fokker.figures import save
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 from fokker.tracking.wandb_sweep import log_sweep
 from tiny_runs import TINY
 from wandb_files import WandBFile, read_wandb

@@ -19,7 +19,7 @@ from safetensors import safe_open
 
 import cluster
 import tiny_runs
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 from fokker.store.curves import read_json_lines
 from fokker.store.models import ModelFolder
 
@@ -232,9 +232,7 @@ def saved_step(folder: Path) -> int:
     return max((ModelFolder(p).steps_done for p in models(folder)), default=0)
 
 
-def until_step(
-    number: int, folder: Path, child: "subprocess.Popen[bytes] | None" = None
-) -> None:
+def until_step(number: int, folder: Path, child: "subprocess.Popen[bytes] | None" = None) -> None:
     """Waits until a training in `folder` has made so many steps; `child` must live so long."""
 
     def is_there() -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from cluster_runs import FOKKER, JOB, STARTS
 
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("slurm")]
 

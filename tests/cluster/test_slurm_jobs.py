@@ -10,7 +10,7 @@ import pytest
 from cluster_runs import FOKKER
 
 import cluster
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("slurm")]
 

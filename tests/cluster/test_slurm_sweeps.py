@@ -12,7 +12,7 @@ import pytest
 from cluster_runs import FOKKER, JOB
 
 import cluster
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 from fokker.store.curves import read_json_lines
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("slurm")]
@@ -94,9 +94,7 @@ def test_an_array_waits_for_what_comes_back_and_goes_on_without_what_was_cancell
     assert cluster_runs.damaged(folder) == []
 
 
-def wait_for(
-    child: "subprocess.Popen[bytes]", what: Callable[[], bool], folder: Path
-) -> None:
+def wait_for(child: "subprocess.Popen[bytes]", what: Callable[[], bool], folder: Path) -> None:
     """Waits until it is so, or the process has ended."""
     cluster_runs.until(lambda: what() or child.poll() is not None, folder, "so far")
 
@@ -130,9 +128,7 @@ def test_five_kills_in_a_sweep_lose_no_row(seeds: dict[str, Path], folder: Path)
                 assert cluster_runs.ended(child, folder, 10) == -signal.SIGKILL
                 cluster_runs.all_gone(folder)
             else:  # The sweep goes on with the next job.
-                wait_for(
-                    child, lambda pid=victim: pid not in cluster_runs.living(folder), folder
-                )
+                wait_for(child, lambda pid=victim: pid not in cluster_runs.living(folder), folder)
         code = cluster_runs.ended(child, folder)
     assert kills == 5
     assert 0 < killed_parents < 5

@@ -16,7 +16,7 @@ import fokker.training.data
 import tiny_runs
 from fokker.evaluations.sample import draw_samples
 from fokker.machine.device import moved
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 from fokker.machine.ranks import ALONE, Ranks
 from fokker.machine.signals import Signals
 from fokker.randomness import Randomness

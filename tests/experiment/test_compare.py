@@ -29,8 +29,7 @@ from fokker.experiment.compare import (
     comparison_text,
 )
 from fokker.levels import Axis, Table
-from fokker.machine.disk import read_json
-from fokker.machine.files import write_json
+from fokker.machine.files import read_json, write_json
 from fokker.store.records import FORMAT
 
 pytestmark = pytest.mark.usefixtures("workdir")

@@ -8,7 +8,7 @@ import pytest
 
 import tiny_runs
 from fokker.config.compose import composed
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 from fokker.store.models import ModelFolder
 from fokker.training import InterruptedTraining
 from fokker.training import data as training_data
@@ -182,8 +182,10 @@ def test_it_takes_over_what_the_model_was_trained_with(workdir: Path, half: Mode
         (("data.high=2.0",), r"data\.high \(1.0 there, 2.0 here\)"),
         (("data=ring8",), r"with data \(uniform there, ring8 here\), which"),
         (("network.width=8",), r"network\.width \(16 there, 8 here\)"),
-        (("preconditioning=v",),
-         r"preconditioning\._target_ \(fokker\.diffusion\.preconditioning\.EDM"),
+        (
+            ("preconditioning=v",),
+            r"preconditioning\._target_ \(fokker\.diffusion\.preconditioning\.EDM",
+        ),
         (("ema.half_lives=[7]",), r"ema\.half_lives \(\[50000\] there, \[7\] here\)"),
         (("optimizer=adamw",), r"optimizer\.optimizer\._target_ \(torch\.optim\.Adam there"),
         (("optimizer.optimizer.amsgrad=true",), "asks for exp_avg, exp_avg_sq, max_exp_avg_sq"),

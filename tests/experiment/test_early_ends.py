@@ -8,7 +8,7 @@ import pytest
 
 import tiny_runs
 from fokker.launch.job import plan
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 from fokker.store.models import ModelFolder
 from fokker.training.limits import Limits
 

@@ -11,7 +11,7 @@ import torch
 
 import fokker
 import tiny_runs
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 
 STDS, MEANS = np.array([0.01, 10.0, 20_000.0]), np.array([5.0, -300.0, 1e6])
 MIXED = np.array([[1.0, 0.0, 0.0], [0.8, 0.6, 0.0], [-0.5, 0.3, 0.8]])

@@ -9,7 +9,7 @@ import torch
 import fokker
 import tiny_runs
 from fokker.launch.job import plan
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 from fokker.training.estimate import estimate
 from fokker.training.fit import _threads
 

@@ -19,7 +19,8 @@ from fokker.evaluations import sample
 from fokker.evaluations.sample import Samples
 from fokker.experiment.draw import draw_figures
 from fokker.levels import Table
-from fokker.machine.disk import DiskError, read_json
+from fokker.machine.disk import DiskError
+from fokker.machine.files import read_json
 from fokker.store.records import FORMAT
 from fokker.sweeps.joint import recorded_units
 
@@ -68,9 +69,7 @@ def given(shape: tuple[int, ...], **data: Any) -> dict[str, Any]:
     errors = torch.linspace(0.1, 1, len(SIGMAS)).tolist()
     row = {"sampler": "heun", "grid": "edm_rho", "nfe": 9, "num_steps": 5, "sliced_w2": 0.5}
     return {
-        "model": SimpleNamespace(
-            data=SimpleNamespace(**known), axis=AXIS, figures=lambda rows: {}
-        ),
+        "model": SimpleNamespace(data=SimpleNamespace(**known), axis=AXIS, figures=lambda rows: {}),
         "curves": [{"step": 5, "loss": 0.4, "lr": 1e-3}],
         "losses": {"edm": Table(AXIS, SIGMAS.tolist(), [True] * 16, {"held_out": errors})},
         "own": Samples(points, 9, 0.1, points[None, :], torch.zeros(1)),

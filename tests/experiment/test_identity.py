@@ -12,7 +12,7 @@ import pytest
 
 import tiny_runs
 from fokker.diffusion.formulations import Diffusion
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 from fokker.store.identity import Groups, model_key, training_config
 from fokker.store.models import ModelFolder
 

@@ -18,7 +18,7 @@ from fokker.diffusion.formulations import Diffusion, SamplerWay
 from fokker.evaluations import evaluate
 from fokker.experiment import Result
 from fokker.formulation import Drawn
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 
 JOB = ("sampler.num_steps=3", "evaluation.num_steps=[2,4,5]", "data.low=5", "data.high=9")
 RUN = sys.modules["fokker.experiment.run"]

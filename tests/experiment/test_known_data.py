@@ -22,7 +22,7 @@ from fokker.diffusion.denoiser import ExactDenoiser
 from fokker.diffusion.exact import Exact
 from fokker.evaluations import sample
 from fokker.experiment.draw import density_beside_samples
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 
 EXACT = ("network=exact", "evaluation.budget_points=0")
 FAR = ("data=gaussian", "data.mean=300", "data.std=7")

@@ -17,7 +17,7 @@ import fokker
 import tiny_runs
 from fokker.config.compose import config_dir
 from fokker.diffusion.formulations import Diffusion
-from fokker.machine.disk import checksum, read_json
+from fokker.machine.files import checksum, read_json
 from fokker.store.description import read_description
 from fokker.store.identity import Groups, by_name, model_key, training_config
 from fokker.store.whereabouts import as_today, override_as_today
@@ -170,7 +170,7 @@ def test_the_key_knows_classes_by_group_and_name_alone(workdir: Path) -> None:
     assert made.task.folder.path.name == f"vp_sde-ring8-{key}"
     assert model_key(json.loads(moved(text)), *hashes) == key
     for name in {found[1] for found in OWN.finditer(text)}:
-        other = json.loads(text.replace(f".{name}\"", f".{name}2\""))
+        other = json.loads(text.replace(f'.{name}"', f'.{name}2"'))
         assert model_key(other, *hashes) != key, name
     assert by_name({"x": [{"_target_": "a.b.C"}]}) == {"x": [{"_target_": "C"}]}
 

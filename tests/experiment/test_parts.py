@@ -11,7 +11,7 @@ import torch
 import fokker
 import tiny_runs
 from fokker.formulation import Formulation
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 from fokker.store.description import read_description
 
 MINE = """

@@ -20,7 +20,7 @@ from fokker.diffusion.formulations import SamplerWay
 from fokker.evaluations import evaluate, sample
 from fokker.experiment.record import Record
 from fokker.formulation import Drawn, Report
-from fokker.machine.disk import read_json, write_atomically
+from fokker.machine.files import read_json, write_atomically
 from fokker.store.curves import read_json_lines
 from fokker.training.validation import validate_average
 

@@ -13,7 +13,7 @@ import torch
 import fokker
 import tiny_runs
 from fokker.cli.tasks import carry_out
-from fokker.machine.disk import checksum, read_json
+from fokker.machine.files import checksum, read_json
 from fokker.store.inventory import delete, models, models_text
 from fokker.store.records import FORMAT, FormatError, read_record
 from fokker.store.run_inventory import delete_runs, runs, runs_text

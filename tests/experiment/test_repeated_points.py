@@ -12,7 +12,7 @@ import torch
 import fokker
 import tiny_runs
 from fokker.experiment.metric_names import metric_names
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 
 
 def made(name: str) -> np.ndarray:

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import tiny_runs
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 from fokker.store.curves import read_json_lines
 from fokker.store.models import ModelFolder
 from fokker.training import InterruptedTraining

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fokker.cli.main import main
-from fokker.machine.disk import held
+from fokker.machine.locks import held
 from fokker.store.inventory import listed, models, models_text
 from fokker.store.job_folders import job_lock
 from fokker.store.model_uses import uses_of

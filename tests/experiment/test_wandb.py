@@ -19,8 +19,7 @@ from matplotlib.figure import Figure
 
 import fokker
 from fokker.figures import save
-from fokker.machine.disk import read_json
-from fokker.machine.files import write_json
+from fokker.machine.files import read_json, write_json
 from fokker.store.curves import read_json_lines
 from fokker.store.records import FORMAT
 from fokker.tracking import WandB, wandb_log, wandb_run
@@ -445,9 +444,7 @@ def test_it_is_online_with_a_key_alone(
     assert made.address == ("wandb sync folder/wandb/run-1" if fake.offline else fake.url)
 
 
-def test_a_netrc_is_a_key(
-    fake: FakeWandB, monkeypatch: pytest.MonkeyPatch, home: Path
-) -> None:
+def test_a_netrc_is_a_key(fake: FakeWandB, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     monkeypatch.delenv("WANDB_MODE")
     (home / "none").write_text("machine api.wandb.ai login user password abc\n")
     start()

@@ -14,7 +14,7 @@ import numpy as np
 import tiny_runs
 from children import Child
 from fokker.cli.main import main
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 from fokker.store.models import ModelFolder
 
 #: Saved at other steps than logged.

@@ -17,7 +17,7 @@ from planted import (
     sweep_state,
 )
 
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 from fokker.store.curves import read_json_lines
 
 HOUR, YEAR = 3600.0, 365 * 86400.0
@@ -51,9 +51,7 @@ def clock(off: float, step: int = 0, frozen: str = "None") -> str:
 def seconds_are_positive() -> bool:
     files = [*Path("outputs").rglob("run.json"), *Path("outputs").rglob("model.json")]
     records = [read_json(file) for file in files]
-    found = [
-        (key, value) for r in records for key, value in r.items() if key.endswith("seconds")
-    ]
+    found = [(key, value) for r in records for key, value in r.items() if key.endswith("seconds")]
     assert len(found) >= 2
     assert [pair for pair in found if not 0 <= pair[1] < 1000] == []
     return True

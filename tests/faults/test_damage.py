@@ -18,8 +18,8 @@ from damage import OTHER, READ_BY, RUN, TINY, make, survey, wrong_types
 import fokker
 import tiny_runs
 from children import Child
-from fokker.machine.disk import DamagedError, checksum
-from fokker.machine.files import write_json
+from fokker.machine.disk import DamagedError
+from fokker.machine.files import checksum, write_json
 from fokker.search.trials import JOURNAL_END
 from fokker.store.curves import read_json_lines
 from fokker.store.inventory import delete, last_run, models, models_text

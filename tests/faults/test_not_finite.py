@@ -17,7 +17,7 @@ from planted import (
     status,
 )
 
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 from tiny_runs import TINY, all_finite, checkpoint, flat
 
 # Options of a user's own: data with NaN in one row of step 9, and networks that go wrong when they

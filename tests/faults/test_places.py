@@ -25,7 +25,7 @@ from planted import (
     sweep_state,
 )
 
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 from tiny_runs import TINY
 
 Undisturbed = Callable[..., dict[str, Any]]
@@ -93,9 +93,7 @@ def test_a_link_to_nothing_is_refused(workdir: Path) -> None:
     assert refused(command(*JOB), "fokker: outputs cannot be written: Not a directory; move away")
 
 
-@pytest.mark.parametrize(
-    "name", ["a b/öütputs 数", pytest.param("linked", marks=pytest.mark.long)]
-)
+@pytest.mark.parametrize("name", ["a b/öütputs 数", pytest.param("linked", marks=pytest.mark.long)])
 def test_any_folder_does(workdir: Path, undisturbed: Undisturbed, name: str) -> None:
     Path("real").mkdir()
     Path("linked").symlink_to("real")

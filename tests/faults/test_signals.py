@@ -21,7 +21,7 @@ import tiny_runs
 from children import Child
 from fokker.diffusion.formulations import SamplerWay
 from fokker.experiment.record import Record
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 from fokker.machine.signals import AT_ONCE, HEARD, Interrupted, Signals
 from fokker.metrics import SlicedWasserstein2
 from fokker.training.callbacks import Curves

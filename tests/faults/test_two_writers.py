@@ -21,7 +21,7 @@ from planted import (
     sweep_state,
 )
 
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 from tiny_runs import differing, trained_state
 
 Undisturbed = Callable[..., dict[str, Any]]

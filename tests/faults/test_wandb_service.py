@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from planted import JOB, command, is_same, last_run, litter, run_state
 
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 
 KILL = """
 from fokker.training.ema import EMA

@@ -16,7 +16,7 @@ import torch
 import fokker
 from fokker.cli.main import main
 from fokker.formulation import Drawn, Way
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 from wandb_files import read_wandb
 
 HERE = Path(__file__).parent
@@ -160,8 +160,14 @@ def test_a_sweep_and_a_search_end_in_an_answer(fokker_says: Command) -> None:
     assert "has the lowest total variation" in said
     with pytest.raises(SystemExit):
         fokker_says(
-            "--config-dir", str(HERE / "conf"), "-m", "hydra/sweeper=fokker_search",
-            "objective=w1", "hydra.sweeper.n_trials=2", *OWN, "optimizer.lr=interval(0.01,0.1)",
+            "--config-dir",
+            str(HERE / "conf"),
+            "-m",
+            "hydra/sweeper=fokker_search",
+            "objective=w1",
+            "hydra.sweeper.n_trials=2",
+            *OWN,
+            "optimizer.lr=interval(0.01,0.1)",
         )
 
 

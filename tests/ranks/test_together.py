@@ -20,7 +20,7 @@ from filelock import FileLock
 
 import tiny_runs
 from children import Child
-from fokker.machine.disk import read_json
+from fokker.machine.files import read_json
 from fokker.machine.ranks import ALONE
 from fokker.store.models import ModelFolder
 from processes import is_inside

@@ -27,9 +27,10 @@ from fokker.config.compose import (
 from fokker.config.early import check_early
 from fokker.config.signatures import Signatures
 from fokker.launch.slurm import earlier_run, ignore_while_starting
-from fokker.machine.disk import DiskError, check_writable, make_folder, remove_empty
+from fokker.machine.disk import DiskError
 from fokker.machine.ending import ending
 from fokker.machine.environment import FULL_ERROR, is_on, without_empty
+from fokker.machine.folders import check_writable, make_folder, remove_empty
 from fokker.machine.orphans import end_with_sweep
 from fokker.machine.output import patient_output
 from fokker.machine.signals import SIGNALS, STOPS

@@ -40,7 +40,7 @@ def _carry_out(file: Path) -> None:
     from fokker.cli.main import as_rank
     from fokker.config.choices import Choices
     from fokker.config.compose import register_resolvers
-    from fokker.machine.disk import read_json
+    from fokker.machine.files import read_json
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     job = read_json(file)

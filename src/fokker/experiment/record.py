@@ -13,8 +13,15 @@ from fokker.evaluations.evaluate import OF_DATA
 from fokker.formulation import Report
 from fokker.levels import Table
 from fokker.machine.csv_files import csv_text
-from fokker.machine.disk import DiskError, checksum, make_folder, write_atomically, write_text
-from fokker.machine.files import write_json, write_json_lines
+from fokker.machine.disk import DiskError
+from fokker.machine.files import (
+    checksum,
+    write_atomically,
+    write_json,
+    write_json_lines,
+    write_text,
+)
+from fokker.machine.folders import make_folder
 from fokker.machine.text_tables import aligned
 from fokker.store.curves import read_json_lines
 from fokker.store.records import FORMAT, read_record

@@ -21,7 +21,8 @@ from fokker.experiment.samplings import Evaluated, added, draw, evaluate, words
 from fokker.formulation import Formulation, Report, Validation
 from fokker.levels import Table
 from fokker.machine.device import forget_peak, peak_memory
-from fokker.machine.disk import DiskError, held, short
+from fokker.machine.disk import DiskError, short
+from fokker.machine.locks import held
 from fokker.machine.progress import nobody, print_now
 from fokker.machine.signals import SIGNALS, Interrupted
 from fokker.measures import facts_of_measures

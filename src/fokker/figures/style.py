@@ -10,7 +10,8 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from fokker.machine.disk import make_folder, write_atomically
+from fokker.machine.files import write_atomically
+from fokker.machine.folders import make_folder
 
 WIDTH_INCHES = 6.5
 """The text width of a page, so that figures are printed unscaled and 8 pt stays 8 pt."""
@@ -53,9 +54,7 @@ def plain(text: str) -> str:
     return f" {text}" if text.startswith("_") else text
 
 
-def save(
-    figure: Figure, path_without_suffix: str | os.PathLike[str], heading: str = ""
-) -> Path:
+def save(figure: Figure, path_without_suffix: str | os.PathLike[str], heading: str = "") -> Path:
     """Write a figure as PNG (200 dpi) and as PDF beside it, each whole or not at all.
 
     Args:

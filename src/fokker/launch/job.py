@@ -1,6 +1,5 @@
 """One job of the command line or of the Python API."""
 
-
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -24,8 +23,8 @@ from fokker.experiment.run import division
 from fokker.launch import slurm
 from fokker.launch.joining import build_alike
 from fokker.machine.device import described, is_out_of_memory
-from fokker.machine.disk import check_writable, remove_empty
 from fokker.machine.environment import number
+from fokker.machine.folders import check_writable, remove_empty
 from fokker.machine.gpus import claim
 from fokker.machine.progress import print_now
 from fokker.machine.ranks import ALONE, Ranks

@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 from omegaconf import DictConfig, OmegaConf
 
 from fokker.config.choices import Choices
-from fokker.machine.disk import read_json
 from fokker.machine.environment import number
+from fokker.machine.files import read_json
 from fokker.machine.gpus import claim
 from fokker.machine.orphans import this_process
 from fokker.machine.start import cores

@@ -7,7 +7,8 @@ import sys
 from collections.abc import MutableMapping
 from pathlib import Path
 
-from fokker.machine.disk import DiskError, own_folder, writing
+from fokker.machine.disk import DiskError, writing
+from fokker.machine.folders import own_folder
 
 DRIVER = Path("/proc/driver/nvidia/gpus")
 VISIBLE = "CUDA_VISIBLE_DEVICES"

@@ -12,7 +12,10 @@ from typing import Any, final
 
 from filelock import FileLock, Timeout
 
-from fokker.machine.disk import DamagedError, locked, make_folder, write_private, writing
+from fokker.machine.disk import DamagedError, writing
+from fokker.machine.files import write_private
+from fokker.machine.folders import make_folder
+from fokker.machine.locks import locked
 from fokker.machine.masking import without_password
 from fokker.machine.signals import SIGNALS
 from fokker.search.method import PRUNERS, Method, made

@@ -4,7 +4,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from fokker.machine.disk import json_lines, short
+from fokker.machine.disk import short
+from fokker.machine.files import json_lines
 from fokker.store.records import COUNT, NUMBER
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from fokker.machine import disk
-from fokker.machine.disk import make_folder
+from fokker.machine import files
+from fokker.machine.folders import make_folder
 from fokker.store.job_names import job_id
 from fokker.store.records import FORMAT, record_or_why
 
@@ -20,7 +20,7 @@ DAMAGED = "damaged"
 def write_text(path: Path, text: str) -> None:
     """A text file, whole or not at all, and its folder."""
     make_folder(path.parent)
-    disk.write_text(path, text)
+    files.write_text(path, text)
 
 
 def write_json(path: Path, content: Any) -> None:

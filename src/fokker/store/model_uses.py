@@ -7,7 +7,8 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fokker.machine.disk import DamagedError, json_lines
+from fokker.machine.disk import DamagedError
+from fokker.machine.files import json_lines
 from fokker.store.records import USED_BY, FormatError, record_or_why
 
 # Of the jobs of a sweep, counted from the folder of all sweeps, and one more.
@@ -49,9 +50,7 @@ def uses_of(
     return used, unread
 
 
-def _records(
-    folder: Path, unread: list[DamagedError], depth: int = _DEPTH
-) -> Iterator[Path]:
+def _records(folder: Path, unread: list[DamagedError], depth: int = _DEPTH) -> Iterator[Path]:
     """The records of runs below a folder, also behind links; what cannot be read is added."""
     try:
         names = sorted(os.listdir(folder))

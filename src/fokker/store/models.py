@@ -12,15 +12,9 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from fokker.machine.disk import (
-    DamagedError,
-    checksum,
-    make_folder,
-    short,
-    write_atomically,
-    writing,
-)
-from fokker.machine.files import write_json
+from fokker.machine.disk import DamagedError, short, writing
+from fokker.machine.files import checksum, write_atomically, write_json
+from fokker.machine.folders import make_folder
 from fokker.store.places import SAFETENSORS
 from fokker.store.records import FORMAT, USED_BY, FormatError, check_has, read_record
 from fokker.store.trained import Trained

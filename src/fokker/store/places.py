@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fokker.machine.disk import DamagedError, described
+from fokker.machine.disk import DamagedError
+from fokker.machine.files import described
 from fokker.machine.named_files import one_line
 from fokker.store.records import check_unchanged, read_config, read_record
 

@@ -19,7 +19,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fokker.machine.csv_files import unquoted
-from fokker.machine.disk import DamagedError, checksum, described, read_json, short
+from fokker.machine.disk import DamagedError, short
+from fokker.machine.files import checksum, described, read_json
 from fokker.machine.yaml_files import read_yaml
 from fokker.store.whereabouts import as_today
 

@@ -14,7 +14,8 @@ from typing import Any, final
 
 from filelock import Timeout
 
-from fokker.machine.disk import DamagedError, held, is_held
+from fokker.machine.disk import DamagedError
+from fokker.machine.locks import held, is_held
 from fokker.store.inventory import DELETED, MEGABYTE, listed, remove_deleted, size_of, typed_text
 from fokker.store.job_folders import DAMAGED, job_lock
 from fokker.store.job_names import TRIAL_NAME, job_id, job_name

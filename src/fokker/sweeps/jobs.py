@@ -21,7 +21,9 @@ from omegaconf import DictConfig
 
 from fokker.config.inheritance import JobMeanings
 from fokker.config.option_words import group_of
-from fokker.machine.disk import DamagedError, locked, make_folder
+from fokker.machine.disk import DamagedError
+from fokker.machine.folders import make_folder
+from fokker.machine.locks import locked
 from fokker.machine.masking import masked
 from fokker.overrides import parse, read, read_key
 from fokker.store.job_folders import DAMAGED, job_lock, lock_file
@@ -131,9 +133,7 @@ class Job:
             return
         there, here = (
             sorted(
-                masked(o)
-                for o in words
-                if group_of(read(o).key) not in (*NOT_OF_THE_JOB, "hydra")
+                masked(o) for o in words if group_of(read(o).key) not in (*NOT_OF_THE_JOB, "hydra")
             )
             for words in (map(str, stored), self.overrides)
         )

@@ -14,7 +14,9 @@ from omegaconf import DictConfig
 from fokker.config.choices import Choices
 from fokker.launch import slurm
 from fokker.launch.job import SIGNALLED, run_job
-from fokker.machine.disk import DiskError, make_folder, open_to_append, writing
+from fokker.machine.disk import DiskError, writing
+from fokker.machine.files import open_to_append
+from fokker.machine.folders import make_folder
 from fokker.machine.masking import masked
 from fokker.machine.ranks import ALONE, LostRank, Ranks
 from fokker.machine.signals import SIGNALS, Interrupted

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, final
 
-from fokker.machine.disk import write_text
+from fokker.machine.files import write_text
 
 
 class Log(Protocol):

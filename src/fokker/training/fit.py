@@ -10,8 +10,9 @@ import torch
 from filelock import Timeout
 
 from fokker.machine.device import described
-from fokker.machine.disk import check_writable, make_folder, write_text, writing
-from fokker.machine.files import write_json_lines
+from fokker.machine.disk import writing
+from fokker.machine.files import write_json_lines, write_text
+from fokker.machine.folders import check_writable, make_folder
 from fokker.machine.ranks import Ranks
 from fokker.machine.signals import SIGNALS, Signals
 from fokker.store.identity import versions

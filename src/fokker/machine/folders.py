@@ -1,0 +1,87 @@
+"""Folders, made and taken away, and whether they can be written in."""
+
+import errno
+import os
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from fokker.machine.disk import DiskError, short, writing
+
+
+def make_folder(path: Path, may_be_link: bool = False) -> None:
+    """A folder, with those above it.
+
+    Args:
+        path: of the folder.
+        may_be_link: whether it is one of the user's, and may lie behind a link of his.
+    Raises:
+        ValueError: if it is a link, which others may have put there to be written behind.
+        DiskError: if it cannot be made.
+    """
+    if path.is_symlink() and not may_be_link:
+        raise ValueError(
+            f"{short(path)} is a link, and fokker writes into no folder of its own behind one; "
+            "take it away, or give the folder itself"
+        )
+    with writing(path):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError as error:  # As in /proc, where nobody can make one.
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from error
+
+
+def remove_empty(path: Path, output_dir: Path) -> None:
+    """Take away a run's folder that was made for nothing, and those above it up to output_dir."""
+    path, top = path.resolve(), output_dir.resolve()
+    above = [folder for folder in path.parents if folder == top or top in folder.parents]
+    with suppress(OSError):
+        for folder in (path, *above):
+            if folder == Path.cwd():
+                return
+            folder.rmdir()
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder in which nothing can be written, before any work is done.
+
+    Raises:
+        DiskError: if it, or what of the path is there, is no folder, or not to be written.
+    """
+    with writing(folder), suppress(FileNotFoundError, NotADirectoryError):
+        folder.lstat()  # A name that is too long.
+    place = next(p for p in (folder, *folder.parents) if os.path.lexists(p))
+    if not place.is_dir():
+        number = errno.ENOTDIR
+    elif os.access(place, os.W_OK | os.X_OK):
+        if folder != place and not os.statvfs(place).f_blocks:  # As in /proc: ask it.
+            first = next(p for p in (folder, *folder.parents) if p.parent == place)
+            make_folder(first)
+            first.rmdir()
+        return
+    else:
+        is_read_only = os.statvfs(place).f_flag & os.ST_RDONLY
+        number = errno.EROFS if is_read_only else errno.EACCES
+    raise DiskError(number, os.strerror(number), os.fspath(short(place)))
+
+
+def own_folder() -> Path:
+    """The user's folder on this machine, for locks: `fokker-UID`, which nobody else may enter.
+
+    It lies in the system's temporary folder, where others may have made one of this name before.
+
+    Raises:
+        ValueError: if it is a link, another user's, or open to others.
+    """
+    place = Path(tempfile.gettempdir()) / f"fokker-{os.getuid()}"
+    with writing(place), suppress(FileExistsError):
+        place.mkdir(mode=0o700)
+    found = place.lstat()
+    is_own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    if not is_own or stat.S_IMODE(found.st_mode) & 0o077:
+        raise ValueError(
+            f"{place} must be a folder of your own that others may not enter, and is not; remove "
+            "it, or name another temporary folder by TMPDIR"
+        )
+    return place
