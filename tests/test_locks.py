@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fokker.machine.locks import held, is_held
+from fokker.machine.locks import held, is_held, is_locked, locked
 
 HOLD = """
 import sys
@@ -86,3 +86,12 @@ def test_a_disk_without_locks_of_folders_keeps_nobody_out(
     monkeypatch.setattr("fcntl.flock", none)
     with held(tmp_path / "run"):
         assert is_held(tmp_path / "run")
+
+
+def test_a_locked_file_is_so_until_its_lock_is_released(tmp_path: Path) -> None:
+    file = tmp_path / ".lock"
+    assert not is_locked(file)
+    assert not file.exists()
+    with locked(file):
+        assert is_locked(file)
+    assert not is_locked(file)

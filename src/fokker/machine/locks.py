@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, lock_descriptor
+from filelock import FileLock, Timeout, lock_descriptor
 
 from fokker.machine.disk import short, writing
 from fokker.machine.folders import make_folder
@@ -30,6 +30,20 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def is_locked(file: Path) -> bool:
+    """Whether a living process holds the lock of a file; none does if the file is not there.
+
+    Who looks holds it for a moment, so that who takes it waits for that long.
+    """
+    if not file.is_file():  # A look leaves nothing behind.
+        return False
+    try:
+        with FileLock(file).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 @contextmanager

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import IntervalSweep, Override
 from omegaconf import DictConfig
 
 from fokker.config.inheritance import INHERITING, LAST, JobMeanings, last_model
+from fokker.machine.locks import is_locked
 from fokker.overrides import read_key
 from fokker.store.job_names import short_hash
 from fokker.sweeps.jobs import Job, short_columns
@@ -122,13 +123,7 @@ class Search:
 
     def is_held(self, number: int) -> bool:
         """Whether a living process has taken a trial."""
-        if not Path(self.lock(number).lock_file).is_file():
-            return False
-        try:
-            with self.lock(number).acquire(timeout=0):
-                return False
-        except Timeout:
-            return True
+        return is_locked(Path(self.lock(number).lock_file))
 
     @property
     def probes(self) -> list[Job]:

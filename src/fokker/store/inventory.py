@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from fokker import __version__
 from fokker.machine.disk import DamagedError
+from fokker.machine.locks import is_locked
 from fokker.machine.named_files import one_line
 from fokker.machine.text_tables import GAP, aligned, widths_of
 from fokker.store.model_uses import uses_of
@@ -164,18 +165,6 @@ def _lock_path(path: Path) -> Path:
     return path.with_name(f".{path.name.removesuffix(RETRAIN)}.lock")
 
 
-def _is_held(path: Path) -> bool:
-    """Whether a live process trains a model."""
-    lock = _lock_path(path)
-    if not lock.is_file():
-        return False
-    try:
-        with FileLock(lock).acquire(timeout=0):
-            return False
-    except Timeout:
-        return True
-
-
 def _model_or_why(path: Path, used: dict[str, list[float]]) -> Model:
     """Describe a model; of one that this user may not read, why nothing is known."""
     try:
@@ -198,7 +187,7 @@ def _model_or_why(path: Path, used: dict[str, list[float]]) -> Model:
 
 def _model(path: Path, used: dict[str, list[float]]) -> Model:
     record, why = record_or_why(path / "model.json")
-    is_held = _is_held(path)
+    is_held = is_locked(_lock_path(path))
     files = [p for p in path.rglob("*") if p.is_file() and not p.is_symlink()]
     written = max((p.stat().st_mtime for p in files), default=path.stat().st_mtime)
     uses = used.get(path.name.removesuffix(RETRAIN), [])

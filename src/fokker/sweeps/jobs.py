@@ -14,7 +14,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any, final
 
-from filelock import Timeout
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
@@ -23,10 +22,10 @@ from fokker.config.inheritance import JobMeanings
 from fokker.config.option_words import group_of
 from fokker.machine.disk import DamagedError
 from fokker.machine.folders import make_folder
-from fokker.machine.locks import locked
+from fokker.machine.locks import is_locked, locked
 from fokker.machine.masking import masked
 from fokker.overrides import parse, read, read_key
-from fokker.store.job_folders import DAMAGED, job_lock, lock_file
+from fokker.store.job_folders import DAMAGED, lock_file
 from fokker.store.job_names import DIGITS, short_hash, short_values
 from fokker.store.records import (
     FormatError,
@@ -117,14 +116,7 @@ class Job:
     @property
     def is_held(self) -> bool:
         """Whether a living process runs the job."""
-        # A sweep that is refused leaves no folder.
-        if not lock_file(self.folder(1)).is_file():
-            return False
-        try:
-            with job_lock(self.folder(1)).acquire(timeout=0):
-                return False
-        except Timeout:
-            return True
+        return is_locked(lock_file(self.folder(1)))
 
     def _check_own(self, record: Mapping[str, Any]) -> None:
         """Refuse the folder of another job whose key is the same by chance."""
