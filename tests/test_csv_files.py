@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fokker.machine.csv_files import csv_text
 from fokker.machine.files import write_text
-from fokker.store.records import read_table
+from fokker.store.run_files import read_table
 
 TEXTS = ["=1+1", "+a", "-x", "@SUM(A1)", "\t=1", "\r=1", "'=1", "''@", "'", "'a", "plain", "a=b"]
 NUMBERS = ["-1.5", "+3", "-inf", "1e-3", "-0"]

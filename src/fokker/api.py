@@ -15,7 +15,8 @@ from fokker.experiment import Result
 from fokker.launch.job import SIGNALLED, run_job
 from fokker.launch.launch import launch
 from fokker.machine.start import Start, asked_ranks, check_alone
-from fokker.store.records import read_arrays, read_record
+from fokker.store.records import read_record
+from fokker.store.run_files import read_arrays
 
 __all__ = ["load", "run"]
 

@@ -25,15 +25,10 @@ from fokker.store.curves import read_json_lines
 from fokker.store.inventory import delete, last_run, models, models_text
 from fokker.store.models import ModelFolder
 from fokker.store.places import find_checkpoint
-from fokker.store.records import (
-    SHAPES,
-    read_arrays,
-    read_config,
-    read_record,
-    read_table,
-    record_or_why,
-)
+from fokker.store.records import read_record, record_or_why
+from fokker.store.run_files import read_arrays, read_config, read_table
 from fokker.store.run_inventory import delete_runs, runs
+from fokker.store.shapes import SHAPES
 from fokker.sweeps.jobs import Job
 from made_sweeps import Sweep, evaluation, metrics
 from tiny_searches import bowl, search

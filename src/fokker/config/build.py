@@ -20,7 +20,7 @@ from fokker.machine.ranks import ALONE, Ranks
 from fokker.machine.start import asked_ranks
 from fokker.store.identity import Groups
 from fokker.store.places import BESIDE, finished_run
-from fokker.store.records import read_config
+from fokker.store.run_files import read_config
 from fokker.store.same_data import differing, what_data
 from fokker.training.task import TrainingTask
 
@@ -74,9 +74,7 @@ def _plan(
     )
 
 
-def _beside(
-    config: Mapping[str, Any], own: str, content: str, groups: Groups
-) -> dict[str, Path]:
+def _beside(config: Mapping[str, Any], own: str, content: str, groups: Groups) -> dict[str, Path]:
     """Finished runs on the same data, by the name that they have in figures."""
     found: dict[str, Path] = {}
     for text in config["evaluation"]["beside"]:

@@ -22,7 +22,8 @@ from fokker.store.description import read_description
 from fokker.store.identity import Groups
 from fokker.store.models import check_undamaged, weights_in
 from fokker.store.places import find_checkpoint
-from fokker.store.records import check_has, check_unchanged, read_config, read_record
+from fokker.store.records import check_has, read_record
+from fokker.store.run_files import check_unchanged, read_config
 
 #: Shift and scale of the same data, measured again elsewhere, may differ by rounding.
 _ROUNDING = 1e-6

@@ -14,7 +14,8 @@ from fokker.machine.disk import DamagedError
 from fokker.machine.named_files import one_line
 from fokker.overrides import parse, read
 from fokker.store.places import find_checkpoint
-from fokker.store.records import read_config, read_record
+from fokker.store.records import read_record
+from fokker.store.run_files import read_config
 from fokker.store.whereabouts import override_as_today
 
 # What is not taken over from the run that trained a model, which may have said it all the same.
@@ -79,9 +80,7 @@ def recorded_overrides(
     return beside, [override_as_today(override) for override in kept]
 
 
-def _kept(
-    recorded: Sequence[str], given: Collection[str], sources: Any
-) -> Iterator[str]:
+def _kept(recorded: Sequence[str], given: Collection[str], sources: Any) -> Iterator[str]:
     """Those of recorded overrides that are taken over."""
     # By hydra's parser, which takes no flag for an override and sees through spaces.
     parsed = parse(recorded)  # All of them, before one is used.

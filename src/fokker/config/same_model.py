@@ -12,7 +12,7 @@ from fokker.machine.nested import flat
 from fokker.store.description import record_of
 from fokker.store.identity import Groups, by_name, model_key, training_config
 from fokker.store.models import ModelFolder
-from fokker.store.records import read_config
+from fokker.store.run_files import read_config
 from fokker.store.same_data import differing
 
 _MADE_OF = {

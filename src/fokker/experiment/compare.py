@@ -21,7 +21,8 @@ from fokker.metrics.blocks import MIN_SAMPLES, OnParts
 from fokker.store.identity import Groups
 from fokker.store.levels import read_levels
 from fokker.store.places import finished_run
-from fokker.store.records import check_unchanged, read_arrays, read_config, read_record
+from fokker.store.records import read_record
+from fokker.store.run_files import check_unchanged, read_arrays, read_config
 from fokker.store.same_data import differing, what_data
 
 PAIRED = "paired blocks"

@@ -6,7 +6,7 @@ from typing import Any
 
 from fokker.machine.disk import short
 from fokker.machine.files import json_lines
-from fokker.store.records import COUNT, NUMBER
+from fokker.store.shapes import COUNT, NUMBER
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:

@@ -8,7 +8,8 @@ from fokker.machine.disk import DamagedError
 from fokker.store.identity import Groups
 from fokker.store.models import DESCRIPTION, read_checkpoint, safetensors_metadata
 from fokker.store.places import SAFETENSORS
-from fokker.store.records import FORMAT, OF_BOTH, FormatError, check_format
+from fokker.store.records import FORMAT, FormatError, check_format
+from fokker.store.shapes import OF_BOTH
 from fokker.store.whereabouts import as_today
 
 _MOST_DIGITS = 300

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from fokker.levels import COLUMNS, FILE, Axis, Table
 from fokker.machine.disk import DamagedError
-from fokker.store.records import read_record, read_table
+from fokker.store.records import read_record
+from fokker.store.run_files import read_table
 
 _TRUTH = {"True": True, "False": False}
 

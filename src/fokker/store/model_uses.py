@@ -9,8 +9,10 @@ from pathlib import Path
 
 from fokker.machine.disk import DamagedError
 from fokker.machine.files import json_lines
-from fokker.store.records import USED_BY, FormatError, record_or_why
+from fokker.store.records import FormatError, record_or_why
 
+#: The file of a model's folder that lists the runs elsewhere which used it, a line each.
+USED_BY = "used_by.jsonl"
 # Of the jobs of a sweep, counted from the folder of all sweeps, and one more.
 _DEPTH = 3
 

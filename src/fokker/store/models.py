@@ -15,8 +15,9 @@ from torch import Tensor
 from fokker.machine.disk import DamagedError, short, writing
 from fokker.machine.files import checksum, write_atomically, write_json
 from fokker.machine.folders import make_folder
+from fokker.store.model_uses import USED_BY
 from fokker.store.places import SAFETENSORS
-from fokker.store.records import FORMAT, USED_BY, FormatError, check_has, read_record
+from fokker.store.records import FORMAT, FormatError, check_has, read_record
 from fokker.store.trained import Trained
 
 #: What the system says of a folder that is another's, or no place for a file.

@@ -7,7 +7,8 @@ from typing import Any
 from fokker.machine.disk import DamagedError
 from fokker.machine.files import described
 from fokker.machine.named_files import one_line
-from fokker.store.records import check_unchanged, read_config, read_record
+from fokker.store.records import read_record
+from fokker.store.run_files import check_unchanged, read_config
 
 #: The ending of files of exported weights.
 SAFETENSORS = ".safetensors"

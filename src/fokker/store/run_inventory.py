@@ -19,7 +19,8 @@ from fokker.machine.locks import held, is_held
 from fokker.store.inventory import DELETED, MEGABYTE, listed, remove_deleted, size_of, typed_text
 from fokker.store.job_folders import DAMAGED, job_lock
 from fokker.store.job_names import TRIAL_NAME, job_id, job_name
-from fokker.store.records import FormatError, check_unchanged, read_record, record_or_why
+from fokker.store.records import FormatError, read_record, record_or_why
+from fokker.store.run_files import check_unchanged
 
 SAMPLES = "samples.npz"
 #: What `delete=failed` means.

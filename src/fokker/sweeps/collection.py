@@ -14,7 +14,7 @@ from typing import Any, final
 from fokker.machine.csv_files import csv_text
 from fokker.machine.progress import duration, expected_end
 from fokker.store.job_folders import FAILED, write_text
-from fokker.store.records import read_table
+from fokker.store.run_files import read_table
 from fokker.sweeps.jobs import FIXED, Job, Row
 
 SEED = "seed"

@@ -27,13 +27,8 @@ from fokker.machine.masking import masked
 from fokker.overrides import parse, read, read_key
 from fokker.store.job_folders import DAMAGED, lock_file
 from fokker.store.job_names import DIGITS, short_hash, short_values
-from fokker.store.records import (
-    FormatError,
-    check_unchanged,
-    read_record,
-    read_table,
-    record_or_why,
-)
+from fokker.store.records import FormatError, read_record, record_or_why
+from fokker.store.run_files import check_unchanged, read_table
 from fokker.sweeps.swept import NOT_OF_THE_JOB, OF_THE_SWEEP, Swept, in_one_form, short_title
 
 Row = dict[str, Any]

@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fokker.measures import common_units
-from fokker.store.records import read_arrays, read_record
+from fokker.store.records import read_record
+from fokker.store.run_files import read_arrays
 
 MAX_RUNS = 6
 

@@ -8,7 +8,8 @@ from omegaconf import OmegaConf
 
 from fokker.levels import Table
 from fokker.store.levels import read_levels
-from fokker.store.records import read_config, read_record
+from fokker.store.records import read_record
+from fokker.store.run_files import read_config
 from fokker.sweeps.against_nfe import ALONG, MAX_LINES, Sketch
 from fokker.sweeps.collection import SEED, beside
 from fokker.sweeps.jobs import Row

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, final
 
 from fokker.overrides import read
-from fokker.store.records import read_arrays, read_record, read_table
+from fokker.store.records import read_record
+from fokker.store.run_files import read_arrays, read_table
 from fokker.tracking.loggers import CSVLog, Log, Logger, Several, numbers
 from fokker.tracking.wandb_run import SafeRun
 
