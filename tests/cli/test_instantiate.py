@@ -69,10 +69,10 @@ def package(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         "lightning.pytorch.trainer.trainer.os.system",
         "fokker.launch.job.os.system",
         "fokker.sweeps.running.sys.modules",
-        "fokker.store.models.torch.load",
+        "fokker.store.checkpoints.torch.load",
         # Functions and methods are no classes.
         "fokker.run",
-        "fokker.store.models.read_checkpoint",
+        "fokker.store.checkpoints.read_checkpoint",
         "torch.nn.functional.relu",
         "torch.nn.Module.register_forward_hook",
         "fokker.config.instantiate.Builder.__call__",

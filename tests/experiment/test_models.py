@@ -13,7 +13,7 @@ import torch
 import fokker
 import tiny_runs
 from fokker.experiment import load_model
-from fokker.store.models import load_checkpoint, read_checkpoint, weights_digest
+from fokker.store.checkpoints import load_checkpoint, read_checkpoint, weights_digest
 from fokker.store.places import find_checkpoint
 
 # Large steps, so that raw and averaged weights are well apart.

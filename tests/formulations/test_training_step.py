@@ -15,9 +15,10 @@ from torch import Tensor
 
 import tiny_runs
 from fokker.diffusion.formulations import Diffusion
+from fokker.store.checkpoints import weights_digest
 from fokker.store.curves import read_json_lines
 from fokker.store.identity import TRAINING_VERSION
-from fokker.store.models import ModelFolder, weights_digest
+from fokker.store.models import ModelFolder
 from fokker.training import DivergedError, Training
 from fokker.training import data as training_data
 from fokker.training.data import StepBlocks

@@ -19,15 +19,10 @@ from fokker.data import DataModule
 from fokker.machine.disk import writing
 from fokker.machine.ranks import ALONE, Ranks
 from fokker.machine.start import asked_ranks
+from fokker.store.checkpoints import check_undamaged, load_checkpoint, weights_digest, weights_in
 from fokker.store.description import read_description, record_of
 from fokker.store.identity import Groups, model_key, training_config
-from fokker.store.models import (
-    ModelFolder,
-    check_undamaged,
-    load_checkpoint,
-    weights_digest,
-    weights_in,
-)
+from fokker.store.models import ModelFolder
 from fokker.store.own_sources import source_of
 from fokker.store.places import find_checkpoint
 from fokker.store.predecessor import Predecessor

@@ -7,9 +7,10 @@ from typing import Any
 from fokker.config.arguments import shown
 from fokker.config.sameness import other_points
 from fokker.machine.nested import flat
+from fokker.store.checkpoints import check_network, check_undamaged, read_checkpoint
 from fokker.store.description import record_of
 from fokker.store.identity import Groups
-from fokker.store.models import USABLE, check_network, check_undamaged, read_checkpoint
+from fokker.store.models import USABLE
 from fokker.store.places import SAFETENSORS, find_checkpoint
 from fokker.store.predecessor import Predecessor
 from fokker.store.records import check_has, read_record

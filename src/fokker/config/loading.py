@@ -18,9 +18,9 @@ from fokker.config.targets import find_own
 from fokker.data import DataModule, Remembered, StandardizedData
 from fokker.experiment import load_model
 from fokker.formulation import Formulation
+from fokker.store.checkpoints import check_undamaged, weights_in
 from fokker.store.description import read_description
 from fokker.store.identity import Groups
-from fokker.store.models import check_undamaged, weights_in
 from fokker.store.places import find_checkpoint
 from fokker.store.records import check_has, read_record
 from fokker.store.run_files import check_unchanged, read_config

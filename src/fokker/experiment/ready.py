@@ -8,8 +8,9 @@ from fokker.experiment.experiment import Experiment
 from fokker.experiment.record import Record
 from fokker.formulation import Formulation
 from fokker.machine.signals import SIGNALS
+from fokker.store.checkpoints import load_checkpoint
 from fokker.store.curves import read_json_lines
-from fokker.store.models import EARLY, load_checkpoint
+from fokker.store.models import EARLY
 from fokker.tracking.loggers import Log
 from fokker.training import Training
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from fokker.machine.disk import DamagedError
+from fokker.store.checkpoints import DESCRIPTION, read_checkpoint, safetensors_metadata
 from fokker.store.identity import Groups
-from fokker.store.models import DESCRIPTION, read_checkpoint, safetensors_metadata
 from fokker.store.places import SAFETENSORS
 from fokker.store.records import FORMAT, FormatError, check_format
 from fokker.store.shapes import OF_BOTH

@@ -4,17 +4,22 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, final
 
-import torch
 from filelock import FileLock
-from torch import Tensor
 
 from fokker.machine.disk import DamagedError, short, writing
 from fokker.machine.files import checksum, write_atomically, write_json
 from fokker.machine.folders import make_folder
+from fokker.store.checkpoints import (
+    DESCRIPTION,
+    check_network,
+    check_undamaged,
+    load_checkpoint,
+    read_checkpoint,
+)
 from fokker.store.model_uses import USED_BY
 from fokker.store.places import SAFETENSORS
 from fokker.store.records import FORMAT, FormatError, check_has, read_record
@@ -22,8 +27,7 @@ from fokker.store.trained import Trained
 
 #: What the system says of a folder that is another's, or no place for a file.
 _ANOTHERS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENXIO, errno.EISDIR)
-#: The entry of a checkpoint, and of an exported file's metadata, that describes the model.
-DESCRIPTION = "fokker"
+
 #: What model.json calls a training that a limit of the run has ended.
 EARLY = "stopped early"
 #: What it calls one that has come to an end, so that its model may be used.
@@ -193,154 +197,3 @@ class ModelFolder:
             )
             written[file.name] = hashlib.sha256(content).hexdigest()
         return written
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's tensors and plain values.
-
-    Raises:
-        ValueError: if it is not a checkpoint of fokker's, or damaged.
-    """
-    try:
-        # Mapped, so that who wants the description alone does not read the weights.
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # Damage shows in many ways: EOF, zip, pickle, key, value errors.
-        raise ValueError(
-            f"{path} is not a checkpoint that can be read safely ({type(error).__name__}); it is "
-            "damaged or another program's"
-        ) from error
-    if not isinstance(checkpoint, dict) or not {"state_dict", "ema"} <= checkpoint.keys():
-        raise ValueError(f"{path} is a checkpoint of another program: it has no averaged weights")
-    if why := _why_damaged(checkpoint):
-        raise DamagedError(path, why)
-    return checkpoint
-
-
-def _why_damaged(checkpoint: Mapping[Any, Any]) -> str:
-    """Say which part of a checkpoint is of another kind than it must be; empty if none is."""
-    ema = checkpoint["ema"]
-    weights = {"state_dict": checkpoint["state_dict"], **(ema if isinstance(ema, dict) else {})}
-    for name, named in weights.items():
-        if not isinstance(named, dict) or not all(map(_is_weight, named.values())):
-            return f"{name} must hold tensors by name"
-    states = checkpoint.get("optimizer_states", [])
-    are_states = isinstance(states, list) and all(
-        isinstance(s, dict)
-        and isinstance(s.get("state"), dict)
-        and isinstance(s.get("param_groups"), list)
-        and all(isinstance(kept, dict) for kept in (*s["state"].values(), *s["param_groups"]))
-        for s in states
-    )
-    if not isinstance(ema, dict) or not are_states:
-        return f"{'optimizer_states' if isinstance(ema, dict) else 'ema'} is of another kind"
-    is_list = isinstance(checkpoint.get("lr_schedulers", []), list)
-    return "" if is_list else "lr_schedulers is no list"
-
-
-def _is_weight(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
-
-
-def safetensors_metadata(path: Path) -> dict[str, str]:
-    """The words in the head of an exported file.
-
-    Raises:
-        ValueError: if it cannot be read.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "pt") as file:
-            return dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} is not a safetensors file, or damaged: {error}") from error
-
-
-def weights_in(path: Path, training: Trained, asked: str | None) -> str:
-    """Return the name of the weights that a file gives a model where `asked` are asked for.
-
-    Args:
-        path: a checkpoint, which has all, or an exported file, which has one kind.
-        model: whose averages have names.
-        asked: null: `ema`, of an exported file those that it holds.
-    Raises:
-        ValueError: if an exported file holds others.
-    """
-    if path.suffix != SAFETENSORS:
-        if asked not in (None, *training.weight_names):
-            known = ", ".join(training.weight_names)
-            raise ValueError(f"weights must be one of {known}, got {asked}")
-        return asked or "ema"
-    about = json.loads(safetensors_metadata(path).get(DESCRIPTION, "{}"))
-    own = str(about.get("weights", path.stem))
-    if asked not in (None, own, *(["ema"] if own == training.ema.names[0] else [])):
-        raise ValueError(
-            f"evaluation.weights must be {own}, the weights in {path}, got {asked}; choose these, "
-            "or name the file of the others, or the model's folder, which has all"
-        )
-    return own
-
-
-def load_checkpoint(path: Path, training: Trained) -> None:
-    """Give a model the raw and averaged weights of a checkpoint.
-
-    An exported file has one kind of weights; all of the model's are those then.
-
-    Raises:
-        ValueError: if it is not one, or of another architecture.
-    """
-    if path.suffix == SAFETENSORS:
-        from safetensors.torch import load_file
-
-        safetensors_metadata(path)  # Refuses what is damaged.
-        state = load_file(path)
-        network = training.formulation.network
-        check_shapes(path, state, network.state_dict())
-        network.load_state_dict(state)
-        training.ema.follow(network)
-        return
-    checkpoint = read_checkpoint(path)
-    check_network(path, checkpoint, training)
-    check_undamaged(path)
-    training.formulation.load_state_dict(checkpoint["state_dict"])
-    training.ema.load_state_dict(checkpoint["ema"])
-
-
-def check_undamaged(path: Path) -> None:
-    """Refuse, by a ValueError, a model's checkpoint or weights that are not as they were written.
-
-    A flipped bit of a weight is read without complaint.
-    """
-    record = read_record(path.with_name("model.json"))
-    if path.name == "last.ckpt":
-        known = record.get("checksums")
-    else:
-        known = [digest for name, digest in record.get("exports", {}).items() if name == path.name]
-    if known and checksum(path) not in known:
-        raise DamagedError(path, "its sha256 is not the one in model.json, so that it was changed")
-
-
-def check_network(path: Path, checkpoint: Mapping[str, Any], training: Trained) -> None:
-    """Refuse a checkpoint of another architecture by a ValueError."""
-    check_shapes(path, checkpoint["state_dict"], training.formulation.state_dict())
-
-
-def check_shapes(path: Path, state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
-    """Refuse weights of other names and shapes than one's own by a ValueError."""
-    found = {name: list(weight.shape) for name, weight in state.items()}
-    wanted = {name: list(weight.shape) for name, weight in own.items()}
-    for name in dict.fromkeys([*wanted, *found]):
-        if found.get(name) != wanted.get(name):
-            raise ValueError(
-                f"{path} holds another network than the configuration asks for: {name} has shape "
-                f"{found.get(name, 'none')} there and {wanted.get(name, 'none')} here"
-            )
-
-
-def weights_digest(weights: dict[str, Tensor]) -> str:
-    """A hash of weights, in the order of their names."""
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        digest.update(name.encode())
-        digest.update(weights[name].detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

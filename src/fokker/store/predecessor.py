@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+from fokker.store.checkpoints import check_undamaged, weights_digest
 from fokker.store.curves import read_json_lines
-from fokker.store.models import check_undamaged, weights_digest
 
 
 @final

@@ -13,8 +13,9 @@ from fokker.machine.disk import DiskError
 from fokker.machine.files import append_json_line, write_json_lines
 from fokker.machine.progress import Steps
 from fokker.machine.ranks import Ranks
+from fokker.store.checkpoints import DESCRIPTION
 from fokker.store.curves import read_json_lines
-from fokker.store.models import DESCRIPTION, ModelFolder
+from fokker.store.models import ModelFolder
 from fokker.training.module import Training
 from fokker.training.signals import Stop
 from fokker.training.validation import floor_of, validate_average
