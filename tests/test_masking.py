@@ -11,7 +11,7 @@ import yaml
 from fokker.machine.files import write_private, write_text
 from fokker.machine.masking import masked, masked_values
 from fokker.machine.output import Listener
-from fokker.search.trials import open_storage
+from fokker.search.storage import open_storage
 from fokker.tracking import wandb_run
 from tiny_searches import search
 

@@ -26,9 +26,11 @@ from fokker.machine.files import read_json
 from fokker.machine.signals import Interrupted
 from fokker.search.method import read_method, with_steps
 from fokker.search.objectives import Objectives
+from fokker.search.pruning import watcher
 from fokker.search.results import Results
 from fokker.search.space import Search, parameter
-from fokker.search.trials import Trials, open_storage, watcher
+from fokker.search.storage import open_storage
+from fokker.search.trials import Trials
 from fokker.store.job_folders import write_json
 from fokker.sweeps.jobs import Job
 from fokker.training.watching import Pruned

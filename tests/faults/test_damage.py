@@ -20,7 +20,7 @@ import tiny_runs
 from children import Child
 from fokker.machine.disk import DamagedError
 from fokker.machine.files import checksum, write_json
-from fokker.search.trials import JOURNAL_END
+from fokker.search.storage import JOURNAL_END
 from fokker.store.curves import read_json_lines
 from fokker.store.inventory import delete, last_run, models, models_text
 from fokker.store.models import ModelFolder

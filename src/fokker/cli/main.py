@@ -183,7 +183,7 @@ def as_rank(config: DictConfig, choices: Any, path: Path, in_sweep: bool) -> boo
     from fokker.launch.job import run_job
     from fokker.launch.joining import join
     from fokker.machine.ranks import LostRank
-    from fokker.search.trials import watcher
+    from fokker.search.pruning import watcher
     from fokker.sweeps.running import run_in_sweep
     from fokker.training import DivergedError
 

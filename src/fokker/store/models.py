@@ -27,7 +27,6 @@ from fokker.store.trained import Trained
 
 #: What the system says of a folder that is another's, or no place for a file.
 _ANOTHERS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENXIO, errno.EISDIR)
-
 #: What model.json calls a training that a limit of the run has ended.
 EARLY = "stopped early"
 #: What it calls one that has come to an end, so that its model may be used.
