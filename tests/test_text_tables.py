@@ -7,7 +7,7 @@ import pytest
 from fokker.experiment.compare import Comparison, Difference, comparison_text
 from fokker.experiment.record import rows_table
 from fokker.machine.text_tables import aligned
-from fokker.store.inventory import listed
+from fokker.store.listing import listed
 from fokker.sweeps.tables import Table
 
 ROWS = [["key", "b"], ["a", "1000"], ["", ""]]

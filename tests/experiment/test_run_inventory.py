@@ -11,8 +11,9 @@ import pytest
 
 from fokker.cli.main import main
 from fokker.machine.locks import held
-from fokker.store.inventory import listed, models, models_text
+from fokker.store.inventory import models, models_text
 from fokker.store.job_folders import job_lock
+from fokker.store.listing import listed
 from fokker.store.model_uses import uses_of
 from fokker.store.records import FORMAT
 from fokker.store.run_inventory import Run, delete_runs, prune_samples, runs, runs_text

@@ -22,9 +22,9 @@ from fokker.machine.disk import DamagedError
 from fokker.machine.files import checksum, write_json
 from fokker.search.storage import JOURNAL_END
 from fokker.store.curves import read_json_lines
-from fokker.store.inventory import delete, last_run, models, models_text
+from fokker.store.inventory import delete, models, models_text
 from fokker.store.models import ModelFolder
-from fokker.store.places import find_checkpoint
+from fokker.store.places import find_checkpoint, last_run
 from fokker.store.records import read_record, record_or_why
 from fokker.store.run_files import read_arrays, read_config, read_table
 from fokker.store.run_inventory import delete_runs, runs

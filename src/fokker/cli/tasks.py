@@ -63,7 +63,7 @@ def _models(keys: dict[str, str], say: Callable[[str], None]) -> None:
 
 
 def _runs(keys: dict[str, str], say: Callable[[str], None]) -> None:
-    from fokker.store.inventory import MEGABYTE
+    from fokker.store.listing import MEGABYTE
     from fokker.store.run_inventory import (
         delete_runs,
         deleted_runs_text,

@@ -20,7 +20,7 @@ from fokker.config.recorded import ForeignRecord, recorded_overrides
 from fokker.machine.start import Start
 from fokker.machine.yaml_files import reading_yaml
 from fokker.overrides import read
-from fokker.store.inventory import last_run
+from fokker.store.places import last_run
 
 #: Keys that name a trained model, and take over the overrides that it was trained with.
 INHERITING = ("checkpoint", "continue_from")

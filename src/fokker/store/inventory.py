@@ -5,8 +5,7 @@ Nothing here needs torch, so that `fokker task=models` answers at once.
 
 import os
 import re
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,16 +18,20 @@ from filelock import FileLock, Timeout
 from fokker import __version__
 from fokker.machine.disk import DamagedError
 from fokker.machine.locks import is_locked
-from fokker.machine.named_files import one_line
-from fokker.machine.text_tables import GAP, aligned, widths_of
+from fokker.store.listing import (
+    DELETED,
+    MEGABYTE,
+    folders_in,
+    listed,
+    remove_deleted,
+    size_of,
+    typed_text,
+)
 from fokker.store.model_uses import uses_of
-from fokker.store.records import FormatError, read_record, record_or_why
+from fokker.store.records import FormatError, record_or_why
 
 # A model that is trained again is made in a folder of its own, and belongs to the first's runs.
 RETRAIN = ".retrain"
-# What a deletion that was killed leaves behind.
-DELETED = ".deleted."
-MEGABYTE = 1e6
 
 
 @final
@@ -69,7 +72,7 @@ class Model:
 def models(output_dir: Path) -> list[Model]:
     """The models of an output folder, the most recently used first, then those never used."""
     used = _uses(output_dir)[0]
-    found = [_model_or_why(path, used) for path in _folders(output_dir)]
+    found = [_model_or_why(path, used) for path in folders_in(output_dir / "models")]
     return sorted(found, key=lambda m: (-(m.last_use or 0.0), m.age_seconds, m.name))
 
 
@@ -139,12 +142,6 @@ def deleted_text(gone: Sequence[Model]) -> str:
     lines = [f"deleted  {model.name}  {model.size_bytes / MEGABYTE:.1f} MB" for model in gone]
     count = f"{len(gone)} model{'' if len(gone) == 1 else 's'}"
     return "\n".join([*lines, f"{count} deleted, {freed:.1f} MB freed"])
-
-
-def _folders(output_dir: Path) -> Iterator[Path]:
-    place = output_dir / "models"
-    if place.is_dir():
-        yield from (p for p in place.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
 def _named(name: str, there: Sequence[Model], output_dir: Path) -> list[Model]:
@@ -226,7 +223,7 @@ def _model(path: Path, used: dict[str, list[float]]) -> Model:
 
 def _uses(output_dir: Path) -> tuple[dict[str, list[float]], list[DamagedError]]:
     """By the name of a model, when the runs that used it were last written; what is not read."""
-    return uses_of(output_dir, list(_folders(output_dir)))
+    return uses_of(output_dir, list(folders_in(output_dir / "models")))
 
 
 def _text(node: Any, key: str) -> str:
@@ -249,65 +246,3 @@ def _ago(seconds: float) -> str:
         if seconds >= length:
             return f"{seconds / length:.0f} {unit}"
     return f"{max(0.0, seconds):.0f} s"
-
-
-# ---- for models and runs ---------------------------------------------------------------------
-
-
-def last_run(output_dir: Path) -> Path | None:
-    """The folder of the completed run with a model whose record was written last.
-
-    Raises:
-        DamagedError: if a record that was written later cannot be read, for it may be that run's.
-    """
-    files = {
-        (file.stat().st_mtime, file.parent.name): file
-        for file in (output_dir / "runs").glob("*/run.json")
-    }
-    for _, file in sorted(files.items(), reverse=True):
-        record = read_record(file)
-        if record.get("status") == "completed" and record.get("model"):
-            return file.parent
-    return None
-
-
-def size_of(folder: Path) -> int:
-    """The bytes of a folder's files, without those that links lead to."""
-    files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    return sum(path.stat().st_size for path in files)
-
-
-def typed_text(overrides: Any) -> str:
-    """Recorded overrides without hydra's own; nothing if they are none."""
-    known = overrides if isinstance(overrides, list) else []
-    kept = [str(o) for o in known if not re.match(r"[+~]*hydra[./]", str(o))]
-    return " ".join(" ".join(kept).split())
-
-
-def listed(rows: Sequence[Sequence[str]], right: Sequence[int]) -> list[str]:
-    """A table's lines, the last column cut where the terminal ends; a file gets all of it.
-
-    What a terminal would take for a command stands there as it is typed, such as `\\x1b`.
-
-    Args:
-        rows: the head first.
-        right: columns that end at the same place.
-    """
-    rows = [[one_line(cell) for cell in row] for row in rows]
-    widths = widths_of(rows)
-    terminal = shutil.get_terminal_size((0, 0)).columns
-    lines = []
-    for line in map(str.rstrip, aligned(rows, right)):
-        least = sum(widths[:-1]) + len(GAP) * len(widths) + 8
-        room = max(terminal, least) if terminal else len(line)
-        lines.append(line if len(line) <= room else f"{line[: room - 1]}…")
-    return lines
-
-
-def remove_deleted(place: Path) -> None:
-    """Take away what deletions have put aside in a folder, also those that were cut off."""
-    for path in place.glob(f"{DELETED}*"):
-        if path.is_symlink():
-            path.unlink()
-        else:
-            shutil.rmtree(path, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Files that a user names, found or refused without torch."""
+"""Models and runs that a user names, found or refused without torch."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,3 +86,20 @@ def finished_run(path: Path, asks: str) -> dict[str, Any]:
         raise DamagedError(config, f"seed must be a whole number, got {described(seed)}")
     read_record(path / "metrics.json")
     return record
+
+
+def last_run(output_dir: Path) -> Path | None:
+    """The folder of the completed run with a model whose record was written last.
+
+    Raises:
+        DamagedError: if a record that was written later cannot be read, for it may be that run's.
+    """
+    files = {
+        (file.stat().st_mtime, file.parent.name): file
+        for file in (output_dir / "runs").glob("*/run.json")
+    }
+    for _, file in sorted(files.items(), reverse=True):
+        record = read_record(file)
+        if record.get("status") == "completed" and record.get("model"):
+            return file.parent
+    return None

@@ -5,7 +5,7 @@ Nothing here needs torch, so that `fokker task=runs` answers at once.
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,9 +16,17 @@ from filelock import Timeout
 
 from fokker.machine.disk import DamagedError
 from fokker.machine.locks import held, is_held
-from fokker.store.inventory import DELETED, MEGABYTE, listed, remove_deleted, size_of, typed_text
 from fokker.store.job_folders import DAMAGED, job_lock
 from fokker.store.job_names import TRIAL_NAME, job_id, job_name
+from fokker.store.listing import (
+    DELETED,
+    MEGABYTE,
+    folders_in,
+    listed,
+    remove_deleted,
+    size_of,
+    typed_text,
+)
 from fokker.store.records import FormatError, read_record, record_or_why
 from fokker.store.run_files import check_unchanged
 
@@ -70,11 +78,11 @@ class Run:
 
 def runs(output_dir: Path) -> list[Run]:
     """The runs of an output folder, the one that was written last first."""
-    found = [_run_or_why(path.name, (path,), False) for path in _folders(output_dir / "runs")]
-    for sweep in _folders(output_dir / "sweeps"):
+    found = [_run_or_why(path.name, (path,), False) for path in folders_in(output_dir / "runs")]
+    for sweep in folders_in(output_dir / "sweeps"):
         jobs: dict[str, list[Path]] = {}
         try:
-            for folder in _folders(sweep):
+            for folder in folders_in(sweep):
                 if os.path.lexists(folder / "run.json") or not os.access(folder, os.X_OK):
                     jobs.setdefault(job_name(folder), []).append(folder)
         except OSError as error:
@@ -118,7 +126,7 @@ def delete_runs(output_dir: Path, asked: Sequence[str] | None) -> list[Run]:
         # A folder is gone at once: a removal that is cut off leaves no half of it under its name.
         for folder in [folder for run in chosen for folder in reversed(run.folders)]:
             folder.rename(folder.with_name(f"{DELETED}{folder.name}.{os.getpid()}"))
-    for place in (output_dir / "runs", *_folders(output_dir / "sweeps")):
+    for place in (output_dir / "runs", *folders_in(output_dir / "sweeps")):
         remove_deleted(place)
     return chosen
 
@@ -167,11 +175,6 @@ def deleted_runs_text(gone: Sequence[Run]) -> str:
 
 def _count(found: Sequence[Run]) -> str:
     return f"{len(found)} run{'' if len(found) == 1 else 's'}"
-
-
-def _folders(place: Path) -> Iterator[Path]:
-    if place.is_dir():
-        yield from (p for p in place.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
 def _hold(run: Run, locks: ExitStack) -> None:

@@ -1,0 +1,62 @@
+"""Listings of models and of runs: sizes, words and lines of a table, and what deletions leave."""
+
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from fokker.machine.named_files import one_line
+from fokker.machine.text_tables import GAP, aligned, widths_of
+
+# What a deletion that was killed leaves behind.
+DELETED = ".deleted."
+MEGABYTE = 1e6
+
+
+def folders_in(place: Path) -> Iterator[Path]:
+    """Find the folders in a place, without those that are hidden."""
+    if place.is_dir():
+        yield from (p for p in place.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def size_of(folder: Path) -> int:
+    """The bytes of a folder's files, without those that links lead to."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return sum(path.stat().st_size for path in files)
+
+
+def typed_text(overrides: Any) -> str:
+    """Recorded overrides without hydra's own; nothing if they are none."""
+    known = overrides if isinstance(overrides, list) else []
+    kept = [str(o) for o in known if not re.match(r"[+~]*hydra[./]", str(o))]
+    return " ".join(" ".join(kept).split())
+
+
+def listed(rows: Sequence[Sequence[str]], right: Sequence[int]) -> list[str]:
+    """A table's lines, the last column cut where the terminal ends; a file gets all of it.
+
+    What a terminal would take for a command stands there as it is typed, such as `\\x1b`.
+
+    Args:
+        rows: the head first.
+        right: columns that end at the same place.
+    """
+    rows = [[one_line(cell) for cell in row] for row in rows]
+    widths = widths_of(rows)
+    terminal = shutil.get_terminal_size((0, 0)).columns
+    lines = []
+    for line in map(str.rstrip, aligned(rows, right)):
+        least = sum(widths[:-1]) + len(GAP) * len(widths) + 8
+        room = max(terminal, least) if terminal else len(line)
+        lines.append(line if len(line) <= room else f"{line[: room - 1]}…")
+    return lines
+
+
+def remove_deleted(place: Path) -> None:
+    """Take away what deletions have put aside in a folder, also those that were cut off."""
+    for path in place.glob(f"{DELETED}*"):
+        if path.is_symlink():
+            path.unlink()
+        else:
+            shutil.rmtree(path, ignore_errors=True)
