@@ -189,7 +189,7 @@ def test_a_value_that_is_set_is_what_would_be_composed() -> None:
 def test_two_jobs_of_one_key_are_refused(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("fokker.sweeps.jobs.short_hash", lambda parts: "0" * 10)
+    monkeypatch.setattr("fokker.sweeps.grid_jobs.short_hash", lambda parts: "0" * 10)
     with mocked_jobs(), pytest.raises(SystemExit):
         command(monkeypatch, "-m", *TINY, "seed=1,2")
     assert "have the key 0000000000 by chance, seed=1 and seed=2; run" in capfd.readouterr().err

@@ -32,8 +32,9 @@ from fokker.store.job_names import job_id
 from fokker.sweeps.check import REFUSALS, check_jobs
 from fokker.sweeps.collection import Progress, at_work, count, evaluation_rows, write_results
 from fokker.sweeps.figures import draw_results, study_comment
+from fokker.sweeps.grid_jobs import grid_jobs
 from fokker.sweeps.job_loader import JobLoader, WholeLoader, record_refusal
-from fokker.sweeps.jobs import Job, alone, grid_jobs
+from fokker.sweeps.jobs import Job, alone
 from fokker.sweeps.outcome import Outcome
 from fokker.sweeps.standings import in_order
 from fokker.sweeps.study import Study

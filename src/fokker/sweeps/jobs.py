@@ -10,26 +10,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import product
 from pathlib import Path
 from typing import Any, final
 
-from hydra.core.config_loader import ConfigLoader
-from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig
-
-from fokker.config.inheritance import JobMeanings
 from fokker.config.option_words import group_of
 from fokker.machine.disk import DamagedError
 from fokker.machine.folders import make_folder
 from fokker.machine.locks import is_locked, locked
 from fokker.machine.masking import masked
-from fokker.overrides import parse, read, read_key
+from fokker.overrides import read, read_key
 from fokker.store.job_folders import DAMAGED, lock_file
-from fokker.store.job_names import DIGITS, short_hash, short_values
+from fokker.store.job_names import DIGITS
 from fokker.store.records import FormatError, read_record, record_or_why
 from fokker.store.run_files import check_unchanged, read_table
-from fokker.sweeps.swept import NOT_OF_THE_JOB, OF_THE_SWEEP, Swept, in_one_form, short_title
+from fokker.sweeps.swept import NOT_OF_THE_JOB
 
 Row = dict[str, Any]
 #: The columns of a row that are neither swept keys nor metrics.
@@ -125,7 +119,7 @@ class Job:
             for words in (map(str, stored), self.overrides)
         )
         if there != here:
-            raise ValueError(_by_chance(self.sweep, self.key, there, here))
+            raise ValueError(alike_by_chance(self.sweep, self.key, there, here))
 
     def row(self) -> Row:
         """What the last attempt came to: the swept keys, its record, and its metrics.
@@ -178,62 +172,7 @@ def _results(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
     return read_record(folder / "metrics.json")
 
 
-def grid_jobs(
-    arguments: Sequence[str],
-    config: DictConfig,
-    loader: ConfigLoader,
-    settings: Mapping[str, Sequence[str]],
-) -> list[Job]:
-    """The jobs of a sweep in order, none twice.
-
-    Args:
-        arguments: overrides, some of them with several values.
-        config: composed, of the sweep.
-        loader: knows the options of groups, for `glob(*)`.
-        settings: overrides by name, each crossed with all that is swept; what `arguments` say of
-            the same key wins.
-    Raises:
-        ValueError: if nothing is swept, or something that cannot be.
-    """
-    asked = Swept.read(arguments, config, loader)
-    swept = {key: _values(key, override) for key, override in asked.several.items()}
-    named = {name: _fixed(name, parse(texts, loader)) for name, texts in settings.items()}
-    if not swept and not named:
-        raise ValueError(
-            "a sweep needs a key with several values, such as fokker -m formulation=ddpm,edm; for "
-            "one run leave -m away"
-        )
-    columns = short_columns([*(["setting"] if named else []), *swept])
-    title, body, unswept = asked.title(columns.values()), asked.body, asked.unswept
-    folder = Path(config.hydra.sweep.dir)
-    if folder == Path(config.output_dir, "sweeps"):  # No other one was given.
-        keys = sorted(read_key(key).name for key in swept)
-        folder /= f"{short_title(title)}-{short_hash([title, body, *keys, *sorted(unswept)])}"
-    jobs, made_of = dict[str, Job](), dict[str, list[str]]()
-    meant = JobMeanings(config, loader)
-    for name, *values in product(named or [""], *swept.values()):
-        chosen = [f"{key}={value}" for key, value in zip(swept, values)]
-        own = [text for key, text in named.get(name, {}).items() if key not in asked.keys]
-        typed = [*own, *asked.fixed.values(), *chosen]
-        words = meant(typed, [*own, *chosen])
-        if words != typed:  # A model brings overrides of its own.
-            values = [_value_of(key, words, value) for key, value in zip(swept, values)]
-        decisive = [*own, *chosen, *unswept] if words == typed else _of_the_job(words)
-        key = short_hash([body, *filter(None, [name]), *sorted(decisive)])
-        # As one reads them: hydra escapes colons and the like.
-        read = [re.sub(r"\\(.)", r"\1", value) for value in values]
-        labels = dict(zip(columns.values(), [name, *read] if named else read))
-        # In one order, however the keys were typed.
-        shown = [labels[column] for _, column in sorted(columns.items())]
-        job = Job(folder, key, tuple(words), labels, short_values(shown))
-        whole = [name, *sorted(decisive)]
-        if made_of.setdefault(key, whole) != whole:
-            raise ValueError(_by_chance(folder, key, jobs[key].overrides, words))
-        jobs[key] = job
-    return list(jobs.values())
-
-
-def _by_chance(folder: Path, key: str, one: Sequence[str], other: Sequence[str]) -> str:
+def alike_by_chance(folder: Path, key: str, one: Sequence[str], other: Sequence[str]) -> str:
     """Say that two jobs have one key, in a sentence."""
     first = " ".join(o for o in one if o not in other)
     second = " ".join(o for o in other if o not in one)
@@ -241,44 +180,6 @@ def _by_chance(folder: Path, key: str, one: Sequence[str], other: Sequence[str])
         f"two jobs of {folder} have the key {key} by chance, {first} and {second}; run them in two "
         "sweeps, or give one of them a folder of its own with hydra.sweep.dir"
     )
-
-
-def _of_the_job(overrides: Sequence[str]) -> list[str]:
-    """The overrides that change a job's results."""
-    return [o for o in overrides if group_of(read(o).key) not in NOT_OF_THE_JOB]
-
-
-def _value_of(key: str, overrides: Sequence[str], value: str) -> str:
-    """The value that a swept key has in a job's overrides, to be read."""
-    found = [w for w in map(read, overrides) if w.name == read_key(key).name and w.is_set]
-    return found[-1].plain_value if found else value
-
-
-def _fixed(name: str, overrides: Sequence[Override]) -> dict[str, str]:
-    """The overrides of a setting by key."""
-    for override in overrides:
-        if override.is_sweep_override():
-            raise ValueError(
-                f"hydra.sweeper.settings.{name} must give each key one value, got "
-                f"{override.input_line}; make settings of them, or sweep the key by "
-                "hydra.sweeper.params"
-            )
-    return {o.get_key_element(): in_one_form(o) for o in overrides}
-
-
-def _values(key: str, override: Override) -> list[str]:
-    """The values of a swept key."""
-    if read_key(key).name in OF_THE_SWEEP:
-        raise ValueError(f"{key} must have one value for the whole sweep, got several")
-    if not override.is_discrete_sweep():
-        raise ValueError(
-            f"{override.input_line} is an interval, which a grid cannot run through; give a list "
-            "such as 1,2,3 or a range such as range(1,4)"
-        )
-    values = list(override.sweep_string_iterator())
-    if not values:
-        raise ValueError(f"{override.input_line} gives no values to sweep over; list some: 1,2,3")
-    return values
 
 
 def short_columns(keys: Sequence[str]) -> dict[str, str]:
