@@ -11,8 +11,8 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from fokker import doctor
-from fokker.config.hydra_node import check_typed_options
 from fokker.config.inheritance import Meaning
+from fokker.config.option_names import check_typed_options
 from fokker.config.signatures import Signatures
 from fokker.config.whole_numbers import in_whole_numbers
 from fokker.overrides import parse, read, read_key

@@ -11,7 +11,8 @@ from hydra.conf import HydraConf
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 from fokker.config.compose import _load, config_dir, register_resolvers
-from fokker.config.hydra_node import FIXED, PLUGINS, check_hydra, check_options, check_typed_options
+from fokker.config.hydra_node import FIXED, PLUGINS, check_hydra
+from fokker.config.option_names import check_options, check_typed_options
 
 HYDRAS = [field.name for field in fields(HydraConf)]
 LAUNCHERS = ("basic", "joblib", "submitit_local", "submitit_slurm")

@@ -17,10 +17,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from fokker.config.early import check_early
-from fokker.config.hydra_node import check_hydra, check_typed_options
+from fokker.config.hydra_node import check_hydra
 from fokker.config.inheritance import compose_meant
 from fokker.config.mistakes import UnknownKey, of_value, was_interrupted
 from fokker.config.names import with_hint
+from fokker.config.option_names import check_typed_options
 from fokker.config.signatures import Signatures
 from fokker.config.translations import sentence, unknown_key
 from fokker.machine.disk import DiskError
@@ -76,6 +77,7 @@ def composed(
     """
     register_resolvers(name)
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
+
         def say(error: Exception) -> str:
             is_hydras = isinstance(error, HydraException)
             return why_not(error, overrides, is_sweep) if is_hydras else str(error)

@@ -12,8 +12,8 @@ from typing import Any, final
 
 from hydra.core.override_parser.types import Override
 
-from fokker.config.hydra_node import is_plain
 from fokker.config.keys import KEYS
+from fokker.config.option_names import is_plain
 from fokker.config.option_words import group_of, is_group
 from fokker.config.texts import texts
 from fokker.store.whereabouts import config_dir

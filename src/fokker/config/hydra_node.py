@@ -1,4 +1,4 @@
-"""What hydra's own node may say, checked before hydra runs, writes or logs anything by it.
+"""Hydra's own node: what it may say, checked before hydra runs, writes or logs anything by it.
 
 The node comes from fokker's files, the command line and files that a user names. A target in it
 would be built by hydra, below its sweeper, its launcher or its callbacks; its logging would be
@@ -18,10 +18,9 @@ from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
 
 from fokker.config.mistakes import one_of
-from fokker.config.option_words import is_group
+from fokker.config.option_names import check_options
 from fokker.config.texts import check_final
 from fokker.machine.yaml_files import read_yaml
-from fokker.overrides import read
 
 #: Where runs and sweeps are written, and for instance where.
 PLACES = {
@@ -51,8 +50,7 @@ FIXED: Mapping[str, tuple[Sequence[Any], str, str]] = {
     "hydra.job_logging.root": ([None], "null", "what a run says is printed, or in its output.txt"),
     "hydra.hydra_logging.root": ([None], "null", "what fokker says is printed"),
 }  # fmt: skip
-#: Groups of which a list of options is one after the other, or what all of them say.
-SEVERAL = ("evaluation", "experiment")
+
 # The names that hydra gives a meaning in a node that it builds from.
 _SPECIAL = re.compile(r"_.*_")
 # Written by hydra itself after all else.
@@ -100,52 +98,6 @@ def check_hydra(config: DictConfig) -> None:
     _check_callbacks(config)
 
 
-def check_options(choices: Mapping[Any, Any]) -> None:
-    """Refuse options whose names are paths: they would be read, and written, somewhere else.
-
-    Args:
-        choices: a name or a list of names by group; null: none was chosen.
-    Raises:
-        ValueError: says the group and the name.
-    """
-    for group, chosen in choices.items():
-        for name in chosen if isinstance(chosen, list) else [chosen]:
-            if not is_plain(name):
-                plain = str(group).partition("@")[0]
-                raise ValueError(
-                    f"{group} must be the plain name of an option, without / or .., got {name}; "
-                    f"put its file into FOLDER/{plain}/ and say --config-dir FOLDER {group}=NAME"
-                )
-
-
-def is_plain(name: Any) -> bool:
-    """Whether an option's name leads to no other folder; what is no text is no name."""
-    return not isinstance(name, str) or re.search(r"[/\\]|\.\.", name) is None
-
-
-def check_typed_options(overrides: Sequence[str], sources: Sequence[Any]) -> None:
-    """Refuse the same in overrides, which may give an option of several values, or a list.
-
-    So are two options of one part at once, which hydra would merge into one that nobody has named.
-
-    Raises:
-        ValueError: as `check_options`.
-    """
-    for override in overrides:
-        word = read(override)
-        group, value = word.name, word.value_text or ""
-        is_list = value[:1] == "[" and "," in value and group not in SEVERAL
-        if value[:1] == "{" or (is_plain(value) and not is_list):
-            continue
-        if is_group(sources, word.key):
-            check_options({group: value})
-            names = value.strip("[]")
-            raise ValueError(
-                f"{group} must name one option, got {value}; say {group}=NAME, or for a run each "
-                f"fokker -m {group}={names}"
-            )
-
-
 def check_as_typed(before: DictConfig, config: DictConfig, source: Path) -> None:
     """Refuse a configuration whose overrides of others change what hydra does, or is imported.
 
@@ -179,9 +131,6 @@ def _decisive(config: DictConfig) -> dict[str, Any]:
     choices = (node.get("runtime") or {}).get("choices") or {}
     found |= {str(group): c for group, c in choices.items() if str(group).startswith("hydra/")}
     return found
-
-
-# ---- parts of the node -----------------------------------------------------------------------
 
 
 def _check_names(config: DictConfig) -> None:

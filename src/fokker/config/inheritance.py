@@ -13,8 +13,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fokker.config.hydra_node import PLACES, check_as_typed, check_typed_options
+from fokker.config.hydra_node import PLACES, check_as_typed
 from fokker.config.mistakes import of_value
+from fokker.config.option_names import check_typed_options
 from fokker.config.option_words import as_typed, group_of, is_group, option_words
 from fokker.config.recorded import ForeignRecord, recorded_overrides
 from fokker.machine.start import Start

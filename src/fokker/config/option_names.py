@@ -1,0 +1,57 @@
+"""Names of options, which must be plain: a path would be read, and written, somewhere else."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fokker.config.option_words import is_group
+from fokker.overrides import read
+
+#: Groups of which a list of options is one after the other, or what all of them say.
+SEVERAL = ("evaluation", "experiment")
+
+
+def check_options(choices: Mapping[Any, Any]) -> None:
+    """Refuse options whose names are paths: they would be read, and written, somewhere else.
+
+    Args:
+        choices: a name or a list of names by group; null: none was chosen.
+    Raises:
+        ValueError: says the group and the name.
+    """
+    for group, chosen in choices.items():
+        for name in chosen if isinstance(chosen, list) else [chosen]:
+            if not is_plain(name):
+                plain = str(group).partition("@")[0]
+                raise ValueError(
+                    f"{group} must be the plain name of an option, without / or .., got {name}; "
+                    f"put its file into FOLDER/{plain}/ and say --config-dir FOLDER {group}=NAME"
+                )
+
+
+def is_plain(name: Any) -> bool:
+    """Whether an option's name leads to no other folder; what is no text is no name."""
+    return not isinstance(name, str) or re.search(r"[/\\]|\.\.", name) is None
+
+
+def check_typed_options(overrides: Sequence[str], sources: Sequence[Any]) -> None:
+    """Refuse the same in overrides, which may give an option of several values, or a list.
+
+    So are two options of one part at once, which hydra would merge into one that nobody has named.
+
+    Raises:
+        ValueError: as `check_options`.
+    """
+    for override in overrides:
+        word = read(override)
+        group, value = word.name, word.value_text or ""
+        is_list = value[:1] == "[" and "," in value and group not in SEVERAL
+        if value[:1] == "{" or (is_plain(value) and not is_list):
+            continue
+        if is_group(sources, word.key):
+            check_options({group: value})
+            names = value.strip("[]")
+            raise ValueError(
+                f"{group} must name one option, got {value}; say {group}=NAME, or for a run each "
+                f"fokker -m {group}={names}"
+            )
