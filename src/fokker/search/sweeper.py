@@ -23,6 +23,7 @@ from fokker.sweeps.collection import SEED, Progress, count
 from fokker.sweeps.grid import GridSweeper
 from fokker.sweeps.jobs import alone
 from fokker.sweeps.outcome import Outcome
+from fokker.sweeps.presentation import present
 from fokker.sweeps.verdict import Verdict
 
 
@@ -163,7 +164,7 @@ class SearchSweeper(GridSweeper):
             # Figures of an earlier start are as good if nothing has run.
             if has_run or not (folder / "figures").is_dir():
                 with SIGNALS.raised(TABLES):
-                    self._present(results.outcome, has_run, results.draw())
+                    present(results.outcome, self._settings, has_run, results.draw())
         return results.outcome
 
     # ---- before --------------------------------------------------------------------------

@@ -26,26 +26,20 @@ from fokker.machine.environment import FULL_ERROR, is_on
 from fokker.machine.orphans import ending_with_this
 from fokker.machine.progress import duration, minute_lines
 from fokker.machine.signals import SIGNALS
-from fokker.machine.stopping import TABLES, run_and_collect
-from fokker.store.job_folders import DAMAGED, FAILED, write_json
-from fokker.store.job_names import job_id
+from fokker.machine.stopping import run_and_collect
+from fokker.store.job_folders import DAMAGED, FAILED
 from fokker.sweeps.check import REFUSALS, check_jobs
-from fokker.sweeps.collection import Progress, at_work, count, evaluation_rows, write_results
-from fokker.sweeps.figures import draw_results, study_comment
+from fokker.sweeps.collection import Progress, at_work, count
 from fokker.sweeps.grid_jobs import grid_jobs
 from fokker.sweeps.job_loader import JobLoader, WholeLoader, record_refusal
 from fokker.sweeps.jobs import Job, alone
 from fokker.sweeps.outcome import Outcome
-from fokker.sweeps.standings import in_order
+from fokker.sweeps.presentation import collected
 from fokker.sweeps.study import Study
-from fokker.sweeps.tables import heading, results_table, seeds_table
 from fokker.sweeps.verdict import Verdict
-from fokker.tracking.wandb_sweep import log_sweep
 
 #: The launcher that runs jobs in this process, one after the other.
 BASIC = "BasicLauncher"
-#: What a line says of a file, by its kind.
-_KINDS = {".html": "report   ", ".png": "figure   ", ".tex": "table    ", ".md": "table    "}
 
 
 # Not a BasicSweeper: hydra runs the files of its own plugins anew when it looks for plugins, and a
@@ -139,7 +133,7 @@ class GridSweeper(Sweeper):
 
         def collect() -> Outcome:
             with alone(jobs[0].sweep):
-                return self._collect(jobs, progress.begun > 0)
+                return collected(jobs, settings, progress.begun > 0)
 
         code, outcome = run_and_collect(lambda: self._launch_all(todo, progress), collect)
         counts = Counter(row["status"] for row in outcome.rows)
@@ -267,52 +261,3 @@ class GridSweeper(Sweeper):
                 print(f"fokker: {error}", file=sys.stderr)
                 code = 1
         return code
-
-    def _collect(self, jobs: Sequence[Job], has_run: bool) -> Outcome:
-        """Write the tables and figures of the jobs, and print the main tables."""
-        folder, objective = jobs[0].sweep, self._settings.objective
-        rows = [job.row() for job in jobs]
-        outcome = Outcome(folder, rows, list(jobs[0].swept), [objective] if objective else [])
-        write_results(folder / "results.csv", rows)
-        print(heading(outcome))
-        print(results_table(outcome, in_order(rows, outcome.swept, objective)).aligned())
-        if note := outcome.mixed_units:
-            print(f"units    {note}")
-        if seeds := seeds_table(outcome):
-            print(f"over seeds, mean +- standard error of the mean:\n{seeds.aligned()}")
-        print(f"results  {folder / 'results.csv'}")
-        known = {job.key for job in jobs}
-        finished = {job_id(path.parent) for path in folder.glob("*/metrics.json")}
-        if others := len(finished - known):
-            what = count(others, "finished job")
-            print(f"         without {what} of other commands in this folder")
-        trained = sum(row["training"] in ("trained", "continued") for row in rows)
-        write_json(
-            folder / "sweep.json",
-            {
-                "jobs": len(rows),
-                "statuses": Counter(row["status"] for row in rows),
-                "models": len({row["model"] for row in rows if row["model"]}),
-                "trainings": trained,
-                "seconds": sum(row["seconds"] or 0.0 for row in rows),
-            },
-        )
-        with SIGNALS.raised(TABLES):
-            self._present(outcome, has_run)
-        return outcome
-
-    def _present(self, outcome: Outcome, has_run: bool, also: Sequence[Path] = ()) -> None:
-        """Draw what the rows show, besides the figures in `also`, and log it to W&B."""
-        folder, rows = outcome.folder, outcome.rows
-        drawn = [*also, *draw_results(outcome, study_comment(self._settings), None, also)]
-        for path in drawn:
-            print(f"{_KINDS[path.suffix]}{path}")
-        if has_run or not (folder / "wandb.json").is_file():
-            figures = sorted((folder / "figures").glob("*.png"))
-            report = next((path for path in drawn if path.suffix == ".html"), None)
-            tables = {"evaluations": evaluation_rows(folder, rows, outcome.swept)}
-            address = log_sweep(folder, self._settings.logger, rows, tables, figures, report)
-            if address.startswith("wandb sync"):  # One run of many.
-                address = f"wandb sync {folder}/wandb/offline-run-* {folder}/*/wandb/offline-run-*"
-            if address:
-                print(f"wandb    {address}")
