@@ -8,7 +8,8 @@ from typing import Any, ClassVar, final
 
 from fokker.machine.disk import short
 from fokker.machine.signals import Signals
-from fokker.store.models import ModelFolder, load_checkpoint
+from fokker.store.checkpoints import load_checkpoint
+from fokker.store.models import ModelFolder
 from fokker.training.module import Training
 
 Listener = Callable[[dict[str, Any], int], None]
