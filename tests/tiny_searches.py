@@ -55,7 +55,7 @@ def search(what: Ends, *typed: str) -> int:
         mock.patch.object(SearchSweeper, "_launch", launch),
         mock.patch.object(SearchSweeper, "_check_probes"),
         mock.patch("fokker.search.results.Results.draw", return_value=[]),
-        mock.patch("fokker.sweeps.grid.GridSweeper._present"),
+        mock.patch("fokker.search.sweeper.present"),
     ):
         try:
             searching.sweep([t for t in typed if not t.startswith("hydra.") and t not in own])

@@ -11,7 +11,6 @@ import logging
 import sys
 import tempfile
 import warnings
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -44,7 +43,7 @@ def job(ranks: Ranks, width: int, folder: str) -> Experiment:
         f"trainer.max_steps={STEPS}", f"callbacks.log_steps={BLOCK}",
         "callbacks.save_steps=1000000", "callbacks.save_seconds=1000000", f"output_dir={folder}",
     )  # fmt: skip
-    return replace(made, task=replace(made.task, ranks=ranks))
+    return made.with_task(ranks=ranks)
 
 
 def train(made: Experiment) -> tuple[float, float]:

@@ -85,7 +85,7 @@ def mocked_jobs() -> Iterator[Counts]:
         mock.patch.object(GridSweeper, "setup", with_launcher),
         mock.patch.object(ConfigLoaderImpl, "load_sweep_config", counted),
         mock.patch.object(sweep_check, "_metric_names", built),
-        mock.patch.object(GridSweeper, "_present"),
+        mock.patch("fokker.sweeps.presentation.present"),
     ):
         yield counts
 

@@ -79,7 +79,7 @@ def fokker(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -
     with (
         mock.patch.object(sys.modules["fokker.experiment.run"], "draw_figures"),
         mock.patch("fokker.search.results.Results.draw", return_value=[]),
-        mock.patch("fokker.sweeps.grid.GridSweeper._present"),
+        mock.patch("fokker.search.sweeper.present"),
     ):
         yield call
 

@@ -36,7 +36,7 @@ def start(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr("sys.argv", ["fokker", *arguments])
     with (
         mock.patch.object(sys.modules["fokker.experiment.run"], "draw_figures"),
-        mock.patch("fokker.sweeps.grid.draw_results", return_value=[]),
+        mock.patch("fokker.sweeps.presentation.draw_results", return_value=[]),
     ):
         try:
             main()

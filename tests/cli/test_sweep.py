@@ -62,7 +62,7 @@ def sweep(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) ->
 def no_figures() -> Iterator[None]:
     with (
         mock.patch.object(sys.modules["fokker.experiment.run"], "draw_figures"),
-        mock.patch("fokker.sweeps.grid.draw_results", return_value=[]),
+        mock.patch("fokker.sweeps.presentation.draw_results", return_value=[]),
     ):
         yield
 
@@ -405,7 +405,7 @@ def test_the_metrics_of_an_evaluation_of_the_users_are_not_known() -> None:
 
 RUN_MODULE = """
 import fokker.sweeps.grid
-fokker.sweeps.grid.draw_results = lambda *_: []
+fokker.sweeps.presentation.draw_results = lambda *_: []
 experiment = sys.modules['fokker.experiment.run']
 """
 AT_JOB = """

@@ -32,7 +32,7 @@ FILES = sorted((config_dir() / "sweeps" / "wandb").glob("*.yaml"))
 def no_figures() -> Iterator[None]:
     with (
         mock.patch.object(sys.modules["fokker.experiment.run"], "draw_figures"),
-        mock.patch("fokker.sweeps.grid.draw_results", return_value=[]),
+        mock.patch("fokker.sweeps.presentation.draw_results", return_value=[]),
     ):
         yield
 

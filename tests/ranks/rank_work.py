@@ -349,7 +349,7 @@ def ended(ranks: Ranks, name: str, patch: Any) -> str:
     )  # fmt: skip
     try:
         with patch:
-            run(replace(made, task=replace(made.task, ranks=ranks)), Path(name), lambda text: None)
+            run(made.with_task(ranks=ranks), Path(name), lambda text: None)
     except (RuntimeError, ValueError) as error:
         return f"{type(error).__name__}: {error}"
     return "nothing was raised"

@@ -41,11 +41,10 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
     check_keys(config, family)
     set_inherited(config, family)
     build.check_all([*parts_of(config, family), *asked_of(config, family, choices.sources)])
-    task, origin = build_task(config, choices, build, ranks)
+    origin = build_task(config, choices, build, ranks)
     experiment = Experiment(
-        task=task,
         origin=origin,
-        plan=_plan(config, choices, build, task),
+        plan=_plan(config, choices, build, origin.task),
         logger=build(config.logger, "logger"),
     )
     machines = config.trainer.get("num_nodes", 1)

@@ -4,8 +4,10 @@ import copy
 import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
 
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from fokker.config.instantiate import Builder
 from fokker.config.keys import OF_ANY_DATA
@@ -14,11 +16,49 @@ from fokker.machine.own_code import own_code
 from fokker.machine.start import cores
 
 
-def build_all_data(
-    config: DictConfig, groups: Sequence[str], build: Builder
-) -> dict[str, DataModule]:
-    """The data of each group, the one that is trained on first."""
-    return {group: build_data(config, build, group) for group in groups}
+@final
+class AllData:
+    """The data of the stages of a training, where those that are the same are made once."""
+
+    def __init__(self) -> None:
+        self._made: list[_Made] = []
+
+    def __call__(
+        self, config: DictConfig, groups: Sequence[str], build: Builder
+    ) -> dict[str, DataModule]:
+        """The data of each group, the one that is trained on first; what they measure is written.
+
+        Args:
+            config: of a stage.
+            groups: of the data.
+            build: of the stage.
+        """
+        return {group: self._data(config, build, group) for group in groups}
+
+    def _data(self, config: DictConfig, build: Builder, group: str) -> DataModule:
+        asked: Any = OmegaConf.to_container(config[group], resolve=True)
+        for made in self._made:
+            if (made.group, made.asked) == (group, asked):
+                config[group] = copy.deepcopy(made.node)
+                build.own_classes += made.own_classes
+                return made.data
+        known = len(build.own_classes)
+        data = build_data(config, build, group)
+        own = build.own_classes[known:]
+        self._made.append(_Made(group, asked, copy.deepcopy(config[group]), own, data))
+        return data
+
+
+@final
+@dataclass(frozen=True)
+class _Made:
+    """Data that were made, of a group that was asked for, and its node with what they measured."""
+
+    group: str
+    asked: Any
+    node: DictConfig
+    own_classes: Sequence[Any]
+    data: DataModule
 
 
 def content_of(data: Mapping[str, DataModule]) -> str:

@@ -8,13 +8,14 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from fokker.config.arguments import shown
-from fokker.config.build_data import build_all_data, content_of
-from fokker.config.build_training import build_training, earlier_config, groups_of
+from fokker.config.build_data import AllData, content_of
+from fokker.config.build_training import build_training, groups_of
 from fokker.config.choices import Choices
 from fokker.config.continuing import check_limits, predecessor_of
 from fokker.config.instantiate import Builder
-from fokker.config.recorded import LIMITS
+from fokker.config.keys import check_keys
 from fokker.config.same_model import check_alone, check_same, check_same_network
+from fokker.config.stages import stages
 from fokker.data import DataModule
 from fokker.machine.disk import writing
 from fokker.machine.ranks import ALONE, Ranks
@@ -35,8 +36,10 @@ from fokker.training.task import TrainingTask
 
 def build_task(
     config: DictConfig, choices: Choices, build: Builder, ranks: Ranks = ALONE
-) -> tuple[TrainingTask, Origin]:
+) -> Origin:
     """What is trained, before anything is written, and where the weights come from.
+
+    Of the stages before it, too, where it is made from such.
 
     Args:
         config: composed and checked by key; what data measure and whole numbers are written there.
@@ -46,6 +49,23 @@ def build_task(
     Raises:
         ValueError: if something in the configuration cannot be.
     """
+    make_data, earlier = AllData(), None
+    for stage in stages(config, config.allow_targets):
+        again = Builder(config.allow_targets)
+        check_keys(stage, again.know(stage.formulation))
+        earlier = _built(stage, choices, again, ranks, make_data, earlier)
+    return _built(config, choices, build, ranks, make_data, earlier)
+
+
+def _built(
+    config: DictConfig,
+    choices: Choices,
+    build: Builder,
+    ranks: Ranks,
+    make_data: AllData,
+    earlier: Origin | None,
+) -> Origin:
+    """What is trained in one stage, made from the one before it."""
     device = find_device(config.trainer.accelerator, ranks)
     engine: Engine = build(config.trainer, "trainer")
     if config.retrain and engine.limits.words:
@@ -54,7 +74,7 @@ def build_task(
             "would make room for one that is not; take one of the two away"
         )
     groups = groups_of(config, build)
-    data = build_all_data(config, groups.data, build)
+    data = make_data(config, groups.data, build)
     content, checkpoint = content_of(data), None
     batch_size = data[groups.data[0]].batch_size
     engine.parts(batch_size, ranks.size if ranks.size > 1 else asked_ranks(config.trainer))
@@ -62,7 +82,6 @@ def build_task(
         checkpoint = find_checkpoint(Path(config.checkpoint), "checkpoint")
         check_undamaged(checkpoint)
         check_same_network(checkpoint, config, choices.options, content, groups)
-    earlier = _earlier(config, choices, build, ranks)
     training = _trained(config, data, build, earlier)
     # Of what is trained: a sampler of the user's own does not make another model.
     source = source_of(build.own_classes, config.allow_targets)
@@ -104,16 +123,16 @@ def build_task(
         ranks=ranks,
     )
     if not training.formulation.trains:
-        return task, NoWeights(training)
+        return NoWeights(task)
     if checkpoint is not None:
         check_same(checkpoint, folder.path.name, plain, choices.options, made_of, groups)
         weights_in(checkpoint, training, config.evaluation.weights)
         load_checkpoint(checkpoint, training)
-        return task, Loaded(training, checkpoint)
+        return Loaded(task, checkpoint)
     with writing(folder.path):
         folder.check(training)
     check_alone(folder, key, trained_from, made_of)
-    return task, Trained(training, task)
+    return Trained(task)
 
 
 def _trained(
@@ -123,7 +142,7 @@ def _trained(
     earlier: Origin | None,
 ) -> Training:
     """The model with its training, untrained, for which the configuration makes sense."""
-    before = None if earlier is None else earlier.training.formulation
+    before = None if earlier is None else earlier.task.model
     training = build_training(config, data, build, before)
     for changed, number in build.whole.items():
         OmegaConf.update(config, changed, number)
@@ -145,24 +164,6 @@ def _initial_weights(config: DictConfig, training: Training) -> str:
     network = training.formulation.network
     training.ema.follow(network)
     return weights_digest(dict(network.named_parameters()))
-
-
-def _earlier(
-    config: DictConfig, choices: Choices, build: Builder, ranks: Ranks
-) -> Origin | None:
-    """The model of the stage before, if this one is made from one."""
-    first = earlier_config(config, build)
-    if first is None:
-        return None
-    for key in ("checkpoint", "init_from", "continue_from"):
-        first[key] = None
-    for key in LIMITS:  # They are of the stage that is asked for; the one before is made in full.
-        if OmegaConf.select(first, key) is not None:
-            OmegaConf.update(first, key, None)
-    first.retrain = False
-    again = Builder(config.allow_targets)
-    again.know(first.formulation)
-    return build_task(first, choices, again, ranks)[1]
 
 
 def _facts(

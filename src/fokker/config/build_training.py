@@ -1,6 +1,5 @@
 """From a composed configuration to what is trained."""
 
-import copy
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -73,31 +72,6 @@ def build_training(
     except ValueError as error:  # Torch's own checks, which come at the start of the training.
         raise ValueError(_why_no_optimizer(error, config.optimizer.optimizer)) from error
     return training
-
-
-def earlier_config(config: DictConfig, build: Builder) -> DictConfig | None:
-    """The configuration of the model that the formulation is made from; none if of no other.
-
-    Raises:
-        ValueError: if that would be the model itself.
-    """
-    build.know(config.formulation)
-    kind = build.gives(config.formulation, "formulation")
-    if not isinstance(kind, type) or not issubclass(kind, Formulation):
-        return None
-    plain: Any = OmegaConf.to_container(config, resolve=True)
-    changes = kind.earlier(plain)
-    if changes is None:
-        return None
-    first = copy.deepcopy(config)
-    for key, value in changes.items():
-        OmegaConf.update(first, key, value)
-    if first == config:
-        raise ValueError(
-            f"{kind.__name__}.earlier must change the configuration, or a model would be made from "
-            f"itself, got {dict(changes)}"
-        )
-    return first
 
 
 def _check_there(config: DictConfig, group: str) -> None:

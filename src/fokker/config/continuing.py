@@ -59,11 +59,11 @@ def predecessor_of(
             f"{beside.get('status')} at step {beside.get('step', 0)}; let the command that trains "
             "it come to its end"
         )
+    kind = type(training.formulation)
     known = str(record.get("made_of", {}).get("content", ""))
     # Not so where other data are asked for, which is said by their name.
-    if known not in ("", content) and record.get("data") == options["data"]:
-        raise ValueError(other_points(f"continue_from={path}", config["data"]))
-    kind = type(training.formulation)
+    if known not in ("", content) and record.get("data") == options[kind.data_groups[0]]:
+        raise ValueError(other_points(f"continue_from={path}", config, kind.data_groups))
     kept = kind.parts if kind.kept is None else kind.kept
     if others := _differing(record, config, options, content, source, kept):
         raise ValueError(
@@ -112,10 +112,10 @@ def _differing(
     words = [f"{key} ({shown(there.get(key))} there, {shown(here.get(key))} here)" for key in keys]
     # Of another option all keys differ, so its name is enough; and a hash says nothing.
     words = [w if not w.startswith("data.content ") else "other points of data" for w in words]
-    for group in ("data", "formulation"):
-        if record.get(group, options[group]) != options[group]:
+    for fact, group in (("data", groups[0]), ("formulation", "formulation")):
+        if record.get(fact, options[group]) != options[group]:
             words = [word for word in words if not word.startswith(f"{group}.")]
-            words.insert(0, f"{group} ({record[group]} there, {options[group]} here)")
+            words.insert(0, f"{group} ({record[fact]} there, {options[group]} here)")
     return words
 
 

@@ -158,5 +158,6 @@ def _check_files(config: DictConfig) -> None:
             find_checkpoint(Path(config[key]), key)
     for path in config.evaluation.beside:
         finished_run(Path(path), BESIDE)
-    if config.data.get("_target_") == "fokker.data.PointsFile":
-        find_points(config.data.get("path"))
+    for group, node in config.items():
+        if isinstance(node, DictConfig) and node.get("_target_") == "fokker.data.PointsFile":
+            find_points(node.get("path"), f"{str(group)}.path")

@@ -214,6 +214,8 @@ def _sentence(cause: BaseException, key: str, keys: Mapping[str, str]) -> str:
         return f"{key} cannot be built: {in_words(cause)}"
     # A distribution says `low must be ...`, for it does not know that it stands at `data`.
     name, space, rest = str(cause).partition(" ")
+    if name.startswith("data."):  # Data say where they most often stand.
+        name = key + name.removeprefix("data")
     # So it is with `high=3` behind it.
     rest = re.sub(r"(?<![\w.])(\w+)(?==)", lambda found: keys.get(found[1], found[1]), rest)
     return f"{keys.get(name, name)}{space}{rest}"

@@ -160,6 +160,8 @@ def check_keys(config: DictConfig, family: Family) -> None:
         checked = Root.model_validate(_nested(given)).model_dump()
     except ValidationError as error:
         raise ValueError(_sentence(error, given)) from error
+    for group in family.data:
+        _check_data(config, group)
     for key, value in given.items():
         above, _, name = key.rpartition(".")
         plain = (checked[above] if above else checked)[name]
@@ -169,11 +171,21 @@ def check_keys(config: DictConfig, family: Family) -> None:
         listed = value_of(config, key)
         if key.split(".")[1] in config.evaluation and not fits(listed, Options):
             raise ValueError(f"{key} must be {LISTED}, got {shown(listed)}")
-    points, workers = config.evaluation.budget_points or 0, config.data.get("workers") or 0
+    points = config.evaluation.budget_points or 0
     key = "evaluation.budget_points"
     # Their starts, where three solvers lead them, and the law's own.
     check_fits(key, points, 5 * DOUBLE * points, "the error budget")
-    check_fits("data.workers", workers, WORKER_BYTES * workers, "the processes")
+
+
+def _check_data(config: DictConfig, group: str) -> None:
+    """Refuse values of the keys for any data, as `check_keys` does, wherever data stand."""
+    given = {name: value_of(config, f"{group}.{name}") for name in OF_ANY_DATA}
+    try:
+        workers = OfData.model_validate(given).workers or 0
+    except ValidationError as error:
+        said = {f"data.{name}": value for name, value in given.items()}
+        raise ValueError(_sentence(error, said, "data").replace("data", group, 1)) from error
+    check_fits(f"{group}.workers", workers, WORKER_BYTES * workers, "the processes")
 
 
 def _nested(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,13 +197,13 @@ def _nested(given: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def _sentence(error: ValidationError, given: Mapping[str, Any]) -> str:
+def _sentence(error: ValidationError, given: Mapping[str, Any], *above: str) -> str:
     """The first mistake: the key, the rule and the value.
 
     What the validators of this file refuse they say themselves, but for the key before it.
     """
     first = error.errors(include_url=False)[0]
-    names = list(map(str, first["loc"]))
+    names = [*above, *map(str, first["loc"])]
     key = next((k for k in (".".join(names[:2]), *names[:1]) if k in KEYS), "")
     if first["type"] == "value_error":
         return f"{key}{first['ctx']['error']}"

@@ -2,17 +2,18 @@
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fokker.config.build_data import build_all_data, content_of
-from fokker.config.build_training import build_training, earlier_config
+from fokker.config.build_data import AllData, content_of
+from fokker.config.build_training import build_training
 from fokker.config.instantiate import Builder
 from fokker.config.sameness import other_points
+from fokker.config.stages import stages
 from fokker.config.surroundings import as_at_start
 from fokker.config.targets import find_own
 from fokker.data import DataModule, Remembered, StandardizedData
@@ -71,7 +72,11 @@ def _load(folder: Path, weights: str | None, allow_targets: Sequence[str]) -> Fo
     config = OmegaConf.create(description["config"])
     data = _data_of(config, description, build, file)
     try:
-        training = build_training(config, data, build, _earlier(config, data, build))
+        earlier = None
+        for stage in stages(config, allow_targets):
+            again = Builder(allow_targets)
+            earlier = build_training(stage, data, again, earlier).formulation
+        training = build_training(config, data, build, earlier)
     except (AttributeError, KeyError, TypeError, OmegaConfBaseException) as error:
         why = " ".join(str(error).split())
         raise ValueError(f"the configuration of {file} is damaged: {why}") from error
@@ -84,14 +89,6 @@ def _recorded(folder: Path, groups: Sequence[str]) -> DictConfig:
     if not file.is_file():
         raise ValueError(f"{file} is not there, so nothing says what the model in {folder} is")
     return read_config(file, *groups)
-
-
-def _earlier(
-    config: DictConfig, data: Mapping[str, DataModule], build: Builder
-) -> Formulation | None:
-    """The model that this one was made from, as built, where it needs one to be."""
-    first = earlier_config(config, build)
-    return None if first is None else build_training(first, data, build).formulation
 
 
 def _data_of(
@@ -109,10 +106,10 @@ def _data_of(
         except ValueError as error:
             raise ValueError(f"points of the data of {file} are asked for: {error}") from error
         if not isinstance(data, StandardizedData):
-            raise ValueError(other_points(str(file), config.data))
+            raise ValueError(other_points(str(file), config, groups.data))
         for key in ("shift", "scale"):
             if not math.isclose(getattr(data, key), facts[key], rel_tol=_ROUNDING, abs_tol=1e-12):
-                raise ValueError(other_points(str(file), config.data))
+                raise ValueError(other_points(str(file), config, groups.data))
         return data
 
     return {groups.data[0]: Remembered(facts, content, find)}
@@ -123,7 +120,7 @@ def _found(
 ) -> dict[str, DataModule]:
     """The data of a configuration, if they are those of the training."""
     config = copy.deepcopy(config)
-    data = build_all_data(config, groups.data, build)
+    data = AllData()(config, groups.data, build)
     if content not in ("", content_of(data)):
-        raise ValueError(other_points(str(place), config.data))
+        raise ValueError(other_points(str(place), config, groups.data))
     return data

@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from fokker.config.arguments import shown
-from fokker.config.sameness import other_points, source_of_points
+from fokker.config.sameness import other_points, sources_of_points
 from fokker.machine.nested import flat
 from fokker.store.description import record_of
 from fokker.store.identity import Groups, by_name, model_key, training_config
@@ -82,18 +82,19 @@ def check_same(
     record = record_of(checkpoint)
     if record["key"] == name:
         return
-    before, data = record.get("made_of", made_of), config["data"]
-    if before["content"] not in ("", made_of["content"]) and source_of_points(data):
-        raise ValueError(other_points(f"checkpoint={checkpoint}", data))
+    before = record.get("made_of", made_of)
+    is_changed = before["content"] not in ("", made_of["content"])
+    if is_changed and sources_of_points(config, groups.data):
+        raise ValueError(other_points(f"checkpoint={checkpoint}", config, groups.data))
     there = flat(training_config(record["config"], Groups.recorded(record)))
     here = flat(training_config(config, groups))
     keys = differing(there, here)
     words = [f"{key} ({shown(there.get(key))} there, {shown(here.get(key))} here)" for key in keys]
     # Of another option all keys differ, so its name is enough.
-    for group in ("data", "formulation"):
-        if record.get(group, options[group]) != options[group]:
+    for fact, group in (("data", groups.data[0]), ("formulation", "formulation")):
+        if record.get(fact, options[group]) != options[group]:
             words = [word for word in words if not word.startswith(f"{group}.")]
-            words.insert(0, f"{group} ({record[group]} there, {options[group]} here)")
+            words.insert(0, f"{group} ({record[fact]} there, {options[group]} here)")
     words += [said for fact, said in _MADE_OF.items() if before.get(fact) != made_of[fact]]
     is_along_sde = "sde" in config
     remedy = " (to sample along another SDE, use +sde@sampler.sde=edm)" if is_along_sde else ""

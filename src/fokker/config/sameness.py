@@ -1,12 +1,18 @@
 """What is said of a model whose data are no longer what they were."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def other_points(model: str, data: Mapping[str, Any]) -> str:
-    """Return the sentence of a model whose data are no longer what they were."""
-    source = source_of_points(data)
+def other_points(model: str, config: Mapping[str, Any], groups: Sequence[str]) -> str:
+    """Return the sentence of a model whose data are no longer what they were.
+
+    Args:
+        model: in words.
+        config: of the model.
+        groups: of its data.
+    """
+    source = sources_of_points(config, groups)
     there = f"than {source} holds now" if source else "than its data give now"
     return (
         f"{model} was trained on other points {there}; bring those back, for samples are made and "
@@ -14,9 +20,14 @@ def other_points(model: str, data: Mapping[str, Any]) -> str:
     )
 
 
-def source_of_points(data: Mapping[str, Any]) -> str:
-    """The key that says where points come from, and its value; nothing for fokker's own data."""
-    if data.get("path"):
-        return f"data.path={data['path']}"
-    dataset = data.get("dataset")
-    return f"data.dataset={dataset.get('_target_')}" if isinstance(dataset, Mapping) else ""
+def sources_of_points(config: Mapping[str, Any], groups: Sequence[str]) -> str:
+    """The keys that say where points come from, with their values; nothing for fokker's own."""
+    found = []
+    for group in groups:
+        data = config.get(group) or {}
+        dataset = data.get("dataset")
+        if data.get("path"):
+            found.append(f"{group}.path={data['path']}")
+        elif isinstance(dataset, Mapping):
+            found.append(f"{group}.dataset={dataset.get('_target_')}")
+    return " or ".join(found)

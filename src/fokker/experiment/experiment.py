@@ -1,9 +1,9 @@
 """All that a run is made of."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from fokker.evaluations.base import Evaluation
 from fokker.formulation import Formulation, Way
@@ -45,16 +45,24 @@ class Experiment:
     """All that a run is made of, checked.
 
     Attributes:
-        task: what is trained.
-        origin: of the weights that are evaluated.
+        origin: of the weights that are evaluated, with the task that they are of.
         plan: what is evaluated then.
         logger: is told besides the local record.
     """
 
-    task: TrainingTask
     origin: Origin
     plan: EvaluationPlan
     logger: Logger
+
+    @property
+    def task(self) -> TrainingTask:
+        """What is trained."""
+        return self.origin.task
+
+    def with_task(self, **changes: Any) -> "Experiment":
+        """Return the same with another task: `ranks`, `watch` and the like."""
+        origin = replace(self.origin, task=replace(self.task, **changes))
+        return replace(self, origin=origin)
 
     @property
     def model(self) -> Formulation:

@@ -1,5 +1,8 @@
 """Which metrics a run will have, before anything is trained."""
 
+import warnings
+from collections.abc import Collection
+
 from fokker.evaluations.evaluate import SampleMetrics
 from fokker.experiment.experiment import Experiment
 from fokker.training.validation import OWN_LOSS
@@ -20,6 +23,30 @@ def metric_names(experiment: Experiment) -> list[str] | None:
             return None
         names += measures(model, own)
     return names
+
+
+def warn_of_measures(
+    experiment: Experiment, validated: Collection[str], metrics: Collection[str]
+) -> None:
+    """Warn where a formulation says by `measures` other numbers than its run has.
+
+    Args:
+        experiment: of the run.
+        validated: names of what `Formulation.validation` gave.
+        metrics: names of all numbers of the run.
+    """
+    model, plan = experiment.model, experiment.plan
+    said = model.measures(plan.ways[0], plan.budget_points)
+    for names, words in (
+        ({*said} - {*metrics}, "which the run has not: an objective would find none"),
+        ({*validated} - {*said}, "which it does not say: no objective may name them"),
+    ):
+        if names:
+            warnings.warn(
+                f"{type(model).__name__}.measures must say the numbers of a run, got "
+                f"{', '.join(sorted(names))}, {words}; mend it",
+                stacklevel=2,
+            )
 
 
 def curve_steps(experiment: Experiment) -> dict[str, int]:

@@ -15,6 +15,7 @@ from fokker.data import GivenPoints
 from fokker.evaluations.sample import Samples, check_finite
 from fokker.experiment.draw import draw_figures
 from fokker.experiment.experiment import Experiment
+from fokker.experiment.metric_names import warn_of_measures
 from fokker.experiment.ready import make_ready, use
 from fokker.experiment.record import Record, report_text, rows_table, table
 from fokker.experiment.samplings import Evaluated, added, draw, evaluate, words
@@ -224,6 +225,7 @@ def _carry_out(
     experiment.task.ranks.leave()  # What is left takes one process.
     metrics = _summary(experiment, evaluated, measured, say)
     reports = _kept_reports(experiment, record, metrics, say)
+    warn_of_measures(experiment, measured.numbers, metrics)
     record.metrics(metrics)
     seconds = sum(row["seconds"] for row in evaluated.rows)
     record.note(nfe=samples.nfe, sampling_seconds=seconds)

@@ -4,7 +4,6 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +61,11 @@ def run_job(
     try:
         made = build_alike(config, choices, path, ranks)
         known = {**made.task.facts, **(facts or {}), **slurm.facts()}
-        task = replace(made.task, watch=watch, facts=known, stopped=slurm.when_stopped)
-        experiment = replace(made, task=task)
+        experiment = made.with_task(watch=watch, facts=known, stopped=slurm.when_stopped)
         if config.task != "plan" and ranks.is_first:
             check_writable(path)
             check_room(path, experiment)
-            made.origin.check()
+            experiment.origin.check()
     except BaseException as error:
         if ranks.is_first:
             remove_empty(path, Path(str(config.output_dir)))

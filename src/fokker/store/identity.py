@@ -19,6 +19,8 @@ TRAINING_VERSION = 2
 
 #: The groups of every training, whatever its formulation is.
 OF_ANY = ("optimizer", "ema")
+#: Single keys of every training.
+KEYS = ("trainer.max_steps", "trainer.precision", "seed")
 # Who reads data says nothing about what they are.
 PLACES = ("in_memory", "workers")
 # Of fokker's own data where they lie neither: what is there is hashed, in the shape of its layout.

@@ -107,9 +107,9 @@ def _make_earlier(
     """Let the model of the stage before be ready, with its averaged weights."""
     how = earlier.obtain(lambda *_: None, say, signals)
     say(f"earlier  {how}: {earlier.words}")
-    earlier.training.formulation.to(device)
-    earlier.training.use("ema")
-    earlier.training.formulation.eval()
+    earlier.task.training.formulation.to(device)
+    earlier.task.training.use("ema")
+    earlier.task.training.formulation.eval()
 
 
 def is_far_enough(folder: ModelFolder, task: TrainingTask) -> bool:
@@ -124,7 +124,6 @@ def is_far_enough(folder: ModelFolder, task: TrainingTask) -> bool:
 class Trained(Origin):
     """A training, which is carried out unless its model is found."""
 
-    task: TrainingTask
     is_training: ClassVar[bool] = True
 
     @property

@@ -10,7 +10,7 @@ from fokker.machine.disk import short
 from fokker.machine.signals import Signals
 from fokker.store.checkpoints import load_checkpoint
 from fokker.store.models import ModelFolder
-from fokker.training.module import Training
+from fokker.training.task import TrainingTask
 
 Listener = Callable[[dict[str, Any], int], None]
 
@@ -20,10 +20,10 @@ class Origin(ABC):
     """Where the weights of a model come from.
 
     Attributes:
-        training: of the model, with its weights as built until they are obtained.
+        task: that the model is of, with its weights as built until they are obtained.
     """
 
-    training: Training
+    task: TrainingTask
     #: Whether a training makes them, or has made them for a run like this one.
     is_training: ClassVar[bool] = False
 
@@ -97,13 +97,13 @@ class NoWeights(Origin):
 
     @property
     def words(self) -> str:
-        return f"the {self.training.formulation.untrained}, nothing to train"
+        return f"the {self.task.model.untrained}, nothing to train"
 
     def obtain(self, listener: Listener, say: Callable[[str], None], signals: Signals) -> str:
         return "exact"
 
     def called(self, name: str) -> str:
-        return self.training.formulation.untrained
+        return self.task.model.untrained
 
 
 @final
@@ -126,5 +126,5 @@ class Loaded(Origin):
         return f"loaded from {self.checkpoint}"
 
     def obtain(self, listener: Listener, say: Callable[[str], None], signals: Signals) -> str:
-        load_checkpoint(self.checkpoint, self.training)
+        load_checkpoint(self.checkpoint, self.task.training)
         return "loaded"

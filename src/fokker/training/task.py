@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import torch
 
@@ -14,9 +14,11 @@ from fokker.store.predecessor import Predecessor
 from fokker.training.callbacks import Intervals
 from fokker.training.engine import Engine
 from fokker.training.module import Training
-from fokker.training.origin import Origin
 from fokker.training.signals import Stopped
 from fokker.training.watching import Watch
+
+if TYPE_CHECKING:
+    from fokker.training.origin import Origin
 
 
 @final
@@ -49,7 +51,7 @@ class TrainingTask:
     config_text: str
     facts: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, DataModule] = field(default_factory=dict)
-    earlier: Origin | None = None
+    earlier: "Origin | None" = None
     predecessor: Predecessor | None = None
     retrain: bool = False
     watch: Watch | None = None
