@@ -135,9 +135,8 @@ def check_part(
     def taken(place: str, target: Any) -> Signature:
         return read(check_name(place, target, own))
 
-    found = list(
-        nodes(plain_of(node, key), OmegaConf.to_container(node), key, kind, taken, family.given)
-    )
+    plain, raw = plain_of(node, key, family), OmegaConf.to_container(node)
+    found = list(nodes(plain, raw, key, kind, taken, family.given))
     for part in found:
         if not family.is_known:
             part.known_later.update(part.taken.required)
@@ -160,4 +159,4 @@ def _check_files(config: DictConfig) -> None:
         finished_run(Path(path), BESIDE)
     for group, node in config.items():
         if isinstance(node, DictConfig) and node.get("_target_") == "fokker.data.PointsFile":
-            find_points(node.get("path"), f"{str(group)}.path")
+            find_points(node.get("path"), f"{group!s}.path")

@@ -141,7 +141,7 @@ class Builder:
         """A part and all nodes in it, of which each has its kind."""
         if not isinstance(node, DictConfig) or "_target_" not in node:
             raise ValueError(f"{key} must be a node with a _target_, got {node}")
-        plain, kind = plain_of(node, key), kind_of(key, self._groups)
+        plain, kind = plain_of(node, key, self._family), kind_of(key, self._groups)
         found = list(self._found_in(node, plain, key, kind))
         # Where a formulation says no kinds its own `way` says what fits, of all that may be chosen.
         check_kinds(found, self._inside, targets_of_options(key))

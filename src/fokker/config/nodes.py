@@ -8,7 +8,7 @@ from typing import Any, final
 from omegaconf import DictConfig, OmegaConf
 
 from fokker.config.arguments import Signature, check_count, check_types, fits, shown, whole, words
-from fokker.config.family import Given
+from fokker.config.family import Family, Given
 from fokker.config.keys import OF_ANY_DATA
 from fokker.config.kinds import belongs, inside, is_base, is_unsaid, kind_words, made_by
 from fokker.config.mistakes import UnknownKey
@@ -72,11 +72,18 @@ class Node:
         return self.given if self.is_partial or self.is_made_later else (0, ())
 
 
-def plain_of(node: DictConfig, key: str) -> dict[str, Any]:
-    """The values of a part, without those that its class does not know."""
+def plain_of(node: DictConfig, key: str, family: Family) -> dict[str, Any]:
+    """The values of a part, without those that its class does not know.
+
+    Args:
+        node: of the part.
+        key: where it stands.
+        family: says which groups are of data.
+    """
     plain: Any = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
     check_final(plain, key)
-    without = OF_ANY_DATA if key == "data" else ()
+    may_be_data = key in family.data or (not family.is_known and key in family.kinds)
+    without = OF_ANY_DATA if may_be_data else ()
     return {name: value for name, value in plain.items() if name not in without}
 
 
