@@ -67,12 +67,7 @@ def _built(
 ) -> Origin:
     """What is trained in one stage, made from the one before it."""
     device = find_device(config.trainer.accelerator, ranks)
-    engine: Engine = build(config.trainer, "trainer")
-    if config.retrain and engine.limits.words:
-        raise ValueError(
-            f"retrain=true does not go with {engine.limits.words}, for a model that is complete "
-            "would make room for one that is not; take one of the two away"
-        )
+    engine = _engine(config, build)
     groups = groups_of(config, build)
     data = make_data(config, groups.data, build)
     content, checkpoint = content_of(data), None
@@ -81,7 +76,8 @@ def _built(
     if config.checkpoint is not None:
         checkpoint = find_checkpoint(Path(config.checkpoint), "checkpoint")
         check_undamaged(checkpoint)
-        check_same_network(checkpoint, config, choices.options, content, groups)
+        inherited = build.know(config.formulation).inherited
+        check_same_network(checkpoint, config, choices.options, content, groups, inherited)
     training = _trained(config, data, build, earlier)
     # Of what is trained: a sampler of the user's own does not make another model.
     source = source_of(build.own_classes, config.allow_targets)
@@ -91,25 +87,12 @@ def _built(
     if config.continue_from is not None:
         predecessor = predecessor_of(plain, choices.options, content, source, training)
         check_limits(engine.limits, predecessor)
-    made_of = {
-        "content": content,
-        "source": source,
-        "init": init,
-        "continued": predecessor.digest if predecessor else "",
-        "earlier": earlier.folder.path.name if earlier and earlier.folder else "",
-    }
-    if checkpoint is not None:
-        # What it has begun with, or continues itself, need not be there any more.
-        before = record_of(checkpoint).get("made_of", {})
-        made_of["continued"] = str(before.get("continued", ""))
-        made_of["init"] = init or str(before.get("init", ""))
-    trained_from = training_config(plain, groups)
-    key = model_key(trained_from, **made_of)
+    made_of = _made_of(content, source, init, predecessor, earlier, checkpoint)
+    key = model_key(training_config(plain, groups), **made_of)
     names = (choices.options[group] for group in ("formulation", groups.data[0]))
-    folder = ModelFolder(Path(config.output_dir) / "models" / "-".join([*names, key]))
     task = TrainingTask(
         training=training,
-        folder=folder,
+        folder=ModelFolder(Path(config.output_dir) / "models" / "-".join([*names, key])),
         device=device,
         engine=engine,
         intervals=build(config.callbacks, "callbacks"),
@@ -122,16 +105,59 @@ def _built(
         retrain=config.retrain,
         ranks=ranks,
     )
-    if not training.formulation.trains:
+    return _origin(task, groups, choices.options, checkpoint)
+
+
+def _engine(config: DictConfig, build: Builder) -> Engine:
+    """What trains, and goes as far as was asked for."""
+    engine: Engine = build(config.trainer, "trainer")
+    if config.retrain and engine.limits.words:
+        raise ValueError(
+            f"retrain=true does not go with {engine.limits.words}, for a model that is complete "
+            "would make room for one that is not; take one of the two away"
+        )
+    return engine
+
+
+def _made_of(
+    content: str,
+    source: str,
+    init: str,
+    predecessor: Predecessor | None,
+    earlier: Origin | None,
+    checkpoint: Path | None,
+) -> dict[str, str]:
+    """What weights depend on besides the configuration, as `model_key` takes it."""
+    continued = predecessor.digest if predecessor else ""
+    if checkpoint is not None:
+        # What it has begun with, or continues itself, need not be there any more.
+        before = record_of(checkpoint).get("made_of", {})
+        continued, init = str(before.get("continued", "")), init or str(before.get("init", ""))
+    return {
+        "content": content,
+        "source": source,
+        "init": init,
+        "continued": continued,
+        "earlier": earlier.folder.path.name if earlier and earlier.folder else "",
+    }
+
+
+def _origin(
+    task: TrainingTask, groups: Groups, options: Mapping[str, str], checkpoint: Path | None
+) -> Origin:
+    """Where the weights of a task come from, once it is certain that they can."""
+    folder, made_of = task.folder, task.facts["made_of"]
+    if not task.model.trains:
         return NoWeights(task)
     if checkpoint is not None:
-        check_same(checkpoint, folder.path.name, plain, choices.options, made_of, groups)
-        weights_in(checkpoint, training, config.evaluation.weights)
-        load_checkpoint(checkpoint, training)
+        inherited = type(task.model).inherited
+        check_same(checkpoint, folder.path.name, task.config, options, made_of, groups, inherited)
+        weights_in(checkpoint, task.training, task.config["evaluation"]["weights"])
+        load_checkpoint(checkpoint, task.training)
         return Loaded(task, checkpoint)
     with writing(folder.path):
-        folder.check(training)
-    check_alone(folder, key, trained_from, made_of)
+        folder.check(task.training)
+    check_alone(folder, training_config(task.config, groups), made_of)
     return Trained(task)
 
 

@@ -73,13 +73,7 @@ class Node:
 
 
 def plain_of(node: DictConfig, key: str, family: Family) -> dict[str, Any]:
-    """The values of a part, without those that its class does not know.
-
-    Args:
-        node: of the part.
-        key: where it stands.
-        family: says which groups are of data.
-    """
+    """The values of a part of a family, without those that its class does not know."""
     plain: Any = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
     check_final(plain, key)
     may_be_data = key in family.data or (not family.is_known and key in family.kinds)

@@ -23,13 +23,13 @@ _MADE_OF = {
 
 
 def check_alone(
-    folder: ModelFolder, key: str, training: Mapping[str, Any], made_of: Mapping[str, str]
+    folder: ModelFolder, training: Mapping[str, Any], made_of: Mapping[str, str]
 ) -> None:
     """Refuse a folder that holds another model whose key is the same by chance.
 
     A configuration that was changed in the folder gives another key, and says nothing.
     """
-    record = folder.record
+    record, key = folder.record, model_key(training, **made_of)
     if not folder.config.is_file():
         return
     try:
@@ -58,6 +58,7 @@ def check_same_network(
     options: Mapping[str, str],
     content: str,
     groups: Groups,
+    inherited: Mapping[str, str],
 ) -> None:
     """Refuse a checkpoint of another network before the one that is asked for takes its memory."""
     record = record_of(checkpoint)
@@ -67,7 +68,7 @@ def check_same_network(
     if is_same_class and there != here:
         plain: Any = OmegaConf.to_container(config, resolve=True)
         made_of = {**record.get("made_of", {}), "content": content}
-        check_same(checkpoint, "", plain, options, made_of, groups)
+        check_same(checkpoint, "", plain, options, made_of, groups, inherited)
 
 
 def check_same(
@@ -77,8 +78,19 @@ def check_same(
     options: Mapping[str, str],
     made_of: Mapping[str, str],
     groups: Groups,
+    inherited: Mapping[str, str],
 ) -> None:
-    """That a checkpoint was trained with this configuration."""
+    """That a checkpoint was trained with this configuration.
+
+    Args:
+        checkpoint: that is given.
+        name: key of the model that is asked for.
+        config: resolved.
+        options: the option of each group.
+        made_of: what the weights depend on besides the configuration.
+        groups: of the training.
+        inherited: the formulation's values of keys that are not given.
+    """
     record = record_of(checkpoint)
     if record["key"] == name:
         return
@@ -96,8 +108,12 @@ def check_same(
             words = [word for word in words if not word.startswith(f"{group}.")]
             words.insert(0, f"{group} ({record[fact]} there, {options[group]} here)")
     words += [said for fact, said in _MADE_OF.items() if before.get(fact) != made_of[fact]]
-    is_along_sde = "sde" in config
-    remedy = " (to sample along another SDE, use +sde@sampler.sde=edm)" if is_along_sde else ""
+    others = [
+        f"{key} alone, use +{group}@{key}={options[group]}"
+        for key, group in ((key, value.strip("${}")) for key, value in inherited.items())
+        if any(k.startswith(f"{group}.") for k in keys) and group in options
+    ]
+    remedy = f" (to change {', or '.join(others)})" if others else ""
     raise ValueError(
         f"checkpoint={checkpoint} was trained with another configuration: "
         f"{', '.join(words) or 'other initial weights'}; take these overrides away, or train a "

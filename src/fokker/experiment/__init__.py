@@ -1,8 +1,8 @@
 """One run: a model found or trained, sampled, evaluated and recorded."""
 
-from fokker.experiment.experiment import Experiment
+from fokker.experiment.experiment import Experiment, Result
 from fokker.experiment.ready import load_model
-from fokker.experiment.run import Result, run
+from fokker.experiment.run import run
 
 __all__ = [
     "Experiment",

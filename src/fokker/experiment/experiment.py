@@ -1,9 +1,11 @@
-"""All that a run is made of."""
+"""All that a run is made of, and what it gives."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
+
+from torch import Tensor
 
 from fokker.evaluations.base import Evaluation
 from fokker.formulation import Formulation, Way
@@ -68,3 +70,32 @@ class Experiment:
     def model(self) -> Formulation:
         """What is trained and sampled, untrained as built."""
         return self.task.model
+
+    @property
+    def name(self) -> str:
+        """What the model is called in figures."""
+        return self.origin.called(str(self.task.facts.get("formulation", "model")))
+
+
+@final
+@dataclass(frozen=True)
+class Result:
+    """What a run gave.
+
+    Attributes:
+        metrics: as in metrics.json.
+        samples: in the units and the shape of the data's file, (n, ...), float64.
+        model: with the evaluated weights; that of a Gaussian formulation has
+            `model.denoiser(x, sigma)`.
+        path: of the run's folder.
+    """
+
+    metrics: dict[str, Any]
+    samples: Tensor
+    model: Formulation
+    path: Path
+
+
+def division(batch_size: int, size: int) -> str:
+    """How a batch is divided, in words."""
+    return f"{size} ranks, each {batch_size // size} of the {batch_size} samples of a step"

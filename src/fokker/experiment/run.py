@@ -3,10 +3,9 @@
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, final
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,12 +13,12 @@ from torch import Tensor
 from fokker.data import GivenPoints
 from fokker.evaluations.sample import Samples, check_finite
 from fokker.experiment.draw import draw_figures
-from fokker.experiment.experiment import Experiment
+from fokker.experiment.experiment import Experiment, Result, division
 from fokker.experiment.metric_names import warn_of_measures
 from fokker.experiment.ready import make_ready, use
 from fokker.experiment.record import Record, report_text, rows_table, table
 from fokker.experiment.samplings import Evaluated, added, draw, evaluate, words
-from fokker.formulation import Formulation, Report, Validation
+from fokker.formulation import Report, Validation
 from fokker.levels import Table
 from fokker.machine.device import forget_peak, peak_memory
 from fokker.machine.disk import DiskError, short
@@ -38,25 +37,6 @@ from fokker.training.validation import validate
 from fokker.training.watching import Pruned
 
 COMPLETE = "stopped when the run was complete; its folder holds all of it"
-
-
-@final
-@dataclass(frozen=True)
-class Result:
-    """What a run gave.
-
-    Attributes:
-        metrics: as in metrics.json.
-        samples: in the units and the shape of the data's file, (n, ...), float64.
-        model: with the evaluated weights; that of a Gaussian formulation has
-            `model.denoiser(x, sigma)`.
-        path: of the run's folder.
-    """
-
-    metrics: dict[str, Any]
-    samples: Tensor
-    model: Formulation
-    path: Path
 
 
 def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print_now) -> Result:
@@ -204,11 +184,6 @@ def _samples_named(record: Record, say: Callable[[str], None]) -> Iterator[None]
         raise
 
 
-def division(batch_size: int, size: int) -> str:
-    """How a batch is divided, in words."""
-    return f"{size} ranks, each {batch_size // size} of the {batch_size} samples of a step"
-
-
 def _carry_out(
     experiment: Experiment, record: Record, log: Log, say: Callable[[str], None]
 ) -> tuple[dict[str, Any], Tensor]:
@@ -284,22 +259,17 @@ def _draw_figures(
     say: Callable[[str], None],
 ) -> None:
     """Draw the run, and beside it the losses of others."""
-    tables = {_name(experiment): own}
+    tables = {experiment.name: own}
     for name, run in experiment.plan.beside.items():
         other = read_levels(run)
         if other is not None:
             tables[name] = other
-    heading = f"{_name(experiment)}, {words(experiment.plan.ways[0])}"
+    heading = f"{experiment.name}, {words(experiment.plan.ways[0])}"
     curves = read_json_lines(record.path / "metrics.jsonl")
     draw_figures(
         experiment.model, curves, tables, samples, heading, evaluated.rows, evaluated.of_data,
         reports, say, record.path / "figures",
     )  # fmt: skip
-
-
-def _name(experiment: Experiment) -> str:
-    """What the model is called in figures."""
-    return experiment.origin.called(str(experiment.task.facts.get("formulation", "model")))
 
 
 def _reports(experiment: Experiment, say: Callable[[str], None]) -> Iterator[Report]:

@@ -17,8 +17,8 @@ from fokker.config.mistakes import of_value
 from fokker.config.targets import find_own
 from fokker.experiment import Experiment, Result
 from fokker.experiment import run as run_experiment
+from fokker.experiment.experiment import division
 from fokker.experiment.needs import check_room
-from fokker.experiment.run import division
 from fokker.launch import slurm
 from fokker.launch.joining import build_alike
 from fokker.machine.device import described, is_out_of_memory
