@@ -18,6 +18,7 @@ from fokker.cli.main import main
 from fokker.config.agents import check_agents_parameters
 from fokker.config.compose import _load, composed, config_dir, meant_overrides, register_resolvers
 from fokker.config.inheritance import JobMeanings, compose_meant
+from fokker.config.family import Family
 from fokker.config.nodes import plain_of
 from fokker.config.recorded import ForeignRecord
 from fokker.machine.yaml_files import read_yaml
@@ -129,7 +130,7 @@ def test_a_text_is_read_once(form: str, text: str) -> None:
     node.x = OmegaConf.create(yaml.safe_load(form.format('"A"')))
     plain = json.dumps(OmegaConf.to_container(node)).replace('"A"', json.dumps(f"\\{text}"))
     with pytest.raises(ValueError, match=r"^network must hold no text with \$\{ behind a back"):
-        plain_of(OmegaConf.create(json.loads(plain)), "network")
+        plain_of(OmegaConf.create(json.loads(plain)), "network", Family())
 
 
 def test_no_words_make_an_object_unchecked(
