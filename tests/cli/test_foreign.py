@@ -17,8 +17,8 @@ from wandb.sdk.lib.config_util import save_config_file_from_dict
 from fokker.cli.main import main
 from fokker.config.agents import check_agents_parameters
 from fokker.config.compose import _load, composed, config_dir, meant_overrides, register_resolvers
-from fokker.config.inheritance import JobMeanings, compose_meant
 from fokker.config.family import Family
+from fokker.config.inheritance import JobMeanings, compose_meant
 from fokker.config.nodes import plain_of
 from fokker.config.recorded import ForeignRecord
 from fokker.machine.yaml_files import read_yaml
