@@ -62,6 +62,8 @@ class Table:
     columns: Mapping[str, Sequence[float]]
 
     def __post_init__(self) -> None:
+        # Levels are compared, and may have been given as a tuple or an array.
+        object.__setattr__(self, "level", [float(level) for level in self.level])
         lengths = {len(self.trained), *map(len, self.columns.values())}
         if not self.columns or not self.columns.keys() <= COLUMNS.keys():
             raise ValueError(

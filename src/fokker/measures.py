@@ -9,6 +9,8 @@ from typing import Any, Literal, final
 
 Best = Literal["lowest", "highest", "closest to 1"]
 
+#: Behind the name of a number: its standard error.
+ERROR = "_standard_error"
 _UNITS = "{units}"
 _OWN_LOSS = "the formulation's own loss"
 _SQUARED = "standardised units²"

@@ -12,7 +12,9 @@ import fokker
 import tiny_runs
 from fokker.config.compose import config_dir
 from fokker.formulation import Batch, Draws, Formulation
+from fokker.measures import ERROR
 from fokker.randomness import Randomness
+from fokker.training.validation import validate
 
 FORMULATIONS = sorted(path.stem for path in Path(config_dir(), "formulation").glob("*.yaml"))
 STEP, SIZE = 3, 24
@@ -112,3 +114,20 @@ def test_weights_have_the_formulations_own_names(workdir: Path) -> None:
     assert list(tiny_runs.checkpoint(folder)["state_dict"]) == names
     assert {name.split(".")[0] for name in names} == {"denoiser", "weighting"}
     assert [*training.parameters()] == [*training.formulation.parameters()]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *((f"formulation={name}", "data=ring8") for name in FORMULATIONS),
+        ("data=uniform",), ("data=uniform", "data.num_points=100"), ("data=two_moons",),
+        ("data=mixture", "network=exact"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_measures_say_what_validation_gives(workdir: Path, words: tuple[str, ...]) -> None:
+    experiment = tiny_runs.compose_experiment(*words)
+    model, (way,) = experiment.model, experiment.plan.ways
+    given = {n for n in validate(model).numbers if not n.endswith(ERROR)}
+    said = model.measures(way, 0)
+    assert given | {*way.exact()} == {*said}

@@ -2,6 +2,7 @@
 written."""
 
 import copy
+import functools
 import importlib
 import re
 import shutil
@@ -16,7 +17,7 @@ import torch
 import fokker
 from fokker.cli.main import main
 from fokker.diffusion.grids import EDMRho
-from fokker.formulation import Losses, Measure
+from fokker.formulation import Axis, Losses, Measure, Table, Validation
 
 HERE = Path(__file__).parent
 CONF = str(HERE / "conf")
@@ -69,6 +70,7 @@ def instead(value: Any) -> Callable[..., Any]:
     return lambda *_, **__: value
 
 
+TABLE = Table(Axis("mask", "m", "share", "loss", "nats"), (0.5,), [True], {"loss": [1.0]})
 ENTRY = {"network": {"shape": [1]}}
 WRONG: dict[str, tuple[str, Any, str]] = {
     "a mean": (
@@ -133,7 +135,8 @@ def test_what_a_formulation_gives_otherwise_than_asked(
         (("data=uniform",), "cannot make a step of the training: AssertionError (own_letters"),
         (("sampler=heun", "+sampler.sde={_target_:fokker.diffusion.sde.EDM}"),
          "sampler must be one_by_one, got Heun"),
-        (("evaluation.grids=[edm_rho]",), "formulation=letters has no group grid"),
+        (("evaluation.grids=[edm_rho]",), "formulation=letters has chosen no grid; say grid=NAME"),
+        (("sampler.num_steps=0",), "sampler.num_steps must be a whole number, at least 1, got 0"),
         (("weighting=edm",), "formulation=letters has no group weighting"),
         (("evaluation.noise=quantiles",), "must be random with formulation=letters"),
         (("evaluation=likelihood",), "formulation=letters"),
@@ -161,6 +164,44 @@ def test_data_that_fail_are_named_by_their_group(
     )
 
 
+WRONG_ANSWERS: dict[str, tuple[str, Any, str]] = {
+    "no validation": ("validation", instead({"ce": 1.0}), "must give a .*Validation, got dict"),
+    "a tensor": (
+        "validation", instead(Validation({"nelbo": torch.ones(())}, TABLE)),
+        "LetterDiffusion.validation must give numbers, got nelbo of the type Tensor",
+    ),
+    "the run's own": (
+        "validation", instead(Validation({"nfe": 3.0}, TABLE)),
+        "numbers of LetterDiffusion.validation must have names of their own, got nfe",
+    ),
+    "no truth": ("truth", instead(0.5), "truth must give a .*Truth or None, got float"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG_ANSWERS)
+def test_what_a_formulation_measures_otherwise_than_asked(
+    case: str, own: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, planted, sentence = WRONG_ANSWERS[case]
+    monkeypatch.setattr(own.LetterDiffusion, name, planted)
+    monkeypatch.setattr("sys.argv", ["fokker", "--config-dir", CONF, *OWN])
+    with pytest.raises(SystemExit):
+        main()
+    said = capsys.readouterr().err
+    assert re.search(sentence, said), said
+    assert "Traceback" not in said
+
+
+def test_methods_that_a_class_lacks_are_named(own: ModuleType, refusal: Sentence) -> None:
+    Path("half_letters.py").write_text(
+        "from fokker.formulation import Formulation\n\n\n"
+        "class Half(Formulation):\n    def losses(self, draws): ...\n"
+    )
+    allowed = "allow_targets=[own_letters,half_letters]"
+    said = refusal(*OWN[:3], allowed, "formulation._target_=half_letters.Half")
+    assert "half_letters.Half, which lacks draws, measures, network, truth, validation, way" in said
+
+
 def test_numbers_that_are_not_said_are_warned_of(
     own: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -179,6 +220,7 @@ def test_data_are_made_once_for_all_stages_and_never_copied(
     made: list[str] = []
     begin = own.Letters.__init__
 
+    @functools.wraps(begin)
     def counted(self: Any, *given: Any, **named: Any) -> None:
         made.append(str(named.get("shift")))
         begin(self, *given, **named)
@@ -195,6 +237,8 @@ def test_data_are_made_once_for_all_stages_and_never_copied(
 
     said = run("formulation.stage=2")
     assert sorted(made) == ["0", "1"]
+    # Numbers such as 2.4e1 are whole in all stages.
+    assert "model    found" in run("formulation.stage=2", "data.batch_size=2.4e1")
     # The first stage is the model that a command of its own trains.
     (earlier,) = (line.split()[-1] for line in said.splitlines() if line.startswith("earlier"))
     assert f"model    found: {earlier}" in run()
@@ -224,7 +268,88 @@ def test_three_stages_are_trained_found_and_loaded(
     assert len(models) == 3
     for stage, model in enumerate(models, start=1):
         assert f"model    found: {model}" in run(stage)
-    fokker.load(models[-1], allow_targets=["own_letters"])
+    loaded = fokker.load(models[-1], allow_targets=["own_letters"])
+    assert loaded.made_from == ()
+
+
+NORMED = """
+import torch
+from torch import nn
+
+from own_letters import LABELS, LETTERS
+
+
+class Normed(nn.Module):
+    def __init__(self, shape) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.randn(LABELS, LETTERS, LETTERS))
+        self.norm = nn.BatchNorm1d(LETTERS)
+
+    def forward(self, label, source):
+        return self.norm(self.logits[label, source])
+"""
+
+
+def test_a_first_stage_is_the_same_model_alone_and_before_a_second(
+    own: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trying a step of the second must leave the first as it is, its running statistics too."""
+    Path("normed.py").write_text(NORMED)
+    words = ["fokker", "--config-dir", CONF, *OWN, "network._target_=normed.Normed",
+             "~network.spread", "allow_targets=[own_letters,normed]"]  # fmt: skip
+    states = []
+    for folder, more in (("alone", []), ("chain", ["formulation.stage=2"])):
+        monkeypatch.setattr("sys.argv", [*words, *more, f"output_dir={folder}"])
+        main()
+        model = min(Path(folder, "models").glob("[!.]*"), key=lambda path: path.stat().st_ctime)
+        states.append((model.name, torch.load(model / "last.ckpt", weights_only=True)))
+    (name, alone), (other, chain) = states
+    assert name == other
+    assert all(
+        torch.equal(value, chain["state_dict"][key]) for key, value in alone["state_dict"].items()
+    )
+
+
+def test_a_loaded_model_s_stages_have_their_own_data(
+    own: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def earlier(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        is_second = config["formulation"]["stage"] == 2
+        return {"formulation.stage": 1, "data.shift": 1} if is_second else None
+
+    laws: dict[int, torch.Tensor] = {}
+    begin = own.LetterDiffusion.__init__
+
+    @functools.wraps(begin)
+    def noted(self: Any, *given: Any, **named: Any) -> None:
+        begin(self, *given, **named)
+        laws[self.stage] = self.data.law
+
+    monkeypatch.setattr(own.LetterDiffusion, "earlier", staticmethod(earlier))
+    monkeypatch.setattr(own.LetterDiffusion, "__init__", noted)
+    monkeypatch.setattr("sys.argv", ["fokker", "--config-dir", CONF, *OWN, "formulation.stage=2"])
+    main()
+    trained = dict(laws)
+    laws.clear()
+    models = Path("outputs/models").glob("[!.]*")
+    fokker.load(max(models, key=lambda path: path.stat().st_ctime), allow_targets=["own_letters"])
+    assert not torch.equal(trained[1], trained[2])
+    assert all(torch.equal(laws[stage], law) for stage, law in trained.items())
+
+
+def test_a_stage_may_need_what_the_one_before_has_learned(
+    own: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = own.LetterDiffusion.losses
+
+    def needs(self: Any, draws: Any) -> Losses:
+        assert not self.made_from or self.made_from[0].table.logits.abs().sum() > 0
+        found: Losses = losses(self, draws)
+        return found
+
+    monkeypatch.setattr(own.LetterDiffusion, "losses", needs)
+    monkeypatch.setattr("sys.argv", ["fokker", "--config-dir", CONF, *OWN, "formulation.stage=2"])
+    main()
 
 
 def test_options_of_fokkers_own_stand_where_a_formulation_says_no_kinds(

@@ -41,23 +41,29 @@ class AllData:
             if (made.group, made.asked) == (group, asked):
                 config[group] = copy.deepcopy(made.node)
                 build.own_classes += made.own_classes
+                build.whole.update(made.whole)
                 return made.data
-        known = len(build.own_classes)
+        known, before = len(build.own_classes), dict(build.whole)
         data = build_data(config, build, group)
-        own = build.own_classes[known:]
-        self._made.append(_Made(group, asked, copy.deepcopy(config[group]), own, data))
+        own, node = build.own_classes[known:], copy.deepcopy(config[group])
+        whole = {key: value for key, value in build.whole.items() if key not in before}
+        self._made.append(_Made(group, asked, node, own, whole, data))
         return data
 
 
 @final
 @dataclass(frozen=True)
 class _Made:
-    """Data that were made, of a group that was asked for, and its node with what they measured."""
+    """Data that were made, of a group that was asked for, and its node with what they measured.
+
+    As a `Builder` has them, also their own classes and whole numbers.
+    """
 
     group: str
     asked: Any
     node: DictConfig
     own_classes: Sequence[Any]
+    whole: Mapping[str, Any]
     data: DataModule
 
 

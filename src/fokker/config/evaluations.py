@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from fokker.config.arguments import shown
 from fokker.config.choices import Choices, option
 from fokker.config.instantiate import Builder
 from fokker.evaluations import Evaluation
@@ -93,6 +94,7 @@ def build_ways(
                     f"{type(model).__name__}.way must give a fokker.formulation.Way, got "
                     f"{type(way).__name__}; return one"
                 )
+            _check_steps(way, first)
             if way.is_random and config.evaluation.noise == "quantiles":
                 raise ValueError(
                     "evaluation.noise must be random with "
@@ -106,6 +108,15 @@ def build_ways(
             said = str(error).replace(f"{first}.num_steps", "evaluation.num_steps")
             raise ValueError(said) from error
     return ways
+
+
+def _check_steps(way: Way, group: str) -> None:
+    """Refuse a number of steps that is none."""
+    number: object = way.num_steps
+    if number is not None and (type(number) is not int or number < 1):
+        raise ValueError(
+            f"{group}.num_steps must be a whole number, at least 1, got {shown(number)}; change it"
+        )
 
 
 def build_evaluations(

@@ -112,6 +112,12 @@ def is_base(kind: type) -> bool:
     return is_own or is_unwritten or public_name(kind) in BASES
 
 
+def unwritten(kind: type) -> list[str]:
+    """Return the methods that a class of the user's own lacks."""
+    is_fokkers = begins_with(kind.__module__, "fokker")
+    return [] if is_fokkers else sorted(getattr(kind, "__abstractmethods__", ()))
+
+
 def kind_words(kind: Any, anywhere: Sequence[Any]) -> str:
     """What a place takes, for a message."""
     made = tuple(anywhere) if is_unsaid(kind) else made_by(kind)

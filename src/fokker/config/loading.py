@@ -75,7 +75,10 @@ def _load(folder: Path, weights: str | None, allow_targets: Sequence[str]) -> Fo
         earlier = None
         for stage in stages(config, allow_targets):
             again = Builder(allow_targets)
-            earlier = build_training(stage, data, again, earlier).formulation
+            own = again.know(stage.formulation).data
+            is_same = all(stage.get(group) == config.get(group) for group in own)
+            points = data if is_same else AllData()(stage, own, again)
+            earlier = build_training(stage, points, again, earlier).formulation
         training = build_training(config, data, build, earlier)
     except (AttributeError, KeyError, TypeError, OmegaConfBaseException) as error:
         why = " ".join(str(error).split())

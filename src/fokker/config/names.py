@@ -164,6 +164,8 @@ def _of_others(key: str, config: DictConfig, sources: Sequence[Any]) -> str:
     node = config.get("hydra")
     chosen = OmegaConf.select(node, "runtime.choices.formulation") if node is not None else None
     which = f"formulation={chosen}" if chosen else "the formulation"
+    if listed:
+        return f"{which} has chosen no {group}; say {group}=NAME if it takes one, or leave it away"
     return f"{which} has no group {group}; leave it away, or choose a formulation that has it"
 
 

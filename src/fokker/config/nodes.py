@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from fokker.config.arguments import Signature, check_count, check_types, fits, shown, whole, words
 from fokker.config.family import Family, Given
 from fokker.config.keys import OF_ANY_DATA
-from fokker.config.kinds import belongs, inside, is_base, is_unsaid, kind_words, made_by
+from fokker.config.kinds import belongs, inside, is_base, is_unsaid, kind_words, made_by, unwritten
 from fokker.config.mistakes import UnknownKey
 from fokker.config.targets import told
 from fokker.config.texts import check_final
@@ -245,9 +245,11 @@ def _check_kind(node: Node, anywhere: Sequence[Any]) -> None:
     wanted = kind_words(node.kind, anywhere)
     if belongs(node.taken, is_partial, node.kind, anywhere):
         if node.taken.is_class and is_base(node.taken.gives):
+            missing = unwritten(node.taken.gives)
+            lacks = f"which lacks {', '.join(missing)}; define them"
             raise ValueError(
                 f"{key}.{TARGET} must name a class that objects are made of, got {node.target}, "
-                f"from which others are derived; {choose}"
+                f"{lacks if missing else f'from which others are derived; {choose}'}"
             )
     elif not belongs(node.taken, not is_partial, node.kind, anywhere):
         raise ValueError(

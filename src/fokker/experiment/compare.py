@@ -16,7 +16,7 @@ from fokker.levels import COLUMNS, Table
 from fokker.machine.named_files import one_line
 from fokker.machine.nested import flat
 from fokker.machine.text_tables import aligned
-from fokker.measures import units_of
+from fokker.measures import ERROR, units_of
 from fokker.metrics.blocks import MIN_SAMPLES, OnParts
 from fokker.store.identity import Groups
 from fokker.store.levels import read_levels
@@ -31,7 +31,6 @@ INDEPENDENT = "both errors"
 ROUNDING = 1e-12
 #: What stands where one of the two has nothing.
 NONE = "-"
-_ERROR = "_standard_error"
 
 
 @final
@@ -205,11 +204,11 @@ def _differences(
     a: Mapping[str, Any], b: Mapping[str, Any], paired: Mapping[str, float]
 ) -> list[Difference]:
     """Every single number of a run but the errors themselves."""
-    names = [n for n in {**a, **b} if not n.endswith((_ERROR, OF_DATA))]
+    names = [n for n in {**a, **b} if not n.endswith((ERROR, OF_DATA))]
     rows = []
     for name in names:
         error, how = paired.get(name), PAIRED
-        own = f"{name}{_ERROR}"
+        own = f"{name}{ERROR}"
         if error is None and own in a and own in b:
             error, how = math.hypot(a[own], b[own]), INDEPENDENT
         if error is not None and error <= ROUNDING * abs(a.get(name) or 0.0):

@@ -5,6 +5,7 @@ from collections.abc import Collection
 
 from fokker.evaluations.evaluate import SampleMetrics
 from fokker.experiment.experiment import Experiment
+from fokker.measures import ERROR
 from fokker.training.validation import OWN_LOSS
 
 
@@ -39,7 +40,10 @@ def warn_of_measures(
     said = model.measures(plan.ways[0], plan.budget_points)
     for names, words in (
         ({*said} - {*metrics}, "which the run has not: an objective would find none"),
-        ({*validated} - {*said}, "which it does not say: no objective may name them"),
+        (
+            {name for name in validated if not name.endswith(ERROR)} - {*said},
+            "which it does not say: no objective may name them",
+        ),
     ):
         if names:
             warnings.warn(

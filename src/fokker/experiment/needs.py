@@ -40,7 +40,7 @@ def check_needs(experiment: Experiment, ranks: int) -> None:
     check_fits("evaluation.num_samples", count, size, "the samples")
     if not experiment.origin.is_ready:
         _check_training(experiment, ranks)
-        check_step(experiment)
+        check_step(experiment.origin)
 
 
 def _check_training(experiment: Experiment, ranks: int) -> None:

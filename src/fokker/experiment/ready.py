@@ -50,6 +50,7 @@ def use(experiment: Experiment) -> None:
     """Let the model be used with the weights that are evaluated."""
     experiment.model.to(experiment.task.device)
     experiment.task.training.use(experiment.plan.weights)
+    experiment.model.made_from = ()  # Evaluations know its own state alone, however it came.
     experiment.model.eval()
 
 
@@ -57,4 +58,5 @@ def load_model(training: Training, checkpoint: Path, weights: str = "ema") -> Fo
     """A model with the weights of a checkpoint, ready to use."""
     load_checkpoint(checkpoint, training)
     training.use(weights)
+    training.formulation.made_from = ()
     return training.formulation.eval()

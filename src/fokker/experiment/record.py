@@ -23,10 +23,10 @@ from fokker.machine.files import (
 )
 from fokker.machine.folders import make_folder
 from fokker.machine.text_tables import aligned
+from fokker.measures import ERROR
 from fokker.store.curves import read_json_lines
 from fokker.store.records import FORMAT, read_record
 
-_ERROR = "_standard_error"
 #: The kinds of files that a record has, and those that are written after its end.
 _RECORDED = (".json", ".jsonl", ".csv", ".npz", ".yaml")
 _OWN_NAMES = (
@@ -149,13 +149,13 @@ def table(metrics: Mapping[str, Any]) -> str:
 
     Behind each its standard error, and in brackets what it is for as many points of the data.
     """
-    shown = [k for k in metrics if not k.endswith((_ERROR, OF_DATA))]
+    shown = [k for k in metrics if not k.endswith((ERROR, OF_DATA))]
     width = max(map(len, shown), default=0)
     lines = []
     for name in shown:
         line = f"  {name:<{width}}  {_number(metrics[name])}"
-        if name + _ERROR in metrics:
-            line += f" +- {_number(metrics[name + _ERROR])}"
+        if name + ERROR in metrics:
+            line += f" +- {_number(metrics[name + ERROR])}"
         if name + OF_DATA in metrics:
             line += f" (data {_number(metrics[name + OF_DATA])})"
         lines.append(line)
@@ -165,7 +165,7 @@ def table(metrics: Mapping[str, Any]) -> str:
 def rows_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Evaluations as an aligned table for a terminal; their standard errors are in the file."""
     columns = dict.fromkeys(name for row in rows for name in row)
-    names = [name for name in columns if name != "weights" and not name.endswith(_ERROR)]
+    names = [name for name in columns if name != "weights" and not name.endswith(ERROR)]
     cells = [names, *([_number(row.get(name)) for name in names] for row in rows)]
     return "\n".join(f"  {line}" for line in aligned(cells, right=None))
 

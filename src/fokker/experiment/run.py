@@ -228,7 +228,9 @@ def _summary(
         say(rows_table(rows))
     not_numbers = {*own_way.labels, "weights", "seconds"}
     own = {name: value for name, value in rows[0].items() if name not in not_numbers}
-    metrics = {**own, **evaluated.of_data, **measured.numbers}
+    metrics = {**own, **evaluated.of_data}
+    whose = f"{type(experiment.model).__name__}.validation"
+    metrics.update(added(metrics, measured.numbers, whose))
     # Of fresh data `loss` is the same without the noise of single points.
     hidden = {"held_out_loss"} if experiment.model.data.fresh else set()
     say(table({name: value for name, value in metrics.items() if name not in hidden}))

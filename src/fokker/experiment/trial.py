@@ -4,35 +4,40 @@ import copy
 
 import torch
 
-from fokker.experiment.experiment import Experiment
 from fokker.formulation import Formulation
 from fokker.machine.own_code import own_code
 from fokker.training.losses import checked
+from fokker.training.origin import Origin
 from fokker.training.validation import as_in_use
 
 #: So many that a mean is none of them.
 ROWS = 2
+#: Draws may take a number of each place in the whole batch.
+MOST = 2**20
 
 
 def copied(model: Formulation) -> Formulation:
-    """A copy to be tried, for a network of one's own may count its calls; what is given stays."""
-    return copy.deepcopy(model, {id(part): part for part in model.made_from})
+    """A copy to be tried, for a network of one's own may count its calls; data stay themselves."""
+    return copy.deepcopy(model)
 
 
-def check_step(experiment: Experiment) -> None:
+def check_step(origin: Origin) -> None:
     """Refuse a formulation that cannot make a step, or whose losses are not those of samples.
 
-    On another device than the CPU it is not tried, for what computes there may not do so here.
+    Of stages the first is tried: the others need the weights of the one before. On another device
+    than the CPU nothing is, for what computes there may not do so here.
 
     Raises:
         ValueError: says what it ran into.
     """
-    name = experiment.task.facts["formulation"]
-    if not experiment.model.trains or experiment.task.device.type != "cpu":
+    while origin.task.earlier is not None:
+        origin = origin.task.earlier
+    task, batch_size = origin.task, origin.task.model.data.batch_size
+    if origin.is_ready or task.device.type != "cpu" or batch_size > MOST:
         return
-    rows = min(ROWS, experiment.model.data.batch_size)
+    name, rows = task.facts["formulation"], min(ROWS, batch_size)
     try:
-        model = copied(experiment.model)
+        model = copied(task.model)
     except Exception:  # What cannot be copied cannot be tried.
         return
     said = f"formulation={name} cannot make a step of the training"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, final
 
-from fokker.measures import Measure
-from fokker.sweeps.collection import ERROR, SEED, Spread, beside
+from fokker.measures import ERROR, Measure
+from fokker.sweeps.collection import SEED, Spread, beside
 from fokker.sweeps.standings import TRIAL
 
 if TYPE_CHECKING:
@@ -144,6 +144,8 @@ def against_nfe(
 ) -> Iterator[Sketch]:
     """The metric against NFE: a line a setting, or a dot each where they are too many."""
     points = points_of(evaluations, swept, metric)
+    if not points:  # It is a number of the model, or of a report, and has no NFE.
+        return
     shown = [p for p in points if 0 < p.value < math.inf and 0 < p.nfe < math.inf]
     if not shown:
         raise ValueError(f"no result has a positive, finite {metric}")

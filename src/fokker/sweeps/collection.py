@@ -13,13 +13,12 @@ from typing import Any, final
 
 from fokker.machine.csv_files import csv_text
 from fokker.machine.progress import duration, expected_end
+from fokker.measures import ERROR
 from fokker.store.job_folders import FAILED, write_text
 from fokker.store.run_files import read_table
 from fokker.sweeps.jobs import FIXED, Job, Row
 
 SEED = "seed"
-#: Behind a metric's name.
-ERROR = "_standard_error"
 _NO_METRIC = ("num_steps", "nfe")
 #: Behind a distance's name: that of as many points of the data.
 OF_DATA = "_data"

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from fokker.sweeps.collection import ERROR, SEED, beside, settings_of
+from fokker.measures import ERROR
+from fokker.sweeps.collection import SEED, beside, settings_of
 from fokker.sweeps.jobs import Row
 from fokker.sweeps.standings import TRIAL
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from fokker.machine.disk import DiskError
+from fokker.measures import ERROR
 from fokker.sweeps.against_nfe import ALONG, BLOCKS, SEEDS, Sketch, against_nfe
 from fokker.sweeps.collection import (
-    ERROR,
     SEED,
     beside,
     evaluation_rows,

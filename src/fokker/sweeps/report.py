@@ -15,8 +15,9 @@ from typing import Any, final
 
 from fokker import __version__
 from fokker.machine.progress import duration
+from fokker.measures import ERROR
 from fokker.store.job_folders import FAILED, write_text
-from fokker.sweeps.collection import ERROR, OF_DATA, metrics_of, over_seeds
+from fokker.sweeps.collection import OF_DATA, metrics_of, over_seeds
 from fokker.sweeps.digits import column
 from fokker.sweeps.effects import Effects
 from fokker.sweeps.effects_table import effects_table, left_out

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from fokker.measures import Best, Measure, measure_of
-from fokker.sweeps.collection import ERROR, SEED, Spread, settings_of
+from fokker.measures import ERROR, Best, Measure, measure_of
+from fokker.sweeps.collection import SEED, Spread, settings_of
 from fokker.sweeps.jobs import Row
 
 #: The number of a trial, in a search.

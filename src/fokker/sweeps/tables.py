@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from fokker.machine.text_tables import aligned
+from fokker.measures import ERROR
 from fokker.sweeps.collection import (
-    ERROR,
     beside,
     excess_metric,
     main_metric,

@@ -29,5 +29,5 @@ def diverged(
     return DivergedError(
         f"the {what} is not finite at step {step}, at {level_name} {float(levels.min()):.4g} to "
         f"{float(levels.max()):.4g} ({len(levels)} of {len(points)} samples); the last good "
-        "checkpoint is kept; try a smaller optimizer.lr or another weighting"
+        "checkpoint is kept; try a smaller optimizer.lr or other parts of the formulation"
     )

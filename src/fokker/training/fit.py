@@ -93,7 +93,7 @@ def obtain(
             _make_earlier(task.earlier, task.device, say, signals)
         say(_announcement(task, begun))
         OneTraining(task, work, listener, say, signals, begun).run()
-        task.model.made_from = ()  # As where it is found: evaluations know its own state alone.
+        task.model.made_from = ()
         if work is not folder and ranks.is_first:
             folder.take_over(work)
         if done == task.engine.max_steps:  # Only its last files were not there.

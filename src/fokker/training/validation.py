@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fokker.formulation import Formulation, Validation
+from fokker.formulation import Formulation, Truth, Validation
 from fokker.machine.ranks import ALONE, Ranks
 from fokker.training.module import Training
 
@@ -18,13 +18,31 @@ OWN_LOSS = ("loss", "floor", "excess")
 def validate(formulation: Formulation, ranks: Ranks = ALONE) -> Validation:
     """Measure the weights that are in use."""
     with as_in_use(formulation):
-        return formulation.validation(ranks)
+        found: object = formulation.validation(ranks)
+    said = f"{type(formulation).__name__}.validation"
+    if not isinstance(found, Validation):
+        raise ValueError(
+            f"{said} must give a fokker.formulation.Validation, got {type(found).__name__}; "
+            "return one"
+        )
+    for name, number in found.numbers.items():
+        if not isinstance(number, (int, float)):
+            raise ValueError(
+                f"{said} must give numbers, got {name} of the type {type(number).__name__}; "
+                "make a float of it"
+            )
+    return found
 
 
 def floor_of(formulation: Formulation, ranks: Ranks = ALONE) -> float | None:
     """Compute the least possible loss; none where the law is not known."""
     with as_in_use(formulation):
-        truth = formulation.truth(ranks)
+        truth: object = formulation.truth(ranks)
+    if not isinstance(truth, Truth | None):
+        raise ValueError(
+            f"{type(formulation).__name__}.truth must give a fokker.formulation.Truth or None, got "
+            f"{type(truth).__name__}; return one"
+        )
     return None if truth is None else truth.floor
 
 
