@@ -145,7 +145,7 @@ def test_data_that_are_not_finite_are_the_reason_that_is_given(data: str) -> Non
     [("net", "the loss is not finite at step 9"), ("backward", "is not finite at step ")],
 )
 def test_a_network_that_gives_nan_ends_as_diverged(net: str, what: str) -> None:
-    assert diverged(with_net(net), 7, what, "try a smaller optimizer.lr or another weighting")
+    assert diverged(with_net(net), 7, what, "try a smaller optimizer.lr or other parts")
 
 
 @pytest.mark.long
