@@ -12,13 +12,16 @@ from fokker.training.validation import as_in_use
 
 #: So many that a mean is none of them.
 ROWS = 2
-#: Draws may take a number of each place in the whole batch.
-MOST = 2**20
+# Draws may take a number of each place in the whole batch, which may be large.
+_BATCH = 16
 
 
 def copied(model: Formulation) -> Formulation:
-    """A copy to be tried, for a network of one's own may count its calls; data stay themselves."""
-    return copy.deepcopy(model)
+    """Copy a model to be tried on a few rows, for a network of one's own may count its calls."""
+    tried, data = copy.deepcopy(model), copy.copy(model.data)
+    data.batch_size = min(data.batch_size, _BATCH)
+    tried.data = data
+    return tried
 
 
 def check_step(origin: Origin) -> None:
@@ -32,10 +35,10 @@ def check_step(origin: Origin) -> None:
     """
     while origin.task.earlier is not None:
         origin = origin.task.earlier
-    task, batch_size = origin.task, origin.task.model.data.batch_size
-    if origin.is_ready or task.device.type != "cpu" or batch_size > MOST:
+    task = origin.task
+    if origin.is_ready or task.device.type != "cpu":
         return
-    name, rows = task.facts["formulation"], min(ROWS, batch_size)
+    name, rows = task.facts["formulation"], min(ROWS, task.model.data.batch_size)
     try:
         model = copied(task.model)
     except Exception:  # What cannot be copied cannot be tried.
