@@ -35,7 +35,7 @@ CASES: list[tuple[str, list[str]]] = [
     ("data.batch_size=1e11", ["data.batch_size must fit", "for a batch and its noise"]),
     # Without the draws of the whole batch, which would take 15 GB first.
     ("data=uniform data.batch_size=1e9", ["must fit into", "bytes each; say trainer.device"]),
-    ("data.num_points=1e12", ["data.num_points must fit", "12 TB for the points"]),
+    ("data.num_points=1e12", ["data.num_points must fit", "16 TB for the points"]),
     ("data.workers=1e6", ["data.workers must fit", "5 TB for the processes"]),
     ("evaluation.num_samples=1e12", ["evaluation.num_samples must fit", "24 TB for the samples"]),
     ("evaluation.num_steps=[1e11]", ["evaluation.num_steps must fit", "12 TB for the grid"]),

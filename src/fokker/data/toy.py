@@ -13,7 +13,7 @@ from fokker.data.batch import Batch
 from fokker.data.standardized import StandardizedData
 from fokker.data.units import Standardize
 from fokker.distributions import Distribution, GaussianCovariance
-from fokker.machine.memory import DOUBLE, SINGLE, check_fits
+from fokker.machine.memory import DOUBLE, check_fits
 from fokker.randomness import Randomness, Stream
 
 # Held-out points are the same for every seed, so that runs are compared on one set.
@@ -70,7 +70,7 @@ class ToyData(StandardizedData):
             )
         self.distribution = distribution(**parameters)
         if num_points is not None:
-            of_one = self.distribution.dim * (DOUBLE + SINGLE)
+            of_one = self.distribution.dim * 2 * DOUBLE  # As they are drawn, and then in one piece.
             check_fits("data.num_points", num_points, num_points * of_one, "the points")
         self._shape = (self.distribution.dim,) if shape is None else tuple(shape)
         self.num_points = num_points
