@@ -202,7 +202,7 @@ def test_columns_are_called_by_what_is_set() -> None:
 
 def test_a_tag_is_made_of_what_is_no_factor() -> None:
     kept = ["sampler=ddim", "+sde@sampler.sde=edm"]
-    left = ["+logger.tags=[a]", "logger=csv", "++logger.x='a=b'", "~logger"]
+    left = ["+logger.wandb.tags=[a]", "logger=csv", "++logger.x='a=b'", "~logger"]
     assert tags({"overrides": [*kept, *left]}, []) == kept
 
 

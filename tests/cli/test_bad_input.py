@@ -316,7 +316,7 @@ def test_a_checkpoint_that_is_none_is_refused_before_anything_is_written(files: 
         ("network.wdith=3", ["network.wdith"]),
         ("evaluation.typo=1", ["evaluation.typo"]),
         ("evaluation=nope", ["evaluation=nope is not an option", "likelihood", "pde"]),
-        ("logger=null", ["logger=null must name an option; choose one of csv, wandb"]),
+        ("logger=null", ["logger=null must name an option; choose one of csv, tensorboard"]),
         ("foo", ["foo cannot be read, for it has no =; say foo=VALUE"]),
         ("seed=[1", ["seed=[1 cannot be read"]),
         ("output_dir=größe", ["double quotes inside single ones: 'output_dir=\"größe\"'"]),

@@ -248,7 +248,7 @@ def test_a_parameter_has_no_path_for_an_option_and_no_package_of_hydras(
         ("checkpoint", "/x"), ("checkpoint", "~/x"), ("checkpoint", "a/../../x"),
         ("init_from", "http://x/y"), ("data.path", "/etc/passwd"), ("data.path", "${oc.env:HOME}"),
         ("data", {"path": "/etc/passwd"}), ("data", "{path: /etc/passwd}"), ("seed", "1,2"),
-        ("evaluation.beside", ["../x"]), ("logger.tags", ["${oc.env:HOME}"]), ("nowhere", 3),
+        ("evaluation.beside", ["../x"]), ("logger.wandb.tags", ["${oc.env:HOME}"]), ("nowhere", 3),
         ("data.path", "C:\\x"), ("network", {"a": {"b": ["/x"]}}), ("~ema", None),
     ],
 )  # fmt: skip

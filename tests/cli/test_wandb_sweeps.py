@@ -107,7 +107,7 @@ def test_a_sweep_as_a_whole_is_a_run_of_its_group() -> None:
     folder.mkdir(parents=True)
     report = Path("report.html")
     report.write_text("<h1>The answer</h1>")
-    with composed(["logger=wandb", "logger.tags=[mine]"]) as config:
+    with composed(["logger=wandb", "logger.wandb.tags=[mine]"]) as config:
         node = config.logger
         address = whole(folder, node, report)
         file = read_wandb(folder)
@@ -141,10 +141,10 @@ def test_without_wandb_a_sweep_is_not_sent_and_its_faults_are_a_sentence(
         assert whole(folder, config.logger) == ""
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("warning: W&B is off")
-    wrong = OmegaConf.create({"_target_": "fokker.tracking.WandB", "finish_seconds": 0})
+    wrong = OmegaConf.create({"x": {"_target_": "fokker.tracking.WandB", "finish_seconds": 0}})
     assert whole(folder, wrong) == ""
     (line,) = capfd.readouterr().err.splitlines()
-    assert "the sweep is not in W&B: logger.finish_seconds must be positive" in line
+    assert "the sweep is not in W&B: finish_seconds must be positive" in line
 
 
 # ---- W&B's ---------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ def hint(config: DictConfig) -> Callable[[str], str]:
         ("model.width", "did you mean network.width?"),
         ("network.lr", "did you mean optimizer.lr?"),
         # Of options that are not chosen.
-        ("project", "did you mean logger.project, of logger=wandb?"),
+        ("project", "did you mean logger.wandb.project, of logger=wandb?"),
         ("eta", "did you mean sampler.eta, of sampler=ddim or dpmpp_2m_sde?"),
         ("sampler.eta", "it is one of sampler=ddim or dpmpp_2m_sde"),
         ("formulation.num_levels", "it is one of formulation=ddpm or smld"),
@@ -103,6 +103,13 @@ def test_what_a_key_may_have_meant(hint: Callable[[str], str], key: str, says: s
     assert says in said
 
 
+def _has(node: Any, key: str) -> bool:
+    """Whether a dotted key is there, also if it is null."""
+    parent, _, name = key.rpartition(".")
+    above = OmegaConf.select(node, parent) if parent else node
+    return above is not None and name in above
+
+
 def test_what_words_of_others_lead_to_are_keys_and_options(config: DictConfig) -> None:
     options = {
         (file.parent.name, file.stem): OmegaConf.load(file)
@@ -119,7 +126,8 @@ def test_what_words_of_others_lead_to_are_keys_and_options(config: DictConfig) -
                 continue
             found = OmegaConf.select(config, key, throw_on_missing=False)
             others = [node.get(g, node) for (g, _), node in options.items() if g == group]
-            assert found is not None or any(name in node for node in others), f"{key} of {said!r}"
+            is_there = any(_has(node, name) for node in others)
+            assert found is not None or is_there, f"{key} of {said!r}"
     listed = " ".join([*KEYS_FOR, *SAID_OF]).split()
     assert len(listed) == len(set(listed)) == len(WORDS)
     assert not {*listed} & {str(key) for key in config}

@@ -203,7 +203,7 @@ def keys_of(option: str, config: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     if not option:
         yield from ((key, now) for key, now in config.items() if not isinstance(now, dict))
         yield from _leaves(config["evaluation"], "evaluation")
-    elif group == "evaluation":
+    elif group in ("evaluation", "logger"):
         yield from _leaves(config[group][name], f"{group}.{name}")
     else:
         yield from _leaves(config[group], group)

@@ -50,7 +50,7 @@ RIGHT = {
     "sampler": "fokker.diffusion.samplers.Heun",
     "grid": "fokker.diffusion.grids.Geometric",
     "trainer": "fokker.training.Engine",
-    "logger": "fokker.tracking.CSV",
+    "logger.csv": "fokker.tracking.CSV",
     "callbacks": "fokker.training.Intervals",
     "evaluation.flow_field": "fokker.diffusion.evaluations.FlowField",
     "data.dataset": "torch.utils.data.Subset",
@@ -115,7 +115,7 @@ class Case:
     def said(self, key: str, value: Any) -> tuple[str, str]:
         """What is said early and late of a configuration with this value; nothing if it is good."""
         OmegaConf.update(self.config, key, value, merge=False)
-        place = ".".join(key.split(".")[: 2 if key.startswith("evaluation.") else 1])
+        place = ".".join(key.split(".")[: 2 if key.startswith(("evaluation.", "logger.")) else 1])
         node = OmegaConf.select(self.config, place)
         with NEVER:
             early = _why(lambda: check_part(node, place, self.read, (), self.early))
@@ -438,7 +438,7 @@ def test_one_s_own_of_the_right_kind_is_taken() -> None:
         assert isinstance(made((1,), (0.0, 1.0)), nn.Module)
     assert callable(built("network", {"_target_": "own_kinds.Factory"}))
     # Protocols are kept by what a class has, not by what it is derived from.
-    assert built("logger", {"_target_": "own_kinds.Logger"}).open(Path(), {})
+    assert built("logger.mine", {"_target_": "own_kinds.Logger"}).open(Path(), {})
     assert callable(built("evaluation.mine", {"_target_": "own_kinds.Report"}))
     assert len(built("data.dataset", {"_target_": "own_kinds.Rows"})) == 3
     assert built("sde", {"_target_": "own_kinds.sde"}).sigma_max == 80
@@ -464,8 +464,8 @@ def test_one_s_own_of_the_right_kind_is_taken() -> None:
          r"sde\._target_ must name a class of the kind fokker\.diffusion\.sde\.SDE, got own"),
         ("sde", "no_sde",
          r"sde\._target_ must name what gives fokker\.diffusion\.sde\.SDE, .* gives int; "),
-        ("logger", "Log",
-         r"logger\._target_ must name a class of the kind fokker\.tracking\.loggers"),
+        ("logger.mine", "Log",
+         r"logger\.mine\._target_ must name a class of the kind fokker\.tracking\.Logger"),
         ("evaluation.x", "Rows", r"evaluation\.x\._target_ must name a class of the kind fokker\."),
         ("network", "_Private", r"network\._target_ must name .*, a part of which begins with _"),
     ],

@@ -41,7 +41,7 @@ def test_what_the_weights_do_not_depend_on_is_not_in_the_key(workdir: Path) -> N
         ("evaluation.num_samples=7", "evaluation.num_steps=[3,4]", "evaluation.samplers=[euler]"),
         ("evaluation.weights=raw",),
         ("trainer=cpu", "trainer.devices=auto"),
-        ("logger=wandb", "logger.project=other"),
+        ("logger=wandb", "logger.wandb.project=other"),
         ("output_dir=elsewhere",),
         ("callbacks.log_steps=3", "callbacks.save_steps=7", "callbacks.validation_steps=2"),
         ("hydra.run.dir=here", "retrain=true", "task=plan"),

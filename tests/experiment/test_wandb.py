@@ -68,7 +68,8 @@ def test_all_of_a_run_is_mirrored(
 
     monkeypatch.setenv("WANDB_TAGS", "from the environment")
     overrides = tiny(
-        "logger=wandb", "logger.tags=[mine]", "logger.log_model=true", "logger.project=other",
+        "logger=[csv,wandb]", "logger.wandb.tags=[mine]", "logger.wandb.log_model=true",
+        "logger.wandb.project=other",
         "sampler.num_steps=7", "evaluation.num_steps=[7,3]", "evaluation.samplers=[heun,ddim]",
         "callbacks.validation_steps=10", "evaluation.num_samples=1200",
     )  # fmt: skip
@@ -326,7 +327,7 @@ def test_no_fault_of_wandb_harms_a_run(
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     fake.faults[where] = fault(error) if error else fake.hang  # type: ignore[attr-defined]
-    typed = ("logger=wandb", f"logger.finish_seconds={SECONDS}", "hydra.run.dir=here")
+    typed = ("logger=[csv,wandb]", f"logger.wandb.finish_seconds={SECONDS}", "hydra.run.dir=here")
     result = run(*typed)
     assert result.metrics["num_steps"] == 18
     record = read_json(Path("here/run.json"))
@@ -514,7 +515,7 @@ def test_tags_are_what_was_changed_and_not_too_long() -> None:
     assert tags(job, ["a"]) == ["edm", "ring8", "num_steps=20", "sampler.eta=0.5", "a"]
     assert name(job, Path("x")) == "edm-ring8 num_steps=20 sampler.eta=0.5"
     assert name(facts, Path("runs/x")) == "x"
-    typed = ["seed=3", "data=ring8", "logger.tags=[b]", "hydra.run.dir=x", "~ema", "+a/b@c=d"]
+    typed = ["seed=3", "data=ring8", "logger.wandb.tags=[b]", "hydra.run.dir=x", "~ema", "+a/b@c=d"]
     assert tags({**facts, "overrides": typed}, ["a", "seed=3"]) == [
         "edm", "ring8", "seed=3", "~ema", "+a/b@c=d", "a",
     ]  # fmt: skip
@@ -564,5 +565,5 @@ def test_work_is_left_behind_after_its_time() -> None:
 
 
 def test_the_wait_for_wandb_must_be_positive() -> None:
-    with pytest.raises(ValueError, match=r"logger\.finish_seconds must be positive, got 0"):
+    with pytest.raises(ValueError, match="finish_seconds must be positive, got 0"):
         WandB(finish_seconds=0)

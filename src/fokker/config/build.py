@@ -45,7 +45,9 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
     experiment = Experiment(
         origin=origin,
         plan=_plan(config, choices, build, origin.task),
-        logger=build(config.logger, "logger"),
+        loggers={
+            str(name): build(node, f"logger.{name}") for name, node in config.logger.items()
+        },
     )
     machines = config.trainer.get("num_nodes", 1)
     asked = asked_ranks(config.trainer) // (machines if type(machines) is int else 1)

@@ -79,6 +79,7 @@ def _built(
         inherited = build.know(config.formulation).inherited
         check_same_network(checkpoint, config, choices.options, content, groups, inherited)
     training = _trained(config, data, build, earlier)
+    intervals = build(config.callbacks, "callbacks")
     # Of what is trained: a sampler of the user's own does not make another model.
     source = source_of(build.own_classes, config.allow_targets)
     init = _initial_weights(config, training)
@@ -95,7 +96,7 @@ def _built(
         folder=ModelFolder(Path(config.output_dir) / "models" / "-".join([*names, key])),
         device=device,
         engine=engine,
-        intervals=build(config.callbacks, "callbacks"),
+        intervals=intervals,
         config=plain,
         config_text=OmegaConf.to_yaml(config, resolve=True),
         facts=_facts(choices, groups, data, made_of, predecessor),

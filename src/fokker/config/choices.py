@@ -8,6 +8,7 @@ from typing import Any, final
 
 from omegaconf import DictConfig
 
+from fokker.config.family import OF_NAMES
 from fokker.config.mistakes import one_of
 from fokker.machine.named_files import one_line
 from fokker.machine.yaml_files import read_yaml
@@ -67,7 +68,7 @@ def options_with(
     """Find the options that have a key of a name.
 
     Returns:
-        of each the group, the name of the option, and the node with the key.
+        of each where the node with the key stands, the name of the option, and the node.
     """
     for source in sources:
         folder = Path(source.path) if source.schema == "file" else None
@@ -76,6 +77,8 @@ def options_with(
             if group in _NO_PARTS or name not in file.read_text(encoding="utf-8", errors="replace"):
                 continue
             node = read_yaml(file)
-            below = node.get(group, node)  # A formulation's file is of the root.
+            place, below = group, node.get(group, node)  # A formulation's file is of the root.
+            if group in OF_NAMES:
+                place, below = f"{group}.{file.stem}", node.get(file.stem)
             if isinstance(below, DictConfig) and name in below and name != group:
-                yield group, file.stem, below
+                yield place, file.stem, below

@@ -9,7 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fokker.config.arguments import Signature
 from fokker.config.choices import option
-from fokker.config.family import OF_EVERY_RUN, Family
+from fokker.config.family import OF_EVERY_RUN, OF_NAMES, Family
 from fokker.config.keys import check_keys
 from fokker.config.kinds import kind_of
 from fokker.config.mistakes import UnknownKey, of_value
@@ -88,8 +88,10 @@ def set_inherited(config: DictConfig, family: Family) -> None:
 
 def parts_of(config: DictConfig, family: Family) -> Iterator[tuple[str, DictConfig]]:
     """The nodes that objects are made of, by key."""
-    groups = [(group, config.get(group)) for group in family.groups if group != "evaluation"]
-    others = [(f"evaluation.{name}", node) for name, node in config.evaluation.items()]
+    groups = [(group, config.get(group)) for group in family.groups if group not in OF_NAMES]
+    others = [
+        (f"{group}.{name}", node) for group in OF_NAMES for name, node in config[group].items()
+    ]
     for key, node in [*groups, *others]:
         if isinstance(node, DictConfig) and "_target_" in node:
             yield key, node

@@ -11,6 +11,8 @@ OF_EVERY_RUN = (
     "data", "formulation", "network", "optimizer", "ema", "trainer", "logger", "callbacks",
     "evaluation",
 )  # fmt: skip
+#: Of these, those that hold any number of parts by name, such as `logger.csv` and `logger.wandb`.
+OF_NAMES = ("logger", "evaluation")
 #: How much is given without a name, and what by name.
 Given = tuple[int, Sequence[str]]
 

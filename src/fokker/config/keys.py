@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from fokker.config.arguments import check_count, fits, shown, whole
-from fokker.config.family import Family
+from fokker.config.family import OF_NAMES, Family
 from fokker.config.mistakes import UnknownKey, of_value
 from fokker.machine.memory import DOUBLE, check_fits
 
@@ -227,7 +227,7 @@ def _check_names(config: DictConfig, family: Family) -> None:
             raise ValueError(f"{group} must be an option, and is taken away; say {group}=NAME")
     for group in family.groups:
         node = config.get(group)
-        if node is not None and group != "evaluation" and not _is_node(node):
+        if node is not None and group not in OF_NAMES and not _is_node(node):
             raise ValueError(f"{group} must be a node with a _target_, got {shown(node)}")
     for key in map(str, config):
         if key not in known:
@@ -238,6 +238,7 @@ def _check_names(config: DictConfig, family: Family) -> None:
                 )
             more = ", or a key below one, such as sampler.num_steps"
             raise UnknownKey(key, "is not a key of fokker", known, more)
+    _check_loggers(config.logger)
     if not OmegaConf.is_dict(config.evaluation):
         raise ValueError(
             "evaluation must have keys below it, such as evaluation.num_samples, got "
@@ -252,6 +253,21 @@ def _check_names(config: DictConfig, family: Family) -> None:
             raise UnknownKey(f"evaluation.{key}", "is not a key of fokker", below, more)
         if OmegaConf.is_dict(node) and not _is_node(node):
             raise ValueError(f"evaluation.{key} must be a node with a _target_, got {node}")
+
+
+def _check_loggers(loggers: Any) -> None:
+    """Refuse what is none of several loggers by name."""
+    if not OmegaConf.is_dict(loggers):
+        raise ValueError(
+            f"logger must have loggers below it, such as logger.csv, got {shown(loggers)}; choose "
+            "options by logger=[csv,wandb]"
+        )
+    for name, node in loggers.items():
+        if not _is_node(node):
+            raise ValueError(
+                f"logger.{name} must be a node with a _target_, got {shown(node)}; the keys of a "
+                f"logger stand below its name, such as logger.wandb.project"
+            )
 
 
 def _is_node(value: Any) -> bool:

@@ -48,7 +48,8 @@ KEYS_FOR = {
     "config config_file conf": "experiment=NAME, with --config-dir FOLDER for files of yours",
     "exp exp_config": "experiment=NAME",
     "wandb use_wandb tracker log_to report_to": "logger=wandb",
-    "wandb_project project_name": "logger=wandb logger.project=NAME",
+    "tensorboard tensorboard_logger": "logger=tensorboard",
+    "wandb_project project_name": "logger=wandb logger.wandb.project=NAME",
     "name run_name exp_name experiment_name run_id id": (
         "hydra.run.dir=outputs/runs/NAME? A run is named by its folder"
     ),
@@ -103,7 +104,6 @@ SAID_OF = {
     "cfg cfg_scale guidance guidance_scale classes num_classes class_cond": (
         "fokker has no classes to guide by; for a file of overrides say experiment=NAME"
     ),
-    "tensorboard": "curves are in metrics.csv of the run's folder; for W&B say logger=wandb",
     "delete prune": (
         "it goes with task=runs or task=models; say fokker task=runs delete=[NAME]"
     ),
@@ -129,6 +129,8 @@ def with_hint(error: UnknownKey, config: DictConfig | None, sources: Sequence[An
     parent, _, name = error.key.rpartition(".")
     if parent == "trainer" and name in ELSEWHERE:
         return f"{error.key} {error.said}; {ELSEWHERE[name]}"
+    if name == "_target_":
+        return f"{error.key} {error.said}; say +{error.key}=VALUE to add it"
     part = parent.removeprefix("hydra.")
     if part in PLUGINS:
         return f"{error.key} {error.said} of the {part} that is chosen; choose {PLUGINS[part]}"
@@ -212,8 +214,8 @@ def _below(node: Any, key: str) -> Iterator[str]:
 def _of_options(name: str, parent: str, sources: Sequence[Any]) -> str:
     """Return which options that are not chosen have a key of this name."""
     found: dict[str, list[str]] = {}
-    for group, option, _ in options_with(sources, name):
-        found.setdefault(group, []).append(option)
-    groups = [parent] if parent in found else list(found)
-    said = [f"{group}.{name}, of {group}={_or(found[group])}" for group in groups]
+    for place, option, _ in options_with(sources, name):
+        found.setdefault(place, []).append(option)
+    places = [parent] if parent in found else list(found)
+    said = [f"{p}.{name}, of {p.partition('.')[0]}={_or(found[p])}" for p in places]
     return f"did you mean {_or(said)}?" if said else ""

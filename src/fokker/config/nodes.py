@@ -8,7 +8,7 @@ from typing import Any, final
 from omegaconf import DictConfig, OmegaConf
 
 from fokker.config.arguments import Signature, check_count, check_types, fits, shown, whole, words
-from fokker.config.family import Family, Given
+from fokker.config.family import OF_NAMES, Family, Given
 from fokker.config.keys import OF_ANY_DATA
 from fokker.config.kinds import belongs, inside, is_base, is_unsaid, kind_words, made_by, unwritten
 from fokker.config.mistakes import UnknownKey
@@ -240,7 +240,8 @@ def _check_kind(node: Node, anywhere: Sequence[Any]) -> None:
             f"{key} must be {words(node.kind)}, got a node with the {TARGET} {node.target}; give "
             "it a value"
         )
-    group = key.partition(".")[0] if key.count(".") == key.startswith("evaluation.") else ""
+    group = key.partition(".")[0]
+    group = group if key.count(".") == (group in OF_NAMES) else ""
     choose = f"choose an option by {group}=NAME" if group else "name such a class"
     wanted = kind_words(node.kind, anywhere)
     if belongs(node.taken, is_partial, node.kind, anywhere):

@@ -8,7 +8,7 @@ from fokker.config.option_words import is_group
 from fokker.overrides import read
 
 #: Groups of which a list of options is one after the other, or what all of them say.
-SEVERAL = ("evaluation", "experiment")
+SEVERAL = ("evaluation", "logger", "callbacks", "experiment")
 
 
 def check_options(choices: Mapping[Any, Any]) -> None:

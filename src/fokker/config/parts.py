@@ -37,7 +37,7 @@ class Parts:
     optimizer: Schedule
     ema: EMA
     trainer: Engine
-    logger: Logger
+    logger: dict[str, Logger]
     callbacks: Intervals
     evaluation: dict[str, Evaluation]
 

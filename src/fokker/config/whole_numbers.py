@@ -62,8 +62,8 @@ def _kinds(key: str, config: DictConfig, sources: Sequence[Any], read: Signature
     if isinstance(chosen, DictConfig) and name in chosen:
         yield _kind(chosen, name, read)
         return
-    for group, _, node in options_with(sources, name):
-        if group == parent:
+    for place, _, node in options_with(sources, name):
+        if place == parent:
             yield _kind(node, name, read)
 
 

@@ -26,6 +26,7 @@ from fokker.doctor.training import (
 from fokker.doctor.wandb import wandb_row
 from fokker.machine.ranks import ALONE, LostRank, Ranks
 from fokker.machine.start import asked_ranks
+from fokker.tracking.wandb_sweep import OF_WANDB
 
 WIDTH = 120
 
@@ -96,7 +97,7 @@ def _rows(config: DictConfig, choices: Choices, launch: Launch, ranks: Ranks) ->
     yield scheduler_row()
     if launch.is_submitted and launch.jobs is not None:
         yield sbatch_row(launch.jobs)
-    yield wandb_row(choices.options.get("logger") == "wandb")
+    yield wandb_row(any(node.get("_target_") == OF_WANDB for node in config.logger.values()))
     yield launchers_row(launch.launcher if launch.jobs is not None else "")
 
 

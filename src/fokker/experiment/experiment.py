@@ -49,12 +49,12 @@ class Experiment:
     Attributes:
         origin: of the weights that are evaluated, with the task that they are of.
         plan: what is evaluated then.
-        logger: is told besides the local record.
+        loggers: are told besides the local record, by name.
     """
 
     origin: Origin
     plan: EvaluationPlan
-    logger: Logger
+    loggers: Mapping[str, Logger]
 
     @property
     def task(self) -> TrainingTask:

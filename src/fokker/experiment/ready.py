@@ -11,14 +11,14 @@ from fokker.machine.signals import SIGNALS
 from fokker.store.checkpoints import load_checkpoint
 from fokker.store.curves import read_json_lines
 from fokker.store.models import EARLY
-from fokker.tracking.loggers import Log
+from fokker.tracking.loggers import Logs
 from fokker.training import Training
 
 
 def make_ready(
     experiment: Experiment,
     record: Record,
-    log: Log,
+    log: Logs,
     say: Callable[[str], None],
 ) -> None:
     """Give the model the weights that are evaluated, trained if need be, and say so."""

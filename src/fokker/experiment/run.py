@@ -30,7 +30,7 @@ from fokker.randomness import Randomness
 from fokker.store.curves import read_json_lines
 from fokker.store.identity import versions
 from fokker.store.levels import read_levels
-from fokker.tracking.loggers import Log
+from fokker.tracking.loggers import Logs
 from fokker.training import DivergedError
 from fokker.training.signals import InterruptedTraining
 from fokker.training.validation import validate
@@ -99,23 +99,17 @@ def _run(experiment: Experiment, path: Path, say: Callable[[str], None]) -> Resu
     started = perf_counter()
     forget_peak(experiment.task.device)
     record = _begun(experiment, path)
-    logs: list[Log] = []
-
-    def finish_log() -> None:  # Once, however that ends.
-        while logs:
-            logs.pop().finish()
-
+    logs = Logs()
     try:
         with SIGNALS.raised(), _samples_named(record, say):
-            log = experiment.logger.open(path, experiment.task.config)
-            logs.append(log)
+            logs.open(experiment.loggers, path, experiment.task.config)
             _introduce(experiment, say)
-            metrics, samples = _carry_out(experiment, record, log, say)
+            metrics, samples = _carry_out(experiment, record, logs, say)
     except Interrupted as stop:
         record.failed("interrupted", stop)
         # A mirror may take more time than is left after SIGTERM.
         if stop.number != signal.SIGTERM:
-            finish_log()
+            logs.finish()
         experiment.task.stopped(stop.number, stop.has_advanced or record.has_trained)
         if isinstance(stop, InterruptedTraining):
             experiment.task.ranks.first_says(lambda: None)
@@ -134,18 +128,18 @@ def _run(experiment: Experiment, path: Path, say: Callable[[str], None]) -> Resu
         record.completed(seconds=perf_counter() - started, **memory)
         try:
             with SIGNALS.raised(COMPLETE):
-                finish_log()
+                logs.finish()
         except DiskError as error:
             record.failed("interrupted", error)
             raise
     finally:
         with suppress(DiskError):  # It is said by what ends the run.
-            finish_log()
+            logs.finish()
     say(f"record   {short(path)}")
     for figure in sorted((path / "figures").glob("*.png")):
         say(f"figure   {short(figure)}")
-    if log.address:
-        say(f"wandb    {log.address}")
+    for name, address in logs.addresses.items():
+        say(f"{name:<8} {address}")
     return Result(metrics, samples, experiment.model, path.resolve())
 
 
@@ -185,10 +179,10 @@ def _samples_named(record: Record, say: Callable[[str], None]) -> Iterator[None]
 
 
 def _carry_out(
-    experiment: Experiment, record: Record, log: Log, say: Callable[[str], None]
+    experiment: Experiment, record: Record, logs: Logs, say: Callable[[str], None]
 ) -> tuple[dict[str, Any], Tensor]:
     model = experiment.model
-    make_ready(experiment, record, log, say)
+    make_ready(experiment, record, logs, say)
     to_file = model.data.to_file
 
     def keep(drawn: Samples) -> None:

@@ -74,7 +74,13 @@ def training_config(config: Mapping[str, Any], groups: Groups) -> dict[str, Any]
         places = (*PLACES, *(OWN_PLACES if _is_own(kept[group]) else ()))
         kept[group] = {key: v for key, v in kept[group].items() if key not in places}
     steps = {key: config["trainer"][key] for key in ("max_steps", "precision")}
-    return {**kept, "trainer": steps, "seed": config["seed"]}
+    return {**kept, **extra_callbacks(config), "trainer": steps, "seed": config["seed"]}
+
+
+def extra_callbacks(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a configuration that adds callbacks, which may change the weights."""
+    extra = config.get("callbacks", {}).get("extra")
+    return {"callbacks": {"extra": extra}} if extra else {}
 
 
 def comparable_data(

@@ -1,9 +1,13 @@
-"""Loggers: where a run is told of besides its record."""
+"""Loggers: where a run is told of besides its record; `Logger` and `Log` are for your own."""
 
-from fokker.tracking.loggers import CSV
+from fokker.tracking.loggers import CSV, Log, Logger
+from fokker.tracking.tensorboard import TensorBoard
 from fokker.tracking.wandb_log import WandB
 
 __all__ = [
     "CSV",
+    "Log",
+    "Logger",
+    "TensorBoard",
     "WandB",
 ]

@@ -1,9 +1,12 @@
 """Where a run is told of besides its local record, which comes first and is whole without it."""
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, final
 
+from fokker.machine.disk import DiskError
 from fokker.machine.files import write_text
 
 
@@ -65,20 +68,56 @@ class CSVLog:
 
 
 @final
-class Several:
-    """Several logs as one; the first that can be looked at gives the address."""
+class Logs:
+    """The logs of one run by the names of their loggers.
 
-    def __init__(self, logs: Sequence[Log]) -> None:
-        self._logs = logs
+    A log that fails is left out from there on, with a warning, and the run goes on; only a disk
+    that refuses ends a run, after the others are finished.
+    """
+
+    def __init__(self) -> None:
+        self._logs: dict[str, Log] = {}
+        self._addresses: dict[str, str] = {}
+
+    def open(
+        self, loggers: Mapping[str, Logger], folder: Path, config: Mapping[str, Any]
+    ) -> None:
+        """Open the log of each logger for the run in `folder`."""
+        for name, logger in loggers.items():
+            with self._alone(name):
+                self._logs[name] = logger.open(folder, config)
 
     @property
-    def address(self) -> str:
-        return next(filter(None, (log.address for log in self._logs)), "")
+    def addresses(self) -> Mapping[str, str]:
+        """Where the run can be looked at, by logger, of those that say it."""
+        return {name: address for name, address in self._addresses.items() if address}
 
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
-        for log in self._logs:
-            log.log(metrics, step)
+        """Tell each log a line of the training curves."""
+        for name, log in list(self._logs.items()):
+            with self._alone(name):
+                log.log(metrics, step)
 
     def finish(self) -> None:
-        for log in self._logs:
+        """Finish each log, once however often this is called."""
+        with ExitStack() as last:
+            while self._logs:
+                name, log = self._logs.popitem()
+                last.callback(self._finish, name, log)
+
+    def _finish(self, name: str, log: Log) -> None:
+        with self._alone(name):
             log.finish()
+            self._addresses[name] = log.address
+
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        """Leave a log out that fails in the block."""
+        try:
+            yield
+        except DiskError:
+            raise
+        except Exception as error:
+            self._logs.pop(name, None)
+            why = f"{type(error).__name__}: {error}"
+            print(f"warning: logger {name} is off from here on: {why}", file=sys.stderr)

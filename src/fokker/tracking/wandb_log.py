@@ -10,7 +10,7 @@ from typing import Any, final
 from fokker.overrides import read
 from fokker.store.records import read_record
 from fokker.store.run_files import read_arrays, read_table
-from fokker.tracking.loggers import CSVLog, Log, Logger, Several, numbers
+from fokker.tracking.loggers import Log, Logger, numbers
 from fokker.tracking.wandb_run import SafeRun
 
 MAX_TAG, MAX_NAME = 64, 128  # W&B's own limits
@@ -29,8 +29,7 @@ class WandB(Logger):
     """Weights & Biases: online where there is a key, else offline; never a prompt.
 
     One W&B run a run. The curves go there as they come, against `images`; the rest at the end, from
-    the local record: the metrics, a history row for each evaluation, tables and figures. The
-    curves' CSV is written as well.
+    the local record: the metrics, a history row for each evaluation, tables and figures.
 
     Args:
         project, entity: as W&B has them.
@@ -53,7 +52,7 @@ class WandB(Logger):
         finish_seconds: float = 30.0,
     ) -> None:
         if not finish_seconds > 0:
-            raise ValueError(f"logger.finish_seconds must be positive, got {finish_seconds}")
+            raise ValueError(f"finish_seconds must be positive, got {finish_seconds}")
         # WANDB_PROJECT may be empty.
         self._project, self._entity, self._group = project or "fokker", entity, group
         self._tags, self._log_model, self._seconds = list(tags or ()), log_model, finish_seconds
@@ -67,7 +66,7 @@ class WandB(Logger):
             earlier=_earlier(folder) if "sweep" in facts else None,
             is_agents="sweep" not in facts,
         )  # fmt: skip
-        return Several([CSVLog(folder / "metrics.csv"), WandBLog(run, folder, self._log_model)])
+        return WandBLog(run, folder, self._log_model)
 
     def start(
         self,

@@ -69,7 +69,7 @@ class SafeRun:
             self._off(error)
 
     def do(self, work: Callable[[Any], object], is_long: bool = False) -> None:
-        """Do something with W&B's own run, if it is on; in logger.finish_seconds if it is long."""
+        """Do something with W&B's own run, if it is on; if it is long in the seconds given."""
         run = self._run
         if run is None:
             return
@@ -89,8 +89,9 @@ class SafeRun:
         except TimeoutError:
             os.environ["WANDB_MODE"] = "offline"
             _warn(
-                f"W&B has not taken all of the run within logger.finish_seconds={self._seconds:g}; "
-                f"`wandb sync {short(self._files)}` sends it, and later runs are kept offline"
+                "W&B has not taken all of the run within logger.wandb.finish_seconds="
+                f"{self._seconds:g}; `wandb sync {short(self._files)}` sends it, and later runs "
+                "are kept offline"
             )
             self._leave()
         except Exception as error:

@@ -13,7 +13,7 @@ OF_WANDB = "fokker.tracking.WandB"
 
 def log_sweep(
     folder: Path,
-    logger: DictConfig,
+    loggers: DictConfig,
     rows: Sequence[Mapping[str, Any]],
     tables: Mapping[str, Sequence[Mapping[str, Any]]],
     figures: Sequence[Path],
@@ -25,7 +25,7 @@ def log_sweep(
 
     Args:
         folder: of the sweep; its name is that of the run and of the group.
-        logger: the node of the configuration.
+        loggers: the nodes of the configuration, by name; of several the first of W&B.
         rows: of results.csv, a job each.
         tables: other tables by name.
         figures: PNG files.
@@ -33,7 +33,8 @@ def log_sweep(
     Returns:
         where the run can be looked at; empty without W&B.
     """
-    if logger.get("_target_") != OF_WANDB:
+    logger = next((node for node in loggers.values() if node.get("_target_") == OF_WANDB), None)
+    if logger is None:
         return ""
     try:
         return _log_sweep(folder, logger, {"results": rows, **tables}, figures, report)

@@ -1,8 +1,8 @@
 """Callbacks between blocks of steps: curves, checkpoints, progress and speed."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from time import monotonic, perf_counter
 from typing import Any, final
 
@@ -27,19 +27,31 @@ from fokker.training.watching import Pruned
 class Intervals:
     """How often something is logged, validated and saved, in optimiser steps and seconds.
 
+    Args:
+        log_steps, validation_steps, save_steps, save_seconds: between two of them.
+        extra: lightning's callbacks by name. With one, each batch is a step, and `outputs` has its
+            loss as `losses`; their states are in checkpoints. As one may change the weights, they
+            are in the model's key.
     Raises:
-        ValueError: if one is not positive.
+        ValueError: if one is not positive, or no callback.
     """
 
     log_steps: int = 100
     validation_steps: int = 1000
     save_steps: int = 1000
     save_seconds: float = 30.0
+    extra: Mapping[str, L.Callback] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for key, value in vars(self).items():
-            if not value > 0:
+            if key != "extra" and not value > 0:
                 raise ValueError(f"callbacks.{key} must be positive, got {value}")
+        for name, callback in self.extra.items():
+            if not isinstance(callback, L.Callback):
+                raise ValueError(
+                    f"callbacks.extra.{name} must be a lightning.Callback, got {callback!r}; give "
+                    "a node with the _target_ of one"
+                )
 
 
 Metrics = dict[str, Any]

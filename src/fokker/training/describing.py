@@ -7,7 +7,7 @@ from fokker.data import StandardizedData, facts_of
 from fokker.formulation import Formulation
 from fokker.machine.masking import masked_values
 from fokker.machine.own_code import own_code
-from fokker.store.identity import Groups
+from fokker.store.identity import Groups, extra_callbacks
 from fokker.store.records import FORMAT
 from fokker.training.task import TrainingTask
 
@@ -64,6 +64,7 @@ def description_of(task: TrainingTask) -> str:
             "record": {k: v for k, v in task.facts.items() if k in _RECORDED},
             "config": {
                 **{group: config[group] for group in Groups.of(type(model)).all},
+                **extra_callbacks(config),
                 "trainer": steps,
                 "seed": config["seed"],
             },

@@ -13,6 +13,7 @@ from typing import Any, final
 
 import lightning as L
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import LambdaCallback
 
 from fokker.machine.device import peak_memory
@@ -114,6 +115,7 @@ class OneTraining:
         if ranks.is_first:  # A listener hears the curve from its start, before an interruption.
             hear = lambda *_: tell(folder.curves, self.listener)  # noqa: E731
             callbacks.append(LambdaCallback(on_train_start=hear))
+        callbacks += task.intervals.extra.values()
         # What ends it stands behind what saves.
         callbacks.append(Saving(folder, task.intervals, ranks, description_of(task)))
         callbacks.append(Stopping(self.signals, ranks))
@@ -149,6 +151,8 @@ class OneTraining:
         task, ranks = self.task, self.task.ranks
         intervals, engine = task.intervals, task.engine
         cuts = (intervals.log_steps, intervals.validation_steps, intervals.save_steps, *self._ends)
+        if intervals.extra:  # What they do must not depend on where the clock ends a block.
+            cuts = (1,)
         resume = task.predecessor.checkpoint if task.predecessor else None
         if ranks.first_says(self.folder.checkpoint.is_file):
             resume = self.folder.checkpoint
@@ -169,6 +173,12 @@ class OneTraining:
             self.signals.end()  # Who watches the ranks ends those that are left.
             self._leave("interrupted")
             raise
+        except MisconfigurationException as error:
+            self._leave("interrupted")
+            if not intervals.extra:
+                raise
+            why = f"{error}".rstrip(".")
+            raise ValueError(f"callbacks.extra cannot be: {why}; take it away") from error
         except BaseException:
             self._leave("interrupted")
             raise

@@ -1,0 +1,78 @@
+"""Runs in TensorBoard, by lightning's logger."""
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from fokker.machine.disk import short
+from fokker.machine.files import read_json
+from fokker.store.records import read_record
+from fokker.tracking.loggers import Log, Logger, numbers
+
+
+@final
+class TensorBoard(Logger):
+    """TensorBoard's files: the training curves by step, and the numbers of the run at the end.
+
+    Args:
+        folder: into which each run writes a folder of its own name, so that one command shows
+            several; null: `tensorboard/` in the run's folder.
+    Raises:
+        ValueError: if the package `tensorboard` is not installed.
+    """
+
+    def __init__(self, folder: str | None = None) -> None:
+        if find_spec("tensorboard") is None:
+            raise ValueError(
+                "logger=tensorboard needs the package tensorboard, which is not installed; say "
+                "pip install 'fokker[tensorboard]'"
+            )
+        self._folder = folder
+
+    def open(self, folder: Path, config: Mapping[str, Any]) -> Log:
+        place = folder / "tensorboard"
+        if self._folder is not None:
+            place = Path(self._folder).expanduser() / folder.name
+        return TensorBoardLog(folder, place, config)
+
+
+@final
+class TensorBoardLog:
+    """The files of one run.
+
+    Args:
+        folder: of the run.
+        place: of the files.
+        config: resolved, shown among the hyperparameters.
+    """
+
+    def __init__(self, folder: Path, place: Path, config: Mapping[str, Any]) -> None:
+        from lightning.pytorch.loggers import TensorBoardLogger
+
+        self._run, self._place, self._config, self._step = folder, place, config, 0
+        self._made = TensorBoardLogger(place.parent, name="", version=place.name)
+
+    @property
+    def address(self) -> str:
+        return str(short(self._place))
+
+    def log(self, metrics: Mapping[str, Any], step: int) -> None:
+        self._step = step
+        self._made.log_metrics({k: v for k, v in numbers(metrics).items() if k != "step"}, step)
+
+    def finish(self) -> None:
+        record = read_record(self._run / "run.json")
+        found = self._run / "metrics.json"
+        metrics = numbers(read_json(found)) if found.is_file() else {}
+        # A curve may have the name of one of them.
+        of_run = {f"run/{name}": value for name, value in metrics.items()}
+        self._made.log_hyperparams(dict(self._config), of_run)
+        from PIL import Image
+
+        for path in sorted((self._run / "figures").glob("*.png")):
+            picture = np.asarray(Image.open(path).convert("RGB"))
+            self._made.experiment.add_image(path.stem, picture, self._step, dataformats="HWC")
+        self._made.finalize("success" if record.get("status") == "completed" else "failed")
