@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    # Late, so that `fokker --help` does not wait for torch.
+    # Imported late: `fokker --help` must not wait for torch.
     if name in ("load", "run"):
         from fokker.machine.environment import without_empty
 

@@ -1,4 +1,4 @@
-"""`python -m fokker`, and so `torchrun ... -m fokker`: the command `fokker`."""
+"""The command `fokker` as a module, for `python -m fokker` and `torchrun ... -m fokker`."""
 
 import sys
 
@@ -6,8 +6,8 @@ from fokker.machine.signals import AT_START, SIGNALS, STOPS, exit_code
 
 
 def main() -> None:
-    """Run `fokker [overrides]`; what ends it has a sentence from the first import on."""
-    SIGNALS.hear(AT_START)  # For as long as the process lives.
+    """Run `fokker [overrides]`; a signal ends it with a message from the first import on."""
+    SIGNALS.hear(AT_START)  # Signals are heard as long as the process lives.
     try:
         from fokker.cli.main import main as command
     except STOPS as stop:

@@ -1,4 +1,4 @@
-"""What a formulation answers: draws, losses, what is measured, and reports."""
+"""The answers of a formulation: draws, losses, measurements and reports."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from fokker.levels import Table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: By name, each (n, ...): row i belongs to sample i.
+#: Tensors by name, each (n, ...): row i belongs to sample i.
 Rows = Mapping[str, Tensor]
 
 
@@ -23,9 +23,10 @@ class Draws:
     """A batch, its places on the formulation's axis, and all random numbers of its losses.
 
     Attributes:
-        batch: on the device.
-        level: (n,), on the CPU, such as noise levels; coefficients are computed from them there.
-        random: on the device.
+        batch: the batch, on the device.
+        level: the places, such as noise levels, (n,); they are on the CPU, where coefficients are
+            computed from them.
+        random: the random numbers by name, on the device.
     """
 
     batch: Batch
@@ -37,14 +38,14 @@ class Draws:
         return Draws(self.batch[rows], self.level[rows], random)
 
     def cut(self, parts: int) -> Iterator["Draws"]:
-        """Yield equal parts, to be held in memory one by one."""
+        """Yield at most `parts` pieces, so that only one at a time takes memory for its losses."""
         size = -(-len(self.level) // parts)
         for start in range(0, len(self.level), size):
             yield self[start : start + size]
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all tensors."""
+        """Return the number of bytes of all tensors."""
         others = (self.level, *self.random.values())
         return self.batch.nbytes + sum(tensor.nbytes for tensor in others)
 
@@ -55,8 +56,8 @@ class Losses:
     """Losses of samples, (n,) each.
 
     Attributes:
-        value: is reported, and has the floor.
-        objective: its mean is differentiated.
+        value: the loss that is reported and that the floor belongs to.
+        objective: the loss whose mean is differentiated.
     """
 
     value: Tensor
@@ -66,12 +67,12 @@ class Losses:
 @final
 @dataclass(frozen=True)
 class Validation:
-    """What a model's losses are.
+    """The losses of a model, as validation measures them.
 
     Attributes:
-        numbers: of the weights, for metrics.json. Of them `loss`, `floor` and `excess` are the
-            formulation's own loss, which training curves have too.
-        table: losses over the formulation's axis.
+        numbers: the numbers of the weights, for metrics.json. Of them `loss`, `floor` and `excess`
+            are the formulation's own loss, which training curves have too.
+        table: the losses over the formulation's axis.
     """
 
     numbers: Mapping[str, float]
@@ -84,8 +85,8 @@ class Truth:
     """The least possible mean of `Losses.value` on the law that is trained on.
 
     Attributes:
-        floor: the value.
-        standard_error: 0 where it is exact.
+        floor: the least mean.
+        standard_error: the standard error of the floor; 0 where it is exact.
     """
 
     floor: float
@@ -95,16 +96,16 @@ class Truth:
 @final
 @dataclass(frozen=True)
 class Report:
-    """A table with what belongs to it.
+    """A table of a run, with its numbers, notes, arrays and figure.
 
     Attributes:
-        name: of its files: <name>.csv, <name>.npz, figures/<name>.
-        title: what the table is.
-        rows: of the table, all with the same keys.
-        metrics: for metrics.json.
-        notes: how it is to be read, a line each.
-        arrays: what the table was made of.
-        figure: draws it.
+        name: the name of its files: <name>.csv, <name>.npz, figures/<name>.
+        title: the title of the table.
+        rows: the rows of the table, all with the same keys.
+        metrics: the numbers for metrics.json.
+        notes: the lines that say how to read the table.
+        arrays: the arrays that the table was made from.
+        figure: a function that draws the table.
     Raises:
         ValueError: for a name that is no plain word, or a table without rows.
     """

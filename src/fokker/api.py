@@ -22,14 +22,15 @@ __all__ = ["load", "run"]
 
 
 def run(overrides: Sequence[str] = ()) -> Result:
-    """What `fokker OVERRIDES` does, from Python, in whatever mode torch and hydra are.
+    """Run `fokker OVERRIDES` from Python, in whatever mode torch and hydra are.
 
     Args:
-        overrides: as on the command line, such as `["data=uniform", "trainer.max_steps=500"]`.
+        overrides: the overrides as typed, such as `["data=uniform", "trainer.max_steps=500"]`.
     Returns:
-        metrics, samples, model and path.
+        the metrics, samples, model and path of the run.
     Raises:
-        ValueError: for a configuration that cannot be, or `task=plan`, which gives no result.
+        ValueError: for an invalid configuration, for ranks that fail or were started by another
+            program, or for `task=plan`, which gives no result.
     """
     is_list = isinstance(overrides, Sequence) and not isinstance(overrides, str)
     if not is_list or not all(isinstance(override, str) for override in overrides):
@@ -62,8 +63,8 @@ def run(overrides: Sequence[str] = ()) -> Result:
 
 
 def _run_by_ranks(config: DictConfig, choices: Choices, path: Path, size: int) -> Result:
-    """A run in several processes, of which this is none, and what its record says."""
-    build_experiment(config, choices)  # What cannot be is said here, and at once.
+    """Run a job in several other processes, and read its result from the run's folder."""
+    build_experiment(config, choices)  # Refuses an invalid configuration before ranks start.
     try:
         launch(config, choices, path, size)
     except SystemExit as end:

@@ -1,4 +1,4 @@
-"""The contract: what the platform asks of a formulation, whatever process it is of."""
+"""The contract of a formulation: all that the platform asks of it, whatever its process."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,31 +26,32 @@ __all__ = [
 
 
 class Formulation(nn.Module, ABC):
-    """A process, its network and its loss; it knows no optimiser, average, rank or file.
+    """A process, its network and its loss; it knows no optimizer, weight average or file.
 
     Args:
-        data: what is trained on.
-        seed: of all random numbers of the training.
+        data: the data that are trained on.
+        seed: the seed of all random numbers of the training.
         earlier: the model of the stage before, from which this one is made.
     """
 
-    #: What its levels are, over which losses are compared.
+    #: The axis of its levels, over which losses are compared.
     axis: ClassVar[Axis]
     #: The groups, besides the data's, that its weights depend on.
     parts: ClassVar[Sequence[str]] = ("formulation", "network")
-    #: Of these parts, those that a training which goes on must keep; none: all.
+    #: The groups of `parts` that a continued training must keep; None: all of them.
     kept: ClassVar[Sequence[str] | None] = None
-    #: Groups of the data: known by their content, they decide whether two runs have the same data.
+    #: The groups of the data. Their content decides whether two runs have the same data.
     data_groups: ClassVar[Sequence[str]] = ("data",)
-    #: A dataclass that says of its own groups what each gives; none: whatever is allowed.
+    #: A dataclass whose fields are its own groups, each with the type that the group gives; None:
+    #: a group may give whatever is allowed.
     groups: ClassVar[type | None] = None
     #: The groups that a way to sample is made of; the first has `num_steps`, if any has.
     asked: ClassVar[Sequence[str]] = ("sampler",)
-    #: What a group is given by name when it is made: `{"network": ("shape",)}`.
+    #: The arguments that a group is given by name when it is built: `{"network": ("shape",)}`.
     given: ClassVar[Mapping[str, Sequence[str]]] = {"network": ("shape",)}
-    #: Values of keys that are not given: `{"sampler.sde": "${sde}"}`.
+    #: The values of keys that are not given: `{"sampler.sde": "${sde}"}`.
     inherited: ClassVar[Mapping[str, str]] = {}
-    #: What one is called that has nothing to train.
+    #: The words for a model that has nothing to train.
     untrained: ClassVar[str] = "exact model"
 
     def __init__(
@@ -58,43 +59,43 @@ class Formulation(nn.Module, ABC):
     ) -> None:
         super().__init__()
         self.data, self.randomness = data, Randomness(seed)
-        # In a tuple it is no module of this one, and is neither trained nor saved with it.
+        # The tuple hides it from torch, so that it is neither trained nor saved with this module.
         self.made_from = () if earlier is None else (earlier,)
         self.register_buffer("_here", torch.empty(0), persistent=False)
 
     @classmethod
     def earlier(cls, config: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """Say which model this one is made from, as the changes of the configuration.
+        """Return the changes of the configuration that lead to the model this one is made from.
 
         That model is found or trained before this one is trained, and is given to the constructor
-        as `earlier`. What samples and measures need of it belongs into the own state.
+        as `earlier`. Whatever sampling and measuring need of it must be in this model's own state.
 
         Args:
-            config: resolved, nested.
+            config: the configuration, resolved and nested.
         Returns:
-            `{"formulation.stage": 1}`; none if it is made from no other.
+            changes such as `{"formulation.stage": 1}`; None if it is made from no other model.
         """
         return None
 
     @property
     def device(self) -> torch.device:
-        """Where it computes, also if it has no weights."""
+        """Return the device that it computes on, also if it has no weights."""
         return self.get_buffer("_here").device
 
     @property
     @abstractmethod
     def network(self) -> nn.Module:
-        """The module whose weights are averaged, spread over ranks and exported."""
+        """Return the module whose weights are averaged, spread over ranks and exported."""
 
     @property
     def trains(self) -> bool:
-        """Whether there is anything to train."""
+        """Tell whether there is anything to train."""
         return any(True for _ in self.network.parameters())
 
     def prepared(
         self, dtype: torch.dtype | None, compile: bool
     ) -> AbstractContextManager[None]:
-        """Run the network alone in this precision, or compiled, in the block."""
+        """Return a context in which only the network runs in this precision, or compiled."""
         return nullcontext()
 
     def fetch(self, start: int, stop: int) -> Batch:
@@ -103,26 +104,26 @@ class Formulation(nn.Module, ABC):
 
     @abstractmethod
     def draws(self, step: int, rows: range, batch: Batch) -> Draws:
-        """Draw what the losses of these places of the global batch depend on, on the device.
+        """Draw the levels and random numbers for the losses at places of the global batch.
 
-        It depends on (seed, step, place) alone.
+        They depend only on (seed, step, place).
 
         Args:
-            step: the optimiser step's number.
-            rows: places of the global batch.
-            batch: the data there, as `fetch` gives them.
+            step: the number of the optimizer step.
+            rows: the places in the global batch.
+            batch: the data at these places, as `fetch` gives them.
         """
 
     @abstractmethod
     def losses(self, draws: Draws) -> Losses:
-        """Compute losses; no row depends on another one."""
+        """Compute the losses of draws; no row depends on another one."""
 
     def described(self) -> Mapping[str, Any]:
-        """Say in plain values what another program needs to know of the network.
+        """Describe the network in plain values, for other programs.
 
         Returns:
-            `network`: the shape that it takes, the kind of its condition and the like; and what
-            else there is, such as a chain of levels.
+            `network`: the shape that it takes, the kind of its condition and the like; and further
+            entries, such as a chain of levels.
         """
         return {"network": {"shape": list(self.data.shape), "condition": "none"}}
 
@@ -130,50 +131,52 @@ class Formulation(nn.Module, ABC):
 
     @abstractmethod
     def validation(self, ranks: Ranks = ALONE) -> Validation:
-        """Measure the present weights, each rank its share."""
+        """Measure the present weights; each rank measures its share."""
 
     @abstractmethod
     def truth(self, ranks: Ranks = ALONE) -> Truth | None:
-        """Compute the floor of the loss; none where the law is not known."""
+        """Compute the floor of the loss; return None where the law is not known."""
 
     # ---- sampling ------------------------------------------------------------------------
 
     @abstractmethod
     def way(self, asked: Asked) -> Way:
-        """Check a way to sample.
+        """Check that the parts of a way to sample fit together, and return the way.
 
         Raises:
-            ValueError: if its parts do not fit together; says which do.
+            ValueError: if they do not; says which do.
         """
 
     @abstractmethod
     def measures(self, way: Way, points: int | None) -> Mapping[str, Measure]:
-        """Say what the numbers are that a run will have besides the metrics of its samples.
+        """Describe, by name, the numbers of a run besides the metrics of its samples.
 
-        They are those of `validation`, of `Way.exact` and of `reports`, by name. So an objective
-        is checked before anything trains.
+        They are those of `validation`, of `Way.exact` and of `reports`. With their names an
+        objective is checked before anything trains.
         """
 
     def figures(
         self, rows: Sequence[Mapping[str, Any]]
     ) -> "Mapping[str, Callable[[], Figure]]":
-        """Say which figures of all evaluations of a run it has, by name; the platform's come too.
+        """Return functions that draw its own figures of a run's evaluations, by name.
+
+        The platform's figures are drawn too.
 
         Args:
-            rows: of evaluations.csv.
+            rows: the rows of evaluations.csv.
         """
         return {}
 
     def reports(
         self, way: Way, points: int | None, num_samples: int, seed: int
     ) -> Iterator[Report | str]:
-        """Report what every run of the family ends with, such as an error budget.
+        """Yield the reports that every run of the family ends with, such as an error budget.
 
         Args:
-            way: the run's own.
-            points: how many to compute with; null: as many as make sense, 0: no report.
-            num_samples, seed: of the run.
+            way: the run's own way.
+            points: the number of points to compute with; None: as many as make sense; 0: no report.
+            num_samples, seed: those of the run.
         Yields:
-            reports, and in place of one a line that says why there is none.
+            reports, or in place of one a line that says why there is none.
         """
         yield from ()

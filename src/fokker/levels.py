@@ -10,7 +10,7 @@ from fokker.machine.csv_files import csv_text
 from fokker.machine.files import write_text
 
 FILE = "loss_per_level.csv"
-#: The columns of losses, with what each is called. Of fresh data the first two are of one law.
+#: The columns of losses, with words for each. For fresh data the first two are of one law.
 COLUMNS = {
     "loss": "loss",
     "held_out": "loss on held-out data",
@@ -23,14 +23,14 @@ _OF_MODEL = ("loss", "held_out", "excess")
 @final
 @dataclass(frozen=True)
 class Axis:
-    """The axis of a formulation's levels. Losses over equal axes compare.
+    """The axis of a formulation's levels. Losses over equal axes can be compared.
 
     Attributes:
-        name: of a level, as in `at sigma=0.1`.
-        symbol: of a level, in figures.
-        label: of the axis in figures.
-        quantity: the loss at a level, in figures.
-        unit: of the loss.
+        name: the name of a level, as in `at sigma=0.1`.
+        symbol: the symbol of a level, in figures.
+        label: the label of the axis, in figures.
+        quantity: the words for the loss at a level, in figures.
+        unit: the unit of the loss.
         is_log: whether levels are positive and spread over orders of magnitude.
     """
 
@@ -48,10 +48,10 @@ class Table:
     """Losses at levels.
 
     Attributes:
-        axis: of the levels.
-        level: (b,).
+        axis: the axis of the levels.
+        level: the levels, (b,).
         trained: whether the model was trained there, (b,).
-        columns: by the names of `COLUMNS`, (b,) each; what is not known is away.
+        columns: the losses by the names of `COLUMNS`, (b,) each; unknown ones are left out.
     Raises:
         ValueError: for a column of another name or length, or if there is no column or level.
     """
@@ -62,7 +62,7 @@ class Table:
     columns: Mapping[str, Sequence[float]]
 
     def __post_init__(self) -> None:
-        # Levels are compared, and may have been given as a tuple or an array.
+        # A list always: levels are compared, and may have been given as a tuple or an array.
         object.__setattr__(self, "level", [float(level) for level in self.level])
         lengths = {len(self.trained), *map(len, self.columns.values())}
         if not self.columns or not self.columns.keys() <= COLUMNS.keys():
@@ -77,7 +77,7 @@ class Table:
 
     @property
     def where_trained(self) -> dict[str, list[float]]:
-        """The columns, with NaN for what a model does where it was not trained."""
+        """Return the columns, with NaN for the model's losses where it was not trained."""
         return {
             name: [
                 value if is_known or name not in _OF_MODEL else math.nan
@@ -88,13 +88,13 @@ class Table:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """A row a level: `level`, the columns, `trained`."""
+        """Return a row for each level: `level`, the columns, `trained`."""
         known = {name: self.columns[name] for name in COLUMNS if name in self.columns}
         columns = {"level": self.level, **known, "trained": self.trained}
         return [dict(zip(columns, row)) for row in zip(*columns.values(), strict=True)]
 
     def facts(self) -> dict[str, Any]:
-        """Return what run.json says of the axis."""
+        """Return the axis as run.json records it."""
         return asdict(self.axis)
 
     def write(self, folder: Path) -> None:

@@ -1,6 +1,6 @@
-"""What the numbers of a run are called in words, their units, and which way is better.
+"""The measures of a run: for each number its words, its unit, and its best value.
 
-Nothing here needs torch, so that tables are written at once.
+Nothing here imports torch, so tables are written without waiting for it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any, Literal, final
 
 Best = Literal["lowest", "highest", "closest to 1"]
 
-#: Behind the name of a number: its standard error.
+#: The suffix that turns the name of a number into that of its standard error.
 ERROR = "_standard_error"
 _UNITS = "{units}"
 _OWN_LOSS = "the formulation's own loss"
@@ -19,11 +19,11 @@ _SQUARED = "standardised units²"
 @final
 @dataclass(frozen=True)
 class Measure:
-    """A number of a run.
+    """The description of a number of a run.
 
     Attributes:
-        words: what it is called within a sentence.
-        unit: what it counts in; `{units}` stands for those of the data.
+        words: the words for it within a sentence.
+        unit: its unit; `{units}` stands for the units of the data.
         best: its best value.
         is_of_model: whether it is the same whatever samples are drawn.
     """
@@ -34,7 +34,7 @@ class Measure:
     is_of_model: bool = False
 
     def badness(self, value: float) -> float:
-        """Return what is the lower the better: the value, its negative, or |value - 1|."""
+        """Return a number that is best when lowest: the value, its negative, or |value - 1|."""
         return abs(value - 1) if self.best == "closest to 1" else self.slope(value) * value
 
     def slope(self, value: float) -> float:
@@ -49,23 +49,23 @@ class Measure:
         return f"{self.words} ({unit})" if unit else self.words
 
     def amount(self, number: str, units: str) -> str:
-        """Return a number with its unit, for a sentence, where the unit is that of the data."""
+        """Return a number for a sentence, with its unit if that is the unit of the data."""
         return f"{number} {units}" if self.unit == _UNITS else number
 
     @property
     def superlative(self) -> str:
-        """Its best value in words: `lowest W1`, `ratio closest to 1`."""
+        """Return its best value in words: `lowest W1`, `ratio closest to 1`."""
         best = (self.words, self.best) if self.best == "closest to 1" else (self.best, self.words)
         return " ".join(best)
 
     @property
     def arrow(self) -> str:
-        """Which way is better, as a sign."""
+        """Return the direction of better values as a sign."""
         return {"lowest": "↓", "highest": "↑", "closest to 1": "→ 1"}[self.best]
 
     @property
     def better(self) -> str:
-        """Which way is better, in words."""
+        """Return the direction of better values in words."""
         return {
             "lowest": "lower is better",
             "highest": "higher is better",
@@ -112,10 +112,10 @@ def measure_of(
     """Return the measure of a column of results.csv.
 
     Args:
-        name: as in metrics.json; of one that is not known here, such as a user's own, the words
-            are the name's and less is better.
+        name: the name as in metrics.json; if it is not known here, such as a user's own, the words
+            are those of the name and lower is better.
         best: the direction that a search was told, if any.
-        said: what a run's record says of numbers of its own, from `facts_of_measures`.
+        said: the descriptions in a run's record, from `facts_of_measures`.
     """
     known = _MEASURES.get(name, Measure(name.replace("_", " ")))
     if said and name in said:
@@ -124,7 +124,7 @@ def measure_of(
 
 
 def facts_of_measures(measures: Mapping[str, Measure]) -> dict[str, dict[str, Any]]:
-    """What a record says of numbers that are not known here, or are something else there."""
+    """Return the measures that a record must describe: those not known here, or different."""
     return {
         name: asdict(measure)
         for name, measure in measures.items()
@@ -133,7 +133,7 @@ def facts_of_measures(measures: Mapping[str, Measure]) -> dict[str, dict[str, An
 
 
 def units_of(record: Mapping[str, Any]) -> str:
-    """Return in which units the distances of a run count, by its record."""
+    """Return the units of the distances of a run, from its record."""
     return str(record.get("units", "data units"))
 
 

@@ -1,8 +1,9 @@
 """Overrides such as `+sde@sampler.sde=edm`, as hydra's own parser reads them.
 
-In hydra's grammar the first `=` ends the key, so that a key is parsed by itself, once for all
-values that a sweep gives it, and a value when it is asked for. What is no override by that grammar
-is read where it stands: flags, tags, the parameters of a W&B sweep, and what hydra has refused.
+In hydra's grammar the first `=` ends the key. So a key is parsed by itself, once for all values
+that a sweep gives it, and a value is parsed only when it is asked for. Texts that are no overrides
+by that grammar are read by the modules that use them: flags, tags, the parameters of a W&B sweep,
+and texts that hydra has refused.
 """
 
 from collections.abc import Sequence
@@ -15,22 +16,22 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 
-# Of a sweep's thousand jobs each has a few of its own.
+# Enough for a sweep of a thousand jobs, each with a few overrides of its own.
 _MOST = 8192
 
 
 @final
 @dataclass(frozen=True)
 class Word:
-    """An override, of which hydra can read the key.
+    """An override, divided into the parts of its key and its value.
 
     Attributes:
-        text: as typed.
-        kind: whether it changes, adds (`+`), adds in any case (`++`) or deletes (`~`); null where
+        text: the text as typed.
+        kind: whether it changes, adds (`+`), adds in any case (`++`) or deletes (`~`); None where
             hydra cannot read the key, which is empty then.
         key: the key or group.
-        package: where a group's option goes; null where none is named.
-        value_text: what stands behind `=`, without blanks before it; null where there is no `=`.
+        package: the package that a group's option goes to; None where none is named.
+        value_text: the text behind `=`, without blanks before it; None where there is no `=`.
     """
 
     text: str
@@ -41,22 +42,22 @@ class Word:
 
     @property
     def name(self) -> str:
-        """The key and its package, without signs: `sde@sampler.sde`."""
+        """Return the key and its package, without signs: `sde@sampler.sde`."""
         return self.key if self.package is None else f"{self.key}@{self.package}"
 
     @property
     def typed_key(self) -> str:
-        """All that stands before `=`: `+sde@sampler.sde`."""
+        """Return the text before `=`: `+sde@sampler.sde`."""
         return self.text.partition("=")[0]
 
     @property
     def is_set(self) -> bool:
-        """Whether the key gets a value: it is neither deleted nor unreadable."""
+        """Tell whether the key gets a value: it is readable and not deleted."""
         return self.kind not in (None, OverrideType.DEL) and self.value_text is not None
 
     @property
     def parsed(self) -> Override:
-        """All of it, as hydra reads it; not to be changed, for others have the same.
+        """Return the override as hydra reads it; it is cached, so do not change it.
 
         Raises:
             HydraException: if hydra cannot read the value.
@@ -65,7 +66,7 @@ class Word:
 
     @property
     def value(self) -> Any:
-        """The value without quotes and escapes: plain Python, or hydra's sweep of several.
+        """Return the value without quotes and escapes: plain Python, or hydra's sweep.
 
         Raises:
             HydraException: if hydra cannot read it.
@@ -74,7 +75,7 @@ class Word:
 
     @property
     def plain_value(self) -> str:
-        """The value as a text, which has no quotes and escapes if it is one; else as typed.
+        """Return the value as text: without quotes and escapes if it is text, else as typed.
 
         Raises:
             HydraException: if hydra cannot read it.
@@ -83,7 +84,7 @@ class Word:
 
     @property
     def options(self) -> list[str]:
-        """The options that are chosen for a group: one, or those of a list; of a sweep none.
+        """Return the options chosen for a group: one, or those of a list; none for a sweep.
 
         Raises:
             HydraException: if hydra cannot read the value.
@@ -96,7 +97,7 @@ class Word:
 
 @lru_cache(maxsize=_MOST)
 def read(text: str) -> Word:
-    """An override, whose value is not looked at yet."""
+    """Read an override; its value is not parsed yet."""
     typed_key, equals, value = text.partition("=")
     key = _key(typed_key + equals)
     if key is None:
@@ -106,16 +107,16 @@ def read(text: str) -> Word:
 
 
 def read_key(typed_key: str) -> Word:
-    """What stands before the `=` of an override alone."""
+    """Read the part of an override before its `=`."""
     return read(f"{typed_key}=")
 
 
 def parse(texts: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
-    """Overrides with their values, which may be several for each.
+    """Parse overrides and their values; a sweep gives one override several values.
 
     Args:
-        texts: as typed.
-        loader: knows the options of groups, for `glob(*)`.
+        texts: the overrides as typed.
+        loader: the loader that knows the options of groups, for `glob(*)`.
     Raises:
         OverrideParseException: if hydra cannot read one.
     """
@@ -129,7 +130,7 @@ def _parsed(text: str) -> Override:
 
 @lru_cache(maxsize=_MOST)
 def _key(typed: str) -> Override | None:
-    """An override without its value; null if hydra cannot read it."""
+    """Return an override without its value; None if hydra cannot read it."""
     try:
         return parse([typed])[0]
     except HydraException:

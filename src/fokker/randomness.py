@@ -24,13 +24,13 @@ Stream = Literal[
 
 
 def unit_rows(shape: tuple[int, ...]) -> int:
-    """Rows in a unit: about 65,536 numbers, a power of two from 16 to 1,024."""
+    """Return the rows in a unit of about 65,536 numbers: a power of two from 16 to 1,024."""
     rows = 65536 // max(1, math.prod(shape))
     return min(1024, max(16, 1 << int(math.log2(max(1, rows)))))
 
 
 class Row(Protocol):
-    """What a row of a stream is, and how a whole unit of rows is drawn."""
+    """The kind of a stream's rows, which knows how a whole unit of them is drawn."""
 
     @property
     def unit(self) -> int: ...
@@ -78,7 +78,7 @@ class Randomness:
         self._last: dict[str, tuple[tuple[int, int, Row], Tensor]] = {}
 
     def generator(self, stream: Stream, *key: int) -> torch.Generator:
-        """The one generator, reseeded for (stream, seed, key); valid until the next call."""
+        """Return the generator, reseeded for (stream, seed, key); valid until the next call."""
         return self._generator.manual_seed(self.seed_of(stream, *key))
 
     def seed_of(self, stream: Stream, *key: int) -> int:
@@ -89,14 +89,14 @@ class Randomness:
         return int.from_bytes(digest[:4], "little")
 
     def rows(self, stream: Stream, start: int, stop: int, row: Row, step: int = 0) -> Tensor:
-        """Rows start to stop of a stream, (stop - start, ...)."""
+        """Return rows start to stop of a stream, (stop - start, ...)."""
         first = start // row.unit
         last = max(first, (stop - 1) // row.unit)  # an empty range has a shape too
         parts = []
         for index in range(first, last + 1):
             unit, offset = self._unit(stream, step, index, row), index * row.unit
             parts.append(unit[max(0, start - offset) : stop - offset])
-        # A copy even of one part: the unit is kept, and a caller may write into what it gets.
+        # Copies even a single part: the unit is kept, and a caller may write into what it gets.
         return torch.cat(parts)
 
     def _unit(self, stream: Stream, step: int, index: int, row: Row) -> Tensor:
@@ -109,15 +109,15 @@ class Randomness:
     def normal(
         self, stream: Stream, start: int, stop: int, shape: tuple[int, ...], step: int = 0
     ) -> Tensor:
-        """N(0, 1), float32, (stop - start, *shape)."""
+        """Return rows of N(0, 1), float32, (stop - start, *shape)."""
         return self.rows(stream, start, stop, Normal(shape), step)
 
     def uniform(self, stream: Stream, start: int, stop: int, step: int = 0) -> Tensor:
-        """U[0, 1), float64, (stop - start,)."""
+        """Return numbers of U[0, 1), float64, (stop - start,)."""
         return self.rows(stream, start, stop, Uniform(), step)
 
     def permutation(self, stream: Stream, length: int, *key: int) -> Tensor:
-        """A random order of 0 ... length - 1."""
+        """Return a random order of 0 ... length - 1."""
         return torch.randperm(length, generator=self.generator(stream, *key))
 
 
@@ -126,14 +126,14 @@ class BrownianPath:
     """One Brownian motion W on [0, 1] for each sample, the same for every number of steps.
 
     Levy's construction: the value at the middle of an interval is the mean of its ends plus
-    `sqrt(length / 4)` times a normal that belongs to that dyadic node and sample. A sampler with
-    N steps reads W at i/N, snapped to a dyadic grid; what it gets is divided by the root of the
-    snapped length and so exactly N(0, I).
+    `sqrt(length / 4)` times a normal that belongs to that dyadic point and sample. A sampler with
+    N steps reads W at i/N, snapped to a dyadic grid. Each increment is divided by the root of
+    the snapped length, and so is exactly N(0, I).
 
     Args:
-        randomness: where the normals come from.
+        randomness: the source of the normals.
         start, stop: the samples' indices in the run.
-        shape: of one sample.
+        shape: the shape of one sample.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class BrownianPath:
         return self._randomness.normal("path", *self._rows, self._shape, step=node)
 
     def increments(self, num_steps: int) -> Iterator[Tensor]:
-        """`(W(u_i+1) - W(u_i)) / sqrt(u_i+1 - u_i)` for i = 0 ... num_steps - 1."""
+        """Yield `(W(u_i+1) - W(u_i)) / sqrt(u_i+1 - u_i)` for i = 0 ... num_steps - 1."""
         depth = max(8, math.ceil(math.log2(num_steps)) + 1)
         ticks = [round(i * 2**depth / num_steps) for i in range(1, num_steps + 1)]
         end = self._node(0)
@@ -158,7 +158,7 @@ class BrownianPath:
         self, ticks: list[int], low: int, high: int, at_low: Tensor, at_high: Tensor,
         node: int, depth: int,
     ) -> Iterator[tuple[int, Tensor]]:  # fmt: skip
-        """(tick, W) for the asked ticks in (low, high], in order, depth first."""
+        """Yield (tick, W) for the asked ticks in (low, high], in order, depth first."""
         inside = [tick for tick in ticks if low < tick < high]
         if inside:
             middle = (low + high) // 2
@@ -174,14 +174,14 @@ class BrownianPath:
 
 @final
 class SamplingNoise:
-    """The noise of the samples start to stop of one run, in the order a sampler asks for it.
+    """The sampling noise of samples start to stop of a run, in the order a sampler asks for it.
 
     Args:
-        randomness: where the numbers come from.
+        randomness: the source of the numbers.
         start, stop: the samples' indices in the run.
-        shape: of one sample.
+        shape: the shape of one sample.
         num_steps: N; the Brownian path is read at i/N.
-        device: where the numbers, which are all drawn on the CPU, are wanted.
+        device: the device that the numbers are copied to; all are drawn on the CPU.
     """
 
     def __init__(
@@ -199,15 +199,15 @@ class SamplingNoise:
         self._asked = 0
 
     def prior(self) -> Tensor:
-        """The start noise, the same for every sampler, grid and N."""
+        """Return the start noise, the same for every sampler, grid and N."""
         return self._carry(self._randomness.normal("prior", *self._rows, self._shape))
 
     def next_increment(self) -> Tensor:
-        """The step's noise, N(0, I): the next increment of the path, to be asked once a step."""
+        """Return the step's noise, N(0, I): the next increment of the path. Call it once a step."""
         return self._carry(next(self._increments))
 
     def fresh(self) -> Tensor:
-        """N(0, I) of its own, for churn, Langevin steps and correctors; not coupled between N."""
+        """Return new N(0, I) for churn, Langevin steps and correctors; not coupled between N."""
         self._asked += 1
         return self._carry(
             self._randomness.normal("sampler", *self._rows, self._shape, step=self._asked)

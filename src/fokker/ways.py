@@ -1,4 +1,4 @@
-"""Ways to sample: how one is asked for, what it is, and what it gives."""
+"""Ways to sample: the configured way, the checked way, and its result."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -14,11 +14,11 @@ from fokker.randomness import Randomness
 @final
 @dataclass(frozen=True)
 class Drawn:
-    """What a way to sample gave.
+    """The samples that a way gave, and their cost.
 
     Attributes:
-        x: samples, (n, *shape), in the model's units.
-        evaluations: rows that the network was asked for.
+        x: the samples, (n, *shape), in the model's units.
+        evaluations: the number of rows that the network was evaluated on.
     """
 
     x: Tensor
@@ -31,9 +31,10 @@ class Asked:
     """A way to sample as it is configured.
 
     Attributes:
-        parts: built, by group of `Formulation.asked`.
-        labels: what each is called.
-        start: `quantiles`: at evenly spread quantiles of the start's law, without chance.
+        parts: the built parts, by group of `Formulation.asked`.
+        labels: the label of each part, by group.
+        start: the start of the samples; `quantiles`: evenly spread quantiles of the start's law,
+            without randomness.
     """
 
     parts: Mapping[str, object]
@@ -43,14 +44,15 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Way(ABC):
-    """A checked way to sample; each family's has fields of its own.
+    """A checked way to sample; each family has a subclass with fields of its own.
 
     Attributes:
-        labels: what its parts are called, by group; the first names the way.
-        target: samples have its units, and are compared with it.
+        labels: the labels of its parts, by group; the first names the way.
+        target: the data whose units the samples have, and that they are compared with.
         is_random: whether other samples could have been drawn; if not, as from quantiles, there are
             no standard errors.
-        group: how many samples depend on each other; batches, shares and blocks are whole groups.
+        group: the number of samples that depend on each other; batches, shares and blocks are
+            whole groups.
     """
 
     labels: Mapping[str, str]
@@ -60,27 +62,27 @@ class Way(ABC):
 
     @property
     def name(self) -> str:
-        """The label of its first part, such as the sampler."""
+        """Return the label of its first part, such as the sampler."""
         return next(iter(self.labels.values()))
 
     @property
     @abstractmethod
     def num_steps(self) -> int | None:
-        """N; none where it chooses its own steps."""
+        """Return N; None where it chooses its own steps."""
 
     @property
     @abstractmethod
     def places(self) -> Sequence[float]:
-        """On the formulation's axis, of the states that `watch` sees, (N + 1,)."""
+        """Return the places on the formulation's axis of the states that `watch` sees, (N + 1,)."""
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The first and the last place where the network is asked."""
+        """Return the first and the last place where the network is evaluated."""
         return self.places[0], self.places[-1]
 
     @property
     def shown(self) -> Sequence[int]:
-        """The states that the figure of paths has."""
+        """Return the indices of the states that the figure of paths has."""
         return sorted({0, len(self.places) - 1})
 
     @abstractmethod
@@ -92,23 +94,23 @@ class Way(ABC):
         count: int,
         watch: Callable[[int, Tensor], None] | None = None,
     ) -> Drawn:
-        """Draw samples start to stop of `count`; each depends on the seed and its group alone.
+        """Draw samples start to stop of `count`; each depends only on the seed and its group.
 
         Args:
-            randomness: of the run's seed.
-            start, stop: the samples' numbers, at bounds of groups.
-            count: of all samples.
-            watch: called with i and the state at each place.
+            randomness: the random numbers of the run's seed.
+            start, stop: the samples' indices, at bounds of groups.
+            count: the number of all samples.
+            watch: a function that is called with i and the state at each place.
         """
 
     @abstractmethod
     def with_steps(self, num_steps: int) -> "Way":
-        """Return the same with another N.
+        """Return the same way with another N.
 
         Raises:
-            ValueError: if there cannot be so many.
+            ValueError: if it cannot have so many steps.
         """
 
     def exact(self) -> Mapping[str, float]:
-        """Give numbers of the samples' law that need no sample, such as an exact distance."""
+        """Return numbers of the samples' law that need no sample, such as an exact distance."""
         return {}

@@ -1,4 +1,4 @@
-"""Names fokker's SLURM launcher to hydra, which finds plugins in this namespace package alone."""
+"""The plugin for fokker's SLURM launcher; hydra finds plugins only in this namespace package."""
 
 from typing import final
 
@@ -7,4 +7,4 @@ from fokker.launch.slurm_launcher import SlurmLauncher
 
 @final
 class FokkerSlurmLauncher(SlurmLauncher):
-    """`hydra/launcher=submitit_slurm`."""
+    """The launcher `hydra/launcher=submitit_slurm`."""

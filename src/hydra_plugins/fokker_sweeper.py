@@ -1,4 +1,4 @@
-"""Names fokker's sweeper to hydra, which finds plugins in this namespace package alone."""
+"""The plugins for fokker's sweepers; hydra finds plugins only in this namespace package."""
 
 from dataclasses import dataclass
 from typing import Any, final
@@ -12,13 +12,13 @@ from fokker.sweeps.grid import GridSweeper
 # A class of its own: hydra asks in which module a plugin is defined.
 @final
 class FokkerGridSweeper(GridSweeper):
-    """`hydra/sweeper=fokker_grid`."""
+    """The sweeper `hydra/sweeper=fokker_grid`."""
 
 
 @final
 @dataclass
 class FokkerGridConf:
-    """Its keys, as `GridSweeper` has them."""
+    """The keys of the grid sweeper, as `GridSweeper` has them."""
 
     _target_: str = "hydra_plugins.fokker_sweeper.FokkerGridSweeper"
     max_batch_size: int | None = None
@@ -33,13 +33,13 @@ ConfigStore.instance().store(
 
 @final
 class FokkerSearchSweeper(SearchSweeper):
-    """`hydra/sweeper=fokker_search`."""
+    """The sweeper `hydra/sweeper=fokker_search`."""
 
 
 @final
 @dataclass
 class FokkerSearchConf:
-    """Its keys, as `SearchSweeper` has them."""
+    """The keys of the search sweeper, as `SearchSweeper` has them."""
 
     _target_: str = "hydra_plugins.fokker_sweeper.FokkerSearchSweeper"
     n_trials: Any = 20

@@ -1,1 +1,1 @@
-"""The command line: configuration, objects and jobs. The only room that imports hydra."""
+"""The command line: its flags, its tasks, and the processes of a run."""

@@ -1,6 +1,6 @@
-"""The flags of a command line, of which hydra gets those alone that fokker has read.
+"""The flags of a command line; hydra gets only those that fokker has read.
 
-No flag is an override by hydra's grammar, so that they are divided at their `=` here.
+No flag is an override by hydra's grammar, so they are divided at their `=` here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,19 +14,19 @@ from fokker.config.compose import SEARCHPATH, composed
 from fokker.config.mistakes import one_of
 from fokker.config.option_words import quoted
 
-#: Flags by what they are called short; each stands by itself.
+#: The flags without a value, by their short names.
 ALONE = {
     "-m": "--multirun", "-h": "--help", "--hydra-help": "--hydra-help", "--resolve": "--resolve",
     "-sc": "--shell-completion",
 }  # fmt: skip
-#: Flags with a value.
+#: The flags with a value, by their short names.
 VALUED = {"-c": "--cfg", "-p": "--package", "-cd": "--config-dir", "-i": "--info"}
-#: Of flags whose values are words, which these are.
+#: The words that a flag takes as its value.
 WORDS = {
     "--cfg": ("job", "hydra", "all"),
     "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
 }
-#: Flags of hydra's that fokker has no use for, and what to say in their place.
+#: The flags of hydra's that fokker has no use for, and what to say in their place.
 REFUSED = {
     "--run": "a run needs no flag, so leave it away", "-r": "a run needs no flag, so leave it away",
     "--config-name": "say experiment=NAME, with --config-dir FOLDER for files of yours",
@@ -35,7 +35,7 @@ REFUSED = {
     "--version": "say fokker --version alone",
 }  # fmt: skip
 REFUSED |= {"-cn": REFUSED["--config-name"], "-cp": REFUSED["--config-path"]}
-#: What hydra can do one of.
+#: The flags that exclude each other, for hydra does one of these things.
 DEEDS = ("--multirun", "--cfg", "--info", "--shell-completion")
 _NAMES = {**ALONE, **VALUED, **{n: n for n in (*ALONE.values(), *VALUED.values())}}
 
@@ -46,8 +46,8 @@ class CommandLine:
     """A command line.
 
     Attributes:
-        overrides: all that are no flags.
-        flags: by their long names; the value is empty where a flag has none.
+        overrides: the arguments that are no flags.
+        flags: the values of the flags, by their long names; empty where a flag has none.
     """
 
     overrides: tuple[str, ...]
@@ -55,12 +55,12 @@ class CommandLine:
 
     @property
     def begins(self) -> bool:
-        """Whether something is run, and not shown."""
+        """Tell whether something is run, and not only shown."""
         return self.flags.keys() <= {"--multirun", "--config-dir"}
 
     @property
     def search(self) -> list[str]:
-        """The folder of the user's own files, as an override of hydra's search path."""
+        """Return the folder of the user's own files, as an override of hydra's search path."""
         if "--config-dir" not in self.flags:
             return []
         folder = Path(self.flags["--config-dir"]).expanduser().resolve()
@@ -68,14 +68,14 @@ class CommandLine:
 
     @property
     def words(self) -> list[str]:
-        """The flags, as hydra reads them."""
+        """Return the flags as hydra reads them."""
         return [f"{name}={value}" if value else name for name, value in self.flags.items()]
 
     def check_shown(self, config: DictConfig) -> None:
-        """Refuse a part to be shown that is not there.
+        """Refuse a `--package` that the configuration does not have.
 
         Raises:
-            ValueError: says the flag.
+            ValueError: with the flag and its value.
         """
         package = self.flags.get("--package", "")
         if package not in ("", "_global_") and OmegaConf.select(config, package) is None:
@@ -83,10 +83,10 @@ class CommandLine:
 
 
 def read_flags(arguments: Sequence[str]) -> CommandLine:
-    """A command line, whose flags are written out in full: hydra would take `--multi` for one.
+    """Read a command line, and refuse abbreviated flags: hydra would accept `--multi`.
 
     Raises:
-        ValueError: for a flag that there is not, or whose value cannot be.
+        ValueError: for a flag that does not exist, or a value that it does not take.
     """
     overrides: list[str] = []
     flags: dict[str, str] = {}
@@ -103,7 +103,7 @@ def read_flags(arguments: Sequence[str]) -> CommandLine:
         if name in ALONE.values() and equals:
             raise ValueError(f"{typed} takes no value, got {value or 'nothing'}; say {typed}")
         if name in VALUED.values() and not equals:
-            # All is shown where --info says no more.
+            # Without a word behind it, --info means all.
             is_next = name != "--info" or (words and words[0] in WORDS[name])
             value = words.pop(0) if words and is_next else "all" if name == "--info" else ""
         if name in flags and name in VALUED.values():
@@ -116,7 +116,7 @@ def read_flags(arguments: Sequence[str]) -> CommandLine:
 
 
 def _checked(typed: str, name: str, value: str) -> str:
-    """The value of a flag."""
+    """Return the value of a flag, or refuse it."""
     known = WORDS.get(name)
     if known is not None and value not in known:
         raise ValueError(
@@ -135,7 +135,7 @@ def _checked(typed: str, name: str, value: str) -> str:
 
 
 def _faults(given: CommandLine) -> Iterator[str]:
-    """What is wrong with flags together."""
+    """Yield a sentence for each mistake in the combination of flags."""
     flags = given.flags
     if sum(deed in flags for deed in DEEDS) > 1:
         both = " and ".join(deed for deed in DEEDS if deed in flags)
@@ -151,7 +151,7 @@ def _faults(given: CommandLine) -> Iterator[str]:
 
 
 def _no_flag(typed: str) -> str:
-    """Why a word with dashes is none of the flags, and what to type."""
+    """Say why a word with dashes is none of the flags, and what to type."""
     if typed in REFUSED:
         return f"{typed} is not a flag of fokker's; {REFUSED[typed]}"
     near = [name for name in _NAMES if typed[:2] == "--" and len(typed) > 3 and typed in name]

@@ -59,7 +59,7 @@ def _main(numbers: ExitStack) -> None:
         start = Start.here()
     except (ValueError, OSError) as error:
         refuse(error)
-    # conf/hydra/launcher/submitit_slurm.yaml has the name, and the keys, of its package's own.
+    # Hydra warns that conf/hydra/launcher/submitit_slurm.yaml has the name of its package's own.
     warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/.*validated against ConfigStore")
     ignore_while_starting()
     name: str = run_name()
@@ -73,12 +73,12 @@ def _main(numbers: ExitStack) -> None:
             if not doctor.doctor([*overrides, *given.search], is_sweep):
                 raise SystemExit(1)
             return
-        # Whatever hydra does with them: its help sets up its logging too.
+        # Overrides are checked whatever hydra does with them: its help sets up its logging too.
         if given.begins or "--cfg" in given.flags or overrides:
             typed = [*overrides, *given.search]
             if "--shell-completion" in given.flags:
                 typed = given.search
-            # Hydra shows the way through its own code for some mistakes; here they are a message.
+            # Hydra prints a traceback for some mistakes; composed here first, they give a message.
             with composed(typed, is_sweep, name, is_shown=not given.begins) as config:
                 given.check_shown(config)
                 if "--shell-completion" not in given.flags:
@@ -88,23 +88,23 @@ def _main(numbers: ExitStack) -> None:
                     name, made = _prepare(config, start, is_sweep, name, overrides)
     except (ValueError, OSError) as error:
         refuse(error, start)
-    # Hydra reads sys.argv itself, and finds no override behind a flag that stands behind one.
+    # Hydra reads sys.argv itself, and misses overrides that a flag separates: flags go last.
     sys.argv[1:] = [*([] if "--hydra-help" in given.flags else overrides), *given.words]
     register_resolvers(name)
     command = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name="config")
     try:
-        with SIGNALS.deferred():  # But for the task itself, and a sweep.
+        with SIGNALS.deferred():  # The task itself and a sweep raise at once.
             command(_task)()
     except STOPS:
-        if made:  # And nothing written yet.
-            remove_empty(*made)
+        if made:
+            remove_empty(*made)  # Those in which nothing is written yet.
         raise
 
 
 def _prepare(
     config: DictConfig, start: Start, is_sweep: bool, name: str, overrides: list[str]
 ) -> tuple[str, list[Path]]:
-    """The name of a run's folder, which is that of an earlier start, and folders made for it."""
+    """Return the name of a run's folder, that of an earlier start if any, and folders made."""
     place = Path(config.hydra.sweep.dir if is_sweep else config.hydra.run.dir)
     check_writable(place)  # Hydra makes the folder, also for a plan.
     models = Path(config.output_dir, "models")
@@ -114,20 +114,20 @@ def _prepare(
     if start.size > 1:
         return _agreed_name(start, config, is_sweep, earlier or name), []
     if earlier is None and config.task == "run" and not is_sweep:
-        make_folder(place)  # Hydra has no words for a full disk.
+        make_folder(place)  # Made here, for hydra has no message for a full disk.
         return name, [place, Path(config.output_dir)]
     return earlier or name, []
 
 
 def _agreed_name(start: Start, config: DictConfig, is_sweep: bool, name: str) -> str:
-    """The name of the one folder of a run whose ranks were started by torchrun or srun."""
+    """Agree on the name of the one run folder of ranks that torchrun or srun has started."""
     if is_sweep:
         raise ValueError(
             f"a sweep starts the ranks of its jobs itself, and {start.by} has started "
             f"{start.size} sweeps; leave {start.by} away: fokker -m trainer=ddp ..., or "
             "hydra/launcher=submitit_slurm"
         )
-    start.check(config.trainer)  # Before torch is waited for.
+    start.check(config.trainer)  # Before torch is imported.
     from fokker.launch.joining import join
 
     return join(start, config).first_says(lambda: name)
@@ -169,7 +169,7 @@ def _task_of_job(config: DictConfig) -> bool | None:
             raise
         remove_empty(path, Path(str(config.output_dir)))
         refuse(error)
-    # Whether it was run here is what a sweep is told.
+    # A sweep is told whether the job was run here.
     return as_rank(config, choices, path, is_sweep and config.task != "plan")
 
 
@@ -177,7 +177,7 @@ def as_rank(config: DictConfig, choices: Any, path: Path, in_sweep: bool) -> boo
     """Carry out a job in this process, one of its ranks or the only one.
 
     Returns:
-        in a sweep, whether it was run here.
+        in a sweep, whether the job was run here; else None.
     """
     from fokker.data import LostWorker
     from fokker.launch.job import run_job
@@ -199,7 +199,7 @@ def as_rank(config: DictConfig, choices: Any, path: Path, in_sweep: bool) -> boo
         if in_sweep:
             return run_in_sweep(config, choices, path, ranks, watcher)
         run_job(config, choices, path, ranks=ranks)
-    except DiskError as error:  # Of a sweep too, whose other jobs it would end as well.
+    except DiskError as error:  # Ends a sweep too: its other jobs would fail as well.
         refuse(error, start)
     except (ValueError, DivergedError, LostRank, LostWorker) as error:
         if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:

@@ -14,8 +14,8 @@ from fokker.machine.orphans import end_with, end_with_sweep, is_alive
 
 def main() -> None:
     """Carry out a job as one of its ranks, or examine it."""
-    # Before anything is waited for: end at Ctrl-C, for there is nothing to save yet, and end, and
-    # save, with the process that waits.
+    # Before the slow imports. Ctrl-C ends this rank at once, for there is nothing to save yet. When
+    # the waiting process ends, this rank saves and ends too.
     signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
     file, waiting = Path(sys.argv[1]), sys.argv[2]
     end_with(waiting)
@@ -27,7 +27,7 @@ def main() -> None:
         try:
             _carry_out(file)
         finally:
-            if not is_alive(waiting):  # It cannot clean up.
+            if not is_alive(waiting):  # So it cannot clean up.
                 rmtree(file.parent, ignore_errors=True)
 
 

@@ -1,7 +1,7 @@
-"""What `fokker` does without a configuration: `task=models`, `task=runs` and `task=compare`.
+"""The tasks that need no configuration: `task=models`, `task=runs` and `task=compare`.
 
-Their words are read here and not by argparse, which knows no `key=value`: with dashes put before it
-would take `--delete NAME` and `--` besides, and lose what stands behind `RUN key=value`.
+Their words are read here and not by argparse, which knows no `key=value`. With dashes put before
+the keys it would also take `--delete NAME` and `--`, and lose what follows `RUN key=value`.
 """
 
 import re
@@ -19,16 +19,16 @@ USAGE = {
 
 
 def task_of(arguments: Sequence[str]) -> str | None:
-    """Which of these tasks a command line asks for, if any."""
+    """Return the one of these tasks that a command line asks for, if any."""
     asked = [a.removeprefix("task=").strip("'\"") for a in arguments if a.startswith("task=")]
     return asked[-1] if asked and asked[-1] in USAGE else None
 
 
 def carry_out(task: str, arguments: Sequence[str], say: Callable[[str], None] = print) -> None:
-    """Do a task of these.
+    """Carry out one of these tasks.
 
     Raises:
-        ValueError: for a word that the task does not know, or what it cannot do.
+        ValueError: for a word that the task does not know, or something that it cannot do.
     """
     words = [a for a in arguments if not a.startswith("task=")]
     if task == "models":
@@ -94,7 +94,7 @@ def _runs(keys: dict[str, str], say: Callable[[str], None]) -> None:
 
 
 def _compare(a: Path, b: Path, allow_targets: Sequence[str], say: Callable[[str], None]) -> None:
-    for path in (a, b):  # Before torch is waited for.
+    for path in (a, b):  # Before torch is imported.
         finished_run(path, "task=compare needs")
     from omegaconf import DictConfig
 
@@ -112,7 +112,7 @@ def _compare(a: Path, b: Path, allow_targets: Sequence[str], say: Callable[[str]
 
 
 def _keys(task: str, words: Sequence[str], known: Sequence[str]) -> dict[str, str]:
-    """`key=value` by key."""
+    """Return the values by key, and refuse unknown keys."""
     keys: dict[str, str] = {}
     for word in words:
         key, equals, value = word.partition("=")
@@ -123,6 +123,6 @@ def _keys(task: str, words: Sequence[str], known: Sequence[str]) -> dict[str, st
 
 
 def _list(text: str) -> list[str]:
-    """The entries of `[a,b]`, or of `a`."""
+    """Return the entries of `[a,b]`, or of `a`."""
     inner = text[1:-1] if text[:1] == "[" and text[-1:] == "]" else text
     return [entry for entry in (part.strip(" '\"") for part in inner.split(",")) if entry]

@@ -1,4 +1,4 @@
-"""What a W&B sweep may set, whose parameters come from a server."""
+"""A check of what a W&B sweep sets: its parameters come from a server."""
 
 import os
 import re
@@ -18,19 +18,19 @@ from fokker.config.texts import texts
 from fokker.machine.yaml_files import read_yaml
 from fokker.overrides import read
 
-#: What a command itself says, besides what no server may.
+#: Keys that only a command itself may set: those of NEVER, and what the command does.
 OF_THE_COMMAND = (*NEVER, "task", "sweeps")
 _NAME = re.compile(r"\+{0,2}[^\W\d][\w/.@-]*")
-# A path that leaves the folder in which the agent was started, or a variable of its machine.
+# A path that leaves the folder where the agent was started, or a variable of its machine.
 _LEAVES = re.compile(r"^\s*[/\\~]|(^|[/\\])\.\.([/\\]|$)|^\w+:[/\\]|\$\{")
 
 
 def check_agents_parameters() -> None:
-    """That a W&B sweep sets keys and options of the configuration, and nothing else.
+    """Check that a W&B sweep sets only keys and options of the configuration.
 
     Raises:
-        ValueError: for a parameter that is a flag or a key of hydra's, has a path that leaves the
-            current folder or a variable, or says what is imported, what is done or where is
+        ValueError: if a parameter is a flag or a key of hydra's, has a variable or a path that
+            leaves the current folder, or sets what is imported, what is done or where files are
             written.
     """
     file = Path(os.environ.get("WANDB_SWEEP_PARAM_PATH", ""))
@@ -48,7 +48,10 @@ def check_agents_parameters() -> None:
 
 
 def _faults(name: str, value: Any) -> Iterator[str]:
-    """Why a parameter may not be; its name is a server's, and may be none by hydra's grammar."""
+    """Yield what is wrong with a parameter.
+
+    Its name comes from a server, and may be no name by hydra's grammar.
+    """
     first = group_of(name.strip(" \t\n'\"+~-").partition("@")[0])
     if first in OF_THE_COMMAND:
         yield f"{first} must not be a parameter of a W&B sweep"
@@ -72,7 +75,7 @@ def _faults(name: str, value: Any) -> Iterator[str]:
 
 
 def _parsed(text: str) -> Override | None:
-    """An override as hydra reads it; none if it cannot, and will say so."""
+    """Return an override as hydra reads it; None if hydra cannot, and will refuse it itself."""
     try:
         return read(text).parsed
     except HydraException:

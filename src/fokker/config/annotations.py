@@ -1,4 +1,4 @@
-"""Types that annotations in fokker's files mean, where no class is imported to say so."""
+"""The types that annotations in fokker's files mean, without an import of these files."""
 
 import ast
 import builtins
@@ -11,20 +11,20 @@ from typing import Any, final
 
 from fokker.config.definitions import Definition, Definitions, name_of
 
-#: Names that mean the same type here as in the file that imports them.
+#: Modules whose names mean the same type here as in the file that imports them.
 KNOWN_MODULES = {"typing": typing, "collections.abc": collections.abc, "builtins": builtins}
-#: Classes of others that are networks, which their names alone do not say.
+#: Classes of other packages that are networks, which their names alone do not tell.
 NETWORKS = ("lightning.LightningModule", "torchmetrics.Metric")
-#: Methods with such names count for what a class is; others are of python's own machinery.
+#: Special methods that a stand-in keeps; the others are Python's own machinery.
 SPECIAL = ("__call__", "__getitem__", "__iter__", "__len__")
 
 
 @final
 class Types:
-    """The types of annotations; a class is stood for by one of its name, bases and methods.
+    """The types of annotations, with stand-ins that have the name, bases and methods of a class.
 
     Args:
-        definitions: what the files define.
+        definitions: the definitions in fokker's files.
     """
 
     def __init__(self, definitions: Definitions) -> None:
@@ -32,11 +32,11 @@ class Types:
         self._classes: dict[str, type] = {}
 
     def of(self, module: str, node: ast.AST | None) -> Any:
-        """Return the type that an annotation means, as far as it matters; else any."""
+        """Return the type that an annotation means; `Any` where it is not known."""
         if isinstance(node, ast.Constant):
             if isinstance(node.value, str):
                 return self.of(module, ast.parse(node.value, mode="eval").body)
-            return NoneType if node.value is None else node.value  # Or dots, of a tuple.
+            return NoneType if node.value is None else node.value  # Also the `...` of a tuple.
         if isinstance(node, ast.BinOp):
             kinds = (self.of(module, node.left), self.of(module, node.right))
             return typing.Union[kinds]  # noqa: UP007 (types that | may not join)
@@ -50,14 +50,14 @@ class Types:
         return self.of(found.module, found.node)
 
     def _of_others(self, dotted: str) -> Any:
-        """Return a type that is not fokker's: python's own, or what stands for a class."""
+        """Return a type that is not fokker's: one of Python's, a stand-in for a class, or `Any`."""
         module, _, name = dotted.rpartition(".")
         if module in KNOWN_MODULES:
             return getattr(KNOWN_MODULES[module], name, Any)
         return self._unread(dotted) if module else Any
 
     def _generic(self, module: str, node: ast.Subscript) -> Any:
-        """Return such as `list[int]` or `Literal["a", "b"]`."""
+        """Return a type with parameters, such as `list[int]` or `Literal["a", "b"]`."""
         origin = self.of(module, node.value)
         inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
         if origin is typing.Literal:
@@ -70,7 +70,7 @@ class Types:
         return origin[kinds if len(kinds) > 1 else kinds[0]]
 
     def of_class(self, found: Definition, node: ast.ClassDef) -> type:
-        """Return what stands for a class: of its name, its bases and the names of its methods."""
+        """Return the stand-in for a class, with its name, bases, methods and annotated values."""
         name = self._public(found, node)
         if name in self._classes:
             return self._classes[name]
@@ -95,7 +95,7 @@ class Types:
         return made
 
     def _unread(self, dotted: str) -> type:
-        """Return what stands for a class of others, of which no more is known than its name."""
+        """Return the stand-in for a class of another package, of which only the name is known."""
         if dotted not in self._classes:
             module, _, name = dotted.rpartition(".")
             body = {"__module__": module, "__class_getitem__": classmethod(_itself)}
@@ -104,14 +104,14 @@ class Types:
         return self._classes[dotted]
 
     def _public(self, found: Definition, node: ast.ClassDef) -> str:
-        """Return the dotted name of a class, by the first package that has it."""
+        """Return the dotted name of a class in the outermost package that has it."""
         parts = found.module.split(".")
         names = (".".join([*parts[:count], node.name]) for count in range(1, len(parts) + 1))
         return next(name for name in names if self._definitions.find(name) == found)
 
 
 def _literal(node: ast.expr) -> Any:
-    """Return the value of an attribute of a class, if it is written out; else none."""
+    """Return the value of an attribute of a class if it is a literal, else None."""
     try:
         return ast.literal_eval(node)
     except ValueError:
@@ -119,7 +119,7 @@ def _literal(node: ast.expr) -> Any:
 
 
 def _method(node: ast.FunctionDef) -> Any:
-    """Return what stands for a method or a property, written or not."""
+    """Return the stand-in for a method or a property, abstract if the original is."""
 
     def unread(self: object) -> None:
         """Do nothing."""
@@ -130,5 +130,5 @@ def _method(node: ast.FunctionDef) -> Any:
 
 
 def _itself(kind: type, item: object) -> type:
-    """Return a class for a generic one, whatever it is of."""
+    """Return a class itself, whatever its parameter is."""
     return kind

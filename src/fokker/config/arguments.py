@@ -1,8 +1,8 @@
-"""Whether a configuration gives a class the arguments that it takes, before it is called.
+"""A check that a configuration gives a class the arguments that it takes, before the call.
 
 pydantic does not judge these types: it would ask for an object where the configuration has a node
-with a `_target_`, take NaN for a number and no list for a tuple, and knows no class by its name
-alone. To turn each type into one of its own takes as much as `fits`.
+with a `_target_`, accept NaN as a number and refuse a list for a tuple, and it knows no class by
+its name alone. Translating each type into one of pydantic's would take as much code as `fits`.
 """
 
 import collections.abc
@@ -21,14 +21,14 @@ UNIONS = (Union, UnionType)
 LISTS = (Sequence, list, tuple)
 WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 PLURALS = {int: "whole numbers", float: "numbers", str: "texts"}
-#: Of samples, steps, and all that is counted: more is a slip in the exponent.
+#: The largest count of samples, steps and the like: more is a slip in the exponent.
 MOST = 10**12
-# Whole numbers that torch takes for numbers.
+# The largest whole number that torch accepts.
 _LARGEST = 2**63 - 1
 
 
 def fits(value: Any, kind: Any) -> bool:
-    """Whether a plain value of a configuration is of a type; an unknown type takes any value."""
+    """Tell whether a plain value of a configuration is of a type; an unknown type takes any."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin in UNIONS:
         return any(fits(value, option) for option in inner)
@@ -50,14 +50,14 @@ def fits(value: Any, kind: Any) -> bool:
 
 
 def whole(value: Any, kind: Any) -> Any:
-    """Return the whole number that a number such as 1e4 is, where its type takes nothing else.
+    """Return a number such as 1e4 as a whole number, where its type takes nothing else.
 
     Args:
-        value: a plain value, or a list of such.
+        value: a plain value, or a list of plain values.
         kind: the type that is wanted.
     Returns:
-        10000 for 1e4, or a list with such; the value itself where it fits, or no number would.
-        The other way round 1e20 for 100000000000000000000, which torch takes for no number.
+        10000 for 1e4, or a list of such numbers; the value itself if it fits already, or if no
+        whole number would. Conversely 1e20 for 100000000000000000000, which torch does not accept.
     """
     number = _changed(value, _short if fits(value, kind) else _whole)
     is_same = repr(number) == repr(value)
@@ -81,23 +81,23 @@ def _short(value: Any) -> Any:
 
 
 def _is_built(kind: Any) -> bool:
-    """Whether values of a type are objects, with a node of their own."""
+    """Tell whether values of a type are objects, which have a node of their own."""
     return _is_tensor(kind) or inspect.isabstract(kind) or get_origin(kind) is Callable
 
 
 def _is_tensor(kind: Any) -> bool:
-    """Tell torch's type, which is not imported for it, by its name."""
+    """Tell by its name whether a type is torch's Tensor, so that torch need not be imported."""
     return getattr(kind, "__name__", "") == "Tensor"
 
 
 def words(kind: Any) -> str:
-    """A type, for a message."""
+    """Describe a type, for a message."""
     names = list(dict.fromkeys(_names(kind)))
     return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _names(kind: Any) -> list[str]:
-    """What a value of a type may be, in words."""
+    """List in words what a value of a type may be."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin in UNIONS:
         return [name for option in inner if not _is_tensor(option) for name in _names(option)]
@@ -113,7 +113,7 @@ def _names(kind: Any) -> list[str]:
 
 
 def shown(value: Any) -> str:
-    """A value as it is written in a configuration, in one line."""
+    """Return a value as it is written in a configuration, in one line."""
     if value is None or value == "":
         return "null" if value is None else "nothing"
     return str(value).lower() if value in (True, False) else one_line(str(value))
@@ -122,10 +122,10 @@ def shown(value: Any) -> str:
 def check_count(key: str, value: Any, kind: Any) -> None:
     """Refuse a whole number, or one in a list, that is larger than any count.
 
-    Numbers of any kind are free, and so are seeds.
+    A parameter that takes fractions too has no such limit, nor has a seed.
 
     Raises:
-        ValueError: says the key, the rule and the value.
+        ValueError: with the key, the rule and the value.
     """
     if key.rpartition(".")[2] == "seed":
         return
@@ -137,18 +137,18 @@ def check_count(key: str, value: Any, kind: Any) -> None:
 @final
 @dataclass(frozen=True)
 class Signature:
-    """What a class or function takes.
+    """The parameters and the result of a class or function.
 
     Attributes:
-        name: of the class or function.
-        types: by parameter.
-        takes_all: whether it takes any others too.
-        required: parameters that have no default.
-        positional: parameters that need not be named, in order.
-        takes_more: whether it takes more of these.
-        gives: the class, or the type that the function says to return; any if it says none.
-        is_class: whether it is one.
-        is_own: whether it is the user's.
+        name: the name of the class or function.
+        types: the type of each parameter, by name.
+        takes_all: whether other named arguments may be given too.
+        required: the parameters that have no default.
+        positional: the parameters that need not be named, in order.
+        takes_more: whether more arguments without a name may be given.
+        gives: the class, or the annotated return type of the function; `Any` if it has none.
+        is_class: whether it is a class.
+        is_own: whether it is the user's own.
     """
 
     name: str
@@ -162,8 +162,9 @@ class Signature:
     is_own: bool = False
 
     def handing_on(self, parts: Sequence["Signature"]) -> "Signature":
-        """With what it hands on to others, if it has `**parameters`."""
-        if not self.takes_all or not parts or self.gives is Any:  # Of what is not read.
+        """Add the parameters of the parts that this target hands its `**parameters` on to."""
+        # If the result of a target is unknown, so is what it hands on.
+        if not self.takes_all or not parts or self.gives is Any:
             return self
         others = {name: kind for part in parts for name, kind in part.types.items()}
         needed = [name for part in (self, *parts) for name in part.required]
@@ -179,15 +180,15 @@ def check_types(taken: Signature, arguments: Mapping[str, Any], keys: Mapping[st
     """Check the types of arguments against those of their target.
 
     Args:
-        taken: what the target takes.
-        arguments: plain values by name.
-        keys: where each of them was set, for messages.
+        taken: the signature of the target.
+        arguments: the plain values by name.
+        keys: the key where each value was set, for messages.
     Raises:
         ValueError: for a value of another type.
     """
     for name, value in arguments.items():
         kind = taken.types.get(name, Any)
-        # What takes nothing but null says itself why.
+        # A target that takes only null here refuses other values itself, and says why.
         if kind is not NoneType and not fits(value, kind):
             raise ValueError(f"{keys[name]} must be {words(kind)}, got {shown(value)}")
 
@@ -199,7 +200,7 @@ def signature(target: Callable[..., Any]) -> Signature:
         return Signature(target.__name__, {}, False, takes_more=False, gives=target, is_class=True)
     try:
         parameters = inspect.signature(target).parameters.values()
-    except (ValueError, TypeError):  # Written in C.
+    except (ValueError, TypeError):  # The target is written in C.
         gives = target if is_class else Any
         return Signature(target.__name__, {}, True, gives=gives, is_class=is_class)
     types = _hints(target.__init__ if is_class else target)
@@ -218,14 +219,14 @@ def signature(target: Callable[..., Any]) -> Signature:
 
 
 def _is_made_by_protocol(target: Callable[..., Any]) -> bool:
-    """Whether the constructor is that of a protocol, which takes nothing and says anything."""
+    """Tell whether the constructor is a protocol's: it takes nothing, but declares `*args`."""
     above = inspect.getmro(target) if inspect.isclass(target) else ()
     maker = next((c for c in above if "__init__" in vars(c)), object)
     return bool(getattr(maker, "_is_protocol", False))
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations of a function, which can be anything: names for a type checker alone."""
+    """Return the annotations of a function; nothing if only a type checker knows the names."""
     for names in (None, {**vars(typing), **vars(collections.abc)}):
         try:
             return get_type_hints(target, localns=names)

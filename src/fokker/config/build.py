@@ -1,4 +1,4 @@
-"""From a composed configuration to a checked experiment."""
+"""The step from a composed configuration to a checked experiment."""
 
 import copy
 from collections.abc import Mapping
@@ -26,14 +26,14 @@ from fokker.training.task import TrainingTask
 
 
 def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE) -> Experiment:
-    """A checked experiment, before anything is written or trained.
+    """Build a checked experiment, before anything is written or trained.
 
     Args:
-        config: composed.
-        choices: what was chosen in it.
-        ranks: the processes that will carry it out together.
+        config: the composed configuration.
+        choices: the options and overrides that were chosen in it.
+        ranks: the processes that will run the experiment together.
     Raises:
-        ValueError: if something in the configuration cannot be.
+        ValueError: if something in the configuration is not possible.
     """
     config = copy.deepcopy(config)
     build = Builder(config.allow_targets)
@@ -58,7 +58,7 @@ def build_experiment(config: DictConfig, choices: Choices, ranks: Ranks = ALONE)
 def _plan(
     config: DictConfig, choices: Choices, build: Builder, task: TrainingTask
 ) -> EvaluationPlan:
-    """What is measured on the model of a task."""
+    """Plan what is measured on the model of a task."""
     asked, model = config.evaluation, task.model
     ways = build_ways(config, choices, model, build)
     content = task.facts["made_of"]["content"]
@@ -76,7 +76,7 @@ def _plan(
 
 
 def _beside(config: Mapping[str, Any], own: str, content: str, groups: Groups) -> dict[str, Path]:
-    """Finished runs on the same data, by the name that they have in figures."""
+    """Find the finished runs on the same data, by the name that they have in figures."""
     found: dict[str, Path] = {}
     for text in config["evaluation"]["beside"]:
         path = Path(text)

@@ -1,4 +1,4 @@
-"""From a composed configuration to its data."""
+"""The step from a composed configuration to its data."""
 
 import copy
 import hashlib
@@ -18,7 +18,7 @@ from fokker.machine.start import cores
 
 @final
 class AllData:
-    """The data of the stages of a training, where those that are the same are made once."""
+    """The data of all stages of a training, where equal data are built only once."""
 
     def __init__(self) -> None:
         self._made: list[_Made] = []
@@ -26,12 +26,12 @@ class AllData:
     def __call__(
         self, config: DictConfig, groups: Sequence[str], build: Builder
     ) -> dict[str, DataModule]:
-        """The data of each group, the one that is trained on first; what they measure is written.
+        """Return the data of each group, and write what they measure into the configuration.
 
         Args:
-            config: of a stage.
-            groups: of the data.
-            build: of the stage.
+            config: the configuration of a stage.
+            groups: the groups of the data; the first one is trained on.
+            build: the builder of the stage.
         """
         return {group: self._data(config, build, group) for group in groups}
 
@@ -54,9 +54,9 @@ class AllData:
 @final
 @dataclass(frozen=True)
 class _Made:
-    """Data that were made, of a group that was asked for, and its node with what they measured.
+    """Data that were built for a group, and their node with what they measured.
 
-    As a `Builder` has them, also their own classes and whole numbers.
+    `own_classes` and `whole` are what the `Builder` recorded for these data.
     """
 
     group: str
@@ -68,7 +68,7 @@ class _Made:
 
 
 def content_of(data: Mapping[str, DataModule]) -> str:
-    """A hash of what the configuration does not say of the data; empty if it says all."""
+    """Return a hash of what the configuration does not say of the data; empty if it says all."""
     with own_code("content of the data cannot be asked", "mend it"):
         contents = [of.content for of in data.values()]
     if len(contents) == 1 or not any(contents):
@@ -77,18 +77,19 @@ def content_of(data: Mapping[str, DataModule]) -> str:
 
 
 def build_data(config: DictConfig, build: Builder, group: str = "data") -> DataModule:
-    """The data; a measured sigma_data and how they are standardised are written back.
+    """Build the data of a group, and write a measured sigma_data back.
 
-    An option of the user's own has keys of its own, and may know no other word than `true`.
+    `standardize` is written back for fokker's own classes only: a class of the user's has its own
+    keys, and may know no other word than `true`.
     """
     known = len(build.own_classes)
-    # An option of one's own need not have the keys for any data.
+    # A user's own option may lack the keys that all of fokker's options have.
     scope = copy.deepcopy(config)
     with open_dict(scope):
         is_gaussian, workers = (scope[group].pop(key, None) for key in OF_ANY_DATA)
     data: DataModule = build(scope[group], group)
     if type(data).__module__.startswith("fokker."):
-        # A dataset's content is hashed, so that its source may change.
+        # The content of a user's dataset is hashed, so its source may change.
         del build.own_classes[known:]
         if config[group].get("standardize") is True and isinstance(data, StandardizedData):
             config[group].standardize = data.standardize
@@ -115,7 +116,7 @@ def build_data(config: DictConfig, build: Builder, group: str = "data") -> DataM
 
 
 def _write_sigma_data(node: DictConfig, data: StandardizedData, group: str) -> None:
-    """Write a measured sigma_data into the data's node, or warn of a given one that is off."""
+    """Write a measured sigma_data into the data's node, or warn if a given one is far off."""
     given = node.sigma_data
     if given is None:
         node.sigma_data = data.sigma_data

@@ -1,4 +1,4 @@
-"""From a composed configuration to what is trained, found or loaded, checked."""
+"""The step from a composed configuration to a checked model: trained, found or loaded."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,17 +37,18 @@ from fokker.training.task import TrainingTask
 def build_task(
     config: DictConfig, choices: Choices, build: Builder, ranks: Ranks = ALONE
 ) -> Origin:
-    """What is trained, before anything is written, and where the weights come from.
+    """Build the task of a model and the origin of its weights, before anything is written.
 
-    Of the stages before it, too, where it is made from such.
+    The stages that the model is made from, if there are any, are built before it.
 
     Args:
-        config: composed and checked by key; what data measure and whole numbers are written there.
-        choices: what was chosen in it.
-        build: knows its formulation.
-        ranks: the processes that will carry it out together.
+        config: the composed configuration, whose keys are checked; what data measure, and whole
+            numbers, are written into it.
+        choices: the options and overrides that were chosen in it.
+        build: the builder, which knows the formulation.
+        ranks: the processes that will train together.
     Raises:
-        ValueError: if something in the configuration cannot be.
+        ValueError: if something in the configuration is not possible.
     """
     make_data, earlier = AllData(), None
     for stage in stages(config, config.allow_targets):
@@ -65,7 +66,7 @@ def _built(
     make_data: AllData,
     earlier: Origin | None,
 ) -> Origin:
-    """What is trained in one stage, made from the one before it."""
+    """Build the task of one stage, made from the stage before it, and the origin of its weights."""
     device = find_device(config.trainer.accelerator, ranks)
     engine = _engine(config, build)
     groups = groups_of(config, build)
@@ -80,7 +81,7 @@ def _built(
         check_same_network(checkpoint, config, choices.options, content, groups, inherited)
     training = _trained(config, data, build, earlier)
     intervals = build(config.callbacks, "callbacks")
-    # Of what is trained: a sampler of the user's own does not make another model.
+    # Only the classes built so far count: a user's own sampler does not make another model.
     source = source_of(build.own_classes, config.allow_targets)
     init = _initial_weights(config, training)
     plain: Any = OmegaConf.to_container(config, resolve=True)
@@ -110,7 +111,7 @@ def _built(
 
 
 def _engine(config: DictConfig, build: Builder) -> Engine:
-    """What trains, and goes as far as was asked for."""
+    """Build the engine that trains, and refuse limits of it together with `retrain`."""
     engine: Engine = build(config.trainer, "trainer")
     if config.retrain and engine.limits.words:
         raise ValueError(
@@ -128,10 +129,10 @@ def _made_of(
     earlier: Origin | None,
     checkpoint: Path | None,
 ) -> dict[str, str]:
-    """What weights depend on besides the configuration, as `model_key` takes it."""
+    """Return what weights depend on besides the configuration, as `model_key` takes it."""
     continued = predecessor.digest if predecessor else ""
     if checkpoint is not None:
-        # What it has begun with, or continues itself, need not be there any more.
+        # The model that it began with or continued may be gone, so its record is read.
         before = record_of(checkpoint).get("made_of", {})
         continued, init = str(before.get("continued", "")), init or str(before.get("init", ""))
     return {
@@ -146,7 +147,7 @@ def _made_of(
 def _origin(
     task: TrainingTask, groups: Groups, options: Mapping[str, str], checkpoint: Path | None
 ) -> Origin:
-    """Where the weights of a task come from, once it is certain that they can."""
+    """Return where the weights of a task come from, after a check that this is possible."""
     folder, made_of = task.folder, task.facts["made_of"]
     if not task.model.trains:
         return NoWeights(task)
@@ -168,7 +169,7 @@ def _trained(
     build: Builder,
     earlier: Origin | None,
 ) -> Training:
-    """The model with its training, untrained, for which the configuration makes sense."""
+    """Build the untrained model with its training, and check that the configuration fits it."""
     before = None if earlier is None else earlier.task.model
     training = build_training(config, data, build, before)
     for changed, number in build.whole.items():
@@ -182,11 +183,11 @@ def _trained(
 
 
 def _initial_weights(config: DictConfig, training: Training) -> str:
-    """Give a model the weights that its training starts from, if any are asked for; their hash."""
+    """Give a model the weights that its training starts from, if any, and return their hash."""
     if config.init_from is None:
         return ""
     first = find_checkpoint(Path(config.init_from), "init_from")
-    read_description(first)  # Of another version's file it is refused.
+    read_description(first)  # Refuses a file of another version.
     load_checkpoint(first, training)
     network = training.formulation.network
     training.ema.follow(network)
@@ -200,7 +201,7 @@ def _facts(
     made_of: Mapping[str, str],
     predecessor: Predecessor | None,
 ) -> dict[str, Any]:
-    """What the records of run and model say."""
+    """Return what the records of the run and the model say of a task."""
     return {
         "overrides": list(choices.overrides),
         "formulation": choices.options["formulation"],
@@ -213,7 +214,7 @@ def _facts(
 
 
 def _check_untrained(config: DictConfig) -> None:
-    """That nothing is asked of network=exact that needs weights."""
+    """Refuse keys that need weights with network=exact, which has none."""
     for key in ("checkpoint", "init_from", "continue_from", "retrain"):
         if config[key]:
             raise ValueError(
@@ -225,13 +226,13 @@ def _check_untrained(config: DictConfig) -> None:
 def find_device(accelerator: str, ranks: Ranks = ALONE) -> torch.device:
     """Choose where a rank computes: on a GPU with CUDA or ROCm, or on the CPU.
 
-    Apple's GPUs are left out, as torch has no float64 there, in which exact numbers are computed.
+    Apple's GPUs are left out: exact numbers are computed in float64, which torch lacks there.
 
     Raises:
         ValueError: if a GPU is asked for and there is none.
     """
     if accelerator != "cpu" and torch.cuda.is_available():
-        # A scheduler may let each rank see its own GPU alone.
+        # A scheduler may let each rank see only its own GPU.
         return torch.device("cuda", ranks.local_rank % torch.cuda.device_count())
     if accelerator == "gpu":
         raise ValueError(

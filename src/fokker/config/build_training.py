@@ -1,4 +1,4 @@
-"""From a composed configuration to what is trained."""
+"""The step from a composed configuration to what is trained."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -21,16 +21,16 @@ def build_training(
     build: Builder,
     earlier: Formulation | None = None,
 ) -> Training:
-    """The formulation with its parts, untrained, with its optimiser and averages.
+    """Build the untrained formulation with its parts, its optimizer and its averages.
 
     Args:
-        config: composed.
-        data: of each group of the data.
-        build: builds the parts.
-        earlier: the model that this one is made from, if it is made from one.
+        config: the composed configuration.
+        data: the data of each group.
+        build: the builder of the parts.
+        earlier: the model of the stage before, if this one is made from one.
     """
     build.know(config.formulation)
-    # A schedule is made where there is an optimiser.
+    # A schedule is built once its optimizer is there.
     later = {k: uncalled(v) for k, v in config.optimizer.items() if k == "schedule"}
     changes: dict[str, dict[str, Any]] = {"optimizer": later}
     said = groups_of(config, build)
@@ -69,26 +69,26 @@ def build_training(
         return training
     try:
         training.configure_optimizers()
-    except ValueError as error:  # Torch's own checks, which come at the start of the training.
+    except ValueError as error:  # Else torch would check it only when the training starts.
         raise ValueError(_why_no_optimizer(error, config.optimizer.optimizer)) from error
     return training
 
 
 def _check_there(config: DictConfig, group: str) -> None:
-    """Refuse a configuration without an option of a group that the training is built from."""
+    """Refuse a configuration that lacks an option of a group that the training needs."""
     if config.get(group) is None:
         raise ValueError(f"{group} must be an option, and is taken away; say {group}=NAME")
 
 
 def groups_of(config: DictConfig, build: Builder) -> Groups:
-    """The groups that the class of the formulation says its weights depend on."""
+    """Return the groups that the weights depend on, as the formulation's class says."""
     _check_there(config, "formulation")
     kind = build.gives(config.formulation, "formulation")
     return Groups.of(kind)
 
 
 def _why_no_optimizer(error: ValueError, node: DictConfig) -> str:
-    """What is refused of an optimiser, with the key of the argument that torch speaks of."""
+    """Say why an optimizer is refused, with the key of the argument that torch names."""
     said = str(error)
     if said.startswith("optimizer."):
         return said

@@ -1,4 +1,4 @@
-"""What was chosen on the command line."""
+"""The choices of the command line, and the files of the options."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from fokker.machine.named_files import one_line
 from fokker.machine.yaml_files import read_yaml
 from fokker.store.whereabouts import config_dir
 
-#: Groups whose files are of the whole configuration.
+#: Groups whose files set the whole configuration, or hydra, and make no part.
 _NO_PARTS = ("experiment", "sweeps", "hydra")
 
 
 @final
 @dataclass(frozen=True)
 class Choices:
-    """What was chosen on the command line.
+    """The choices of the command line.
 
     Attributes:
-        options: the option of each group.
-        sources: where options are found.
-        overrides: as typed.
+        options: the chosen option of each group.
+        sources: the configuration's sources, where options are found.
+        overrides: the overrides as typed.
     """
 
     options: Mapping[str, str]
@@ -35,10 +35,10 @@ class Choices:
 
 
 def option(sources: Sequence[Any], group: str, name: str) -> DictConfig:
-    """The file of an option, from the configuration's sources in order.
+    """Read the file of an option, from the first of the configuration's sources that has it.
 
     Raises:
-        ValueError: for an unknown option; says which there are.
+        ValueError: for an unknown option, with a list of the known ones.
     """
     known: set[str] = set()
     for source in sources:
@@ -53,7 +53,7 @@ def option(sources: Sequence[Any], group: str, name: str) -> DictConfig:
 
 @cache
 def targets_of_options(group: str) -> frozenset[str]:
-    """The targets of a group's options in fokker's own files, none of others' in a search path."""
+    """Return the targets of a group's options in fokker's own files, not in a search path."""
     found = set()
     for file in config_dir().glob(f"{group}/*.yaml") if group.isidentifier() else ():
         node = read_yaml(file)
@@ -65,10 +65,10 @@ def targets_of_options(group: str) -> frozenset[str]:
 def options_with(
     sources: Sequence[Any], name: str
 ) -> Iterator[tuple[str, str, DictConfig]]:
-    """Find the options that have a key of a name.
+    """Find the options that have a key of a given name.
 
     Returns:
-        of each where the node with the key stands, the name of the option, and the node.
+        for each option, the place of the node with the key, the name of the option, and the node.
     """
     for source in sources:
         folder = Path(source.path) if source.schema == "file" else None
@@ -77,7 +77,7 @@ def options_with(
             if group in _NO_PARTS or name not in file.read_text(encoding="utf-8", errors="replace"):
                 continue
             node = read_yaml(file)
-            place, below = group, node.get(group, node)  # A formulation's file is of the root.
+            place, below = group, node.get(group, node)  # A formulation's file sets the root.
             if group in OF_NAMES:
                 place, below = f"{group}.{file.stem}", node.get(file.stem)
             if isinstance(below, DictConfig) and name in below and name != group:

@@ -1,4 +1,4 @@
-"""Finding the configuration and composing it."""
+"""The composition of the configuration from its files and the overrides."""
 
 import re
 import secrets
@@ -37,15 +37,15 @@ HELP = "fokker --help lists the groups, options and keys"
 
 
 def run_name() -> str:
-    """The name of a new run's folder: the time and ten hexadecimal digits."""
+    """Return the name of a new run's folder: the time and ten hexadecimal digits."""
     return f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{secrets.token_hex(5)}"
 
 
 def register_resolvers(name: str | None = None) -> None:
-    """`${run_name:}`, the name of a run's folder, and `${one_if_auto:VALUE}`.
+    """Register `${run_name:}`, the name of a run's folder, and `${one_if_auto:VALUE}`.
 
     Args:
-        name: that it has; null: a new one.
+        name: the name of the run's folder; null: a new one.
     """
     OmegaConf.register_new_resolver(
         "run_name", lambda: name or run_name(), use_cache=True, replace=True
@@ -62,18 +62,18 @@ def composed(
     name: str | None = None,
     is_shown: bool = False,
 ) -> Iterator[DictConfig]:
-    """The configuration with hydra's own node, as the command line would compose it.
+    """Compose the configuration with its `hydra` section, as the command line would.
 
-    Its `hydra.overrides` are those that are meant by the ones that are given.
+    Its `hydra.overrides` are the overrides that the given ones mean.
 
     Args:
-        overrides: as typed.
-        is_sweep: whether keys may have several values, as with `-m`; they are left out then.
-        name: of the run's folder; null: a new one.
-        is_shown: whether it is but looked at, so that its values may be wrong.
+        overrides: the overrides as typed.
+        is_sweep: whether keys may have several values, as with `-m`; such keys are left out.
+        name: the name of the run's folder; null: a new one.
+        is_shown: whether it is only looked at, so that its values may be wrong.
 
     Raises:
-        ValueError: if it cannot be composed, or hydra must not have it.
+        ValueError: if it cannot be composed, or has what must not be given to hydra.
     """
     register_resolvers(name)
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
@@ -87,7 +87,7 @@ def composed(
                 overrides, lambda words: _load(words, is_sweep), say
             )
         except HydraException as error:
-            if was_interrupted(error):  # In a notebook, where fokker hears no signals.
+            if was_interrupted(error):  # Happens in a notebook, where fokker hears no signals.
                 raise KeyboardInterrupt from error
             raise ValueError(f"{say(error)}\n{HELP}") from error
         check_typed_options(meant, config.hydra.runtime.config_sources)
@@ -96,16 +96,16 @@ def composed(
             raise ValueError("hydra.overrides is written by hydra alone; leave it away")
         try:
             check_hydra(config)
-        except OmegaConfBaseException as error:  # A value that refers to none.
+        except OmegaConfBaseException as error:  # A value refers to a missing key.
             raise ValueError(f"{of_value(error)}\n{HELP}") from error
-        if not is_sweep and not is_shown:  # Of which each job has its own values.
+        if not is_sweep and not is_shown:  # Each job of a sweep has its own values.
             with meaning.named():
                 check_early(config, config.hydra.runtime.config_sources, Signatures())
         yield config
 
 
 def _load(overrides: Sequence[str], is_sweep: bool) -> DictConfig:
-    """As hydra.compose does, which knows no sweeps."""
+    """Load the configuration as hydra.compose does, and for sweeps too."""
     mode = RunMode.MULTIRUN if is_sweep else RunMode.RUN
     loader = GlobalHydra.instance().config_loader()
     with reading_files(_folders(overrides), overrides):
@@ -114,21 +114,21 @@ def _load(overrides: Sequence[str], is_sweep: bool) -> DictConfig:
                 return loader.load_configuration("config", list(overrides), mode, from_shell=False)
         except UnicodeDecodeError:
             raise
-        except (OmegaConfBaseException, ValueError) as error:  # Of hydra's or OmegaConf's own.
+        except (OmegaConfBaseException, ValueError) as error:  # From hydra or OmegaConf.
             raise ValueError(f"{why_not(error, overrides, is_sweep)}\n{HELP}") from error
         except KeyError as error:
             raise ValueError(
                 f"hydra.job.env_copy must be empty, got the variable {error.args[0]}, which is not "
                 "there; jobs have the variables of the command anyway"
             ) from error
-        except (TypeError, AssertionError) as error:  # Of hydra, at what is no name.
+        except (TypeError, AssertionError) as error:  # From hydra, for an option that is no name.
             folders = _folders(overrides)
             groups = {o: read(o).key for o in overrides}
             chosen = [o for o, g in groups.items() if any((f / g).is_dir() for f in folders if g)]
             wrong = [o for o in chosen if not re.fullmatch(r"[\w.+-]+", read(o).value_text or "")]
             said = f"{(wrong or ['an option'])[0]} must name an option by a text"
             raise ValueError(f"{said}\n{HELP}") from error
-        except AttributeError as error:  # Of omegaconf, where null is to become a node.
+        except AttributeError as error:  # From OmegaConf, where null would have to take keys.
             key = re.search(r"full_key: (\S+)", str(error))
             raise ValueError(
                 f"{key[1] if key else 'a key'} is null and takes no keys at once; set each: "
@@ -137,20 +137,20 @@ def _load(overrides: Sequence[str], is_sweep: bool) -> DictConfig:
 
 
 def _folders(overrides: Sequence[str]) -> list[Path]:
-    """The folders of the configuration's files."""
+    """Return the folders of the configuration's files, with those of the search path."""
     named = [re.findall(r"file://([^',\]]+)", o) for o in overrides if o.startswith(SEARCHPATH)]
     return [config_dir(), *(Path(folder) for folders in named for folder in folders)]
 
 
 @contextmanager
 def reading_files(folders: Sequence[Path], overrides: Sequence[str]) -> Iterator[None]:
-    """Let what is wrong with a file of the configuration be a sentence, with the file.
+    """Turn an error in a file of the configuration into a sentence that names the file.
 
     Args:
-        folders: of the configuration.
-        overrides: that choose files in them.
+        folders: the folders of the configuration.
+        overrides: the overrides that choose files in them.
     Raises:
-        ValueError: in place of YAML's errors, and of hydra's, which do not say where.
+        ValueError: in place of errors of YAML and hydra that do not name the file.
     """
     with reading_yaml():
         try:
@@ -167,7 +167,7 @@ def reading_files(folders: Sequence[Path], overrides: Sequence[str]) -> Iterator
 
 
 def why_not(error: Exception, overrides: Sequence[str], is_sweep: bool = False) -> str:
-    """Why hydra cannot compose overrides, in a sentence."""
+    """Explain in a sentence why hydra cannot compose overrides."""
     key = unknown_key(error)
     if not key:
         return sentence(error, overrides, lambda group: _options(group, overrides))
@@ -184,15 +184,15 @@ def why_not(error: Exception, overrides: Sequence[str], is_sweep: bool = False) 
 
 
 def _options(group: str, overrides: Sequence[str]) -> list[str]:
-    """The options of a group, those in the folders that overrides name too."""
+    """Return the options of a group, with those in the folders that overrides name."""
     places = [override for override in overrides if override.startswith(SEARCHPATH)]
     loader = GlobalHydra.instance().config_loader()
     return loader.get_group_options(group, config_name="config", overrides=places)
 
 
 def in_words(error: Exception, overrides: Sequence[str]) -> Exception:
-    """The error, or in place of hydra's or OmegaConf's one with a sentence."""
-    # Of an option that is null hydra has an error of python's own.
+    """Return the error, or for one of hydra's or OmegaConf's a ValueError with a sentence."""
+    # For an option that is null hydra raises an error of Python's own.
     is_null = str(error).startswith("Config group override")
     if not is_null and not isinstance(error, (HydraException, OmegaConfBaseException)):
         return error
@@ -202,7 +202,7 @@ def in_words(error: Exception, overrides: Sequence[str]) -> Exception:
 
 
 def _known(key: str, overrides: Sequence[str], is_sweep: bool) -> DictConfig | None:
-    """The configuration without the overrides of unknown keys; null if it has other mistakes."""
+    """Compose without the overrides of unknown keys; return None if there are other mistakes."""
     left = list(overrides)
     while any(_is_of(key, o) for o in left):
         left = [o for o in left if not _is_of(key, o)]
@@ -214,12 +214,12 @@ def _known(key: str, overrides: Sequence[str], is_sweep: bool) -> DictConfig | N
 
 
 def _is_of(key: str, override: str) -> bool:
-    """Whether an override sets a key, by itself or as `{KEY: VALUE}`."""
+    """Tell whether an override sets a key, by itself or as `{KEY: VALUE}`."""
     return bool(key) and f"{key}.".startswith(f"{read(override).name}.")
 
 
 def _beside(key: str, config: DictConfig | None) -> list[str]:
-    """The keys that are where a key was looked for."""
+    """Return the keys that exist in the place where an unknown key was looked for."""
     parent = key.rpartition(".")[0]
     while config is not None and parent and not OmegaConf.is_dict(OmegaConf.select(config, parent)):
         parent = parent.rpartition(".")[0]
@@ -228,27 +228,28 @@ def _beside(key: str, config: DictConfig | None) -> list[str]:
 
 
 def refuse(error: Exception, start: Start | None = None) -> NoReturn:
-    """End the process with a sentence in place of a traceback, of all ranks one a machine.
+    """End the process with a sentence in place of a traceback, printed once on each machine.
 
     Raises:
-        SystemExit: 1; after a signal what it raises, which a library may have made the error of.
+        SystemExit: with status 1; after a signal, what the signal raises, for `error` may only be
+            what a library made of that.
     """
     SIGNALS.ask()
     said = str(error)
     if isinstance(error, OSError) and not isinstance(error, DiskError):
         said = f"{error.filename} cannot be used: {error.strerror}"
     if start is None or start.local_rank == 0:
-        lines = map(one_line, said.splitlines())  # It may hold what is in another's file.
+        lines = map(one_line, said.splitlines())  # It may hold text from another person's file.
         print("fokker: " + "\n".join(lines), file=sys.stderr)
     raise SystemExit(1)
 
 
 def meant_overrides(config: DictConfig) -> list[str]:
-    """The overrides that a composed configuration has, but for the folders of its files.
+    """Return the overrides of a composed configuration, without the folders of its files.
 
     `fokker checkpoint=PATH sampler=ddim` means the command that trained PATH, with another
     sampler.
     """
-    # As they were typed: to read a node of the list would put values in the place of variables.
+    # As they were typed: reading an entry of the list would replace variables by their values.
     found: Any = OmegaConf.to_container(config.hydra.overrides)
     return [*found["task"], *(o for o in found["hydra"] if not o.startswith(SEARCHPATH))]

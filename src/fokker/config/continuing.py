@@ -18,7 +18,7 @@ from fokker.store.same_data import differing, what_data
 from fokker.training import Training
 from fokker.training.limits import Limits
 
-#: Single keys that must stay, besides a formulation's kept groups.
+#: Single keys that must stay the same, besides a formulation's kept groups.
 KEPT_KEYS = ("ema.half_lives", "optimizer.optimizer._target_")
 ANEW = "or begin a training from its weights alone, by init_from in place of continue_from"
 
@@ -33,13 +33,13 @@ def predecessor_of(
     """Find the model that a training goes on from, and check that it can.
 
     Args:
-        config: resolved.
+        config: the resolved configuration.
         options: the option of each group.
-        content: hash of the content of data files.
-        source: hash of the source of a user's own classes.
-        training: as built.
+        content: the hash of the content of data files.
+        source: the hash of the source of a user's own classes.
+        training: the training as built.
     Raises:
-        ValueError: if it cannot, and why.
+        ValueError: if the training cannot go on from it, with the reason.
     """
     path = config["continue_from"]
     checkpoint = find_checkpoint(Path(path), "continue_from")
@@ -61,7 +61,7 @@ def predecessor_of(
         )
     kind = type(training.formulation)
     known = str(record.get("made_of", {}).get("content", ""))
-    # Not so where other data are asked for, which is said by their name.
+    # If another option of data is chosen, `_differing` says so by its name.
     if known not in ("", content) and record.get("data") == options[kind.data_groups[0]]:
         raise ValueError(other_points(f"continue_from={path}", config, kind.data_groups))
     kept = kind.parts if kind.kept is None else kind.kept
@@ -81,7 +81,7 @@ def predecessor_of(
 
 
 def check_limits(limits: Limits, found: Predecessor) -> None:
-    """Refuse a limit, by a ValueError, that a training has reached before it begins."""
+    """Refuse, by a ValueError, a limit that a training has reached before it begins."""
     if limits.steps is not None and limits.steps <= found.step:
         raise ValueError(
             f"{limits.words} must be above the {found.step} steps that continue_from has, for it "
@@ -97,7 +97,7 @@ def _differing(
     source: str,
     kept: Sequence[str],
 ) -> list[str]:
-    """Say in what a model's recorded configuration is another, of what must be the same."""
+    """List the keys that must stay the same and differ from a model's recorded configuration."""
     other, made_of = record["config"], record.get("made_of", {})
     known = made_of.get("content", "")
     there, here = (flat({g: c[g] for g in kept if g in c}) for c in (other, config))
@@ -107,10 +107,10 @@ def _differing(
         there[key], here[key] = (flat(c.get(group, {})).get(name) for c in (other, config))
     there.update(what_data(other, groups, known))
     here.update(what_data(config, groups, content if known else ""))
-    # Of the user's own classes, those of one name in two files are the same if their sources are.
+    # The user's own classes of one name in two files are the same if their sources are.
     keys = differing(there, here, by_name=made_of.get("source", "") == source)
     words = [f"{key} ({shown(there.get(key))} there, {shown(here.get(key))} here)" for key in keys]
-    # Of another option all keys differ, so its name is enough; and a hash says nothing.
+    # With another option all keys differ, so its name is enough. A hash tells a user nothing.
     words = [w if not w.startswith("data.content ") else "other points of data" for w in words]
     for fact, group in (("data", groups[0]), ("formulation", "formulation")):
         if record.get(fact, options[group]) != options[group]:
@@ -122,7 +122,7 @@ def _differing(
 def _check_weights(
     path: str, checkpoint: Path, held: Mapping[str, Any], training: Training
 ) -> None:
-    """Refuse weights and a state of the optimiser that do not fit."""
+    """Refuse weights or a state of the optimizer that do not fit."""
     own, learned = (
         any(key.startswith("weighting.") for key in state)
         for state in (training.formulation.state_dict(), held["state_dict"])

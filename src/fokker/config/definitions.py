@@ -20,7 +20,7 @@ class Definition:
 
 @final
 class Definitions:
-    """What fokker's files define; each file is read once.
+    """The definitions in fokker's files, each of which is read once.
 
     Args:
         package: the folder of `fokker`.
@@ -41,7 +41,7 @@ class Definitions:
         return dotted if defined is None else Definition(module, defined)
 
     def find_name(self, module: str, node: ast.AST) -> Definition | str:
-        """Return what a name in a file leads to."""
+        """Return what a name in a file leads to; an empty text if it is no name."""
         if isinstance(node, ast.Attribute):
             before = self.find_name(module, node.value)
             return self.find(f"{before}.{node.attr}") if isinstance(before, str) else ""
@@ -51,7 +51,7 @@ class Definitions:
         return self.find(defined) if isinstance(defined, str) else Definition(module, defined)
 
     def constant(self, found: Definition, name: str) -> tuple[str, ast.AST] | None:
-        """Return where a class, or one above it, sets an attribute: the module and the value."""
+        """Return the module and the value where a class, or a base of it, sets an attribute."""
         assert isinstance(found.node, ast.ClassDef)
         for inner in found.node.body:
             if isinstance(inner, ast.Assign):
@@ -71,7 +71,7 @@ class Definitions:
         return None
 
     def _names(self, module: str) -> dict[str, ast.AST | str]:
-        """Return the definitions of a module by name, and for what it imports a dotted name."""
+        """Return the definitions of a module by name; an imported name has its dotted name."""
         if module not in self._modules:
             names: dict[str, ast.AST | str] = {}
             for node in self._statements(module):
@@ -99,7 +99,7 @@ class Definitions:
 
 
 def name_of(used: ast.AST) -> str:
-    """Return the name of a decorator, called or not, or of an annotation, of something or not."""
+    """Return the name of a decorator without its call, or of an annotation without parameters."""
     called = used.func if isinstance(used, ast.Call) else used
     called = called.value if isinstance(called, ast.Subscript) else called
     return called.id if isinstance(called, ast.Name) else ""
@@ -107,5 +107,5 @@ def name_of(used: ast.AST) -> str:
 
 @cache
 def _parsed(file: Path) -> list[ast.stmt]:
-    """Return the statements of a file of fokker's, which do not change while it runs."""
+    """Return the statements of one of fokker's files, which do not change while it runs."""
     return ast.parse(file.read_text(encoding="utf-8")).body

@@ -1,4 +1,4 @@
-"""What can be said of a configuration before torch is waited for: names, types and files."""
+"""Checks of a configuration that need no import of torch: names, types and files."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,24 +21,25 @@ from fokker.config.targets import check_name, own_names
 from fokker.machine.named_files import find_points
 from fokker.store.places import BESIDE, find_checkpoint, finished_run
 
-#: What data say of themselves where it is null, and other parts are then given.
+#: The key whose value data measure where it is null, and which other parts are then given.
 MEASURED = "data.sigma_data"
-#: Where the kinds are said, which are read there: to import them would wait for torch.
+#: The class that states the kinds. Its file is read, for its import would wait for torch.
 PARTS = "fokker.config.parts.Parts"
 
 
 def check_early(
     config: DictConfig, sources: Sequence[Any], read: Signatures, only: str = ""
 ) -> None:
-    """Refuse what is wrong by its name, type or file, and make whole numbers of such as 1e4.
+    """Refuse wrong names, types and files, and make numbers such as 1e4 whole numbers.
 
     Args:
-        config: composed; it is changed.
-        sources: where options are found.
-        read: what fokker's classes take.
-        only: a key; it alone, with the part in which it stands, has changed since all was checked.
+        config: the composed configuration; it is changed.
+        sources: the configuration's sources, where options are found.
+        read: the reader of what fokker's classes take.
+        only: the only key that has changed since all was checked, so that other parts are skipped;
+            empty: nothing was checked.
     Raises:
-        ValueError: says the key, the rule and the value, as what builds the objects would.
+        ValueError: with the key, the rule and the value, as the builder of the objects would.
     """
     try:
         family = family_early(config, sources, read)
@@ -60,9 +61,10 @@ def check_early(
 
 
 def family_early(config: DictConfig, sources: Sequence[Any], read: Signatures) -> Family:
-    """Return what the formulation's class says; of one of the user's own what its options show.
+    """Return what the formulation's class says of the configuration.
 
-    Those are the groups of the configuration's files, whose parts may be of any kind.
+    A class of the user's is not read: any group of the configuration's files may then be one of
+    the formulation's, with parts of any kind.
     """
     node = config.get("formulation")
     target = node.get("_target_") if isinstance(node, DictConfig) else None
@@ -77,7 +79,7 @@ def family_early(config: DictConfig, sources: Sequence[Any], read: Signatures) -
 
 
 def set_inherited(config: DictConfig, family: Family) -> None:
-    """Set the keys that a formulation gives a value where they have none."""
+    """Set the keys that are missing, where the formulation has a value for them."""
     for key, value in family.inherited.items():
         group, _, name = key.partition(".")
         node = config.get(group)
@@ -87,7 +89,7 @@ def set_inherited(config: DictConfig, family: Family) -> None:
 
 
 def parts_of(config: DictConfig, family: Family) -> Iterator[tuple[str, DictConfig]]:
-    """The nodes that objects are made of, by key."""
+    """Yield the nodes that objects are made of, each with its key."""
     groups = [(group, config.get(group)) for group in family.groups if group not in OF_NAMES]
     others = [
         (f"{group}.{name}", node) for group in OF_NAMES for name, node in config[group].items()
@@ -100,7 +102,10 @@ def parts_of(config: DictConfig, family: Family) -> Iterator[tuple[str, DictConf
 def asked_of(
     config: DictConfig, family: Family, sources: Sequence[Any]
 ) -> Iterator[tuple[str, DictConfig]]:
-    """The nodes of what an evaluation lists, by group: names, or `{name: {key: value}}`."""
+    """Yield the nodes that an evaluation lists, each with its group.
+
+    An entry is a name, or `{name: {key: value}}`.
+    """
     scope = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     for group in family.asked:
         for entry in config.evaluation.get(f"{group}s") or ():
@@ -122,15 +127,15 @@ def check_part(
     """Check a node and what is in it.
 
     Args:
-        node: with a `_target_`.
-        key: where it stands.
-        read: what fokker's classes take.
-        own: packages of the user's.
-        family: of the formulation.
+        node: the node, with a `_target_`.
+        key: the key where it stands.
+        read: the reader of what fokker's classes take.
+        own: the packages of the user's own.
+        family: the family of the formulation.
     Returns:
-        whole numbers by the key where each was set.
+        the whole numbers, by the key where each was set.
     Raises:
-        ValueError: says the key, the rule and the value.
+        ValueError: with the key, the rule and the value.
     """
     kind = kind_of(key, {**read(PARTS).types, **family.kinds})
 
@@ -148,12 +153,12 @@ def check_part(
             if key != "data" and place == MEASURED and part.plain[name] is None:
                 del part.plain[name]
                 part.known_later.add(name)
-    check_kinds(found, ())  # Of others' classes it is not known here what stands inside them.
+    check_kinds(found, ())  # What may stand inside classes of other packages is not known.
     return check_nodes(found)
 
 
 def _check_files(config: DictConfig) -> None:
-    """Refuse files that are not there."""
+    """Refuse checkpoints, runs and files of points that are not there."""
     for key in ("checkpoint", "init_from", "continue_from"):
         if config[key] is not None:
             find_checkpoint(Path(config[key]), key)

@@ -1,4 +1,4 @@
-"""From a composed configuration to the ways to sample, and to what else is evaluated."""
+"""The step from a composed configuration to the ways to sample and the other evaluations."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,10 @@ Labelled = tuple[str, DictConfig]
 def _options(
     asked: Sequence[Any], group: str, own: Labelled, sources: Sequence[Any]
 ) -> Iterator[Labelled]:
-    """Options of a group with a label: names, or `{name: {key: value}}`; none: the run's own."""
+    """Yield the options that are listed for a group, with labels; if none, the run's own.
+
+    An entry is a name, or `{name: {key: value}}`.
+    """
     for entry in asked or [own[0]]:
         pairs = entry.items() if isinstance(entry, DictConfig) else [(entry, {})]
         for name, changes in pairs:
@@ -36,7 +39,7 @@ def _options(
 
 
 def _with_steps(labelled: Labelled, asked: Sequence[int]) -> Iterator[Labelled]:
-    """An option with every number of steps; one that chooses its own steps once."""
+    """Yield an option with each number of steps, or once if it chooses its own steps."""
     label, node = labelled
     own = node.get("num_steps")
     for num_steps in (asked or [own]) if own is not None else [None]:
@@ -49,14 +52,14 @@ def _with_steps(labelled: Labelled, asked: Sequence[int]) -> Iterator[Labelled]:
 def _combinations(
     config: DictConfig, choices: Choices, model: Formulation
 ) -> Iterator[dict[str, Labelled]]:
-    """The run's own parts, then all that is asked for, each group's with every other's."""
+    """Yield the run's own parts, then each combination of the parts that are asked for."""
     own = {group: (choices.options[group], config[group]) for group in model.asked}
     yield own
     evaluation, listed = config.evaluation, []
     for group in model.asked:
         asked = evaluation.get(f"{group}s") or []
         found = list(_options(asked, group, own[group], choices.sources))
-        for key in model.inherited:  # As the run's own has it: all walk along one SDE.
+        for key in model.inherited:  # All take the run's own value, to walk along one SDE.
             of, _, name = key.partition(".")
             for _, node in found if of == group else ():
                 with open_dict(node):
@@ -71,7 +74,7 @@ def _combinations(
 def build_ways(
     config: DictConfig, choices: Choices, model: Formulation, build: Builder
 ) -> list[Way]:
-    """The run's own way to sample first; none twice."""
+    """Build the ways to sample, the run's own first and none twice."""
     ways: list[Way] = []
     seen: list[Any] = []
     scope = copy.deepcopy(config)
@@ -111,7 +114,7 @@ def build_ways(
 
 
 def _check_steps(way: Way, group: str) -> None:
-    """Refuse a number of steps that is none."""
+    """Refuse a number of steps that is no whole number above zero."""
     number: object = way.num_steps
     if number is not None and (type(number) is not int or number < 1):
         raise ValueError(
@@ -122,10 +125,10 @@ def _check_steps(way: Way, group: str) -> None:
 def build_evaluations(
     config: DictConfig, choices: Choices, model: Formulation, own: Way, build: Builder
 ) -> dict[str, Evaluation]:
-    """What is evaluated besides the samples, checked.
+    """Build and check what is evaluated besides the samples.
 
     Raises:
-        ValueError: for an evaluation of other formulations, or what it refuses itself.
+        ValueError: for an evaluation of other formulations, or one that refuses this model.
     """
     evaluations: dict[str, Evaluation] = {}
     for name, node in config.evaluation.items():

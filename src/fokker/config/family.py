@@ -1,4 +1,4 @@
-"""What a formulation's class says of its configuration."""
+"""The part of a configuration that a formulation's class decides: groups, kinds and values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,29 +6,29 @@ from typing import Any, final
 
 from fokker.config.arguments import signature
 
-#: Groups that every run has, whatever it is of.
+#: Groups that every run has, whatever its formulation is.
 OF_EVERY_RUN = (
     "data", "formulation", "network", "optimizer", "ema", "trainer", "logger", "callbacks",
     "evaluation",
 )  # fmt: skip
-#: Of these, those that hold any number of parts by name, such as `logger.csv` and `logger.wandb`.
+#: Those of them that hold any number of parts by name, such as `logger.csv` and `logger.wandb`.
 OF_NAMES = ("logger", "evaluation")
-#: How much is given without a name, and what by name.
+#: The number of arguments that are given without a name, and the names of the others.
 Given = tuple[int, Sequence[str]]
 
 
 @final
 @dataclass(frozen=True)
 class Family:
-    """What a formulation's class says of its configuration.
+    """The groups, kinds and values that a formulation's class states for its configuration.
 
     Attributes:
-        data: groups of the data.
-        parts: groups that the weights depend on.
-        asked: groups that a way to sample is made of.
-        inherited: values of keys that are not given.
-        gives: by group, what it is given by name when it is made.
-        kinds: of what its own groups give.
+        data: the groups of the data.
+        parts: the groups that the weights depend on.
+        asked: the groups that a way to sample is made of.
+        inherited: the values of keys that are not given.
+        gives: the arguments that a part is given by name when it is made, by group.
+        kinds: the kinds of what the formulation's own groups give.
         is_known: whether the class was read; if not, a part may get later what it needs.
     """
 
@@ -42,17 +42,17 @@ class Family:
 
     @property
     def groups(self) -> list[str]:
-        """All groups of its configuration."""
+        """Return all groups of the configuration."""
         return list(dict.fromkeys((*self.needed, *self.kinds)))
 
     @property
     def needed(self) -> list[str]:
-        """The groups that must be there."""
+        """Return the groups that must be in the configuration."""
         return list(dict.fromkeys((*OF_EVERY_RUN, *self.data, *self.parts, *self.asked)))
 
     @property
     def given(self) -> dict[str, Given]:
-        """What fokker gives to what it calls itself, by key."""
+        """Return the arguments that fokker gives to what it calls itself, by key."""
         parts = (part for part in self.parts if part != "formulation")
         return {
             "formulation": (0, (*self.data, "seed", *parts)),
@@ -62,12 +62,12 @@ class Family:
 
     @property
     def lists(self) -> list[str]:
-        """The keys that list options of the groups that are asked for."""
+        """Return the keys that list options of the groups in `asked`."""
         return [f"evaluation.{group}s" for group in self.asked]
 
 
 def family_of(formulation: Any) -> Family:
-    """Return what an imported class says; of another thing nothing."""
+    """Return the family of an imported class; the default one for any other object."""
     kinds = getattr(formulation, "groups", None)
     return Family(
         tuple(getattr(formulation, "data_groups", ("data",))),

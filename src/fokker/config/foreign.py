@@ -1,8 +1,7 @@
-"""Which overrides may come from others: from a model's record, or a server's parameters.
+"""The rules for overrides that come from others: a model's record, or a server's parameters.
 
-They may set what is the configuration's own, and name no path for it: options of its groups by
-their plain names, and keys below its groups. Everything else is refused, not what is known to be
-bad.
+They may set what is the configuration's own: options of its groups by their plain names, which are
+no paths, and keys below its groups. Everything else is refused, not only what is known to be bad.
 """
 
 import re
@@ -20,30 +19,30 @@ from fokker.store.whereabouts import config_dir
 
 #: Groups whose options are files of overrides for the whole configuration.
 OF_WORDS = ("experiment", "sweeps")
-#: What no file and no server says: what is imported, what hydra does, and where is written.
+#: Keys that no file and no server may set: what hydra does, what is imported, where it writes.
 NEVER = ("hydra", "allow_targets", "output_dir")
 _KEY = re.compile(r"[^\W\d]\w*(?:/[^\W\d]\w*)*(?:\.[\w-]+)*")
 
 
 @final
 class NotOwn(ValueError):
-    """An override of others that is none of the configuration's own."""
+    """The error for an override of others that is not one of the configuration's own."""
 
 
 @cache
 def _groups() -> frozenset[str]:
-    """The groups that fokker's own configuration has."""
+    """Return the groups that fokker's own configuration has."""
     return frozenset(folder.name for folder in config_dir().iterdir() if folder.is_dir())
 
 
 def check_own(override: Override, sources: Sequence[Any]) -> None:
-    """Refuse an override of others that is none of the configuration's own.
+    """Refuse an override of others that is not one of the configuration's own.
 
     Args:
-        override: parsed.
-        sources: of the configuration, whose groups may have options.
+        override: the parsed override.
+        sources: the configuration's sources, where options are found.
     Raises:
-        NotOwn: says the override and the rule.
+        NotOwn: with the override and the rule.
     """
     line, key = override.input_line, str(override.key_or_group)
     first = group_of(key)

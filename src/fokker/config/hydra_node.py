@@ -1,8 +1,8 @@
-"""Hydra's own node: what it may say, checked before hydra runs, writes or logs anything by it.
+"""Checks of the `hydra` section of a configuration, before hydra runs, writes or logs by it.
 
-The node comes from fokker's files, the command line and files that a user names. A target in it
-would be built by hydra, below its sweeper, its launcher or its callbacks; its logging would be
-built by Python's `logging.config`; other keys set variables, change the folder or write files.
+The section comes from fokker's files, the command line and files that a user names. Hydra would
+build a target in it, below its sweeper, its launcher or its callbacks. Python's `logging.config`
+would build its logging. Other keys set variables, change the folder or write files.
 """
 
 import re
@@ -22,20 +22,20 @@ from fokker.config.option_names import check_options
 from fokker.config.texts import check_final
 from fokker.machine.yaml_files import read_yaml
 
-#: Where runs and sweeps are written, and for instance where.
+#: Keys of the folders where runs and sweeps are written, each with an example.
 PLACES = {
     "output_dir": "./outputs",
     "hydra.run.dir": "./outputs/runs/first",
     "hydra.sweep.dir": "./outputs/sweeps/first",
 }
-#: Hydra's own parts that a target names, and how one is chosen.
+#: Hydra's own parts that have a target, and how a user chooses them.
 PLUGINS = {
     "sweeper": "hydra/sweeper=fokker_grid or fokker_search",
     "launcher": "hydra/launcher=basic, joblib, submitit_local or submitit_slurm",
 }
 #: Fokker's sweepers check each job; hydra's own would not.
 SWEEPERS = ("fokker_grid", "fokker_search")
-#: Keys with the values that they may have, how these are said, and a remedy.
+#: Keys with the values that they may have, the words for these, and a remedy.
 FIXED: Mapping[str, tuple[Sequence[Any], str, str]] = {
     "hydra.output_subdir": (
         [None], "null", "a run's folder has its configuration in config.yaml"
@@ -51,24 +51,25 @@ FIXED: Mapping[str, tuple[Sequence[Any], str, str]] = {
     "hydra.hydra_logging.root": ([None], "null", "what fokker says is printed"),
 }  # fmt: skip
 
-# The names that hydra gives a meaning in a node that it builds from.
+# Names that have a meaning for hydra in a node, such as `_target_`.
 _SPECIAL = re.compile(r"_.*_")
-# Written by hydra itself after all else.
+# Keys that hydra itself sets after all others.
 _OF_HYDRA = ("overrides", "runtime")
 
 
 def check_hydra(config: DictConfig) -> None:
-    """Refuse what hydra's node could run, write or change by, and places that are no paths.
+    """Refuse a `hydra` section that could run, write or change more than fokker allows.
 
-    - Options of groups have plain names, of which no file outside the configuration is made.
-    - Launcher and sweeper are those of the files that were chosen, with the keys of these files.
-    - Callbacks are hydra's class `Callback` or classes made from it, in packages that are allowed.
-    - No other part has a target, and the keys in FIXED have the values there.
+    - Options of groups have plain names, so that none is a file outside the configuration.
+    - The places in PLACES are paths of folders.
+    - The launcher and the sweeper are those of the chosen files, with the keys of these files.
+    - Callbacks are hydra's class `Callback` or classes derived from it, in allowed packages.
+    - No other part has a target, and the keys in FIXED have the values that it lists.
 
     Args:
-        config: composed, with hydra's node.
+        config: the composed configuration, with its `hydra` section.
     Raises:
-        ValueError: says the key, the rule, the value and a remedy.
+        ValueError: with the key, the rule, the value and a remedy.
     """
     check_options(_plain(config, "hydra.runtime.choices"))
     for key, example in PLACES.items():
@@ -79,7 +80,7 @@ def check_hydra(config: DictConfig) -> None:
                 f"instance {key}={example}"
             )
     _check_names(config)
-    for part in (*PLUGINS, "callbacks"):  # Of which hydra makes objects.
+    for part in (*PLUGINS, "callbacks"):  # Hydra builds these.
         check_final(_plain(config, f"hydra.{part}"), f"hydra.{part}")
     for part in PLUGINS:
         _check_plugin(config, part)
@@ -99,14 +100,14 @@ def check_hydra(config: DictConfig) -> None:
 
 
 def check_as_typed(before: DictConfig, config: DictConfig, source: Path) -> None:
-    """Refuse a configuration whose overrides of others change what hydra does, or is imported.
+    """Refuse overrides of others that change what hydra does, what is imported or where it writes.
 
     Args:
-        before: composed of what the user has said alone.
-        config: with the overrides of others.
-        source: the file that these are from.
+        before: the configuration composed of the user's overrides only.
+        config: the configuration with the overrides of others.
+        source: the file that the overrides of others come from.
     Raises:
-        ValueError: says the file and the key.
+        ValueError: with the file and the key.
     """
     there, here = _decisive(config), _decisive(before)
     for key in sorted({*there, *here}):
@@ -119,14 +120,14 @@ def check_as_typed(before: DictConfig, config: DictConfig, source: Path) -> None
 
 
 def _decisive(config: DictConfig) -> dict[str, Any]:
-    """What overrides of others must leave as it is, by key, before variables are put in."""
+    """Return what overrides of others must not change, by key, before variables are resolved."""
     raw: Any = OmegaConf.to_container(config)
     node = raw["hydra"]
     found = {key: raw.get(key) for key in ("allow_targets", "output_dir")}
     for name in node:
         if name not in _OF_HYDRA:
             found[f"hydra.{name}"] = node[name]
-    if isinstance(node.get("job"), dict):  # Names that are made of the overrides.
+    if isinstance(node.get("job"), dict):  # `override_dirname` is made of the overrides.
         found["hydra.job"] = {k: v for k, v in node["job"].items() if k != "override_dirname"}
     choices = (node.get("runtime") or {}).get("choices") or {}
     found |= {str(group): c for group, c in choices.items() if str(group).startswith("hydra/")}
@@ -134,7 +135,7 @@ def _decisive(config: DictConfig) -> dict[str, Any]:
 
 
 def _check_names(config: DictConfig) -> None:
-    """Refuse keys that hydra has not, and targets where it has none."""
+    """Refuse keys that hydra does not have, and targets where hydra has none."""
     known = [*(field.name for field in fields(HydraConf)), "env"]
     raw: Any = OmegaConf.to_container(config.hydra)
     for name, node in raw.items():
@@ -154,7 +155,7 @@ def _check_plain(node: Any, key: str) -> None:
 
 
 def _special(node: Any, key: str) -> Iterator[tuple[str, str, Any]]:
-    """Names with a meaning for hydra in a node: where they stand, each with its value."""
+    """Yield the names in a value that have a meaning for hydra: place, name and value."""
     if isinstance(node, dict):
         for name, value in node.items():
             if isinstance(name, str) and _SPECIAL.fullmatch(name):
@@ -166,7 +167,7 @@ def _special(node: Any, key: str) -> Iterator[tuple[str, str, Any]]:
 
 
 def _check_plugin(config: DictConfig, part: str) -> None:
-    """Refuse a sweeper or launcher that is not as the chosen file has it, but for plain values."""
+    """Refuse a sweeper or launcher that differs from the chosen file in more than plain values."""
     key, option = f"hydra.{part}", config.hydra.runtime.choices.get(f"hydra/{part}")
     node = _plain(config, key)
     if not isinstance(node, dict):
@@ -193,7 +194,7 @@ def _check_plugin(config: DictConfig, part: str) -> None:
 
 
 def _file_of(part: str, option: str, sources: Sequence[Any]) -> tuple[str | None, set[str]]:
-    """The target in an option's file, or in the plugin's own form of that name, and their keys."""
+    """Return an option's target and keys, from its file and from what the plugin registered."""
     target: str | None = None
     keys: set[str] = set()
     for source in sources:
@@ -215,7 +216,7 @@ def _file_of(part: str, option: str, sources: Sequence[Any]) -> tuple[str | None
 
 
 def _check_callbacks(config: DictConfig) -> None:
-    """Refuse callbacks that are no classes of hydra's `Callback`, or build something themselves."""
+    """Refuse callbacks that are not derived from hydra's `Callback`, or have targets inside."""
     callbacks = _plain(config, "hydra.callbacks") or {}
     for name, node in callbacks.items():
         key = f"hydra.callbacks.{name}"
@@ -228,7 +229,7 @@ def _check_callbacks(config: DictConfig) -> None:
         from hydra.experimental.callback import Callback
         from hydra.utils import get_object
 
-        # Kept out of the command's start: it needs torch.
+        # Imported here, for it needs torch, which would delay the start of a command.
         from fokker.config.instantiate import Builder
 
         Builder(["hydra", *config.allow_targets]).check(config.hydra.callbacks, "hydra.callbacks")
@@ -242,7 +243,7 @@ def _check_callbacks(config: DictConfig) -> None:
 
 
 def _plain(config: DictConfig, key: str) -> Any:
-    """A value as plain Python, with what variables stand for; null where there is none."""
+    """Return a value as plain Python, with resolved variables; None if there is no such key."""
     value = OmegaConf.select(config, key)
     return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 

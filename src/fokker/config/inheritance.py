@@ -1,4 +1,4 @@
-"""What a command means: its paths, and the overrides that a trained model brings along."""
+"""The meaning of a command: its paths, and the overrides that a trained model brings along."""
 
 import os
 import re
@@ -25,13 +25,13 @@ from fokker.store.places import last_run
 
 #: Keys that name a trained model, and take over the overrides that it was trained with.
 INHERITING = ("checkpoint", "continue_from")
-#: Those, and the one whose weights a training begins with.
+#: Those, and the key of the model whose weights a training begins with.
 MODELS = (*INHERITING, "init_from")
-#: In place of a path: the last run that has a model.
+#: The word that means, in place of a path, the last run that has a model.
 LAST = "last"
 #: Keys that hold paths, in which `~` is the user's home.
 PATHS = (*INHERITING, "init_from", "data.path", "evaluation.beside", *PLACES)
-# Hydra's grammar has no `~` in a value, so that it is written out before.
+# Hydra's grammar has no `~` in a value, so the home folder is written out before.
 _HOME = re.compile(r"(?<=[=,(\[\s])~[\w.-]*(?=[/,)\]\s]|$)")
 _SPECIAL = re.compile(r"([\\()\[\]{}:=,\s])")
 
@@ -42,12 +42,12 @@ Say = Callable[[Exception], str]
 @final
 @dataclass(frozen=True)
 class Meaning:
-    """How a command's overrides become those that are meant.
+    """The step from a command's overrides to those that are meant.
 
     Attributes:
-        inherited: of the run that trained a model; the command's own stand behind them and win.
-        places: overrides by key, in place of the command's own.
-        record: the file that the inherited ones are from.
+        inherited: the overrides of the run that trained a model; the command's own follow and win.
+        places: the overrides of paths by key, in place of the command's own.
+        record: the file that the inherited overrides come from.
     """
 
     inherited: Sequence[str] = ()
@@ -55,16 +55,16 @@ class Meaning:
     record: Path = Path()
 
     def of(self, overrides: Sequence[str]) -> list[str]:
-        """The overrides that are meant by these."""
+        """Return the overrides that these mean."""
         own = [o for o in overrides if read(o).name not in self.places]
         return [*self.inherited, *own, *self.places.values()]
 
     @contextmanager
     def named(self, say: Say = str) -> Iterator[None]:
-        """Name the file that a mistake is from, where it is in an override of a record's.
+        """Name the record's file in a mistake that is in one of its overrides.
 
         Args:
-            say: what is wrong, in a sentence that begins with the key.
+            say: a function that explains an error in a sentence that begins with the key.
         """
         try:
             yield
@@ -79,20 +79,20 @@ class Meaning:
 def compose_meant(
     overrides: Sequence[str], compose: Compose, say: Say = str
 ) -> tuple[list[str], DictConfig, Meaning]:
-    """The overrides that are meant, their configuration, and how they came to be meant.
+    """Compose the overrides that are meant; return them, their configuration and the meaning.
 
     `fokker checkpoint=PATH sampler=ddim` means the command that trained PATH, with another sampler;
     PATH may be `last`, and may stand in a file, in quotes, or in a variable.
 
     Raises:
         HydraException: if they cannot be composed.
-        ValueError: if there is no such model, its record cannot be used, or would change what is
-            imported, what hydra does or where is written.
+        ValueError: if there is no such model, or its record cannot be used or would change what
+            is imported, what hydra does or where files are written.
     """
     typed = [_with_home(override) for override in overrides]
     try:
         config = compose(typed)
-    except HydraException as error:  # It may lack a key that the model's overrides bring.
+    except HydraException as error:  # A key may come from the model's overrides.
         try:
             config = compose(_of_places(typed))
             meaning = meaning_of(typed, config)
@@ -113,10 +113,10 @@ def compose_meant(
 
 
 def meaning_of(overrides: Sequence[str], config: DictConfig) -> Meaning:
-    """What overrides mean, by the configuration that they give.
+    """Find the meaning of overrides, by the configuration that they compose to.
 
     Raises:
-        ValueError: as `compose_meant`.
+        ValueError: for the same reasons as `compose_meant`.
     """
     places, given = {}, _given(overrides, config)
     inherited: list[str] = []
@@ -127,7 +127,7 @@ def meaning_of(overrides: Sequence[str], config: DictConfig) -> Meaning:
         meant: Any = _at_home(value)
         if is_model and meant == LAST:
             meant = last_model(config, key)
-        # A model is that of one variable, not of what the variable says next time.
+        # The path is written out, for a variable in it may have another value next time.
         if meant != value or (is_model and OmegaConf.is_interpolation(config, key)):
             places[key] = f"{key}={as_typed(meant)}"
         if is_model and key in INHERITING and not inherited:
@@ -137,11 +137,11 @@ def meaning_of(overrides: Sequence[str], config: DictConfig) -> Meaning:
 
 @final
 class JobMeanings:
-    """What the overrides of a sweep's jobs mean, where they differ in more than values of keys.
+    """The meanings of a sweep's jobs, found anew only for overrides that can change a meaning.
 
     Args:
-        config: composed, of the sweep.
-        loader: composes its jobs.
+        config: the composed configuration of the sweep.
+        loader: the loader that composes its jobs.
     """
 
     def __init__(self, config: DictConfig, loader: ConfigLoader) -> None:
@@ -151,16 +151,16 @@ class JobMeanings:
         self._decisive: dict[str, bool] = {}
 
     def __call__(self, overrides: Sequence[str], varied: Sequence[str]) -> list[str]:
-        """The overrides that are meant by a job's.
+        """Return the overrides that a job's overrides mean.
 
-        A model that is not there is left for the job to complain of.
+        A missing model is left for the job to report.
 
         Args:
-            overrides: all of the job's.
+            overrides: all overrides of the job.
             varied: those of them in which jobs differ.
         Raises:
-            ValueError: for a key of hydra's, which is no job's, or a model's record that says what
-                none may say.
+            ValueError: for a key of hydra's, which a job must not set, or a model's record with an
+                override that no record may have.
         """
         for override in overrides:
             word = read(override)
@@ -170,7 +170,7 @@ class JobMeanings:
                     "on the command line, with one value, and not in a study's params or settings"
                 )
         check_typed_options(overrides, self._config.hydra.runtime.config_sources)
-        # A thousand jobs have few overrides of their own, and to look into files takes long.
+        # A thousand jobs share few different overrides, and looking into files takes long.
         for override in {*varied}.difference(self._decisive):
             self._decisive[override] = self._matters(override)
         decisive = tuple(override for override in varied if self._decisive[override])
@@ -196,17 +196,17 @@ class JobMeanings:
             raise
         except (ValueError, HydraException):
             return Meaning()
-        # Keys below groups are these groups', so that a hundred models of one kind are one check.
+        # Keys below groups change only these, so models with the same options need one check.
         sources = config.hydra.runtime.config_sources
         options = tuple(o for o in meaning.inherited if is_group(sources, read(o).key))
         if options and options not in self._checked:
-            with suppress(HydraException):  # Which the job complains of.
+            with suppress(HydraException):  # The job reports it.
                 check_as_typed(config, compose(meaning.of(overrides)), meaning.record)
             self._checked.add(options)
         return meaning
 
     def _matters(self, override: str) -> bool:
-        """Whether an override names a model, a place at home, or a file that may do so."""
+        """Tell whether an override inherits from a model, names `~`, or names a file that may."""
         word = read(override)
         key = word.name
         if key in PATHS:
@@ -216,7 +216,7 @@ class JobMeanings:
             return False
         try:
             said = [w for name in word.options for w in option_words(sources, key, name) or ()]
-        except ValueError:  # A file that is wrong, which the job complains of.
+        except ValueError:  # The job reports a wrong file.
             return False
         return any(map(self._matters, said))
 
@@ -225,7 +225,7 @@ class JobMeanings:
 
 
 def _with_home(override: str) -> str:
-    """A typed override of a path with the user's home in the place of `~`."""
+    """Put the user's home in the place of `~` in a typed override of a path."""
     word = read(override)
     if word.name not in PATHS or not word.is_set:
         return override
@@ -237,7 +237,7 @@ def _with_home(override: str) -> str:
 
 
 def _at_home(value: Any) -> Any:
-    """A path, or a list of them, with the user's home in the place of `~`."""
+    """Put the user's home in the place of `~` in a path or a list of paths."""
     if isinstance(value, list):
         return [_at_home(entry) for entry in value]
     is_home = isinstance(value, str) and value.startswith("~")
@@ -245,7 +245,7 @@ def _at_home(value: Any) -> Any:
 
 
 def _value(config: DictConfig, key: str) -> Any:
-    """A resolved value as plain Python; null where there is no such key.
+    """Return a resolved value as plain Python; None where there is no such key.
 
     Raises:
         ValueError: if it refers to something that is not there.
@@ -258,7 +258,7 @@ def _value(config: DictConfig, key: str) -> Any:
 
 
 def last_model(config: DictConfig, key: str) -> str:
-    """The folder of the last run, which is said by one process.
+    """Return the folder of the last completed run with a model; the first rank prints it.
 
     Raises:
         ValueError: if there is none.
@@ -276,7 +276,7 @@ def last_model(config: DictConfig, key: str) -> str:
 
 
 def _of_places(overrides: Sequence[str]) -> list[str]:
-    """The overrides that choose options and places, without single keys of options."""
+    """Select the overrides that choose options and places, without single keys of options."""
     kept = []
     for override in overrides:
         key = read(override).name
@@ -289,7 +289,7 @@ def _of_places(overrides: Sequence[str]) -> list[str]:
 
 
 def _given(overrides: Sequence[str], config: DictConfig) -> set[str]:
-    """The keys that a command gives itself, in files with words for the whole configuration too."""
+    """Return the keys that a command sets itself, or by a file for the whole configuration."""
     keys = set()
     for word in map(read, overrides):
         keys.add(word.name)

@@ -1,4 +1,4 @@
-"""The one way from configuration to objects, by an allow-list of targets."""
+"""The only step from a configuration to objects, by an allow-list of targets."""
 
 import inspect
 import logging
@@ -29,21 +29,21 @@ from fokker.config.targets import (
 from fokker.config.texts import check_final
 from fokker.machine.own_code import in_words
 
-#: Hydra from 1.4 on has a list of its own, and warns without it.
+#: The parameter of an allow-list that hydra has from 1.4 on; hydra warns without it.
 HYDRAS_LIST = "_execution_whitelist_"
 
 
 @final
 class Builder:
-    """Builds objects from nodes of a configuration.
+    """A builder of objects from nodes of a configuration.
 
     A target must begin with an allowed name, by whole dotted parts, and so must the module of the
-    class that it leads to: `torch.nn.functional.torch.hub.load` passes a check of its name alone.
-    What it gives must be of the kind of the place where it stands. Nested and partial targets are
-    checked before anything is built.
+    class that it leads to: a check of names would let `torch.nn.functional.torch.hub.load` pass.
+    A target must give an object of the kind of the place where it stands. Nested and partial
+    targets are checked before anything is built.
 
     Args:
-        allow: names besides fokker, torch.nn and torch.optim.
+        allow: the allowed names besides fokker, torch.nn and torch.optim.
     Raises:
         ValueError: for a name that would allow everything, or is private.
     """
@@ -55,13 +55,13 @@ class Builder:
         self._family = Family()
         self._groups = dict(signature(Parts).types)
         self._inside = list(signature(Inside).types.values())
-        #: Classes and functions of the user's that were built, for the model's identity.
+        #: The user's classes and functions that objects were built from, for the model's identity.
         self.own_classes: list[Any] = []
-        #: Whole numbers in place of such as 1e4, by the key where each was set.
+        #: Whole numbers in place of numbers such as 1e4, by the key where each was set.
         self.whole: dict[str, Any] = {}
 
     def know(self, formulation: DictConfig) -> Family:
-        """Take in what the class of a formulation says of the configuration, and return it.
+        """Read what the class of a formulation says of the configuration, keep it and return it.
 
         Raises:
             ValueError: for a target that is not allowed, or gives no formulation.
@@ -81,12 +81,12 @@ class Builder:
         return self._family
 
     def __call__(self, node: DictConfig, key: str, **changes: Any) -> Any:
-        """The object that a node describes.
+        """Build the object that a node describes.
 
         Args:
-            node: with a `_target_`.
-            key: where it stands, which says the kind of the object.
-            changes: entries in place of the node's.
+            node: the node, with a `_target_`.
+            key: the key where it stands, which decides the kind of the object.
+            changes: the entries that replace the node's.
         Raises:
             ValueError: for a target that is not allowed, or what the class itself refuses.
         """
@@ -102,34 +102,34 @@ class Builder:
         return made
 
     def gives(self, node: DictConfig, key: str) -> Any:
-        """The class that a node's target is, or what it says that it gives; any if it says nothing.
+        """Return the class of a node's target, or a function's annotated result; `Any` without one.
 
         Raises:
-            ValueError: for a target that is not allowed, or none of the kind of its place.
+            ValueError: for a target that is not allowed, or not of the kind of its place.
         """
         _, found = self._nodes(node, key)
         return found[0].taken.gives
 
     def check_all(self, parts: Iterable[tuple[str, DictConfig]]) -> None:
-        """Check the targets of several parts, and what they are called with, but for its types.
+        """Check the targets of several parts, and the names of their arguments but not the types.
 
         Args:
-            parts: nodes, by key.
+            parts: the nodes with their keys.
         Raises:
-            ValueError: as for one that is built here.
+            ValueError: as for a node that is built here.
         """
         for key, node in parts:
             self._nodes(node, key)
 
     def check(self, node: DictConfig, key: str, kind: Any = Any) -> None:
-        """Check all targets in a node, which others build.
+        """Check all targets in a node that hydra builds itself.
 
         Args:
-            node: with or without a `_target_` of its own.
-            key: where it stands.
-            kind: of it.
+            node: the node, with or without a `_target_` of its own.
+            key: the key where it stands.
+            kind: the kind of its place.
         Raises:
-            ValueError: as for one that is built here.
+            ValueError: as for a node that is built here.
         """
         plain: Any = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
         check_final(plain, key)
@@ -138,12 +138,12 @@ class Builder:
         check_nodes(found)
 
     def _nodes(self, node: DictConfig, key: str) -> tuple[dict[str, Any], list[Node]]:
-        """A part and all nodes in it, of which each has its kind."""
+        """Return a part's plain values and all nodes in it, after a check of their kinds."""
         if not isinstance(node, DictConfig) or "_target_" not in node:
             raise ValueError(f"{key} must be a node with a _target_, got {node}")
         plain, kind = plain_of(node, key, self._family), kind_of(key, self._groups)
         found = list(self._found_in(node, plain, key, kind))
-        # Where a formulation says no kinds its own `way` says what fits, of all that may be chosen.
+        # Without kinds from the formulation any option may stand here, and its `way` judges them.
         check_kinds(found, self._inside, targets_of_options(key))
         return plain, found
 
@@ -152,7 +152,7 @@ class Builder:
         return nodes(plain, raw, key, kind, self._read, self._family.given)
 
     def _check_made(self, made: Any, node: Node) -> None:
-        """Refuse what a function gives that does not say in its annotation what this is."""
+        """Refuse an object of a wrong kind from a function without an annotation of its result."""
         if node.is_partial or node.is_made_later or node.taken.gives is not Any:
             return
         taken = replace(node.taken, gives=type(made))
@@ -169,7 +169,7 @@ class Builder:
         return {HYDRAS_LIST: names} if is_known else {}
 
     def _read(self, key: str, target: Any) -> Signature:
-        """What the class or function takes that a target leads to, if it is allowed."""
+        """Return what the class or function of a target takes, if the target is allowed."""
         name = check_name(key, target, self._own)
         if name not in self._known:
             self._found[name], is_own = self._allowed(key, name)
@@ -177,14 +177,14 @@ class Builder:
         return self._known[name]
 
     def _allowed(self, key: str, target: str) -> tuple[Callable[..., Any], bool]:
-        """The class or function that a name leads to, and whether it is the user's."""
+        """Return the class or function that a name leads to, and whether it is the user's."""
         try:
             found = _get_quietly(target)
         except Exception as error:  # Import errors of all kinds, a user's own among them.
             why = " ".join(str(error).split())
             raise ValueError(f"{key}: {target} cannot be imported: {why}") from error
         own = any(begins_with(target, prefix) for prefix in self._own)
-        # A package of the user's may hand on what another one defines.
+        # A package of the user's may re-export what an allowed one defines.
         homes = [*self._own, *(name for name in ALLOWED if own or begins_with(target, name))]
         is_function = target in FUNCTIONS or (own and inspect.isfunction(found))
         module = getattr(found, "__module__", None) or ""
@@ -200,7 +200,7 @@ class Builder:
 
 
 def _get_quietly(target: str) -> Any:
-    """What a target leads to; what hydra logs of a failure is in the error too."""
+    """Return what a target leads to, without hydra's log: its error says the same."""
     log = logging.getLogger("hydra.utils")
     log.disabled = True
     try:
@@ -214,15 +214,15 @@ def _sentence(cause: BaseException, key: str, keys: Mapping[str, str]) -> str:
         return f"{key} cannot be built: {in_words(cause)}"
     # A distribution says `low must be ...`, for it does not know that it stands at `data`.
     name, space, rest = str(cause).partition(" ")
-    if name.startswith("data."):  # Data say where they most often stand.
+    if name.startswith("data."):  # Data name the key where they stand most often.
         name = key + name.removeprefix("data")
-    # So it is with `high=3` behind it.
+    # The same holds for a `high=3` after it.
     rest = re.sub(r"(?<![\w.])(\w+)(?==)", lambda found: keys.get(found[1], found[1]), rest)
     return f"{keys.get(name, name)}{space}{rest}"
 
 
 def uncalled(node: Any) -> Any:
-    """A node with all nodes inside it, to be handed on as what makes the objects."""
+    """Return a copy of a node in which all nodes are partial, so that they are called later."""
     if OmegaConf.is_config(node):
         node = OmegaConf.to_container(node, resolve=True)
     if isinstance(node, dict):

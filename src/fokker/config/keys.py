@@ -1,4 +1,4 @@
-"""The keys that are no part's arguments, and what must hold of them."""
+"""The keys that are not arguments of a part, and the rules for their values."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, final, get_type_hints
@@ -20,9 +20,9 @@ from fokker.config.family import OF_NAMES, Family
 from fokker.config.mistakes import UnknownKey, of_value
 from fokker.machine.memory import DOUBLE, check_fits
 
-# Of a process that makes batches, which shares most of its memory with the training, at least.
+# The least memory of a process that makes batches; it shares most memory with the training.
 WORKER_BYTES = 5_000_000
-#: Keys for any data, which their classes do not know.
+#: Keys that any data may have, and that the classes of data do not take.
 OF_ANY_DATA = ("gaussianize", "workers")
 
 
@@ -32,7 +32,7 @@ def _counted(number: int) -> int:
 
 
 def _at_least(least: int, rule: str) -> AfterValidator:
-    """What refuses smaller numbers, and says the rule."""
+    """Return a validator that refuses smaller numbers and says the rule."""
 
     def check(number: int) -> int:
         if number < least:
@@ -58,14 +58,14 @@ LISTED = "a list of options, such as [NAME,{NAME: {KEY: VALUE}}]"
 
 
 class _Checked(BaseModel):
-    """Keys with their types and, as what describes them, how the types are said."""
+    """A set of keys with their types; the description of a key is its type in words."""
 
     model_config = ConfigDict(strict=True)
 
 
 @final
 class OfData(_Checked):
-    """Keys for any data, which their classes do not know."""
+    """The keys that any data may have, and that the classes of data do not take."""
 
     gaussianize: bool | None = Field(description="true or false")
     workers: Annotated[Count, _at_least(0, "null, 0 or positive")] | None = Field(
@@ -75,7 +75,7 @@ class OfData(_Checked):
 
 @final
 class OfTrainer(_Checked):
-    """Keys of `trainer` that are looked at before it is built."""
+    """The keys of `trainer` that are checked before it is built."""
 
     accelerator: Literal["auto", "cpu", "gpu"] = Field(description="auto, cpu or gpu")
     max_steps: Positive = Field(description="a whole number")
@@ -83,7 +83,7 @@ class OfTrainer(_Checked):
 
 @final
 class OfEvaluation(_Checked):
-    """Keys that all evaluations share."""
+    """The keys that all evaluations share."""
 
     num_samples: Positive = Field(description="a whole number")
     batch_size: Positive | None = Field(description="a whole number or null")
@@ -99,7 +99,7 @@ class OfEvaluation(_Checked):
 
 @final
 class Root(_Checked):
-    """Keys at the root, and below it those that are no part's arguments."""
+    """The keys at the root, and those below it that are not arguments of a part."""
 
     task: Literal["run", "plan"] = Field(
         description="run or plan, or in a shell doctor, models, runs or compare"
@@ -121,7 +121,7 @@ class Root(_Checked):
 
     @model_validator(mode="after")
     def _come_from_one_place(self) -> "Root":
-        """Refuse weights of two places."""
+        """Refuse weights from two places."""
         for key, other in (("checkpoint", self.checkpoint), ("init_from", self.init_from)):
             if self.continue_from is not None and other is not None:
                 raise ValueError(
@@ -132,7 +132,7 @@ class Root(_Checked):
 
 
 def _keys_of(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, tuple[Any, str]]]:
-    """The keys of a model and of those below it, each with its type and how that is said."""
+    """Yield the keys of a model and of those below it, each with its type, also in words."""
     kinds = get_type_hints(model)
     for name, known in model.model_fields.items():
         if known.description is None:
@@ -141,7 +141,7 @@ def _keys_of(model: type[BaseModel], above: str = "") -> Iterator[tuple[str, tup
             yield f"{above}{name}", (kinds[name], known.description)
 
 
-#: Keys that are no part's arguments: their types, and how these are said.
+#: The keys that are not arguments of a part, each with its type, also in words.
 KEYS: Mapping[str, tuple[Any, str]] = dict(_keys_of(Root))
 
 
@@ -149,10 +149,10 @@ def check_keys(config: DictConfig, family: Family) -> None:
     """Refuse unknown keys, and values of another type or range; 1e4 becomes a whole number.
 
     Args:
-        config: composed; it is changed.
-        family: whose groups there are.
+        config: the composed configuration; it is changed.
+        family: the family, which says which groups there are.
     Raises:
-        ValueError: says the key, the rule and the value.
+        ValueError: with the key, the rule and the value.
     """
     _check_names(config, family)
     given = {key: value_of(config, key) for key in KEYS}
@@ -173,12 +173,12 @@ def check_keys(config: DictConfig, family: Family) -> None:
             raise ValueError(f"{key} must be {LISTED}, got {shown(listed)}")
     points = config.evaluation.budget_points or 0
     key = "evaluation.budget_points"
-    # Their starts, where three solvers lead them, and the law's own.
+    # The memory of the starts, of the ends that three solvers give, and of the law's points.
     check_fits(key, points, 5 * DOUBLE * points, "the error budget")
 
 
 def _check_data(config: DictConfig, group: str) -> None:
-    """Refuse values of the keys for any data, as `check_keys` does, wherever data stand."""
+    """Check the keys that any data may have, in one group of data."""
     given = {name: value_of(config, f"{group}.{name}") for name in OF_ANY_DATA}
     try:
         workers = OfData.model_validate(given).workers or 0
@@ -189,7 +189,7 @@ def _check_data(config: DictConfig, group: str) -> None:
 
 
 def _nested(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by dotted keys as a tree of two levels."""
+    """Nest values by dotted keys into a dict, with one dict for each part before a dot."""
     tree: dict[str, Any] = {}
     for key, value in given.items():
         above, _, name = key.rpartition(".")
@@ -198,9 +198,9 @@ def _nested(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sentence(error: ValidationError, given: Mapping[str, Any], *above: str) -> str:
-    """The first mistake: the key, the rule and the value.
+    """Return a sentence about the first mistake: the key, the rule and the value.
 
-    What the validators of this file refuse they say themselves, but for the key before it.
+    The validators of this file give the sentence themselves, without the key.
     """
     first = error.errors(include_url=False)[0]
     names = [*above, *map(str, first["loc"])]
@@ -211,7 +211,7 @@ def _sentence(error: ValidationError, given: Mapping[str, Any], *above: str) -> 
 
 
 def value_of(config: DictConfig, key: str) -> Any:
-    """A value of the configuration, resolved."""
+    """Return a value of the configuration, resolved."""
     try:
         value = OmegaConf.select(config, key, throw_on_missing=True)
         return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
@@ -256,7 +256,7 @@ def _check_names(config: DictConfig, family: Family) -> None:
 
 
 def _check_loggers(loggers: Any) -> None:
-    """Refuse what is none of several loggers by name."""
+    """Refuse a `logger` that does not consist of loggers by name."""
     if not OmegaConf.is_dict(loggers):
         raise ValueError(
             f"logger must have loggers below it, such as logger.csv, got {shown(loggers)}; choose "

@@ -1,4 +1,4 @@
-"""Whether what a target gives may stand where it stands: a network where a network is wanted."""
+"""The check that a target gives what its place takes, such as a network."""
 
 import inspect
 import sys
@@ -10,26 +10,26 @@ from typing import Any, Literal, Protocol, get_args, get_origin
 from fokker.config.arguments import LISTS, UNIONS, Signature
 from fokker.config.targets import begins_with
 
-#: Classes of others that do nothing by themselves.
+#: Base classes of other packages, which do nothing by themselves.
 BASES = (
     "torch.nn.Module", "torch.optim.Optimizer", "torch.optim.lr_scheduler.LRScheduler",
     "torch.utils.data.Dataset", "torch.utils.data.IterableDataset",
     "lightning.LightningModule",
 )  # fmt: skip
-#: Packages that know nothing of fokker's protocols: a method of the same name is another.
+#: Packages that know nothing of fokker's protocols: their methods of the same name do not count.
 OTHERS = ("torch", "lightning", "torchmetrics")
 Kinds = Mapping[str, Any]
 
 
 def kind_of(key: str, groups: Kinds) -> Any:
-    """The kind of what stands at a key: of a group, or below `evaluation`; any elsewhere."""
+    """Return the kind of a key: of a group, or of an entry in one; Any elsewhere."""
     group, _, name = key.partition(".")
     kind = groups.get(group, Any)
     return inside(kind, name) if name and "." not in name else Any if name else kind
 
 
 def inside(kind: Any, place: str | int) -> Any:
-    """The kind of an entry of a dict, by its name, or of a list, by its place."""
+    """Return the kind of an entry of a dict, by its name, or of a list, by its index."""
     for option in _options(kind):
         origin, inner = get_origin(option), get_args(option)
         if isinstance(place, str) and origin in (dict, Mapping) and inner:
@@ -41,18 +41,18 @@ def inside(kind: Any, place: str | int) -> Any:
 
 
 def made_by(kind: Any) -> Any:
-    """A kind, or of what makes something the kind of that."""
+    """Return a kind, or for the kind of a function the kind of what that function makes."""
     return tuple(_result(option) if _is_maker(option) else option for option in _options(kind))
 
 
 def belongs(taken: Signature, is_partial: bool, kind: Any, anywhere: Sequence[Any]) -> bool:
-    """Whether what a target gives may stand in a place; what is not known may.
+    """Tell whether what a target gives may stand in a place; an unknown kind may.
 
     Args:
-        taken: of the target.
-        is_partial: whether it is called later.
-        kind: of the place.
-        anywhere: kinds that may stand where the place says none.
+        taken: the signature of the target.
+        is_partial: whether the target is called later.
+        kind: the kind of the place.
+        anywhere: the kinds that may stand where the place says none.
     """
     if is_unsaid(kind):
         return taken.is_own or any(belongs(taken, False, part, ()) for part in anywhere)
@@ -60,7 +60,7 @@ def belongs(taken: Signature, is_partial: bool, kind: Any, anywhere: Sequence[An
 
 
 def is_unsaid(kind: Any) -> bool:
-    """Whether a place says no kind."""
+    """Tell whether a place says no kind."""
     return any(map(_is_any, _options(kind)))
 
 
@@ -75,13 +75,13 @@ def _belongs(taken: Signature, is_partial: bool, kind: Any) -> bool:
         return _is_any(result) or any(_is(gives, option, is_own) for option in _options(result))
     if gives is Any or not isinstance(gives, type):
         return True
-    # What an object gives when it is called is hardly ever said: one's own is trusted.
+    # Hardly any class says what calling its objects gives; the user's own classes are trusted.
     is_free = is_own or _is_any(result) or getattr(result, "__name__", "") == "Tensor"
     return is_free and any("__call__" in vars(above) for above in gives.__mro__)
 
 
 def _is(gives: Any, kind: Any, is_own: bool) -> bool:
-    """Whether a class, or what a function says that it returns, may be of a kind."""
+    """Tell whether a class, or the return type of a function, may be of a kind."""
     if get_origin(gives) in UNIONS:
         return any(_is(option, kind, is_own) for option in get_args(gives))
     gives = get_origin(gives) or gives
@@ -91,14 +91,14 @@ def _is(gives: Any, kind: Any, is_own: bool) -> bool:
         return _is_any(kind)
     if not getattr(kind, "_is_protocol", False):
         return issubclass(gives, kind)
-    # One's own class need not be derived from a protocol, but has its methods itself.
+    # A user's class need not derive from a protocol, but must define its methods itself.
     own = [c for c in gives.__mro__ if not any(begins_with(c.__module__, o) for o in OTHERS)]
     names = {name for above in own for name in vars(above)}
     return kind in gives.__mro__ or (is_own and _members(kind) <= names)
 
 
 def _members(protocol: type) -> set[str]:
-    """The methods and properties that a protocol asks for."""
+    """Return the names of the methods and properties that a protocol asks for."""
     asked = (FunctionType, property)
     above = [c for c in protocol.__mro__ if getattr(c, "_is_protocol", False) and c is not Protocol]
     found = {n for c in above for n, value in vars(c).items() if isinstance(value, asked)}
@@ -106,20 +106,20 @@ def _members(protocol: type) -> set[str]:
 
 
 def is_base(kind: type) -> bool:
-    """Whether a class is there to be derived from, and makes no object of use."""
+    """Tell whether a class is only a base to derive from, and makes no useful object."""
     is_own = begins_with(kind.__module__, "fokker") and ABC in kind.__bases__
     is_unwritten = inspect.isabstract(kind) or getattr(kind, "_is_protocol", False)
     return is_own or is_unwritten or public_name(kind) in BASES
 
 
 def unwritten(kind: type) -> list[str]:
-    """Return the methods that a class of the user's own lacks."""
+    """Return the methods that a user's class still has to define."""
     is_fokkers = begins_with(kind.__module__, "fokker")
     return [] if is_fokkers else sorted(getattr(kind, "__abstractmethods__", ()))
 
 
 def kind_words(kind: Any, anywhere: Sequence[Any]) -> str:
-    """What a place takes, for a message."""
+    """Return the words for what a place takes, for a message."""
     made = tuple(anywhere) if is_unsaid(kind) else made_by(kind)
     found = dict.fromkeys(o for o in _options(made) if isinstance(get_origin(o) or o, type))
     names = [public_name(option) for option in found if option is not NoneType]
@@ -127,7 +127,7 @@ def kind_words(kind: Any, anywhere: Sequence[Any]) -> str:
 
 
 def public_name(kind: Any) -> str:
-    """The dotted name of a class, by the first package that has it."""
+    """Return the dotted name of a class, by the first package that has it."""
     kind = get_origin(kind) or kind
     name, parts = str(kind.__qualname__), str(kind.__module__).split(".")
     if parts == ["builtins"]:
@@ -151,7 +151,7 @@ def _options(kind: Any) -> Iterator[Any]:
 
 
 def _is_any(kind: Any) -> bool:
-    """Whether a kind says nothing that can be checked, such as a type variable."""
+    """Tell whether a kind says nothing that can be checked, such as a type variable."""
     known = isinstance(kind, type) or get_origin(kind) is not None or kind in (None, NoneType)
     return kind is object or kind is Any or not known
 

@@ -1,4 +1,4 @@
-"""Loading a model: from its own description, without its data and wherever it lies."""
+"""The loading of a model from its own description, in any folder and without its data."""
 
 import copy
 import math
@@ -33,18 +33,18 @@ _ROUNDING = 1e-6
 def load(
     path: str | Path, weights: str | None = None, allow_targets: Sequence[str] = ()
 ) -> Formulation:
-    """The model of a finished run, in whatever mode torch is; its data need not be there.
+    """Load the model of a finished run, in whatever mode torch is; its data may be missing.
 
-    `model.denoiser(x, sigma)` is D in the model's units, `model.data` goes from these to the units
-    of the training data and back, and looks for the points when they are asked for.
+    `model.denoiser(x, sigma)` is D in the model's units. `model.data` converts these to the units
+    of the training data and back, and looks for the points only when they are asked for.
 
     Args:
         path: a run's folder, a model's folder, the checkpoint in one, or an exported file.
-        weights: `ema`, `raw` or `ema_<half-life in images>`; null: `ema`, of an exported file
-            those that it holds.
-        allow_targets: packages of your own that it was made with.
+        weights: `ema`, `raw` or `ema_<half-life in images>`; None: `ema`, or for an exported file
+            the weights that it has.
+        allow_targets: the packages of your own that the model was made with.
     Raises:
-        ValueError: if there is no such model, it does not fit its configuration, or has no such
+        ValueError: if there is no such model, it does not fit its configuration, or it has no such
             weights.
     """
     if not isinstance(path, str | Path):
@@ -87,7 +87,7 @@ def _load(folder: Path, weights: str | None, allow_targets: Sequence[str]) -> Fo
 
 
 def _recorded(folder: Path, groups: Sequence[str]) -> DictConfig:
-    """The configuration in a folder, with these groups."""
+    """Read the configuration in a folder, with these groups."""
     file = folder / "config.yaml"
     if not file.is_file():
         raise ValueError(f"{file} is not there, so nothing says what the model in {folder} is")
@@ -97,10 +97,10 @@ def _recorded(folder: Path, groups: Sequence[str]) -> DictConfig:
 def _data_of(
     config: DictConfig, description: dict[str, Any], build: Builder, file: Path
 ) -> dict[str, DataModule]:
-    """The data of a model; of standardised ones the description says all that it needs."""
+    """Return the data of a model; for standardised data its description is enough."""
     facts, record = description["data"], description["record"]
     content, groups = record.get("made_of", {}).get("content", ""), Groups.recorded(record)
-    if not facts or len(groups.data) > 1:  # The content is that of all groups together.
+    if not facts or len(groups.data) > 1:  # The recorded content is that of all groups.
         return _found(config, groups, content, build, file)
 
     def find() -> StandardizedData:
@@ -121,7 +121,7 @@ def _data_of(
 def _found(
     config: DictConfig, groups: Groups, content: str, build: Builder, place: Path
 ) -> dict[str, DataModule]:
-    """The data of a configuration, if they are those of the training."""
+    """Build the data of a configuration, and refuse others than those of the training."""
     config = copy.deepcopy(config)
     data = AllData()(config, groups.data, build)
     if content not in ("", content_of(data)):

@@ -1,4 +1,4 @@
-"""Mistakes in one sentence each: keys that are none, values that refer to none."""
+"""Mistakes in one sentence each: unknown keys, and values that are invalid or refer to nothing."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import final
 
 from omegaconf.errors import OmegaConfBaseException
 
-#: What OmegaConf says of a value, and how it is said here.
+#: Patterns of OmegaConf's messages on a value, and the words for each here.
 OF_VALUES = (
     (r"Interpolation key '(.*)' not found", r"refers to ${\1}, and there is no such key"),
     (r".*Environment variable '(.*)' not found.*", r"needs the environment variable \1; set it, or "
@@ -31,10 +31,10 @@ class UnknownKey(ValueError):
     """A key that its place does not take.
 
     Args:
-        key: without a prefix.
-        said: of it.
-        known: names that its place takes.
-        more: to be said after these.
+        key: the key, without a prefix.
+        said: the words that follow the key and say what is wrong.
+        known: the names that its place takes.
+        more: the words that follow these names.
     """
 
     def __init__(self, key: str, said: str, known: Sequence[str], more: str = "") -> None:
@@ -44,23 +44,23 @@ class UnknownKey(ValueError):
 
 
 def one_of(name: str, known: Sequence[str]) -> str:
-    """Which names there are, and which of them may have been meant."""
+    """List the known names, and the one that may have been meant."""
     near = get_close_matches(name, known, n=1)
     return f"{f'did you mean {near[0]}? There are' if near else 'choose one of'} {', '.join(known)}"
 
 
 def of_value(error: OmegaConfBaseException, key: str = "") -> str:
-    """What is wrong with a value that refers to another, or cannot be what it is.
+    """Say what is wrong with a value that is invalid or refers to nothing.
 
     Args:
-        error: OmegaConf's.
-        key: of the value, where the error does not know it.
+        error: the error of OmegaConf.
+        key: the key of the value, where the error does not know it.
     """
     return said_of(str(error.msg or error), str(error.full_key or key))
 
 
 def said_of(text: str, key: str) -> str:
-    """What OmegaConf says of a value, in a sentence that begins with its key."""
+    """Translate OmegaConf's message on a value into a sentence that begins with its key."""
     line = text.strip().partition("\n")[0]
     for pattern, said in OF_VALUES:
         found = re.fullmatch(pattern, line)
@@ -70,7 +70,7 @@ def said_of(text: str, key: str) -> str:
 
 
 def was_interrupted(error: BaseException | None) -> bool:
-    """Whether an error is what became of Ctrl-C in a library."""
+    """Tell whether an error is what a library has made of Ctrl-C."""
     while error is not None:
         if isinstance(error, KeyboardInterrupt):
             return True

@@ -1,4 +1,4 @@
-"""What a key that is none may have meant: one further down, of another option, or elsewhere."""
+"""Hints for an unknown key: a key further down, of another option, or elsewhere."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -13,9 +13,9 @@ from fokker.config.mistakes import UnknownKey
 from fokker.config.option_words import is_group
 from fokker.config.trainer_keys import ELSEWHERE
 
-#: Of a name that was mistyped, and not another word.
+#: The least similarity of a mistyped name to the right one.
 NEAR = 0.7
-#: Words of other programs, and the keys that say the same here.
+#: Words of other programs, and the keys with the same meaning here.
 KEYS_FOR = {
     "bs batch batchsize minibatch train_batch_size global_batch_size": "data.batch_size",
     "learning_rate base_lr lrate step_size": "optimizer.lr",
@@ -95,7 +95,7 @@ KEYS_FOR = {
     "dry_run dryrun plan": "task=plan",
     "mode stage command action": "task",
 }
-#: Words for what needs no key.
+#: Words of other programs that have no key here, and what to do instead.
 SAID_OF = {
     "resume resume_from resume_from_checkpoint continue restart": (
         "the same command goes on by itself where a training was stopped; for more steps of a "
@@ -119,12 +119,13 @@ WORDS = {
 
 
 def with_hint(error: UnknownKey, config: DictConfig | None, sources: Sequence[Any]) -> str:
-    """Return the sentence of an unknown key, with what it may have meant elsewhere.
+    """Return the sentence of an unknown key, with a hint at what may have been meant.
 
     Args:
-        error: says which names are where it was looked for.
-        config: composed without the key, or with it; null if it has other mistakes.
-        sources: where options are found.
+        error: the error, with the names that are known at the key's place.
+        config: the configuration, composed without the key or with it; None if it has other
+            mistakes.
+        sources: the sources where options are found.
     """
     parent, _, name = error.key.rpartition(".")
     if parent == "trainer" and name in ELSEWHERE:
@@ -142,22 +143,23 @@ def with_hint(error: UnknownKey, config: DictConfig | None, sources: Sequence[An
     if not hint:
         is_near = bool(get_close_matches(name, error.known, n=1, cutoff=NEAR))
         word = WORDS.get(_plain(name), "")
-        # `data.mode` is rather the data's than a word of others; `sampler.steps` is the sampler's.
+        # In `data.mode` the word does not count, for the name is near a key of the data. In
+        # `sampler.steps` it does, for the word itself names the sampler.
         if word and (not parent or not is_near or f" {parent}." in word):
             hint = word
         elif not is_near:
             hint = _nearly_same(error.key, config, sources)
-    # Of another option than the one that is chosen.
+    # The same key exists, but in an option that is not chosen.
     elsewhere = f"did you mean {error.key}, of "
     if hint.startswith(elsewhere):
         hint = f"it is one of {hint.removeprefix(elsewhere).rstrip('?')}"
-    # A word of other programs may be the very one that was typed.
+    # The key for a word of other programs may be the very one that was typed.
     is_said = hint and not re.match(rf"did you mean {re.escape(error.key)}(?![\w.=])", hint)
     return f"{error.key} {error.said}; {hint}" if is_said else str(error)
 
 
 def _of_others(key: str, config: DictConfig, sources: Sequence[Any]) -> str:
-    """Return which group of other formulations a key is, or lists options of, if it is one."""
+    """Return a sentence if a key belongs to a group that the formulation does not have."""
     parent, _, name = key.rpartition(".")
     listed = name.removesuffix("s") if parent == "evaluation" and name.endswith("s") else ""
     group = listed or (key if not parent else "")
@@ -176,7 +178,7 @@ def _plain(name: str) -> str:
 
 
 def _same_name(key: str, config: DictConfig, sources: Sequence[Any]) -> str:
-    """Return which key has this name elsewhere."""
+    """Return a hint at keys that have this name elsewhere."""
     parent, _, name = key.rpartition(".")
     own = [leaf for leaf in _leaves(config) if leaf != key]
     exact = [leaf for leaf in own if _plain(leaf.rpartition(".")[2]) == _plain(name)]
@@ -184,7 +186,7 @@ def _same_name(key: str, config: DictConfig, sources: Sequence[Any]) -> str:
 
 
 def _nearly_same(key: str, config: DictConfig, sources: Sequence[Any]) -> str:
-    """Return which key, or word of others, has the name that is nearest."""
+    """Return a hint at the key, or the word of other programs, whose name is nearest."""
     name = _plain(key.rpartition(".")[2])
     names = {leaf.rpartition(".")[2] for leaf in _leaves(config) if leaf != key}
     near = get_close_matches(name, sorted({*names, *WORDS} - {name}), n=1, cutoff=NEAR)
@@ -196,13 +198,13 @@ def _or(names: Sequence[str]) -> str:
 
 
 def _leaves(config: DictConfig) -> list[str]:
-    """Return all keys with a value, of fokker's groups and of the root."""
+    """Return all keys with a value, in fokker's groups and at the root."""
     own = [str(key) for key in config if key != "hydra"]
     return list(_below(OmegaConf.to_container(OmegaConf.masked_copy(config, own)), ""))
 
 
 def _below(node: Any, key: str) -> Iterator[str]:
-    """Return the keys with a value in a node, those of `evaluation` last."""
+    """Yield the keys with a value in a node, those of `evaluation` last."""
     if not isinstance(node, dict):
         yield key
         return
@@ -212,7 +214,7 @@ def _below(node: Any, key: str) -> Iterator[str]:
 
 
 def _of_options(name: str, parent: str, sources: Sequence[Any]) -> str:
-    """Return which options that are not chosen have a key of this name."""
+    """Return a hint at options, chosen or not, that have a key of this name."""
     found: dict[str, list[str]] = {}
     for place, option, _ in options_with(sources, name):
         found.setdefault(place, []).append(option)

@@ -1,4 +1,4 @@
-"""The nodes of a configuration that describe objects, found without making any."""
+"""The nodes of a configuration, found and checked without building any object."""
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -19,9 +19,9 @@ from fokker.config.texts import check_final
 TARGET, PARTIAL, RECURSIVE, CONVERT, ARGS = HYDRAS = (
     "_target_", "_partial_", "_recursive_", "_convert_", "_args_",
 )  # fmt: skip
-#: What is made by fokker when its parts are there, without a `_partial_`.
+#: Nodes that fokker itself builds, once their parts are there, without a `_partial_`.
 MADE_LATER = ("formulation", "optimizer.schedule")
-#: What says the target of each node that takes it, by its key.
+#: A function that gives the signature of a target, which stands at a key.
 Read = Callable[[str, Any], Signature]
 
 
@@ -31,14 +31,14 @@ class Node:
     """A node with a `_target_`.
 
     Attributes:
-        key: where it stands.
-        plain: what it gives.
-        keys: where each value was set.
-        taken: by its target.
-        kind: of the place.
-        is_made_later: whether it is made by fokker, whatever its `_partial_` says.
-        given: what fokker gives it then: how much without a name, and what by name.
-        known_later: arguments that are put in before it is made.
+        key: the key where it stands.
+        plain: its values, `_target_` among them.
+        keys: the key where each value was set.
+        taken: the signature of its target.
+        kind: the kind of its place.
+        is_made_later: whether fokker itself builds it, whatever its `_partial_` says.
+        given: the arguments from fokker then: how many without a name, and which by name.
+        known_later: the arguments that are put in before it is built.
     """
 
     key: str
@@ -56,7 +56,7 @@ class Node:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """All that is not for hydra."""
+        """Return all values that are not for hydra."""
         return {name: value for name, value in self.plain.items() if name not in HYDRAS}
 
     @property
@@ -65,15 +65,15 @@ class Node:
 
     @property
     def called_with(self) -> Given | None:
-        """What it is given when it is called: how much without a name, and what by name.
+        """Return the arguments of its call: how many without a name, and which by name.
 
-        Nothing where hydra calls it; none where it is called by what nobody knows here.
+        Nothing is given where hydra calls it; None where the caller is not known here.
         """
         return self.given if self.is_partial or self.is_made_later else (0, ())
 
 
 def plain_of(node: DictConfig, key: str, family: Family) -> dict[str, Any]:
-    """The values of a part of a family, without those that its class does not know."""
+    """Return the values of a part of a family, without those that its class does not take."""
     plain: Any = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
     check_final(plain, key)
     may_be_data = key in family.data or (not family.is_known and key in family.kinds)
@@ -90,16 +90,15 @@ def nodes(
     given: Mapping[str, Given],
     is_made_later: bool = False,
 ) -> Iterator[Node]:
-    """A node and all that are inside it.
+    """Yield a node and all nodes inside it.
 
     Args:
-        plain: resolved.
-        raw: the same before it was resolved: a value `${sde}` was set at `sde`.
-        key: where it stands.
-        kind: of the place.
-        read: what a target takes, refused where it is none.
-        given: what fokker gives to what it calls itself, by key.
-        is_made_later: whether it is inside of what fokker makes later.
+        plain: the resolved values.
+        raw: the values before they were resolved: a value `${sde}` was set at `sde`.
+        key, kind: the key and the kind of their place.
+        read: the function that gives the signature of a target, or refuses the target.
+        given: the arguments from fokker for what it calls itself, by key.
+        is_made_later: whether they are inside of what fokker builds later.
     """
     if isinstance(plain, dict):
         named = raw if isinstance(raw, dict) else {}
@@ -113,7 +112,7 @@ def nodes(
                 read(f"{keys[name]}.{TARGET}", value[TARGET])
                 for name, value in plain.items()
                 if isinstance(value, dict) and TARGET in value and value.get(PARTIAL)
-            ]  # Which are handed on uncalled.
+            ]  # These are handed on uncalled.
             taken = taken.handing_on(parts)
             yield Node(key, plain, keys, taken, kind, is_made_later, given.get(key))
         for name, value in plain.items():
@@ -131,20 +130,20 @@ def nodes(
 
 
 def _place(raw: Any, key: str) -> str:
-    """Where a value was set: elsewhere for `${elsewhere}`."""
+    """Return the key where a value was set: `elsewhere` for `${elsewhere}`."""
     is_link = isinstance(raw, str) and raw.startswith("${") and raw.endswith("}")
     return raw[2:-1] if is_link and raw[2:-1].replace(".", "").isidentifier() else key
 
 
 def check_nodes(found: Sequence[Node]) -> dict[str, Any]:
-    """Check the arguments of nodes, with whole numbers in place of such as 1e4.
+    """Check the arguments of nodes, and write 1e4 as a whole number where one is wanted.
 
     Args:
-        found: nodes, whose `plain` values are changed.
+        found: the nodes, whose `plain` values are changed.
     Returns:
         the whole numbers, by the key where each was set.
     Raises:
-        ValueError: for a value of another type.
+        ValueError: for a value of another type or range.
     """
     changes: dict[str, Any] = {}
     for node in found:
@@ -157,7 +156,7 @@ def check_nodes(found: Sequence[Node]) -> dict[str, Any]:
         places = {name: f"{node.key}.{ARGS}[{index}]" for index, name in enumerate(listed)}
         check_types(node.taken, listed, places)
         for name, value in node.arguments.items():
-            if node.target.startswith("fokker."):  # Those of others may be no counts.
+            if node.target.startswith("fokker."):  # Numbers of other packages may be no counts.
                 check_count(node.keys[name], value, node.taken.types.get(name, Any))
             if node.target.startswith("torch.optim.") and value in (math.inf, -math.inf):
                 raise ValueError(f"{node.keys[name]} must be finite, got {value}")
@@ -170,11 +169,11 @@ def check_kinds(
     """Check that each node is of the kind of its place, and can be called as it says.
 
     Args:
-        found: nodes.
-        anywhere: kinds that may stand where a place says none; nothing: there all may.
-        options: targets that may stand at the first node's place too, if it says no kind.
+        found: the nodes.
+        anywhere: the kinds that may stand where a place says none; empty: all may stand there.
+        options: the targets that may also stand at the first node's place, if it says no kind.
     Raises:
-        ValueError: says the key, what must be there, and what is.
+        ValueError: with the key, what must be there, and what is.
     """
     for node in found:
         _check_hydras(node)
@@ -185,7 +184,7 @@ def check_kinds(
 
 
 def _check_hydras(node: Node) -> None:
-    """Refuse what hydra would not know, or would quietly make another object of."""
+    """Refuse hydra's keys with values that hydra does not know or would quietly misread."""
     for name in (PARTIAL, RECURSIVE):
         if not isinstance(node.plain.get(name, True), bool):
             raise ValueError(
@@ -206,7 +205,7 @@ def _check_hydras(node: Node) -> None:
 
 
 def _check_listed(node: Node, listed: Any) -> None:
-    """Refuse arguments without a name that are no list, too many, or given by name too."""
+    """Refuse an `_args_` that is no list, is too long, or repeats arguments given by name."""
     key, names = f"{node.key}.{ARGS}", node.taken.positional
     if not isinstance(listed, list):
         raise ValueError(f"{key} must be a list of arguments, got {shown(listed)}")
@@ -223,7 +222,7 @@ def _check_listed(node: Node, listed: Any) -> None:
 
 
 def _first_below(value: Any) -> Any:
-    """The first target inside a value."""
+    """Return the first target inside a value, if there is one."""
     if isinstance(value, dict) and TARGET in value:
         return value[TARGET]
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
@@ -231,7 +230,7 @@ def _first_below(value: Any) -> Any:
 
 
 def _check_kind(node: Node, anywhere: Sequence[Any]) -> None:
-    """Refuse a class of another kind, one that is none but a base, and a wrong `_partial_`."""
+    """Refuse a class of another kind, a mere base class, and a wrong `_partial_`."""
     if not anywhere and is_unsaid(node.kind):
         return
     key, is_partial = node.key, node.is_partial and not node.is_made_later
@@ -270,7 +269,7 @@ def _check_kind(node: Node, anywhere: Sequence[Any]) -> None:
 
 
 def _check_names(node: Node) -> None:
-    """Refuse arguments that are not taken, are fokker's to give, or are missing."""
+    """Refuse arguments that the target does not take, that fokker gives, or that are missing."""
     taken, given = node.taken, node.arguments
     listed = taken.positional[: len(node.plain.get(ARGS, ()))]
     count, names = node.called_with or (0, ())

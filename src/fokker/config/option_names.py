@@ -7,7 +7,7 @@ from typing import Any
 from fokker.config.option_words import is_group
 from fokker.overrides import read
 
-#: Groups of which a list of options is one after the other, or what all of them say.
+#: Groups that take a list of options, all of which are applied.
 SEVERAL = ("evaluation", "logger", "callbacks", "experiment")
 
 
@@ -15,9 +15,9 @@ def check_options(choices: Mapping[Any, Any]) -> None:
     """Refuse options whose names are paths: they would be read, and written, somewhere else.
 
     Args:
-        choices: a name or a list of names by group; null: none was chosen.
+        choices: the name or the list of names that each group has; None: none was chosen.
     Raises:
-        ValueError: says the group and the name.
+        ValueError: with the group and the name.
     """
     for group, chosen in choices.items():
         for name in chosen if isinstance(chosen, list) else [chosen]:
@@ -30,14 +30,14 @@ def check_options(choices: Mapping[Any, Any]) -> None:
 
 
 def is_plain(name: Any) -> bool:
-    """Whether an option's name leads to no other folder; what is no text is no name."""
+    """Tell whether an option's name leads to no other folder; True for what is no text."""
     return not isinstance(name, str) or re.search(r"[/\\]|\.\.", name) is None
 
 
 def check_typed_options(overrides: Sequence[str], sources: Sequence[Any]) -> None:
-    """Refuse the same in overrides, which may give an option of several values, or a list.
+    """Refuse such names in overrides, whose value may be a sweep or a list.
 
-    So are two options of one part at once, which hydra would merge into one that nobody has named.
+    A list of options for one part is refused too: hydra would merge them into one without a name.
 
     Raises:
         ValueError: as `check_options`.

@@ -1,4 +1,4 @@
-"""What the file of an experiment or a study says, as overrides."""
+"""The content of the file of an experiment or a study, as overrides."""
 
 import re
 from collections.abc import Sequence
@@ -12,37 +12,37 @@ from fokker.machine.nested import flat
 from fokker.machine.yaml_files import read_yaml
 
 _GLOBAL = re.compile(r"^#\s*@package\s+_global_\s*$", re.MULTILINE)
-# What hydra reads as the text that it is.
+# A text that hydra reads as it stands, without quotes.
 _PLAIN = re.compile(r"(?!(?:null|true|false|inf|nan)$)[A-Za-z_/][\w./-]*", re.IGNORECASE | re.ASCII)
 
 
 def group_of(key: str) -> str:
-    """The first part of a key or group."""
+    """Return the first part of a key or group."""
     return re.split(r"[./]", key)[0]
 
 
 def is_group(sources: Sequence[Any], key: str) -> bool:
-    """Whether a key is a group with a folder of options."""
+    """Tell whether a key is a group with a folder of options."""
     if re.fullmatch(r"\w+(/\w+)*", key) is None:
         return False
     return any((Path(s.path) / key).is_dir() for s in sources if s.schema == "file")
 
 
 def quoted(value: str) -> str:
-    """A text as a value in an override, whatever it is made of."""
+    """Quote a text as the value of an override, whatever characters it has."""
     return QuotedString(value, Quote.single).with_quotes()
 
 
 def option_words(sources: Sequence[Any], group: str, name: str) -> list[str] | None:
-    """What an option's file says of the whole configuration, as overrides.
+    """Return what an option's file says of the whole configuration, as overrides.
 
     Args:
-        sources: of the configuration, in order.
-        group: such as `experiment`.
-        name: of the option.
+        sources: the sources of the configuration, in order.
+        group: the group, such as `experiment`.
+        name: the name of the option.
     Returns:
-        none if there is no such file, or it says nothing of other groups; where it says
-        something of hydra's node, which is left out, `++hydra={}` is among them.
+        the overrides, with `++hydra={}` in place of what the file says of hydra's node; None if
+        there is no such file, or its package is not `_global_`.
     """
     for source in sources:
         file = Path(source.path) / group / f"{name}.yaml"
@@ -67,7 +67,7 @@ def option_words(sources: Sequence[Any], group: str, name: str) -> list[str] | N
 
 
 def as_typed(value: Any) -> str:
-    """A plain value in hydra's grammar."""
+    """Write a plain value in hydra's grammar."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str):

@@ -1,6 +1,6 @@
-"""What each group of any configuration is made into: the kinds that a target may have.
+"""The kinds of objects that the groups of any configuration give.
 
-What a family's own groups give is said by its formulation's `groups`.
+The kinds of a family's own groups stand in its formulation's `groups`.
 """
 
 from collections.abc import Callable
@@ -26,9 +26,9 @@ from fokker.training.optimizers import Schedule
 @final
 @dataclass(frozen=True)
 class Parts:
-    """The kind of each group, which is read from here, and nothing is made of it.
+    """The kind of each group; the annotations are only read, and no object is made of this class.
 
-    What stands inside a node has the kind that its class gives the parameter.
+    A part inside a node has the kind that the node's class gives the parameter.
     """
 
     data: DataModule
@@ -45,9 +45,9 @@ class Parts:
 @final
 @dataclass(frozen=True)
 class Inside:
-    """What may stand inside a node where its class says no kind, besides the user's own.
+    """The kinds that may stand inside a node where its class says none.
 
-    What a family's groups give may stand there too.
+    The user's own classes, and the kinds of a family's groups, may stand there too.
     """
 
     of_torch: nn.Module | Optimizer | LRScheduler | Dataset[object]

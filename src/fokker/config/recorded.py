@@ -1,4 +1,4 @@
-"""The overrides that the record of a trained model brings, of which others may be the authors."""
+"""The overrides in the record of a trained model, which other people may have written."""
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -18,39 +18,39 @@ from fokker.store.records import read_record
 from fokker.store.run_files import read_config
 from fokker.store.whereabouts import override_as_today
 
-# What is not taken over from the run that trained a model, which may have said it all the same.
+# Not taken over from the run that trained a model, though its record may have them.
 NOT_INHERITED = (
     *NEVER, "task", "checkpoint", "continue_from", "init_from", "retrain", "logger", "evaluation",
     "fail_fast", "objective",
 )  # fmt: skip
-# How far a run goes is no part of what was trained.
+# Limits say how far a run goes, and are no part of what was trained.
 LIMITS = ("trainer.max_time", "trainer.limit_train_batches")
 
 
 @final
 class ForeignRecord(ValueError):
-    """A model's record that says what none may say."""
+    """An error in a model's record: it sets what no record may set."""
 
 
 def recorded_overrides(
     place: Path, given: Collection[str], config: DictConfig
 ) -> tuple[Path, list[str]]:
-    """The record of the model at `place`, and its overrides without what is given anew.
+    """Return the record of the model at `place`, and its overrides without those given anew.
 
     Raises:
-        ForeignRecord: if one of them is none of the configuration's own.
+        ForeignRecord: if they are no overrides, or set more than the configuration.
     """
     file = find_checkpoint(place)
     beside, path = file.with_name("model.json"), file.with_name("config.yaml")
     record, is_damaged = read_record(beside), False
     try:
         trained = read_config(path) if path.is_file() else OmegaConf.create()
-    except DamagedError:  # The checkpoint itself knows it too.
+    except DamagedError:  # The checkpoint has the configuration too.
         is_damaged = True
-    # Late, for both need torch.
+    # Imported late, for it needs torch.
     from fokker.store.identity import recorded_standardize
 
-    if not record or is_damaged:  # A checkpoint on its own says itself what it is.
+    if not record or is_damaged:  # A checkpoint on its own describes itself.
         from fokker.store.description import record_of
 
         described = record_of(file)
@@ -71,7 +71,7 @@ def recorded_overrides(
             f"{beside} has the override {error}; a model may set keys and options of the "
             "configuration alone, so take that override out of the file, or use another model"
         ) from error
-    # What `true` means depends on the data.
+    # The meaning of `true` depends on the data, so what it meant is written out.
     word = None if "data" in given else recorded_standardize(trained)
     if word is not None and "data.standardize" not in given:
         if not word.isalpha():
@@ -81,9 +81,9 @@ def recorded_overrides(
 
 
 def _kept(recorded: Sequence[str], given: Collection[str], sources: Any) -> Iterator[str]:
-    """Those of recorded overrides that are taken over."""
-    # By hydra's parser, which takes no flag for an override and sees through spaces.
-    parsed = parse(recorded)  # All of them, before one is used.
+    """Yield the recorded overrides that are taken over."""
+    # Hydra's own parser takes no flag for an override, and ignores spaces where hydra does.
+    parsed = parse(recorded)  # All are parsed before one is used.
     words = [read(str(override.input_line)) for override in parsed]
     own = {word.name for word in words}
     for override, word in zip(parsed, words):
@@ -91,11 +91,12 @@ def _kept(recorded: Sequence[str], given: Collection[str], sources: Any) -> Iter
         if word.package is None and place in NOT_INHERITED:
             continue
         check_own(override, sources)
-        # Who gives sampler=ddim does not want another sampler's sampler.alpha.
+        # A user who gives sampler=ddim does not want sampler.alpha of another sampler.
         is_replaced = key in given or group_of(key) in given or key in LIMITS
         said = option_words(sources, key, str(override.value())) or ()
         says_more = key in OF_WORDS and any(group_of(read(w).key) in NEVER for w in said)
-        # A study would begin again, and of two experiments hydra takes one: its words are taken.
+        # A study would begin again, and hydra takes one of two experiments. So the overrides in
+        # their files are taken, not the option itself.
         if key == "sweeps" or is_replaced or says_more:
             yield from _kept(said, {*given, *own}, sources)
         elif place not in NOT_INHERITED:

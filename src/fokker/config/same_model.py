@@ -1,4 +1,4 @@
-"""Whether a model that is there is the one that a configuration asks for."""
+"""The check that an existing model is the one that a configuration asks for."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +27,7 @@ def check_alone(
 ) -> None:
     """Refuse a folder that holds another model whose key is the same by chance.
 
-    A configuration that was changed in the folder gives another key, and says nothing.
+    A configuration file that was edited in the folder gives another key, and proves nothing.
     """
     record, key = folder.record, model_key(training, **made_of)
     if not folder.config.is_file():
@@ -37,7 +37,7 @@ def check_alone(
         there, before = training_config(stored, Groups.recorded(record)), record["made_of"]
         if model_key(there, **before) != key:
             return
-    except (ValueError, TypeError, KeyError, AttributeError):  # Damaged.
+    except (ValueError, TypeError, KeyError, AttributeError):  # A damaged file proves nothing.
         return
     stored = {**flat(by_name(there)), **before}
     here = {**flat(by_name(training)), **made_of}
@@ -60,7 +60,7 @@ def check_same_network(
     groups: Groups,
     inherited: Mapping[str, str],
 ) -> None:
-    """Refuse a checkpoint of another network before the one that is asked for takes its memory."""
+    """Refuse a checkpoint of another network before the network asked for takes its memory."""
     record = record_of(checkpoint)
     there = by_name(record["config"].get("network"))
     here: Any = by_name(OmegaConf.to_container(config.network, resolve=True))
@@ -80,15 +80,15 @@ def check_same(
     groups: Groups,
     inherited: Mapping[str, str],
 ) -> None:
-    """That a checkpoint was trained with this configuration.
+    """Refuse a checkpoint that was not trained with this configuration.
 
     Args:
-        checkpoint: that is given.
-        name: key of the model that is asked for.
-        config: resolved.
+        checkpoint: the given checkpoint.
+        name: the key of the model that is asked for.
+        config: the resolved configuration.
         options: the option of each group.
-        made_of: what the weights depend on besides the configuration.
-        groups: of the training.
+        made_of: the facts that the weights depend on besides the configuration.
+        groups: the groups of the training.
         inherited: the formulation's values of keys that are not given.
     """
     record = record_of(checkpoint)
@@ -102,7 +102,7 @@ def check_same(
     here = flat(training_config(config, groups))
     keys = differing(there, here)
     words = [f"{key} ({shown(there.get(key))} there, {shown(here.get(key))} here)" for key in keys]
-    # Of another option all keys differ, so its name is enough.
+    # With another option all keys of a group differ, so the option's name is enough.
     for fact, group in (("data", groups.data[0]), ("formulation", "formulation")):
         if record.get(fact, options[group]) != options[group]:
             words = [word for word in words if not word.startswith(f"{group}.")]

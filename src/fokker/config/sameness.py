@@ -1,16 +1,16 @@
-"""What is said of a model whose data are no longer what they were."""
+"""The message about a model whose data are no longer what they were."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 
 def other_points(model: str, config: Mapping[str, Any], groups: Sequence[str]) -> str:
-    """Return the sentence of a model whose data are no longer what they were.
+    """Return the sentence about a model whose data are no longer what they were.
 
     Args:
-        model: in words.
-        config: of the model.
-        groups: of its data.
+        model: the model in words.
+        config: the configuration of the model.
+        groups: the groups of its data.
     """
     source = sources_of_points(config, groups)
     there = f"than {source} holds now" if source else "than its data give now"
@@ -21,7 +21,7 @@ def other_points(model: str, config: Mapping[str, Any], groups: Sequence[str]) -
 
 
 def sources_of_points(config: Mapping[str, Any], groups: Sequence[str]) -> str:
-    """The keys that say where points come from, with their values; nothing for fokker's own."""
+    """Return the keys that name the source of points, and their values; empty for fokker's own."""
     found = []
     for group in groups:
         data = config.get(group) or {}

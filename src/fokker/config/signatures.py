@@ -15,7 +15,7 @@ from fokker.config.targets import FUNCTIONS
 
 @final
 class Signatures:
-    """What the targets of a configuration take; each file is read once.
+    """The signatures of the targets of a configuration; each file is read once.
 
     Args:
         package: the folder of `fokker`.
@@ -26,7 +26,7 @@ class Signatures:
         self._types = Types(self._definitions)
 
     def __call__(self, target: str) -> Signature:
-        """Return what a target takes: anything, if it is not fokker's or is not found."""
+        """Return the signature of a target; one that is not found takes anything."""
         found = self._definitions.find(target)
         name = target.rpartition(".")[2]
         if isinstance(found, Definition) and isinstance(found.node, ast.ClassDef):
@@ -45,7 +45,7 @@ class Signatures:
         return Signature(name, {}, True)
 
     def family(self, target: str) -> Family | None:
-        """Return what a formulation's class says; none if it is not fokker's, or none such."""
+        """Return the family of a formulation; None if its class is not fokker's or none such."""
         found = self._definitions.find(target)
         if not isinstance(found, Definition) or not isinstance(found.node, ast.ClassDef):
             return None
@@ -68,7 +68,7 @@ class Signatures:
         )
 
     def _of_class(self, found: Definition) -> Signature:
-        """Return what the constructor of a class takes."""
+        """Return the signature of the constructor of a class."""
         node = found.node
         assert isinstance(node, ast.ClassDef)
         if any(name_of(decorator) == "dataclass" for decorator in node.decorator_list):
@@ -92,7 +92,7 @@ class Signatures:
         return Signature("", {}, not is_plain, takes_more=not is_plain)
 
     def _fields(self, found: Definition) -> Iterator[tuple[str, Any, bool]]:
-        """Find the fields of a dataclass: name, type, and whether there is a default."""
+        """Yield the fields of a dataclass: name, type, and whether there is a default."""
         assert isinstance(found.node, ast.ClassDef)
         for base in found.node.bases:
             above = self._definitions.find_name(found.module, base)
@@ -122,7 +122,7 @@ class Signatures:
 
 
 def _without_self(taken: Signature) -> Signature:
-    """Return what a constructor takes besides the object."""
+    """Return the signature of a constructor without the object itself."""
     _, *positional = taken.positional
     types = {name: kind for name, kind in taken.types.items() if name != taken.positional[0]}
     needed = tuple(name for name in taken.required if name in types)

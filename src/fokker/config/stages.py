@@ -16,7 +16,7 @@ from fokker.store.identity import KEYS, OF_ANY
 
 #: More stages than anyone trains: such a chain has no end.
 MOST = 100
-#: Where the weights of the stage that is asked for come from, which says nothing of those before.
+#: Keys for the source of the last stage's weights, which say nothing of the stages before.
 _OF_THE_LAST = ("checkpoint", "init_from", "continue_from")
 
 
@@ -24,11 +24,11 @@ def stages(config: DictConfig, allow_targets: Sequence[str]) -> list[DictConfig]
     """Return the configurations of the stages before a model, the first stage first.
 
     Args:
-        config: of the model; composed, or what a model's description holds of it.
-        allow_targets: packages of the user's own.
+        config: the configuration of the model, composed or from its description.
+        allow_targets: the packages of the user's own.
     Raises:
-        ValueError: if `Formulation.earlier` gives something else than changes of the configuration
-            that lead to a first stage.
+        ValueError: if `Formulation.earlier` gives anything but changes of the configuration that
+            lead to a first stage.
     """
     chain = [_in_full(config)]
     while (before := _before(chain[-1], Builder(allow_targets))) is not None:
@@ -43,9 +43,9 @@ def stages(config: DictConfig, allow_targets: Sequence[str]) -> list[DictConfig]
 
 
 def _in_full(config: DictConfig) -> DictConfig:
-    """Return a configuration that is trained to its end, and begun by nothing that was given."""
+    """Return a configuration for a full training from initial weights."""
     first = copy.deepcopy(config)
-    # Limits are of the stage that is asked for; the ones before are made in full.
+    # Limits belong to the last stage; the stages before it are trained in full.
     for key in (*_OF_THE_LAST, *LIMITS):
         if OmegaConf.select(first, key) is not None:
             OmegaConf.update(first, key, None)
@@ -55,7 +55,7 @@ def _in_full(config: DictConfig) -> DictConfig:
 
 
 def _before(config: DictConfig, build: Builder) -> DictConfig | None:
-    """Return the configuration of the stage before; none if there is none."""
+    """Return the configuration of the stage before; None if there is none."""
     family = build.know(config.formulation)
     kind = build.gives(config.formulation, "formulation")
     if not isinstance(kind, type) or not issubclass(kind, Formulation):

@@ -1,4 +1,4 @@
-"""What a script that calls fokker has set, put aside for a run and brought back."""
+"""The state of torch and hydra in a calling script, put aside for a run and brought back."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,13 +15,14 @@ from fokker.machine.environment import without_empty
 
 @contextmanager
 def as_at_start() -> Iterator[None]:
-    """Let torch and hydra be as a new process has them.
+    """Put torch and hydra into the state of a new process, in the block.
 
-    The default dtype and device, modes of gradients and of autocast are torch's own; an
-    application of hydra's that is at work, and its resolvers, are put aside.
+    The default dtype and device, and the modes of gradients and of autocast, are torch's own. A
+    running application of hydra's is put aside. It is brought back after the block, and so are
+    the resolvers.
 
     Raises:
-        ValueError: for a variable of the environment that is no number.
+        ValueError: for a variable of the environment that must be a number and is none.
     """
     dtype = torch.get_default_dtype()
     singletons, resolvers = dict(Singleton._instances), dict(BaseContainer._resolvers)

@@ -1,4 +1,4 @@
-"""Which names a `_target_` may have, by the name alone, before anything is imported."""
+"""The names that a `_target_` may have, checked before anything is imported."""
 
 import os
 import sys
@@ -9,30 +9,30 @@ from fokker.config.arguments import shown
 ALLOWED = ("fokker", "torch.nn", "torch.optim")
 #: Functions that may be a target; everything else must be a class.
 FUNCTIONS = ("fokker.distributions.two_moons", "fokker.distributions.swiss_roll")
-#: Datasets of others, which run nothing by themselves, for `data.dataset`.
+#: Datasets of other packages, which run nothing by themselves, for `data.dataset`.
 DATASETS = ("torch.utils.data.ConcatDataset", "torch.utils.data.Subset")
 #: The module of a script or a notebook, the only private name that may be allowed.
 NOTEBOOK = "__main__"
-#: Of a value, in a message.
+#: The number of characters of a value that a message shows.
 MOST_SHOWN = 200
 
 
 def begins_with(name: str, prefix: str) -> bool:
-    """Whether a dotted name begins with another, by whole parts."""
+    """Tell whether a dotted name begins with another, by whole parts."""
     return f"{name}.".startswith(f"{prefix}.")
 
 
 def find_own(allow_targets: Sequence[str]) -> None:
-    """Let packages in the current folder be found, where a console script does not look."""
+    """Let the user's packages in the current folder be found: a console script skips it."""
     if allow_targets and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
 
 
 def own_names(allow: Sequence[str]) -> tuple[str, ...]:
-    """The packages of the user's that a target may name.
+    """Return the packages of the user's that a target may name.
 
     Raises:
-        ValueError: for a name that would allow everything, or what others keep to themselves.
+        ValueError: for a text that is no dotted name, or a private name.
     """
     for name in allow:
         parts = name.split(".")
@@ -45,19 +45,19 @@ def own_names(allow: Sequence[str]) -> tuple[str, ...]:
 
 
 def rule(key: str, target: object, own: Sequence[str]) -> str:
-    """What must hold of a target, and what it is."""
+    """Return the beginning of a message: the rule for a target, and its value."""
     return f"{key} must name a class in {', '.join((*ALLOWED, *own))}, got {told(target)}"
 
 
 def check_name(key: str, target: object, own: Sequence[str]) -> str:
-    """The name that a target is, if it may be one.
+    """Return a target if its name is allowed.
 
     Args:
-        key: where it stands.
-        target: a value of a configuration.
-        own: packages of the user's.
+        key: the key where it stands.
+        target: the value in the configuration.
+        own: the packages of the user's.
     Raises:
-        ValueError: for what is no dotted name, is private, or begins with none that is allowed.
+        ValueError: if it is no dotted name, is private, or begins with no allowed package.
     """
     said = rule(key, target, own)
     if not isinstance(target, str) or not all(p.isidentifier() for p in target.split(".")):
@@ -75,7 +75,7 @@ def check_name(key: str, target: object, own: Sequence[str]) -> str:
 
 
 def told(target: object) -> str:
-    """A target on one line of a message."""
+    """Return a target as text on one line, for a message."""
     text = shown(target)
     text = text if text.isprintable() and text == text.strip() else repr(text)
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."

@@ -5,7 +5,7 @@ from typing import Any
 
 
 def texts(value: Any) -> Iterator[str]:
-    """All texts in a value, names of keys among them."""
+    """Yield all texts in a value, names of keys among them."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -18,10 +18,10 @@ def texts(value: Any) -> Iterator[str]:
 
 
 def check_final(plain: Any, key: str) -> None:
-    """Refuse a text that refers to something still: hydra would read it once more, unchecked.
+    """Refuse a text that still has a reference: hydra would resolve it unchecked.
 
     Raises:
-        ValueError: says the key and the text.
+        ValueError: with the key and the text.
     """
     for text in texts(plain):
         if "${" in text:

@@ -1,6 +1,6 @@
 """Keys of lightning's trainer that fokker does not take."""
 
-#: What of lightning's trainer fokker does itself, or has no use for, and what to say in its place.
+#: What to use in place of each: fokker does the same itself, or has no use for it.
 ELSEWHERE = {
     "accumulate_grad_batches": "use trainer.device_batch_size",
     "barebones": "a training has nothing that it would leave out; use evaluation.figures=false",

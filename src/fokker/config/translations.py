@@ -1,4 +1,4 @@
-"""Hydra's errors about what was typed or stands in a file, in one sentence each."""
+"""Hydra's errors about overrides and files, in one sentence each."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -9,13 +9,13 @@ from omegaconf.errors import OmegaConfBaseException
 from fokker.config.mistakes import of_value, one_of, said_of
 from fokker.overrides import read
 
-#: The options of a group, none of what is no group.
+#: A function that gives the options of a group, and none for what is no group.
 Options = Callable[[str], Sequence[str]]
 QUOTES = (
     "a value with other characters than letters from a to z, digits, blanks and _/-+.$%*@?| wants "
     "double quotes inside single ones"
 )
-#: Hydra's texts, and what is said instead; of some the names of groups are asked for.
+#: Patterns of hydra's messages, and the sentence in place of each, with the pattern's groups.
 SAID = (
     (r"Ambiguous value for argument '(?P<typed>(?P<key>[^=]*)=(?P<value>.*?))'\n.*",
      "{typed} has several values, which need -m: fokker -m {typed}; one that is a list has "
@@ -69,12 +69,12 @@ SAID = (
 
 
 def sentence(error: Exception, overrides: Sequence[str], options: Options) -> str:
-    """What is wrong with overrides, or the files that they choose, which hydra has refused.
+    """Say why hydra has refused overrides, or the files that they choose.
 
     Args:
-        error: hydra's, or of what it uses.
-        overrides: as typed.
-        options: of a group.
+        error: the error of hydra, or of a library that it uses.
+        overrides: the overrides as typed.
+        options: the function that gives the options of a group.
     """
     if isinstance(error, OverrideParseException):
         return _unreadable(str(error.override))
@@ -128,7 +128,7 @@ def _unknown_option(file: str, overrides: Sequence[str], options: Options, place
 
 
 def _no_name(group: str, overrides: Sequence[str], options: Options) -> str:
-    """That an option must have a name."""
+    """Say that an option must have a name."""
     for override in overrides:
         word = read(override)
         key, value = word.name, word.value_text or ""
@@ -147,9 +147,10 @@ def _no_name(group: str, overrides: Sequence[str], options: Options) -> str:
 
 
 def _unreadable(typed: str) -> str:
-    """Why an override cannot be read, which hydra's parser says in words of its grammar.
+    """Say why an override cannot be read.
 
-    So it is divided here at its `=`, whatever stands before that.
+    Hydra's parser says so in terms of its grammar, and gives no parts of the override. So the
+    override is divided here at its `=`, whatever stands before that.
     """
     key, equals, value = typed.partition("=")
     bare = typed.lstrip("-")
@@ -192,7 +193,7 @@ def _unreadable(typed: str) -> str:
 
 
 def unknown_key(error: Exception) -> str:
-    """The key that hydra does not know; nothing if it is another error."""
+    """Return the key that hydra does not know; empty if it is another error."""
     text = str(error)
     if not text.startswith(("Could not override '", "Could not delete from config. '")):
         return ""

@@ -1,4 +1,4 @@
-"""`1e4` for 10000 among the overrides of a sweep, so that both are the same job."""
+"""Whole numbers in the overrides of a sweep: `1e4` and `10000` must be the same job."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -19,13 +19,13 @@ _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d*(?:[eE][+-]?\d+)?|[eE][+-]?\d+)(?![\
 def in_whole_numbers(
     overrides: Sequence[str], config: DictConfig, sources: Sequence[Any], read: Signatures
 ) -> list[str]:
-    """Write whole numbers as such in the overrides of keys that take nothing else.
+    """Write `1e4` as `10000` in the overrides of keys that take only whole numbers.
 
     Args:
-        overrides: as typed, with one or several values.
-        config: composed without what is swept.
-        sources: where options are found.
-        read: what fokker's classes take.
+        overrides: the overrides as typed, with one or several values.
+        config: the configuration, composed without what is swept.
+        sources: the sources where options are found.
+        read: the signatures of fokker's classes.
     """
     return [_in_whole_numbers(override, config, sources, read) for override in overrides]
 
@@ -48,12 +48,12 @@ def _as_whole(found: re.Match[str]) -> str:
 
 
 def _is_whole(kind: Any) -> bool:
-    """Whether a type takes whole numbers, or lists of them, and no others."""
+    """Tell whether a type takes whole numbers, or lists of them, and no other numbers."""
     return any(fits(w, kind) and not fits(n, kind) for w, n in ((1, 1.5), ([1], [1.5])))
 
 
 def _kinds(key: str, config: DictConfig, sources: Sequence[Any], read: Signatures) -> Iterator[Any]:
-    """The types that a key takes: in the option that is chosen, else in any that has it."""
+    """Yield the types that a key takes: in the chosen option, else in any that has it."""
     if key in KEYS:
         yield KEYS[key][0]
         return
@@ -68,7 +68,7 @@ def _kinds(key: str, config: DictConfig, sources: Sequence[Any], read: Signature
 
 
 def _kind(node: DictConfig, name: str, read: Signatures) -> Any:
-    """The type of an argument of a node."""
+    """Return the type of an argument of a node."""
     plain: Any = OmegaConf.to_container(node)
     parts = [v["_target_"] for v in plain.values() if isinstance(v, dict) and "_target_" in v]
     taken = read(str(plain.get("_target_"))).handing_on([read(part) for part in parts])

@@ -1,4 +1,4 @@
-"""Data: batches as functions of the step, whatever trains on them.
+"""Data: batches that are functions of the optimizer step, whatever trains on them.
 
 Nothing here needs lightning: a training asks for rows by their numbers.
 """

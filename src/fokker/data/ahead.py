@@ -16,7 +16,7 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 from fokker.data.batch import Batch
 
 Make = Callable[[int, int], Batch]
-#: From a keyboard, a scheduler or the system, or of a terminal that is closed.
+#: Signals of a keyboard, a scheduler or the system, or of a terminal that is closed.
 HEEDED_BY_TRAINING = (
     signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP,
 )  # fmt: skip
@@ -29,7 +29,7 @@ class LostWorker(RuntimeError):
 @final
 @dataclass(frozen=True)
 class _Failure:
-    """What a worker ran into, to be raised where the batch is asked for."""
+    """The error that a worker met, to be raised again where the batch is asked for."""
 
     error: Exception
     text: str
@@ -37,7 +37,7 @@ class _Failure:
 
 @final
 class _Batches(Dataset[Batch | _Failure]):
-    """A batch as the item at (start, stop)."""
+    """A data set whose item at (start, stop) is a batch."""
 
     def __init__(self, batch: Make) -> None:
         self._batch = batch
@@ -45,13 +45,13 @@ class _Batches(Dataset[Batch | _Failure]):
     def __getitem__(self, place: tuple[int, int]) -> Batch | _Failure:
         try:
             return self._batch(*place)
-        except Exception as error:  # The loader would raise one of the same kind in other words.
+        except Exception as error:  # The loader would raise the same class with another message.
             return _Failure(error, traceback.format_exc())
 
 
 @final
 class _Places(Sampler[tuple[int, int]]):
-    """(start, stop), and the same a stride on, without end."""
+    """An endless series of places (start, stop), each a stride after the one before."""
 
     def __init__(self, start: int, stop: int, stride: int) -> None:
         self._place, self._stride = (start, stop), stride
@@ -64,28 +64,28 @@ class _Places(Sampler[tuple[int, int]]):
 
 
 class _Worker(ForkProcess):
-    """A process that is not asked to end, as it heeds no signals, but made to."""
+    """A process that is killed in place of being asked to end, as it ignores signals."""
 
     def terminate(self) -> None:
         self.kill()
 
 
 class _Workers(ForkContext):
-    """Forked, so that data are neither copied nor pickled."""
+    """A context of forked processes, so that data are neither copied nor pickled."""
 
     Process = _Worker
 
 
 @final
 class Ahead:
-    """A function of (start, stop) whose next values are being made by workers.
+    """A function of (start, stop) whose next values are made by workers in advance.
 
     The values are those of the function itself, however many workers there are.
 
     Args:
-        batch: data start to stop of a stream.
-        stride: how far behind one batch the next one starts.
-        workers: how many processes.
+        batch: the function that returns data start to stop of a stream.
+        stride: the distance between the starts of two successive batches.
+        workers: the number of processes.
     """
 
     def __init__(self, batch: Make, stride: int, workers: int) -> None:
@@ -110,7 +110,7 @@ class Ahead:
 
     def _begin(self, start: int, stop: int) -> None:
         self.close()
-        with warnings.catch_warnings():  # Of more workers than cores it is said once, before.
+        with warnings.catch_warnings():  # build_data has already warned of too many workers.
             warnings.filterwarnings("ignore", "This DataLoader will create")
             loader: DataLoader[Batch | _Failure] = DataLoader(
                 _Batches(self._batch),
@@ -124,20 +124,20 @@ class Ahead:
         heard = signal.getsignal(signal.SIGCHLD)
         self._made = iter(loader)
         if threading.current_thread() is threading.main_thread():
-            # Torch's own would raise wherever the training is when a worker dies.
+            # Torch's own handler would raise at any point of the training when a worker dies.
             signal.signal(signal.SIGCHLD, heard)
 
     def close(self) -> None:
-        """End the workers, also those of which somebody else still knows, such as a traceback."""
+        """End the workers, even if something else still refers to them, such as a traceback."""
         if isinstance(self._made, _MultiProcessingDataLoaderIter):
-            self._made._shutdown_workers()  # As lightning ends them.
+            self._made._shutdown_workers()  # Lightning ends them by the same method.
         self._next, self._made = (-1, -1), iter(())
 
 
 def _heed_no_signals(worker: int) -> None:
-    """A signal for all processes of a job is the training's, which ends its workers when it does.
+    """Ignore signals that go to all processes of a job: the training ends its own workers.
 
-    Without it they end by themselves.
+    Workers also end by themselves when the training is gone.
     """
     for number in HEEDED_BY_TRAINING:
         signal.signal(number, signal.SIG_IGN)

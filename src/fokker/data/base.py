@@ -1,4 +1,4 @@
-"""What all data share: batches as functions of the step, held-out and reference points."""
+"""The base of all data: batches as functions of the step, held-out and reference points."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ class Shuffle:
     """The order of a finite set in its endless stream: a new permutation each epoch.
 
     Args:
-        randomness: of the run's seed.
-        length: of the set.
+        randomness: the randomness of the run's seed.
+        length: the number of points in the set.
     """
 
     def __init__(self, randomness: Randomness, length: int) -> None:
@@ -28,7 +28,7 @@ class Shuffle:
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.long)
 
     def places(self, start: int, stop: int) -> Tensor:
-        """The points at start to stop of the stream, (stop - start,)."""
+        """Return the indices of the points at start to stop of the stream, (stop - start,)."""
         parts = []
         while start < stop:
             epoch, offset = divmod(start, self._length)
@@ -45,27 +45,27 @@ class Shuffle:
 class DataModule(ABC):
     """Samples of one shape, in batches that are functions of their places in an endless stream.
 
-    It knows no process. What one needs besides stands in a class of its own, such as the moments
-    of `StandardizedData`; letters and pairs derive from this one. Nothing here is lightning's: a
-    training fetches its batches by the number of the step.
+    A data module knows nothing of processes. Special needs have classes of their own, such as the
+    moments of `StandardizedData`; letters and pairs derive from this one. Nothing here belongs to
+    lightning: a training fetches its batches by the number of the step.
 
     A sample has up to three units: those of the file; the data's, in which metrics and figures
-    count; and the model's. Here all three are the same.
+    are expressed; and the model's. Here all three are the same.
 
     Args:
-        batch_size: of the whole job, in samples.
-        seed: of the order of the data.
+        batch_size: the batch size of the whole job, in samples.
+        seed: the seed of the order of the data.
     Raises:
         ValueError: if batch_size is below 1.
     """
 
-    #: Whether a whole law is known, and not only points of it.
+    #: True if the whole law is known, and not only points of it.
     fresh = False
-    #: How many processes make the batches of a training before they are asked for.
+    #: The number of processes that make the batches of a training in advance.
     workers = 0
-    #: Of a sample in a batch of the training: int64 for letters.
+    #: The type of a sample in a training batch: int64 for letters.
     dtype = torch.float32
-    #: What stands in `Batch.condition`, if anything does.
+    #: The meaning of `Batch.condition`; none if there are no conditions.
     conditions: Conditions | None = None
 
     def __init__(self, batch_size: int, seed: int) -> None:
@@ -78,53 +78,56 @@ class DataModule(ABC):
     @property
     @abstractmethod
     def shape(self) -> tuple[int, ...]:
-        """Of one sample."""
+        """Return the shape of one sample."""
 
     @property
     def layout(self) -> Layout:
-        """Name what the axes of `shape` are."""
+        """Return the layout, which is the meaning of the axes of `shape`."""
         return layout_of(self.shape)
 
     @property
     @abstractmethod
     def content(self) -> str:
-        """A hash of what the configuration does not say: the content of files."""
+        """Return a hash of the content of files, which the configuration does not contain."""
 
     @abstractmethod
     def batch(self, start: int, stop: int) -> Batch:
-        """Training data start to stop of the endless stream, in the model's units, of `dtype`."""
+        """Return training data start to stop of the stream, in the model's units, of `dtype`."""
 
     @abstractmethod
     def held_out(self, count: int) -> Batch:
-        """Data that are not trained on, at most `count`; x is in the data's units, no float32."""
+        """Return at most `count` samples that are not trained on.
+
+        x is in the data's units, and not rounded to float32.
+        """
 
     @abstractmethod
     def reference(self, count: int) -> Tensor:
-        """What samples are compared with: about `count` points in the data's units."""
+        """Return about `count` points in the data's units that samples are compared with."""
 
     def training_points(self) -> Tensor | None:
-        """All training data in the data's units where they are a finite set, else none."""
+        """Return all training data in the data's units if they are a finite set, else none."""
         return None
 
     def fresh_points(self, count: int, generator: torch.Generator) -> Tensor | None:
-        """Draw `count` points of the law, in the data's units, where it is known; else none."""
+        """Draw `count` points of the law, in the data's units, if it is known; else none."""
         return None
 
     def some_points(self, count: int) -> Tensor:
-        """At most `count` of the training points, or of held-out ones where there is no end."""
+        """Return at most `count` training points, or held-out ones of an endless stream."""
         points = self.training_points()
         return self.held_out(count).x if points is None else points[:count]
 
     def to_data(self, x: Tensor) -> Tensor:
-        """From the model's units to the data's."""
+        """Convert points from the model's units to the data's."""
         return x
 
     def to_file(self, x: Tensor) -> Tensor:
-        """From the data's units and shape to those of the file, (n, ...)."""
+        """Convert points from the data's units and shape to those of the file, (n, ...)."""
         return x
 
     def from_file(self, x: Tensor) -> Tensor:
-        """From the units and the shape of the file to the data's, (n, *shape)."""
+        """Convert points from the units and shape of the file to the data's, (n, *shape)."""
         return x
 
     @property
@@ -133,17 +136,17 @@ class DataModule(ABC):
         return "data units"
 
     def described(self) -> str:
-        """Say the layout and the shape, for a plan and a run."""
+        """Describe the layout and the shape, for a plan and a run."""
         return f"{self.layout} of shape {self.shape}"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "DataModule":
-        """Stand for themselves in a copy of a model: points are many, and do not change."""
+        """Return the data themselves in a copy of a model: points are many and do not change."""
         return self
 
     # ---- for a training ------------------------------------------------------------------
 
     def check(self) -> None:
-        """Refuse, at the cost of one row, a class of the user's own that gives no batches.
+        """Refuse a class of the user's own that gives no batches, by reading one row of each.
 
         Raises:
             ValueError: if `batch` or `held_out` returns anything else.
@@ -153,10 +156,10 @@ class DataModule(ABC):
 
     @contextmanager
     def made_ahead(self, stride: int) -> Iterator[None]:
-        """For a training: its batches by `workers`, where there are any.
+        """Let `workers` make the batches of a training in advance, if there are any.
 
         Args:
-            stride: how far behind one batch the next one starts.
+            stride: the distance between the starts of two successive batches.
         """
         if self.workers:
             self._ahead = Ahead(self.batch, stride, self.workers)
@@ -168,7 +171,7 @@ class DataModule(ABC):
             self._ahead = None
 
     def training_batch(self, start: int, stop: int) -> Batch:
-        """`batch`, from the workers if there are some."""
+        """Return `batch(start, stop)`, made by the workers if there are some."""
         return self._checked((self._ahead or self.batch)(start, stop), "batch")
 
     def _checked(self, given: object, method: str) -> Batch:

@@ -1,4 +1,4 @@
-"""What data give to a training: rows, and what belongs to each of them."""
+"""The batches that data give to a training: rows, and what belongs to each of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,11 +13,12 @@ from fokker.machine.device import moved
 @final
 @dataclass(frozen=True)
 class Conditions:
-    """What the rows of a batch are conditioned on.
+    """The kind of conditions that the rows of a batch have.
 
     Attributes:
-        kind: `classes`: each row has the number of one of them; `numbers`: each row has so many.
-        count: of the classes, or of the numbers.
+        kind: `classes` if each row has the number of a class; `numbers` if each row has `count`
+            numbers.
+        count: the number of classes, or of numbers a row.
     """
 
     kind: Literal["classes", "numbers"]
@@ -30,11 +31,12 @@ class Batch:
     """Rows of data; row i of each tensor belongs to sample i.
 
     Attributes:
-        x: (n, *shape), float, or int64 for letters.
-        condition: (n,), int64, the number of a class, -1: none; or (n, k), float; or none.
+        x: the samples, (n, *shape), float, or int64 for letters.
+        condition: the class of each row, (n,), int64, -1 for none; or (n, k) numbers, float; or
+            none.
         source: the paired points of a second data set, (n, ...), or none.
     Raises:
-        ValueError: if the tensors have not as many rows.
+        ValueError: if the tensors differ in their number of rows.
     """
 
     x: Tensor
@@ -61,12 +63,12 @@ class Batch:
         return self._of_each(lambda tensor: moved(tensor, device))
 
     def pin_memory(self) -> "Batch":
-        """Return the batch in pinned memory; torch's loader asks for it by this name."""
+        """Return the batch in pinned memory; torch's loader calls this method by its name."""
         return self._of_each(Tensor.pin_memory)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all tensors."""
+        """Return the size of all tensors in bytes."""
         return sum(t.nbytes for t in (self.x, self.condition, self.source) if t is not None)
 
     def _of_each(self, change: Callable[[Tensor], Tensor]) -> "Batch":

@@ -1,4 +1,4 @@
-"""Tables of numbers in text: a header line, then a line a point."""
+"""Tables of numbers in text files: a header line, then one line for each point."""
 
 import csv
 import math
@@ -16,14 +16,14 @@ _SEPARATORS = (",", ";", "\t")
 def read_table(path: Path, where: str) -> tuple[NDArray[Any], tuple[str, ...]]:
     """Read the numbers of a .csv or .tsv file, (n, d) float64, and the names of its columns.
 
-    The separator is the one of `,`, `;` and tab with which the first two lines make a header and
-    as many numbers. Spaces, quotes, a byte-order mark and blank lines at the end are no matter.
+    The separator is `,`, `;` or tab: the one with which the first two lines are a header and as
+    many numbers. Spaces, quotes, a byte-order mark and blank lines at the end are ignored.
 
     Args:
-        path: of the file, UTF-8.
-        where: names it, for messages.
+        path: the path of the file, in UTF-8.
+        where: a name of the file for messages.
     Raises:
-        ValueError: if it is not such a table; says the line and the column.
+        ValueError: if it is not such a table; the message names the line and the column.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -47,14 +47,14 @@ def read_table(path: Path, where: str) -> tuple[NDArray[Any], tuple[str, ...]]:
 
 
 def _lines(file: TextIO, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """The stripped cells of each line, with its number from 1 on."""
+    """Yield the number of each line, from 1 on, and its stripped cells."""
     reader = csv.reader(file, delimiter=separator, skipinitialspace=True, strict=True)
     for cells in reader:
         yield reader.line_num, [cell.strip() for cell in cells]
 
 
 def _separator(file: TextIO) -> str:
-    """The separator by which the first two lines are a header and as many numbers, best."""
+    """Return the separator that best splits the first two lines into a header and numbers."""
     found = []
     for separator in _SEPARATORS:
         file.seek(0)
@@ -65,7 +65,7 @@ def _separator(file: TextIO) -> str:
             continue
         fits = len(header) == len(first)
         found.append((fits and all(map(_is_number, first)), fits, len(header), separator))
-    # Of equals the first one.
+    # Among equals max returns the first one.
     return max(found, key=lambda entry: entry[:3])[3] if found else ","
 
 
@@ -89,7 +89,7 @@ def _header(cells: Sequence[str], where: str) -> tuple[str, ...]:
 def _without_blank_end(
     lines: Iterator[tuple[int, list[str]]], where: str
 ) -> Iterator[tuple[int, list[str]]]:
-    """The lines without blank ones at the end; others may be values that are missing."""
+    """Yield the lines without blank ones at the end; refuse a blank line before another one."""
     blank = 0
     for number, cells in lines:
         if not any(cells):
@@ -120,11 +120,11 @@ def _numbers(
                 f"{where} must hold finite numbers alone, got {_shown(cell)} in line {line}, "
                 f"column {name}; {_remedy(cell, separator)}"
             )
-    return numbers  # Whose sum alone is too large.
+    return numbers  # All are finite, and only their sum is not.
 
 
 def _is_number(cell: str) -> bool:
-    """Tell whether a cell is a finite number; python takes 1_000 and nan for one too."""
+    """Tell whether a cell is a finite number; python's float accepts 1_000 and nan too."""
     try:
         return math.isfinite(float(cell)) and "_" not in cell
     except ValueError:

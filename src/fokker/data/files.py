@@ -1,4 +1,4 @@
-"""Points in files of other programs; nothing that a file holds is run."""
+"""Readers for points in files of other programs; they never run code from a file."""
 
 import zipfile
 import zlib
@@ -20,14 +20,14 @@ TENSORS = (".pt", ".pth")
 
 
 def read_file(path: Path, key: str | None, in_memory: bool) -> Content:
-    """Read the points in a .csv, .tsv, .pt, .pth, .npz or .npy file, by its ending.
+    """Read the points in a .csv, .tsv, .pt, .pth, .npz or .npy file, chosen by its suffix.
 
     Args:
-        path: of the file.
-        key: of the array in a file of several; none if there is only one.
-        in_memory: whether all is read at once; else the array of a .npy file is mapped.
+        path: the path of the file.
+        key: the name of the array in a file of several; none if there is only one.
+        in_memory: whether to read all of it at once; else the array of a .npy file is mapped.
     Raises:
-        ValueError: if it cannot be read as what it should be, or the key names no array of it.
+        ValueError: if the file is not of the kind that its suffix says, or has no array `key`.
     """
     where, kind = f"data.path={path}", path.suffix.lower()
     if kind in TABLES:
@@ -48,7 +48,7 @@ def _check_no_key(key: str | None, where: str) -> None:
 
 
 def _chosen(names: Sequence[str], key: str | None, where: str, get: Callable[[str], Any]) -> Any:
-    """Return what stands under this name, or under the only one."""
+    """Return the array of this name, or the only one."""
     if not names:
         raise ValueError(f"{where} must hold an array at its top, got none; save one there")
     name = names[0] if key is None and len(names) == 1 else key
@@ -71,7 +71,7 @@ def _read_arrays(path: Path, key: str | None, in_memory: bool, where: str) -> ND
     if isinstance(content, np.ndarray):
         _check_no_key(key, where)
         return content
-    with content:  # An array of it is read, and found to be damaged, when it is asked for.
+    with content:  # An .npz file reads an array, and finds damage, only when it is asked for.
         array: NDArray[Any] = _chosen(list(content), key, where, get)
     return array
 
@@ -87,11 +87,11 @@ def _unreadable(where: str, error: Exception) -> ValueError:
 
 
 def _read_tensors(path: Path, key: str | None, where: str) -> Content:
-    """A tensor, one of a dict of tensors, or the first of a pair (x, y)."""
+    """Read a tensor, one of a dict of tensors, or the first of a pair (x, y)."""
     holds = f"{where} must hold a tensor, a dict of tensors or a pair (x, y) of tensors"
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # Damage shows in many ways, and so does what is not allowed.
+    except Exception as error:  # Damage and forbidden content raise many kinds of errors.
         raise ValueError(
             f"{holds}, and cannot be read as one ({type(error).__name__}): what else it may hold "
             "is not loaded, for that could run code; write it by torch.save(x, ...)"
@@ -118,7 +118,7 @@ def _read_tensors(path: Path, key: str | None, where: str) -> Content:
 
 
 def array_of(tensor: Tensor, where: str) -> tuple[NDArray[Any], float | None]:
-    """Return a tensor as an array, and the resolution of its type where the array's is finer.
+    """Return a tensor as an array, and the resolution of its type if the array's is finer.
 
     Raises:
         ValueError: for a tensor that is not dense.
@@ -126,7 +126,7 @@ def array_of(tensor: Tensor, where: str) -> tuple[NDArray[Any], float | None]:
     if tensor.layout is not torch.strided or tensor.is_quantized:
         raise ValueError(f"{where} must hold a dense tensor, got one that is {tensor.layout}")
     tensor, resolution = tensor.detach().cpu(), None
-    # bfloat16 and the types of 8 bits, which numpy does not know.
+    # numpy does not know bfloat16 and the types of 8 bits.
     if tensor.is_floating_point() and tensor.dtype not in _KNOWN:
         tensor, resolution = tensor.float(), float(torch.finfo(tensor.dtype).eps)
     array: NDArray[Any] = tensor.resolve_conj().resolve_neg().numpy()

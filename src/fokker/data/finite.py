@@ -1,4 +1,4 @@
-"""A finite set of points, and the digits."""
+"""Finite sets of points, and the digits."""
 
 import hashlib
 import math
@@ -27,13 +27,13 @@ SPLIT = Randomness(0)
 
 @final
 class ArrayRows:
-    """Rows of an array of points, flattened, (n, d): read and converted where they are asked for.
+    """Rows of an array of points, flattened, (n, d), which are read and converted when needed.
 
     Args:
-        array: (N, *shape), real numbers of any kind, in memory or mapped from a file.
-        places: of the rows in the array, (n,).
-        mirrored: whether each image comes again behind them all, left to right: (2 n, d).
-        units: that the rows are converted to; none: those of the array.
+        array: the points, (N, *shape), real numbers of any kind, in memory or mapped from a file.
+        places: the indices of the rows in the array, (n,).
+        mirrored: whether a copy of each image, mirrored left to right, follows them: (2 n, d).
+        units: the units that rows are converted to; none for those of the array.
     """
 
     def __init__(
@@ -69,22 +69,23 @@ class ArrayRows:
         return flat if self._units is None else self._units.to_standard(flat)
 
     def blocks(self) -> Iterator[Tensor]:
-        """All of them, some 250,000 numbers at a time."""
+        """Return an iterator over all rows, some 250,000 numbers at a time."""
         return (self[rows] for rows in row_blocks(*self.shape))
 
 
 class FiniteData(StandardizedData):
-    """Points, split into training and held-out points.
+    """A set of points that is split into training and held-out points.
 
-    They stay as they were loaded, in memory or mapped from a file; what is asked for is converted.
+    Points keep the form in which they were loaded, in memory or mapped from a file. Rows are
+    converted when they are asked for.
 
     Args:
-        held_out_share: of the points, not trained on.
-        flip: whether each training image is seen as often mirrored, left to right, as it is.
+        held_out_share: the share of the points that is not trained on.
+        flip: whether training images are mirrored left to right half of the time.
         batch_size, standardize, sigma_data, seed: see `StandardizedData`.
     Raises:
-        ValueError: as `StandardizedData` does, or if held_out_share leaves fewer than 2 training
-            points or no others, or flip is asked of what are no images.
+        ValueError: as `StandardizedData` does; if held_out_share leaves fewer than 2 training
+            points or no held-out ones; if flip is set for points that are no images.
     """
 
     def __init__(
@@ -111,11 +112,11 @@ class FiniteData(StandardizedData):
             )
         order = SPLIT.permutation("held_out", len(array))
         training, held_out = (ArrayRows(array, p) for p in (order[count:], order[:count]))
-        #: In the file's units; each training point is seen as often as the others.
+        #: The two sets in the file's units; `seen` holds each training point equally often.
         self._in_file, seen = (training, held_out), ArrayRows(array, order[count:], flip)
         self._moments = ElementMoments.of(seen.blocks())
         word = self._resolved(standardize)
-        # Of a single element the two are one.
+        # With a single element `elements` and `all` are the same.
         word = "all" if word == "elements" and math.prod(self._shape) == 1 else word
         units = ElementUnits.of(self._moments) if word == "elements" else None
         self.form = FileForm(array.shape[1:], units, self._columns())
@@ -129,10 +130,10 @@ class FiniteData(StandardizedData):
 
     @abstractmethod
     def load(self) -> NDArray[Any] | Tensor:
-        """All points, (n, *shape), real numbers of any kind, in the file's units."""
+        """Return all points, (n, *shape), real numbers of any kind, in the file's units."""
 
     def _arranged(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the shape of one sample for the model, from that of the array of all."""
+        """Return the shape of one sample for the model, given that of the array of all points."""
         return shape[1:]
 
     def _resolved(self, standardize: Standardize) -> Standardize:
@@ -140,7 +141,7 @@ class FiniteData(StandardizedData):
         return standardize
 
     def _columns(self) -> tuple[str, ...]:
-        """Return names of the elements; none where they have none."""
+        """Return the names of the elements; an empty tuple if they have none."""
         return ()
 
     def _warn_of_constants(self) -> None:
@@ -200,7 +201,8 @@ class FiniteData(StandardizedData):
 class Digits(FiniteData):
     """The 1,797 handwritten digits of 8 x 8 pixels, 0 to 16, that scikit-learn ships.
 
-    Shape (1, 8, 8): 17 levels, from the UCI test set of optical recognition of digits.
+    Samples have the shape (1, 8, 8) and 17 levels. The digits are the UCI test set of optical
+    recognition of digits.
     """
 
     levels, value_range = 17, 17.0

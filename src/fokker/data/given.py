@@ -1,4 +1,4 @@
-"""Points that the user gives, in a file or a dataset: checked, and in their layout."""
+"""Points that the user gives in a file or a dataset; they are checked and laid out."""
 
 import warnings
 from abc import abstractmethod
@@ -15,7 +15,7 @@ from fokker.data.levels import check_levels
 from fokker.data.units import MAX_RATIO, Standardize
 from fokker.distributions.arguments import row_blocks
 
-#: Beyond it not every whole number is a number in float64.
+#: Float64 represents every whole number up to this one, but not all beyond it.
 EXACT = 2**53
 
 
@@ -26,11 +26,11 @@ class Content:
 
     Attributes:
         array: all points, (n, ...).
-        where: where they come from, for messages: `data.path=points.npy`.
-        columns: names of the columns; empty where they have none.
-        resolution: of the type that they were stored in, the distance from 1 to the next number;
-            none: that of the array's type.
-        note: what of it is not used, a sentence; empty if all is.
+        where: the source of the points, for messages, such as `data.path=points.npy`.
+        columns: the names of the columns; empty if they have none.
+        resolution: the distance from 1 to the next number in the type that the points were stored
+            in; none if that is the array's type.
+        note: a sentence about content that is not used; empty if all is used.
     """
 
     array: NDArray[Any]
@@ -47,13 +47,14 @@ class GivenPoints(FiniteData):
     standard deviations differ by more than a factor of 3, and by one shift and scale otherwise.
 
     Args:
-        layout: what the axes are; null: points of rank 2, images of 3 and 4, volumes of 5.
-        levels: how many equally spaced values an element can have; null: it is continuous.
-        value_range: what these fill together, `levels` spacings: 256 for 0 to 255.
+        layout: the meaning of the axes; null: points of rank 2, images of 3 and 4, volumes of 5.
+        levels: the number of equally spaced values of an element; null if it is continuous.
+        value_range: the range that these values fill together, `levels` spacings: 256 for 0 to
+            255.
         batch_size, standardize, sigma_data, held_out_share, seed, flip: see `FiniteData`.
     Raises:
         ValueError: as `FiniteData` does; if there are no points, or anything but finite numbers
-            that vary; if the layout does not fit; if one of levels and value_range is given alone,
+            that vary; if the layout does not fit; if only one of levels and value_range is given,
             or the points are not on such levels.
     """
 
@@ -86,7 +87,7 @@ class GivenPoints(FiniteData):
 
     @abstractmethod
     def _read(self) -> Content:
-        """Read all points; refuse by a ValueError what cannot be read."""
+        """Read all points; raise a ValueError if they cannot be read."""
 
     def load(self) -> NDArray[Any]:
         self._content = content = self._read()
@@ -129,7 +130,7 @@ class GivenPoints(FiniteData):
 
     def _resolved(self, standardize: Standardize) -> Standardize:
         is_table = self._content.array.ndim == 2
-        # What was flattened has one unit, as pixels of an image have, however much they vary.
+        # Flattened points have one unit, as pixels of an image have, however much they vary.
         if self.layout == "points" and not is_table:
             return standardize
         features = features_of(self.shape)
@@ -158,6 +159,6 @@ class GivenPoints(FiniteData):
 
 
 def _parts(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """A few rows at a time, flattened, so that what is computed of all stays small."""
+    """Return an iterator over flattened blocks of rows, to keep intermediate arrays small."""
     flat = array.reshape(len(array), -1)
     return (flat[rows] for rows in row_blocks(*flat.shape))

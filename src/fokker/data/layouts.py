@@ -8,21 +8,21 @@ from torch import Tensor
 
 Layout: TypeAlias = Literal["points", "image", "volume", "series"]
 
-#: By the rank of one sample inside fokker: (d,), (time, features), (c, h, w), (c, d, h, w).
+#: The layout for each rank of one sample: (d,), (time, features), (c, h, w), (c, d, h, w).
 _OF_RANK: dict[int, Layout] = {1: "points", 2: "series", 3: "image", 4: "volume"}
-#: By the rank of an array of which nothing is said.
+#: The layout for each rank of an array if the user names none.
 _USUAL: dict[int, Layout] = {2: "points", 3: "image", 4: "image", 5: "volume"}
-#: The ranks of the arrays that a layout takes, and how they are said.
+#: The ranks of the arrays that a layout takes, and their description in messages.
 _RANKS: dict[Layout, tuple[tuple[int, ...], str]] = {
     "image": ((3, 4), "3 (n, height, width) or 4 (n, channels, height, width)"),
     "volume": ((4, 5), "4 (n, depth, height, width) or 5 (n, channels, depth, height, width)"),
     "series": ((2, 3), "2 (n, time) or 3 (n, time, features)"),
 }
-#: What a feature is called.
+#: The word for one feature in each layout.
 FEATURES: dict[Layout, str] = {
     "points": "column", "image": "channel", "volume": "channel", "series": "feature",
 }  # fmt: skip
-#: How many channels a last axis has that looks like the channels.
+#: The sizes of a last axis that suggest that it holds the channels.
 _CHANNELS = (1, 3, 4)
 
 
@@ -32,7 +32,7 @@ def layout_of(shape: tuple[int, ...]) -> Layout:
 
 
 def features_of(shape: tuple[int, ...]) -> Tensor:
-    """Return the number of the feature that each element of a sample belongs to, (d,).
+    """Return the index of the feature that each element of a sample belongs to, (d,).
 
     A feature is a column of points, a channel of images and volumes, and the last axis of series.
     """
@@ -47,9 +47,9 @@ def arranged(shape: tuple[int, ...], layout: Layout | None, where: str) -> tuple
     """Return the shape that one sample has inside fokker.
 
     Args:
-        shape: of the array of all points, (n, ...).
-        layout: what its axes are; none: by its rank.
-        where: names the array, for messages.
+        shape: the shape of the array of all points, (n, ...).
+        layout: the meaning of its axes; none to choose it by the rank.
+        where: a name of the array for messages.
     Raises:
         ValueError: if the layout does not fit the rank, or the channels seem to come last.
     """

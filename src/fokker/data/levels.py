@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: How far off a level a value may be, in spacings, whatever its type: for a rounded value_range.
+#: The largest distance from a level, in spacings, for any type: value_range may be rounded.
 TOLERANCE = 1e-3
-#: With larger rounding, in spacings, it is not known which level a value stands for.
+#: The largest rounding, in spacings, at which a value still identifies its level.
 MAX_ROUNDING = 0.25
 
 
@@ -22,19 +22,19 @@ def check_levels(
 ) -> None:
     """Refuse values that are not `low + k value_range / levels`, k from 0 to levels - 1.
 
-    The lowest value that is there is one of the levels, so that neither 0 nor the lowest possible
-    one need be among them.
+    The lowest value present is one of the levels. So neither 0 nor the lowest possible value
+    needs to be among the values.
 
     Args:
         parts: all values, some at a time.
-        low, high: the lowest and the highest of them.
-        levels: how many values there can be.
-        value_range: what they fill together, `levels` spacings.
-        resolution: of the type that the values were stored in: the distance from 1 to the next
-            number, 0 for whole numbers.
+        low, high: the lowest and the highest value.
+        levels: the number of possible values.
+        value_range: the range that these fill together, `levels` spacings.
+        resolution: the distance from 1 to the next number in the type that the values were stored
+            in; 0 for whole numbers.
     Raises:
         ValueError: if values are farther off a level than the rounding to their type explains, or
-            lie over more levels than there are, or if their type cannot tell the levels apart.
+            span more levels than there are, or if their type cannot resolve the levels.
     """
     spacing = value_range / levels
     # Each value was rounded by up to half a unit in its last place, and so was the lowest one.

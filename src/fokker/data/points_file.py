@@ -9,7 +9,7 @@ from fokker.data.layouts import Layout
 from fokker.data.units import Standardize
 from fokker.machine.named_files import find_points
 
-#: Bytes; of a larger file the rows are read when they are needed.
+#: The size in bytes up to which a file is loaded; rows of a larger .npy file are read as needed.
 MAX_IN_MEMORY = 2 * 2**30
 
 
@@ -18,18 +18,19 @@ class PointsFile(GivenPoints):
     """The points in a file: .npy, .npz, .csv, .tsv, .pt or .pth.
 
     Args:
-        path: of the file: an array (n, d), (n, height, width), (n, channels, height, width) or
-            (n, channels, depth, height, width), or another by `layout`; a table of numbers with a
-            header line; a tensor, a dict of tensors, or a pair of them whose second is ignored.
+        path: the path of a file with an array (n, d), (n, height, width), (n, channels, height,
+            width) or (n, channels, depth, height, width), or another one by `layout`; with a
+            table of numbers and a header line; or with a tensor, a dict of tensors, or a pair of
+            tensors whose second is ignored.
         key: the array's name in an `.npz` or `.pt` file; null if there is only one.
-        in_memory: whether all of the file is read at once, else each row when it is needed, by
-            two workers; null: all but a `.npy` file above 2 GiB.
+        in_memory: whether all of the file is read at once; else two workers read each row when it
+            is needed. null: all files but a `.npy` file above 2 GiB are read at once.
         layout, levels, value_range: see `GivenPoints`.
         batch_size, standardize, sigma_data, held_out_share, seed, flip: see `FiniteData`.
     Raises:
-        ValueError: as `GivenPoints` does; if the file is missing or unreadable; if another than
-            an .npy file is not to be in memory; at a batch, if rows are still read and the file
-            has been changed.
+        ValueError: as `GivenPoints` does; if the file is missing or unreadable; if in_memory is
+            false and it is not a .npy file; at a batch, if the file has changed while its rows
+            are still being read.
     """
 
     def __init__(
@@ -77,6 +78,6 @@ class PointsFile(GivenPoints):
         return content
 
     def _stamp(self) -> tuple[int, int, int]:
-        """Of the file as it is now: its size in bytes first."""
+        """Return the size in bytes, modification time and inode of the file as it is now."""
         state = self._path.stat()
         return state.st_size, state.st_mtime_ns, state.st_ino

@@ -1,4 +1,4 @@
-"""What a model remembers of the data that it was trained on, so that it is whole without them."""
+"""Facts that a model keeps of its training data, so that it can be used without them."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -17,11 +17,11 @@ T = TypeVar("T")
 
 
 def facts_of(data: StandardizedData) -> dict[str, Any]:
-    """Return what a model needs of its data when they are not there, as plain values.
+    """Return what a model needs to know of its data when they are missing, as plain values.
 
-    `mean` and `variance` are those of each element, flattened, in the model's units; `file` says
-    how points stand in the file, with a shift and a scale of each element where there are such.
-    What takes long to compute is there if it was asked for before.
+    `mean` and `variance` are those of each element, flattened, in the model's units. `file` holds
+    the shape and the columns of points in the file, and the shift and the scale of each element if
+    there are such. Values that take long to compute are included if they were computed before.
     """
     form, (mean, variance) = data.form or FileForm(data.shape), data.model_moments
     units, eigenvalues = form.units, data.computed.get("eigenvalues")
@@ -52,15 +52,15 @@ def facts_of(data: StandardizedData) -> dict[str, Any]:
 
 @final
 class Remembered(StandardizedData):
-    """Data whose units and moments are those of the training, whatever has become of the points.
+    """Data with the units and moments of the training, even if the points are missing.
 
-    Points, and what follows from them alone, come from the data themselves, which are looked for
-    when they are first asked for.
+    Points, and everything that needs points, come from the data themselves. They are looked for
+    when they are first needed.
 
     Args:
-        facts: from `facts_of`.
-        content: hash of the points of the training; see `StandardizedData.content`.
-        find: finds the data, and refuses by a ValueError what are not the same.
+        facts: the values from `facts_of`.
+        content: the hash of the points of the training; see `StandardizedData.content`.
+        find: a function that finds the data; it raises a ValueError if they are not the same.
     Raises:
         ValueError: if the facts are damaged.
     """
@@ -77,7 +77,7 @@ class Remembered(StandardizedData):
             ) from error
 
     def _recall(self, facts: Mapping[str, Any]) -> None:
-        """Take over the facts."""
+        """Set the attributes from the facts."""
         self._shape = tuple(facts["shape"])
         self.fresh, self.levels = facts["fresh"], facts["levels"]
         self.value_range = facts["value_range"]
@@ -91,7 +91,7 @@ class Remembered(StandardizedData):
         super().__init__(
             facts["batch_size"], facts["standardize"], facts["sigma_data"], facts["seed"]
         )
-        # To the bit what was measured, and of one's own data whatever these had put there.
+        # Keep the measured values to the bit, also where the user's data class has replaced them.
         self.shift, self.scale, self.model_moments = shift, scale, (mean, variance)
         self.measured = (facts["measured"][0], facts["measured"][1])
         for key, as_was in (("max_distance", float), ("eigenvalues", _numbers)):
@@ -100,10 +100,10 @@ class Remembered(StandardizedData):
 
     @cached_property
     def found(self) -> StandardizedData:
-        """The data themselves.
+        """Return the data themselves.
 
         Raises:
-            ValueError: if they are not there, or others.
+            ValueError: if they are missing, or are other data.
         """
         return self._find()
 
@@ -144,7 +144,7 @@ class Remembered(StandardizedData):
 
 
 def _numbers(values: Any) -> Tensor:
-    """Numbers (d,) as float64."""
+    """Return finite numbers (d,) as float64."""
     numbers = torch.tensor(values, dtype=torch.float64)
     if not all(map(math.isfinite, values)):
         raise TypeError("a number is not finite")

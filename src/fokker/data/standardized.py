@@ -20,27 +20,28 @@ T = TypeVar("T")
 class StandardizedData(DataModule):
     """Data in the units of the model: `(x - shift) / scale`, one shift and one scale for all.
 
-    Three units: those of the file; the data's, in which laws, metrics and figures count; and the
-    model's. The first two are the same but under `standardize=elements`, where the data's units
-    are standard units, of mean 0 and standard deviation 1 in each element (see `FileForm`).
+    There are three units: those of the file; the data's, in which laws, metrics and figures are
+    expressed; and the model's. The first two differ only under `standardize=elements`. Then the
+    data's units are standard units, of mean 0 and standard deviation 1 in each element (see
+    `FileForm`).
 
     Args:
-        batch_size: of the whole job, in images.
-        standardize: to mean 0 and standard deviation sigma_data: true or `all` by one shift and
-            scale, `elements` by one of each element; false: the data as they are.
+        batch_size: the batch size of the whole job, in samples.
+        standardize: how data get mean 0 and standard deviation sigma_data: `all` by one shift and
+            scale, `elements` by one of each element, true by one of the two; false: not at all.
         sigma_data: the standard deviation in the model's units; null: 0.5 when standardised, else
             the measured one.
-        seed: of the order of the data.
+        seed: the seed of the order of the data.
     Raises:
-        ValueError: if batch_size is below 1, sigma_data not in [1e-8, 1e8], or standardize another
-            word, or `elements` of data that are no finite set.
+        ValueError: if batch_size is below 1, sigma_data is not in [1e-8, 1e8], standardize is
+            another word, or it is `elements` for data that are no finite set.
     """
 
     #: How many equally spaced values an element can have, and the range that they fill together in
-    #: the data's units; none where elements are continuous, or nothing is declared.
+    #: the data's units; none if elements are continuous, or nothing is declared.
     levels: int | None = None
     value_range: float | None = None
-    #: How the points stand where they come from, if not as here.
+    #: The form of the points in their file or dataset; none if it is the same as here.
     form: FileForm | None = None
 
     def __init__(
@@ -61,7 +62,7 @@ class StandardizedData(DataModule):
                 f"data.sigma_data must be positive or null, got {sigma_data:g}; it is of the size "
                 f"of noise levels, {LOWEST_NOISE:g} to {HIGHEST_NOISE:g}"
             )
-        #: The word that holds, never `true`.
+        #: The resolved value; it is never `true`.
         self.standardize: Literal["elements", "all", False] = (
             standardize if isinstance(standardize, str) else "all" if standardize else False
         )
@@ -83,18 +84,18 @@ class StandardizedData(DataModule):
             self.shift, self.scale = 0.0, 1.0
         #: Mean and variance of each element, each (*shape), float64, in the model's units.
         self.model_moments = ((mean - self.shift) / self.scale, variance / self.scale**2)
-        #: What `once` has computed, by name.
+        #: The results of `once`, by name.
         self.computed: dict[str, Any] = {}
 
     @abstractmethod
     def moments(self) -> tuple[Tensor, Tensor]:
-        """Mean and variance of each element, each (*shape), float64, in the data's units."""
+        """Return mean and variance of each element, each (*shape), float64, in the data's units."""
 
     @cached_property
     def law(self) -> Distribution | None:
-        """The law that is trained on, of flattened samples (d,), in the data's units.
+        """Return the law that is trained on, of flattened samples (d,), in the data's units.
 
-        Of a finite set it is the set's own; none where nothing is known of it.
+        For a finite set it is the law of the set; it is none if nothing is known of it.
         """
         points = self.training_points()
         return None if points is None else Empirical(points.flatten(1))
@@ -106,23 +107,23 @@ class StandardizedData(DataModule):
 
     @cached_property
     def model_law(self) -> Affine | None:
-        """The same in the model's units."""
+        """Return `law` in the model's units."""
         return None if self.law is None else Affine(self.law, self.shift, self.scale)
 
     def to_model(self, x: Tensor) -> Tensor:
-        """From the data's units to the model's, float32."""
+        """Convert points from the data's units to the model's, float32."""
         return ((x - self.shift) / self.scale).float()
 
     def to_data(self, x: Tensor) -> Tensor:
-        """From the model's units to the data's, float64."""
+        """Convert points from the model's units to the data's, float64."""
         return x.double() * self.scale + self.shift
 
     def to_file(self, x: Tensor) -> Tensor:
-        """From the data's units and shape to those of the file, (n, ...), float64."""
+        """Convert points from the data's units and shape to the file's, (n, ...), float64."""
         return self._form.to_file(x)
 
     def from_file(self, x: Tensor) -> Tensor:
-        """From the units and the shape of the file to the data's, (n, *shape), float64."""
+        """Convert points from the file's units and shape to the data's, (n, *shape), float64."""
         return self._form.from_file(x, self.shape)
 
     @property
@@ -132,14 +133,14 @@ class StandardizedData(DataModule):
 
     @property
     def log_scale(self) -> float:
-        """`ln` of what one unit of the model is in the file's, a mean over the elements.
+        """Return `ln` of the model's unit in the file's units, averaged over the elements.
 
-        An nll per element grows by it from the model's units to the file's.
+        The nll per element grows by it from the model's units to the file's.
         """
         return math.log(self.scale) + self._form.mean_log_scale
 
     def column_name(self, place: int) -> str:
-        """Name an element: by its name in the file, or its number."""
+        """Name an element, by its name in the file or by its number."""
         return self._form.column(place)
 
     def named(self, places: list[int]) -> str:
@@ -151,7 +152,7 @@ class StandardizedData(DataModule):
         return self.form or FileForm(self.shape)
 
     def described(self) -> str:
-        """Say the layout, the shape and how the data are standardised, for a plan and a run."""
+        """Describe the layout, the shape and the standardisation, for a plan and a run."""
         hows = {
             "all": "one shift and one scale for all elements",
             "elements": "one shift and one scale for each element, and metrics and figures in "
@@ -166,15 +167,15 @@ class StandardizedData(DataModule):
         )
 
     def _why(self) -> str:
-        """Say why they are standardised like this, in brackets, where that depends on them."""
+        """Return the reason for the standardisation, in brackets; empty if it is not the data."""
         return ""
 
     def once(self, name: str, compute: Callable[["StandardizedData"], T]) -> T:
         """Compute something of these data when it is first asked for, and keep it.
 
         Args:
-            name: of what is computed.
-            compute: from the data.
+            name: the name of the result.
+            compute: the function that computes it from the data.
         """
         if name not in self.computed:
             self.computed[name] = compute(self)

@@ -1,4 +1,4 @@
-"""A torch Dataset of the user's."""
+"""A torch Dataset that the user gives."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -15,31 +15,32 @@ from fokker.data.layouts import Layout
 from fokker.data.units import Standardize
 
 WHERE = "data.dataset"
-#: A dataset that does not say its length and gives more, in bytes or points, has no end.
+#: A dataset without a length that gives more than this, in bytes or points, counts as endless.
 MAX_BYTES, MAX_POINTS = 2 * 2**30, 10_000_000
-#: How many points of a dataset are read twice, to see whether they stay the same.
+#: The number of points that are read twice, to check that they stay the same.
 PROBES = 4
 
 
 class MapStyle(Protocol):
-    """What is read by its indices, in place of a class derived from Dataset."""
+    """An object that is read by indices, even if its class does not derive from Dataset."""
 
     def __getitem__(self, index: int, /) -> Any: ...
 
 
 class IterableStyle(Protocol):
-    """What is read from its beginning to its end."""
+    """An object that is read from its beginning to its end."""
 
     def __iter__(self) -> Iterator[Any]: ...
 
 
 @final
 class TorchDataset(GivenPoints):
-    """The points that a torch Dataset gives, read once, as they are, into memory.
+    """The points that a torch Dataset gives, read into memory once, as they are.
 
     Args:
-        dataset: with `__len__` and `__getitem__`, or iterable and finite. An item is a point x, or
-            a pair (x, y) whose y is ignored; x is a tensor, an array, a PIL image or a number.
+        dataset: an object with `__len__` and `__getitem__`, or a finite iterable. An item is a
+            point x, or a pair (x, y) whose y is ignored; x is a tensor, an array, a PIL image or
+            a number.
         layout, levels, value_range: see `GivenPoints`.
         batch_size, standardize, sigma_data, held_out_share, seed, flip: see `FiniteData`.
     Raises:
@@ -68,7 +69,7 @@ class TorchDataset(GivenPoints):
         )  # fmt: skip
 
     def _read(self) -> Content:
-        dataset, self._dataset = self._dataset, None  # Let its memory go.
+        dataset, self._dataset = self._dataset, None  # Free its memory after it is read.
         return read_dataset(dataset)
 
 
@@ -105,7 +106,7 @@ def read_dataset(dataset: Any) -> Content:
 
 
 def _items(dataset: Any, has_length: bool) -> Iterator[tuple[int, Any]]:
-    """The items of a dataset, with their numbers."""
+    """Yield the items of a dataset with their numbers."""
     plain = (str, bytes, dict, list, tuple, int, float, type(None))
     if isinstance(dataset, plain) or not (has_length or hasattr(dataset, "__iter__")):
         raise ValueError(
@@ -159,9 +160,9 @@ def _same(item: Any, again: Any, index: int) -> bool:
 
 
 def _point(item: Any, index: int) -> tuple[Any, str]:
-    """x of an item, and what of it is ignored."""
+    """Return x of an item, and a note on its ignored parts."""
     is_pair = isinstance(item, tuple) or (
-        # [0.1, 0.2] may be a point of two dimensions; who gives a tensor is understood.
+        # [0.1, 0.2] may be a point of two dimensions; a list of tensors is no single point.
         isinstance(item, list) and len(item) > 0 and not isinstance(item[0], (int, float))
     )
     if not is_pair:
@@ -173,12 +174,12 @@ def _point(item: Any, index: int) -> tuple[Any, str]:
 
 
 def _as_array(x: Any, where: str) -> tuple[NDArray[Any], float | None]:
-    """x as an array of numbers, and the resolution of its type where the array's is finer."""
+    """Return x as an array, and the resolution of its type if the array's is finer."""
     from PIL import Image
 
     resolution = None
     if isinstance(x, Image.Image):
-        # The numbers of a palette are no colours.
+        # The numbers of a palette image are indices, not colours.
         array = np.asarray(x.convert("RGB") if x.mode == "P" else x)
         array = np.moveaxis(array, -1, 0) if array.ndim == 3 else array
     elif isinstance(x, Tensor):
@@ -192,5 +193,5 @@ def _as_array(x: Any, where: str) -> tuple[NDArray[Any], float | None]:
         )
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{where} must hold numbers, got an array of {array.dtype}")
-    # A dataset may fill one buffer again and again.
+    # The copy is needed because a dataset may reuse one buffer for all items.
     return array.copy(), resolution

@@ -34,19 +34,19 @@ class Points:
 
 @final
 class ToyData(StandardizedData):
-    """Points of a known law: drawn fresh, or a finite set of them.
+    """Points of a known law: an endless stream of fresh points, or a finite set of them.
 
-    Point i of the stream is a function of (seed, i), and none is seen twice, so that a loss can be
-    held against its exact floor. Standardised by the law's exact moments.
+    Point i of the fresh stream is a function of (seed, i), and no point comes twice. So a loss can
+    be compared with its exact floor. Points are standardised by the law's exact moments.
 
     Args:
-        distribution: makes the law from `parameters`.
-        num_points: the size of a finite training set; null: fresh points for ever.
-        shape: of one sample, if it is not a vector: its elements are the law's coordinates.
+        distribution: a function that makes the law from `parameters`.
+        num_points: the size of a finite training set; null: fresh points without end.
+        shape: the shape of a sample that is not a vector; its elements are the law's coordinates.
         batch_size, standardize, sigma_data, seed: see `StandardizedData`.
-        parameters: of the law, such as `low` and `high`.
+        parameters: the parameters of the law, such as `low` and `high`.
     Raises:
-        ValueError: as `StandardizedData` and the law do, or if num_points is below 1, or the
+        ValueError: as `StandardizedData` and the law do; if num_points is below 1; if the
             elements are to be standardised one by one.
     """
 
@@ -119,13 +119,13 @@ class ToyData(StandardizedData):
     def reference(self, count: int) -> Tensor:
         if self.distribution.dim > 1:
             return self.held_out(count).x
-        # In one dimension the quantiles stand for the law itself, without noise.
+        # In one dimension quantiles represent the law itself, without sampling noise.
         middles = (torch.arange(count, dtype=torch.float64) + 0.5) / count
         return self.distribution.quantile(middles).reshape(-1, *self._shape)
 
 
 def gaussianized(data: StandardizedData) -> ToyData:
-    """Fresh points of the Gaussian with the mean and covariance of the data, in their place.
+    """Return data of the Gaussian with the mean and covariance of the given data.
 
     Every sampler is then an affine map with Gaussian noise, and its errors are known exactly.
 
@@ -146,6 +146,6 @@ def gaussianized(data: StandardizedData) -> ToyData:
         shape=data.shape,
         seed=data.randomness.seed,
     )
-    # The law is in the units that the elements were standardised to.
+    # The Gaussian is in the units that the elements were standardised to.
     made.form, made.standardize = data.form, data.standardize
     return made

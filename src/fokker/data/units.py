@@ -1,4 +1,4 @@
-"""The units that data come in, and those in which every element counts alike."""
+"""The units of data in their file, and standard units in which all elements are alike."""
 
 import math
 from collections.abc import Iterable
@@ -8,13 +8,13 @@ from typing import Literal, TypeAlias, final
 import torch
 from torch import Tensor
 
-#: `elements`: each element has a shift and a scale of its own; `all`: all have the same two; true
-#: is one of the two, by the data; false: the data are taken as they are.
+#: `elements`: each element has its own shift and scale; `all`: all elements share the two; true:
+#: one of these, chosen by the data; false: the data are taken as they are.
 Standardize: TypeAlias = bool | Literal["elements", "all"]
 
 #: Columns whose standard deviations differ by more than this factor are standardised one by one.
 MAX_RATIO = 3.0
-#: How many columns are named in a sentence.
+#: The largest number of columns that a sentence names one by one.
 MAX_NAMED = 5
 
 
@@ -24,7 +24,7 @@ class ElementMoments:
     """Moments of each element over a set of points, (d,) each, float64.
 
     Attributes:
-        mean, variance: the latter is exactly 0 where an element is constant.
+        mean, variance: the moments; the variance of a constant element is exactly 0.
         varies: whether an element has more than one value.
     """
 
@@ -34,7 +34,7 @@ class ElementMoments:
 
     @classmethod
     def of(cls, blocks: Iterable[Tensor]) -> "ElementMoments":
-        """Measure points that come a block (n, d) at a time."""
+        """Compute the moments of points that come in blocks (n, d)."""
         mean = variance = torch.zeros((), dtype=torch.float64)
         low, high = torch.tensor(math.inf), torch.tensor(-math.inf)
         done = 0
@@ -42,16 +42,16 @@ class ElementMoments:
             done += len(points)
             share, distance = len(points) / done, points.mean(0) - mean
             mean = mean + share * distance
-            # In this order large numbers of a single block are not squared, and do not overflow.
+            # This order does not square the large numbers of a single block, which could overflow.
             between = share * (1 - share) * distance * distance
             variance = variance + share * (points.var(0, correction=0) - variance) + between
             low, high = torch.minimum(low, points.amin(0)), torch.maximum(high, points.amax(0))
         varies = low != high
-        # Rounding gives a constant 0.1 a variance of 1e-34.
+        # Rounding would give a constant 0.1 a variance of 1e-34.
         return cls(mean, torch.where(varies, variance, 0.0), varies)
 
     def pooled(self, groups: Tensor) -> Tensor:
-        """Return the mean variance of each group's elements that vary, 0 where none does, (k,).
+        """Return the mean variance of each group's elements that vary, 0 if none does, (k,).
 
         Args:
             groups: the group of each element, (d,), from 0 to k - 1.
@@ -62,14 +62,14 @@ class ElementMoments:
         return sums / varying.index_add(0, groups, self.varies.double()).clamp(min=1)
 
     def constant(self) -> list[int]:
-        """Return the numbers of the constant elements."""
+        """Return the indices of the constant elements."""
         return [int(place) for place in (~self.varies).nonzero()]
 
 
 @final
 @dataclass(frozen=True)
 class ElementUnits:
-    """`(x - shift) / scale` with one shift and one scale an element, (d,) each, float64."""
+    """The map `(x - shift) / scale`, with one shift and scale an element, (d,) each, float64."""
 
     shift: Tensor
     scale: Tensor
@@ -79,7 +79,7 @@ class ElementUnits:
         """Give every element mean 0 and standard deviation 1; a constant one keeps scale 1.
 
         Raises:
-            ValueError: if a standard deviation is 0 or infinite in float64 although it varies.
+            ValueError: if a varying element has a standard deviation of 0 or infinity in float64.
         """
         scale = torch.where(moments.varies, moments.variance.sqrt(), 1.0)
         good = torch.isfinite(scale) & (scale > 0) & torch.isfinite(moments.mean)
@@ -93,7 +93,7 @@ class ElementUnits:
         return cls(moments.mean, scale)
 
     def to_standard(self, rows: Tensor) -> Tensor:
-        """Convert rows (n, d) of the file."""
+        """Convert rows (n, d) from the file's units to standard units."""
         return (rows - self.shift) / self.scale
 
     def to_file(self, rows: Tensor) -> Tensor:
@@ -104,13 +104,13 @@ class ElementUnits:
 @final
 @dataclass(frozen=True)
 class FileForm:
-    """The form of points where they come from, as far as fokker counts in another one.
+    """The form of points in their file, as far as fokker uses another one inside.
 
     Attributes:
-        shape: of one sample there.
-        units: from there to standard units, of flattened samples; none where fokker counts in the
-            units of the file.
-        columns: names of the elements; empty where they have none.
+        shape: the shape of one sample in the file.
+        units: the map from the file's units to standard units, for flattened samples; none if
+            fokker uses the units of the file.
+        columns: the names of the elements; empty if they have none.
     """
 
     shape: tuple[int, ...]
@@ -124,13 +124,13 @@ class FileForm:
         return rows.reshape(len(x), *self.shape)
 
     def from_file(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """Convert points (n, ...) of the file to the units and the shape that fokker counts in."""
+        """Convert points (n, ...) of the file to the units and the shape inside fokker."""
         rows = self._rows(x)
         rows = rows if self.units is None else self.units.to_standard(rows)
         return rows.reshape(len(x), *shape)
 
     def _rows(self, x: Tensor) -> Tensor:
-        """Points as rows (n, d), float64; n may be 0."""
+        """Return points as rows (n, d), float64; n may be 0."""
         x, d = torch.as_tensor(x), math.prod(self.shape)
         if x.ndim == 0 or x.numel() != len(x) * d:
             raise ValueError(
@@ -141,7 +141,7 @@ class FileForm:
 
     @property
     def label(self) -> str:
-        """Name the units that fokker counts in, for tables and axes."""
+        """Name the units that fokker uses inside, for tables and axes."""
         return "data units" if self.units is None else "standard units"
 
     @property
@@ -156,7 +156,7 @@ class FileForm:
         return f"{place} of 0 to {math.prod(self.shape) - 1}"
 
     def named(self, places: list[int]) -> str:
-        """Name a few columns, or say how many elements they are."""
+        """Name a few columns, or give the number of elements."""
         if len(places) > MAX_NAMED or len(self.shape) > 1:
             verb = "is" if len(places) == 1 else "are"
             return f"{len(places)} of {math.prod(self.shape)} elements {verb}"

@@ -1,1 +1,1 @@
-"""Diffusion: processes with Gaussian noise, all that they are made of and evaluated by."""
+"""Diffusion processes with Gaussian noise: their parts, samplers, analyses and evaluations."""

@@ -8,7 +8,7 @@ from fokker.distributions import Distribution
 
 @final
 class Exact:
-    """No network: `D*(x; sigma) = E[x0 | x0 + sigma n = x]` of the data's own law.
+    """The ideal denoiser `D*(x; sigma) = E[x0 | x0 + sigma n = x]` of the data's own law.
 
     Nothing is trained, and the preconditioning plays no part, so that a sampler, a grid and an SDE
     are judged with no learning error.
@@ -18,7 +18,7 @@ class Exact:
     has_weights = False
 
     def __call__(self, law: Distribution | None) -> ExactDenoiser:
-        """The denoiser of a law in the model's units.
+        """Return the denoiser of a law in the model's units.
 
         Raises:
             ValueError: if the law is not known.

@@ -15,9 +15,9 @@ from fokker.diffusion.sde import SDE
 from fokker.distributions.noise_range import HIGHEST_NOISE, LOWEST_NOISE
 from fokker.randomness import Randomness
 
-#: What lies so many standard deviations from the mean of ln sigma is hardly ever drawn.
+#: Noise this many standard deviations from the mean of ln sigma is hardly ever drawn.
 USUAL_STDS = 5
-#: Drawn in one call, of which a training then takes one after the other.
+#: The number of steps whose noise levels are drawn in one call.
 STEPS_AT_ONCE = 16
 
 
@@ -25,8 +25,8 @@ class NoiseLevels(ABC):
     """A law of sigma on (0, inf).
 
     Args:
-        stratified: one uniform offset for the whole batch, then `(u + i/B) mod 1`, so that every
-            batch covers the law evenly; else independent draws.
+        stratified: whether a batch has one uniform offset u and the quantiles `(u + i/B) mod 1`, so
+            that every batch covers the law evenly; otherwise draws are independent.
     """
 
     #: The levels of a chain, (L,), ascending, where the law is uniform over these.
@@ -39,27 +39,27 @@ class NoiseLevels(ABC):
     @property
     @abstractmethod
     def range(self) -> tuple[float, float]:
-        """Lowest and highest noise that a model is trained at."""
+        """Return the lowest and highest noise that a model is trained at."""
 
     @property
     def usual_range(self) -> tuple[float, float]:
-        """Where training noise is at all frequent; beyond it a grid gets a warning."""
+        """Return the range of frequent training noise; a grid beyond it gets a warning."""
         return self.range
 
     @abstractmethod
     def sigma(self, u: Tensor) -> Tensor:
-        """The quantile function: u in [0, 1), any shape, float64."""
+        """Return the quantiles at u in [0, 1), any shape, float64."""
 
     @abstractmethod
     def density(self, sigma: Tensor) -> Tensor:
-        """p_train, per unit of sigma (of a chain: probability of the level)."""
+        """Return p_train, per unit of sigma (of a chain: probability of the level)."""
 
     def on(self, levels: Tensor | None) -> "NoiseLevels":
-        """This law for a formulation with these levels."""
+        """Return this law for a formulation with these levels."""
         return self
 
     def draw(self, randomness: Randomness, step: int, batch_size: int) -> Tensor:
-        """The noise levels of the whole batch of a step, (batch_size,), float64."""
+        """Return the noise levels of the whole batch of a step, (batch_size,), float64."""
         # A few steps at once take hardly longer than one.
         first = step - step % STEPS_AT_ONCE
         key = (randomness.seed, first, batch_size)
@@ -68,7 +68,7 @@ class NoiseLevels(ABC):
         return self._last[1][step - first]
 
     def _draw(self, randomness: Randomness, first: int, last: int, batch_size: int) -> Tensor:
-        """The noise levels of the steps first to last - 1, (last - first, batch_size)."""
+        """Return the noise levels of the steps first to last - 1, (last - first, batch_size)."""
         if self.stratified:
             offsets = randomness.uniform("sigma", first, last)[:, None]
             u = (offsets + torch.arange(batch_size, dtype=torch.float64) / batch_size) % 1
@@ -79,10 +79,10 @@ class NoiseLevels(ABC):
 
 @final
 class UniformTime(NoiseLevels):
-    """Uniform in the SDE's t, from its lowest training noise to sigma_max (Song 2021, eq. 7).
+    """Noise uniform in the SDE's t, from its lowest training noise to sigma_max (Song 2021, eq. 7).
 
     Args:
-        sde: whose time it is.
+        sde: the SDE whose time it is.
         stratified: see `NoiseLevels`.
     """
 
@@ -108,10 +108,10 @@ class UniformTime(NoiseLevels):
 
 @final
 class LogUniform(NoiseLevels):
-    """Uniform in ln sigma over the SDE's training range.
+    """Noise uniform in ln sigma over the SDE's training range.
 
     Args:
-        sde: whose range it is.
+        sde: the SDE whose range it is.
         stratified: see `NoiseLevels`.
     """
 
@@ -137,7 +137,7 @@ class LogNormal(NoiseLevels):
     """`ln sigma ~ N(P_mean, P_std^2)` (Karras 2022, table 1, column EDM).
 
     Args:
-        P_mean, P_std: of ln sigma.
+        P_mean, P_std: the mean and standard deviation of ln sigma.
         stratified: see `NoiseLevels`.
     Raises:
         ValueError: if P_std is not positive, or usual noise is not within 1e-8 to 1e8.
@@ -176,7 +176,7 @@ class LogNormal(NoiseLevels):
 
 @final
 class Levels(NoiseLevels):
-    """Uniform over the levels of a formulation's own chain.
+    """Noise uniform over the levels of a formulation's own chain.
 
     Args:
         stratified: see `NoiseLevels`.

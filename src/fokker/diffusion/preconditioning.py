@@ -33,11 +33,11 @@ class Preconditioning(ABC):
 
     @abstractmethod
     def coefficients(self, sigma: Tensor) -> Coefficients:
-        """The coefficients at sigma, any shape, float64."""
+        """Return the coefficients at sigma, any shape, float64."""
 
 
 def check_sigma_data(sigma_data: float) -> float:
-    """sigma_data, the standard deviation of the data, if it is one that a noise level can be."""
+    """Return sigma_data, the data's standard deviation, if it is within the range of noise."""
     if not LOWEST_NOISE <= sigma_data <= HIGHEST_NOISE:
         raise ValueError(
             f"sigma_data must be positive, in {LOWEST_NOISE:g} to {HIGHEST_NOISE:g}, got "
@@ -51,7 +51,7 @@ class VP(Preconditioning):
     """The network predicts the noise (Karras 2022, table 1, column VP).
 
     `c_skip = 1, c_out = -sigma, c_in = 1/sqrt(sigma^2 + 1), c_noise = 999 t(sigma)`, with t the
-    time of the linear VP SDE of beta_min = 0.1 and beta_max = 20, whatever SDE is sampled.
+    time of the linear VP SDE with beta_min = 0.1 and beta_max = 20, whatever SDE is sampled.
     """
 
     c_noise_range = (0.0, 999.0)
@@ -82,11 +82,11 @@ class VE(Preconditioning):
 class IDDPM(Preconditioning):
     """The network predicts the noise, and is told a level's number (Karras 2022, table 1).
 
-    As `VP`, but `c_noise = M - 1 - argmin_{j < M} |u_j - sigma|` with the M levels of iDDPM: a
-    step function of sigma, so that no solver keeps its order with it.
+    It is `VP` with `c_noise = M - 1 - argmin_{j < M} |u_j - sigma|`, u_j the M levels of iDDPM.
+    This is a step function of sigma, so that no solver keeps its order with it.
 
     Args:
-        num_levels: M.
+        num_levels: M, the number of levels.
     """
 
     def __init__(self, num_levels: int = 1000) -> None:

@@ -16,7 +16,7 @@ from fokker.machine.device import moved
 
 
 class TrainingNoise(Protocol):
-    """What a weighting may ask of the training noise levels."""
+    """The parts of the training noise levels that a weighting may use."""
 
     levels: Tensor | None
 
@@ -26,18 +26,18 @@ class TrainingNoise(Protocol):
 
 
 class Weighting(ABC):
-    """lambda(sigma), and the objective that it makes of a loss."""
+    """A weighting lambda(sigma), and the objective that it makes of a loss."""
 
     @abstractmethod
     def __call__(self, sigma: Tensor, noise: TrainingNoise) -> Tensor:
-        """The weight lambda at sigma, in its shape, when trained with these noise levels."""
+        """Return the weight lambda at sigma, in its shape, when trained with these noise levels."""
 
     def objective(self, loss: Tensor, sigma: Tensor) -> Tensor:
-        """What is minimised, from `loss = lambda |D - x0|^2 / d` of each sample, (n,)."""
+        """Return the objective of each sample, (n,), from its `loss = lambda |D - x0|^2 / d`."""
         return loss
 
     def effective_share(self, noise: TrainingNoise) -> float:
-        """The share of the training noise that counts; small where few draws carry the loss."""
+        """Return the share of training noise that counts, small where few draws carry the loss."""
         return 1.0
 
 
@@ -159,7 +159,7 @@ class Likelihood(Weighting):
     that is not uniform in t it is multiplied by the ratio of the densities.
 
     Args:
-        sde: whose time and range are meant.
+        sde: the SDE whose time and range are meant.
     """
 
     def __init__(self, sde: SDE) -> None:
@@ -178,7 +178,7 @@ class Likelihood(Weighting):
         return self._sde.sigma_rate(self._sde.time(sigma)) / sigma**3
 
     def effective_share(self, noise: TrainingNoise) -> float:
-        """`1 / E r^2`, r = uniform time over p_train: the share of the draws that counts."""
+        """Return `1 / E r^2`, r = uniform time over p_train: the share of the draws that counts."""
         if noise.levels is not None:
             return 1.0
         start, stop = self._sde.time(self._sde.train_sigma_min), self._sde.time(self._sde.sigma_max)
@@ -189,7 +189,7 @@ class Likelihood(Weighting):
 
 
 def _chain_share(sigma: Tensor, levels: Tensor, sde: SDE) -> Tensor:
-    """L times the share of the SDE's time that belongs to each level of a chain of L."""
+    """Return L times the share of the SDE's time that belongs to each level of a chain of L."""
     start, stop = sde.time(sde.train_sigma_min), sde.time(sde.sigma_max)
     times = sde.time(levels).clamp(start, stop)
     edges = torch.cat([start[None], (times[1:] + times[:-1]) / 2, stop[None]])
@@ -198,7 +198,7 @@ def _chain_share(sigma: Tensor, levels: Tensor, sde: SDE) -> Tensor:
 
 
 def _nearest(sigma: Tensor, levels: Tensor) -> Tensor:
-    """The number of the level that sigma is, from 0."""
+    """Return the number of the level that equals sigma, from 0."""
     return torch.bucketize(sigma, (levels[1:] + levels[:-1]) / 2)
 
 
@@ -212,7 +212,7 @@ class ELBO(Weighting):
     is its limit, `Likelihood`.
 
     Args:
-        sde: for continuous noise levels.
+        sde: the SDE for continuous noise levels.
     """
 
     def __init__(self, sde: SDE) -> None:
@@ -231,7 +231,7 @@ class ELBO(Weighting):
 
 @final
 class Learned(nn.Module, Weighting):
-    """Weights that are learned beside the model: `lambda |D - x0|^2/d e^{-u(sigma)} + u(sigma)`.
+    """Weights that are learned with the model: `lambda |D - x0|^2/d e^{-u(sigma)} + u(sigma)`.
 
     Karras 2024 (EDM2), eq. 14 and 15: at its optimum e^u is the loss itself at each sigma, so
     that all noise levels contribute alike. u is linear in 32 cosines of ln(sigma), and 0 at

@@ -1,4 +1,4 @@
-"""Laws of data with known density: samples, exact denoisers, and what no network can beat."""
+"""Laws of data with known density: samples, exact denoisers, and the least possible errors."""
 
 from fokker.distributions.affine import Affine
 from fokker.distributions.base import Distribution, Estimate

@@ -14,16 +14,16 @@ from fokker.distributions.base import Distribution, Estimate
 class Affine(Distribution):
     """The law of `(x - shift) / scale` for x of the law `distribution`.
 
-    Noise of sigma in these units is noise of sigma * scale in the law's own, so that everything
+    Noise of sigma in these units is noise of sigma * scale in the law's own units, so everything
     follows exactly: standardised data are `Affine(law, mean, std / sigma_data)`.
 
     Args:
         distribution: the law in its own units.
-        shift: subtracted from every coordinate.
-        scale: what one unit here is in units of the law, above 0.
+        shift: a number that is subtracted from every coordinate.
+        scale: the size of one unit here in units of the law, above 0.
 
     Raises:
-        ValueError: shift is not finite, or scale not positive and finite.
+        ValueError: shift is not finite, or scale is not positive and finite.
     """
 
     def __init__(self, distribution: Distribution, shift: float, scale: float) -> None:
@@ -56,7 +56,7 @@ class Affine(Distribution):
     def mmse(
         self, sigma: float, generator: torch.Generator | None = None, num_samples: int = 16_384
     ) -> Estimate:
-        """The law's own mmse at sigma * scale, over scale^2."""
+        """Return the law's own mmse at sigma * scale, divided by scale^2."""
         inner = self.distribution.mmse(float(sigma) * self.scale, generator, num_samples)
         return Estimate(inner.value / self.scale**2, inner.standard_error / self.scale**2)
 

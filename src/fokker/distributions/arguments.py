@@ -1,4 +1,4 @@
-"""What every distribution asks of its parameters, points and noise levels."""
+"""Checks of parameters, points and noise levels that every distribution shares."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,17 +6,17 @@ import torch
 from torch import Tensor
 
 Numbers = float | Sequence[float] | Tensor
-#: Of parameters: squares, and sums of many of them, are finite numbers still.
+#: The largest parameter: its square, and sums of many squares, are still finite numbers.
 LARGEST = 1e150
 
 
 def as_vector(name: str, value: Numbers, dim: int | None = None) -> Tensor:
-    """A float or a sequence as finite float64 of shape (d,).
+    """Return a float or a sequence as finite float64 of shape (d,).
 
     Args:
-        name: of the parameter, for the message.
-        value: one number for all coordinates, or one a coordinate.
-        dim: d; None: as many as `value` has.
+        name: the name of the parameter, for the message.
+        value: one number for all coordinates, or one for each coordinate.
+        dim: d; None for as many as `value` has.
 
     Raises:
         ValueError: not a number or a sequence of `dim` numbers, or NaN or infinite values.
@@ -37,15 +37,15 @@ def as_vector(name: str, value: Numbers, dim: int | None = None) -> Tensor:
 
 
 def common_dim(first: Numbers, second: Numbers) -> int:
-    """How many coordinates two parameters speak of, when either may be one number for all."""
+    """Return the number of coordinates of two parameters; each may be one number for all."""
     return max(torch.as_tensor(first).numel(), torch.as_tensor(second).numel(), 1)
 
 
 def as_positive(name: str, value: float, allow_zero: bool = False) -> float:
-    """A finite number above 0, or at least 0.
+    """Return a finite number above 0, or at least 0 with `allow_zero`.
 
     Raises:
-        ValueError: it is not.
+        ValueError: the number is another one.
     """
     number = float(value)
     good = 0 <= number < float("inf") if allow_zero else 0 < number < float("inf")
@@ -57,16 +57,16 @@ def as_positive(name: str, value: float, allow_zero: bool = False) -> float:
 
 
 def _check_square(name: str, number: float) -> None:
-    """Refuse what has no variance, as its square is no finite number."""
+    """Refuse a number whose square is too large to be a variance."""
     if number > LARGEST:
         raise ValueError(f"{name} must be at most {LARGEST:g}, got {number:g}")
 
 
 def as_points(x: Tensor, dim: int) -> Tensor:
-    """Points of shape (n, dim) as float64; where dim is 1, (n,) will do.
+    """Return points of shape (n, dim) as float64; if dim is 1, (n,) is accepted too.
 
     Raises:
-        ValueError: another shape.
+        ValueError: x has another shape.
     """
     if dim == 1 and x.ndim == 1:
         x = x[:, None]
@@ -76,10 +76,11 @@ def as_points(x: Tensor, dim: int) -> Tensor:
 
 
 def as_sigma(sigma: float | Tensor, count: int, allow_zero: bool = False) -> Tensor:
-    """Noise levels as float64 of shape (count,).
+    """Return noise levels as float64 of shape (count,).
 
     Raises:
-        ValueError: negative, not finite, zero where that has no meaning, or another shape.
+        ValueError: a noise level is negative, not finite, or zero without `allow_zero`; or the
+            shape is another one.
     """
     levels = torch.as_tensor(sigma, dtype=torch.float64)
     if levels.ndim > 1 or (levels.ndim == 1 and len(levels) not in (1, count)):

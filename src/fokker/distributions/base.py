@@ -1,4 +1,4 @@
-"""What a distribution of known density is."""
+"""The base class of distributions of known density."""
 
 import math
 from abc import ABC, abstractmethod
@@ -14,7 +14,7 @@ from fokker.distributions.arguments import as_positive
 @final
 @dataclass(frozen=True)
 class Estimate:
-    """A number and how far chance may have moved it; by quadrature or in closed form 0."""
+    """A number and its standard error, which is 0 for quadrature and closed forms."""
 
     value: float
     standard_error: float = 0.0
@@ -28,11 +28,11 @@ class Distribution(ABC):
     result has a row for each point. In one dimension `x` may have shape (n,).
 
     A new law is one file with `sample`, `log_prob`, `score`, `denoise` and `posterior_variance`,
-    and `covariance` where its coordinates are correlated.
+    and `covariance` if its coordinates are correlated.
 
     Args:
-        mean: exact mean of each coordinate, (d,).
-        variance: exact variance of each coordinate, (d,).
+        mean: the exact mean of each coordinate, (d,).
+        variance: the exact variance of each coordinate, (d,).
     """
 
     def __init__(self, mean: Tensor, variance: Tensor) -> None:
@@ -41,54 +41,54 @@ class Distribution(ABC):
 
     @property
     def dim(self) -> int:
-        """The number of coordinates d."""
+        """Return the number of coordinates d."""
         return len(self.mean)
 
     @property
     def covariance(self) -> Tensor:
-        """The exact covariance matrix, (d, d) float64; here that of uncorrelated coordinates."""
+        """Return the exact covariance matrix, (d, d) float64; here without correlations."""
         return torch.diag(self.variance)
 
     @abstractmethod
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """n independent points, (n, d) float64, by `generator` alone."""
+        """Draw n independent points, (n, d) float64, with `generator` as the only randomness."""
 
     @abstractmethod
     def log_prob(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
-        """`log p(x; sigma)` in nats, (n,).
+        """Return `log p(x; sigma)` in nats, (n,).
 
         Raises:
-            ValueError: at sigma = 0 where the law has no density.
+            ValueError: sigma is 0 and the law has no density.
         """
 
     @abstractmethod
     def score(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """`grad_x log p(x; sigma)`, (n, d), for sigma > 0."""
+        """Return `grad_x log p(x; sigma)`, (n, d), for sigma > 0."""
 
     @abstractmethod
     def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """`E[x0 | x0 + sigma n = x]`, (n, d), for sigma > 0: the perfect denoiser."""
+        """Return `E[x0 | x0 + sigma n = x]`, (n, d), for sigma > 0: the perfect denoiser."""
 
     @abstractmethod
     def posterior_variance(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """`tr Var(x0 | x0 + sigma n = x) = sigma^2 div D`, (n,), for sigma > 0."""
+        """Return `tr Var(x0 | x0 + sigma n = x) = sigma^2 div D`, (n,), for sigma > 0."""
 
     def mmse(
         self, sigma: float, generator: torch.Generator | None = None, num_samples: int = 16_384
     ) -> Estimate:
-        """`E tr Var(x0 | x0 + sigma n)`, the smallest possible E|D - x0|^2.
+        """Return `E tr Var(x0 | x0 + sigma n)`, the smallest possible E|D - x0|^2.
 
-        By quadrature or in closed form where the law allows it; else the average of
-        `posterior_variance` over fresh points.
+        Laws that allow it use quadrature or a closed form. The others average `posterior_variance`
+        over fresh points, as here.
 
         Args:
             sigma: one noise level above 0.
-            generator: of those points; null: a fresh one with a fixed seed, so that the same law
-                always has the same value. Unused by quadrature.
-            num_samples: how many points. Unused by quadrature.
+            generator: the randomness of those points; null for a fresh generator with a fixed seed,
+                so that the same law always has the same value. Quadrature does not use it.
+            num_samples: the number of points. Quadrature does not use it.
 
         Raises:
-            ValueError: sigma is not positive, or num_samples below 2.
+            ValueError: sigma is not positive, or num_samples is below 2.
         """
         sigma = as_positive("sigma", sigma)
         if num_samples < 2:
@@ -102,7 +102,7 @@ class Distribution(ABC):
         return Estimate(float(variances.mean()), error)
 
     def cdf(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
-        """`P(x0 + sigma n <= x)`, (n,), in one dimension.
+        """Return `P(x0 + sigma n <= x)`, (n,), in one dimension.
 
         Raises:
             ValueError: the law has more than one coordinate.
@@ -110,7 +110,7 @@ class Distribution(ABC):
         raise ValueError(f"cdf needs one dimension, {type(self).__name__} has {self.dim} here")
 
     def quantile(self, u: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
-        """The x with `cdf(x, sigma) = u`, (n,), for u (n,) in [0, 1], in one dimension.
+        """Return the x with `cdf(x, sigma) = u`, (n,), for u (n,) in [0, 1], in one dimension.
 
         Raises:
             ValueError: the law has more than one coordinate, or u is outside [0, 1].

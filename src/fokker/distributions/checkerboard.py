@@ -14,10 +14,10 @@ from fokker.machine.memory import DOUBLE, check_fits
 
 
 class _Strips(NamedTuple):
-    """One coordinate seen through noise, for x0 uniform on every other strip.
+    """The posterior of one coordinate given its noisy value, for x0 uniform on every other strip.
 
-    The last axis tells the even strips from the odd ones; attributes as in `IntervalPosterior`,
-    but for `log_density`, the log of the smoothed density of the coordinate.
+    The last axis separates the even strips from the odd ones. Attributes are those of
+    `IntervalPosterior`, except `log_density`, the log of the smoothed density of the coordinate.
     """
 
     log_density: Tensor
@@ -28,23 +28,24 @@ class _Strips(NamedTuple):
 
 @final
 class Checkerboard(Distribution):
-    """Uniform on the cells (i, j) of [low, high]^2, cells by cells, where i + j is even.
+    """The uniform law on the cells (i, j) of [low, high]^2, cells by cells, where i + j is even.
 
-    Either both indices are even or both are odd, so the law is `w e(x) e(y) + (1 - w) o(x) o(y)`, e
-    and o uniform on the even and the odd strips of an axis: a mixture of two products, each exact.
+    Either both indices are even or both are odd. So the law is `w e(x) e(y) + (1 - w) o(x) o(y)`,
+    with e and o uniform on the even and the odd strips of an axis: a mixture of two products, each
+    of which is exact.
 
     Args:
-        cells: how many along a side, at least 2.
-        low, high: ends of both axes.
+        cells: the number of cells along a side, at least 2.
+        low, high: the ends of both axes.
 
     Raises:
-        ValueError: cells below 2 or too many for the memory, or not low < high.
+        ValueError: cells is below 2 or too large for the memory, or low is not below high.
     """
 
     def __init__(self, cells: int, low: float = -1.0, high: float = 1.0) -> None:
         if cells < 2:
             raise ValueError(f"cells must be at least 2, got {cells}")
-        # The strips of a thousand points: logarithms of masses, means and two more.
+        # The memory for the strips of a thousand points: logarithms of masses, means and two more.
         check_fits("cells", cells, 4 * 1000 * DOUBLE * cells)
         ends = as_vector("low and high", (low, high))
         if not low < high:
@@ -56,7 +57,7 @@ class Checkerboard(Distribution):
         self._width = (self.high - self.low) / cells
         even, odd = (cells + 1) // 2, cells // 2
         self._counts = torch.tensor([even, odd], dtype=torch.float64)
-        # Cells of each kind come as squares, even^2 and odd^2.
+        # The cells of each kind form a square grid: there are even^2 and odd^2 of them.
         self._weights = self._counts**2 / (self._counts**2).sum()
         index = torch.arange(cells, dtype=torch.float64)
         middles = (self._edges[:-1] + self._edges[1:]) / 2
@@ -67,15 +68,18 @@ class Checkerboard(Distribution):
 
     @property
     def covariance(self) -> Tensor:
-        """Off the diagonal width^2/4 for an even number of cells, width that of a cell: the strips
-        of each kind are centred half a cell from the mean, in both coordinates at once. Else 0."""
+        """Return the covariance, which is 0 off the diagonal for an odd number of cells.
+
+        For an even number it is width^2/4 there, with the width of a cell: the strips of each kind
+        are centred half a cell from the mean, in both coordinates at once.
+        """
         shared = self._width**2 / 4 if self.cells % 2 == 0 else 0.0
         return torch.diag(self.variance - shared) + shared
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         u = torch.rand(n, 3, generator=generator, dtype=torch.float64)
         kind = (u[:, 0] >= self._weights[0]).long()[:, None]
-        # A number in [0, strips) is a strip and a place in it.
+        # A number in [0, strips) gives a strip and a place in it.
         place = u[:, 1:] * self._counts[kind]
         strip = 2 * place.floor() + kind
         return self.low + self._width * (strip + place.frac())
@@ -83,7 +87,7 @@ class Checkerboard(Distribution):
     def log_prob(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
         x = as_points(x, 2)
         sigma = as_sigma(sigma, len(x), allow_zero=True)
-        # Rows without noise go through the smooth formula at any sigma, and are not used.
+        # Rows without noise go through the smooth formula at any sigma; their results are not used.
         strips = self._strips(x, torch.where(sigma == 0, 1.0, sigma))
         smooth = (self._weights.log() + strips.log_density.sum(dim=1)).logsumexp(dim=1)
         cell = ((x - self.low) / self._width).floor().clamp(0, self.cells - 1)
@@ -115,7 +119,7 @@ class Checkerboard(Distribution):
     def mmse(
         self, sigma: float, generator: torch.Generator | None = None, num_samples: int = 16_384
     ) -> Estimate:
-        """`E tr Var(x0 | x0 + sigma n)` by quadrature over the plane.
+        """Return `E tr Var(x0 | x0 + sigma n)` by quadrature over the plane.
 
         e and o are computed once on the nodes of an axis; their products fill the plane.
         """
@@ -127,7 +131,7 @@ class Checkerboard(Distribution):
         variance = strips.variance[:, 0]
         gap = (mean[:, 0] - mean[:, 1]) ** 2
         wide, narrow = self._weights.tolist()
-        # Within: the double integral of p_kind(x) p_kind(y) (v(x) + v(y)) is one integral, twice.
+        # The double integral of p_kind(x) p_kind(y) (v(x) + v(y)) is twice a single integral.
         within = 2 * (wide * (weights @ (e * variance[:, 0])))
         within = within + 2 * (narrow * (weights @ (o * variance[:, 1])))
         between = 0.0
@@ -142,7 +146,7 @@ class Checkerboard(Distribution):
         return Estimate(float(within) + between)
 
     def _strips(self, x: Tensor, sigma: Tensor) -> _Strips:
-        """Per point, coordinate and kind of strip: (n, c) to tensors (n, c, 2)."""
+        """Return the posteriors per point, coordinate and kind of strip: (n, c) to (n, c, 2)."""
         low, high = self._edges[:-1], self._edges[1:]
         posterior = interval_posterior(x[:, :, None], low, high, sigma[:, None, None])
         kinds = []
@@ -158,5 +162,5 @@ class Checkerboard(Distribution):
         return _Strips(*(torch.stack(pair, dim=2) for pair in zip(*kinds)))
 
     def _shares(self, strips: _Strips) -> Tensor:
-        """Posterior probabilities of the even and the odd product, (n, 2)."""
+        """Return the posterior probabilities of the even and the odd product, (n, 2)."""
         return (self._weights.log() + strips.log_density.sum(dim=1)).softmax(dim=1)

@@ -11,33 +11,34 @@ from fokker.distributions.arguments import as_vector, row_blocks
 from fokker.distributions.noisy import NoisySurface, SurfacePosterior
 from fokker.distributions.quadrature import gauss_legendre, panel_rule
 
-# Panels whose energy |c - x|^2 / 2t is more than DEPTH above the lowest are left out.
+# Panels whose lowest energy |c - x|^2 / 2t is more than DEPTH above the lowest of all are left out.
 DEPTH = 40.0
 # Gauss-Legendre with NODES nodes errs by less than 1e-12 where the energy changes by at most RISE
 # over a panel and its middle is within BEND of the mean of its ends.
 NODES = 16
 RISE = 20.0
 BEND = 4.0
-# The lowest of the nodes is above the lowest of its panel by less than this share of the change.
+# The lowest node is above the minimum of its panel by less than this share of the panel's rise.
 SLACK = 0.05
 
 
 @final
 class Curve(NoisySurface):
-    """`x0 = c(a) + std n`, a uniform on [knots[0], knots[-1]], c(a) in R^2.
+    """The law of `x0 = c(a) + std n`, a uniform on [knots[0], knots[-1]], c(a) in R^2.
 
-    Integrals over a are computed on panels that are halved, for each x by itself, until the
-    integrand is smooth on them; those that cannot matter are dropped on the way. It finds several
-    near stretches, ends, and points equally far from a whole arc without knowing the curve.
+    Integrals over a are computed on panels. For each x, panels are halved until the integrand is
+    smooth on them, and panels that cannot matter are dropped on the way. So the rule needs no
+    knowledge of the curve to find several near stretches, ends, and points equally far from a
+    whole arc.
 
     Args:
-        position: c, maps a tensor of parameters (...) to points (..., 2).
+        position: c, a map from a tensor of parameters (...) to points (..., 2).
         knots: increasing parameters; between neighbours c is smooth and turns by less than about a
             third of a circle. It may jump at a knot.
-        std: of the noise, at least 0.
+        std: the standard deviation of the noise, at least 0.
 
     Raises:
-        ValueError: fewer than two knots, knots that do not increase, or std negative.
+        ValueError: there are fewer than two knots, knots do not increase, or std is negative.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Curve(NoisySurface):
 
     @property
     def covariance(self) -> Tensor:
-        """That of c(a) by quadrature, and std^2 on the diagonal, (2, 2)."""
+        """Return the covariance of c(a) by quadrature plus std^2 on the diagonal, (2, 2)."""
         return self._surface_covariance + self.std**2 * torch.eye(2, dtype=torch.float64)
 
     def sample_surface(self, n: int, generator: torch.Generator) -> Tensor:
@@ -73,8 +74,8 @@ class Curve(NoisySurface):
         nodes, weights = gauss_legendre(NODES)
         starts, widths = self._knots[:-1], self._knots.diff()
         first = self._position(starts[:, None] + widths[:, None] * nodes).reshape(-1, 2)
-        # Energies are differences to that of a near point, as products: |c - x|^2 itself is huge
-        # far from the curve, and its rounding would be that of the weights.
+        # Energies are differences to the energy of a near point, computed as products: |c - x|^2
+        # itself is huge far from the curve, and its rounding errors would spoil the weights.
         anchor = first[torch.cdist(x.detach(), first).argmin(dim=1)]
         away = anchor - x
         query = torch.arange(len(x)).repeat_interleave(len(starts))

@@ -1,4 +1,4 @@
-"""A finite data set as a law."""
+"""The law of a finite data set."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ BLOCK = 512
 
 
 class Rows(Protocol):
-    """Points (N, d) that are read where they are asked for; a tensor is one kind."""
+    """Points (N, d) that are read when they are asked for; a tensor is one kind of them."""
 
     @property
     def shape(self) -> Sequence[int]: ...
@@ -30,20 +30,21 @@ class Rows(Protocol):
 
 @final
 class Empirical(Distribution):
-    """`p = 1/N sum_i delta(x - x_i)`: what a network that knows its training set by heart returns.
+    """The law `p = 1/N sum_i delta(x - x_i)`, learned by a network that memorises its training set.
 
-    `D = sum_i r_i x_i`, `r = softmax(-|x - x_i|^2 / 2 sigma^2)`. |x|^2 is common to all points and
-    falls out; the rest is computed from the mean of the data, so that it does not cancel. Memory is
-    that of the points and of one block of 512 queries by `block_size` points. In one dimension a
-    query does not go through all points: see `LineSums`.
+    The denoiser is `D = sum_i r_i x_i`, `r = softmax(-|x - x_i|^2 / 2 sigma^2)`. |x|^2 is common to
+    all points and drops out. The rest is computed relative to the mean of the data, to avoid
+    cancellation. Memory holds the points and one block of 512 queries by `block_size` points. In
+    one dimension a query does not go through all points: see `LineSums`.
 
     Args:
-        points: (N, d), or (N,) in one dimension: a tensor, which is copied and kept in its own
-            dtype where it is a float, or rows that are read a block at a time.
-        block_size: how many points at a time.
+        points: (N, d), or (N,) in one dimension: a tensor, which is copied and keeps its own dtype
+            if it is a float, or rows that are read a block at a time.
+        block_size: the number of points in a block.
 
     Raises:
-        ValueError: another shape, no points, NaN or infinite values, or block_size below 1.
+        ValueError: there are no points, their shape is another one, a value is NaN or infinite, or
+            block_size is below 1.
     """
 
     def __init__(self, points: Tensor | Rows, block_size: int = BLOCK) -> None:
@@ -68,7 +69,7 @@ class Empirical(Distribution):
         for rows in row_blocks(count, dim):
             mean += self.points[rows].to(torch.float64).sum(dim=0) / count
         variance = torch.zeros(dim, dtype=torch.float64)
-        # One vector for all: small ones in between would keep large blocks from being used again.
+        # One vector for all: small allocations in between would prevent the reuse of large blocks.
         self._half_norms = torch.empty(count, dtype=torch.float64)
         for rows in row_blocks(count, dim):
             squares = (self.points[rows].to(torch.float64) - mean) ** 2
@@ -78,12 +79,12 @@ class Empirical(Distribution):
 
     @cached_property
     def _line(self) -> LineSums:
-        """The points in one dimension."""
+        """Return the sums over the points in one dimension."""
         return LineSums(self.points[:][:, 0].to(torch.float64))
 
     @cached_property
     def covariance(self) -> Tensor:
-        """`1/N sum_i (x_i - mean)(x_i - mean)^T`, (d, d), computed when first asked for."""
+        """Return `1/N sum_i (x_i - mean)(x_i - mean)^T`, (d, d), computed when first asked for."""
         total = torch.zeros(self.dim, self.dim, dtype=torch.float64)
         for rows in row_blocks(len(self.points), self.dim):
             centred = self.points[rows].to(torch.float64) - self.mean
@@ -91,7 +92,7 @@ class Empirical(Distribution):
         return total
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """n of the points, with replacement."""
+        """Draw n of the points, with replacement."""
         index = torch.randint(len(self.points), (n,), generator=generator)
         return self.points[index].to(torch.float64)
 
@@ -132,8 +133,11 @@ class Empirical(Distribution):
     def mmse(
         self, sigma: float, generator: torch.Generator | None = None, num_samples: int = 16_384
     ) -> Estimate:
-        """`E tr Var(x0 | x0 + sigma n)`: quadrature in one dimension, else Monte Carlo over
-        num_samples points, each of which is compared with all N."""
+        """Return `E tr Var(x0 | x0 + sigma n)`, by quadrature in one dimension.
+
+        In more dimensions it is a Monte Carlo average over num_samples points, each of which is
+        compared with all N.
+        """
         sigma = as_positive("sigma", sigma)
         if self.dim > 1:
             return super().mmse(sigma, generator, num_samples)
@@ -150,7 +154,7 @@ class Empirical(Distribution):
         return torch.where(sigma == 0, sharp, smooth)
 
     def quantile(self, u: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
-        """The smallest x with `cdf(x, sigma) >= u`."""
+        """Return the smallest x with `cdf(x, sigma) >= u`."""
         if self.dim > 1:
             return super().quantile(u, sigma)
         u = as_probabilities(u)
@@ -173,16 +177,17 @@ class Empirical(Distribution):
         return torch.where(sigma == 0, sharp, smooth)
 
     def _data(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Blocks of the centred points (b, d) and of half their squared norms (b,)."""
+        """Yield blocks of the centred points (b, d) and of half their squared norms (b,)."""
         for start in range(0, len(self.points), self._block_size):
             rows = slice(start, start + self._block_size)
             yield self.points[rows].to(torch.float64) - self.mean, self._half_norms[rows]
 
     def _softmax(self, y: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """For the logits `l_i = (y.p_i - |p_i|^2/2) / sigma^2`: the largest, (n, 1), `sum_i exp(l_i
-        - largest)`, (n, 1), and `sum_i r_i p_i`, (n, d).
+        """Return three sums over the points p_i with logits `l_i = (y.p_i - |p_i|^2/2) / sigma^2`.
 
-        One pass over the data: what is summed so far is rescaled whenever the largest logit rises.
+        These are the largest logit, (n, 1), `sum_i exp(l_i - largest)`, (n, 1), and
+        `sum_i r_i p_i`, (n, d). One pass over the data suffices: the sums so far are rescaled
+        whenever the largest logit rises.
         """
         precision = (1 / sigma**2)[:, None]
         best = y.new_full((len(y), 1), -math.inf)
@@ -199,7 +204,7 @@ class Empirical(Distribution):
         return best, total, pulled / total
 
     def _spread(self, y: Tensor, sigma: Tensor) -> Tensor:
-        """`sum_i r_i |p_i - D|^2`, (n,)."""
+        """Return `sum_i r_i |p_i - D|^2`, (n,)."""
         precision = (1 / sigma**2)[:, None]
         top, total, mean = self._softmax(y, sigma)
         half_square = (mean**2).sum(dim=1, keepdim=True) / 2

@@ -1,4 +1,4 @@
-"""Gaussian laws: with independent coordinates, and with any covariance."""
+"""Gaussian laws with independent coordinates or with any covariance."""
 
 import math
 from typing import final
@@ -21,13 +21,13 @@ from fokker.distributions.inversion import as_probabilities
 
 @final
 class Gaussian(Distribution):
-    """`N(mean, diag(std^2))`; `D = mean + std^2 / (std^2 + sigma^2) (x - mean)`.
+    """The law `N(mean, diag(std^2))`; `D = mean + std^2 / (std^2 + sigma^2) (x - mean)`.
 
     Args:
-        mean, std: one number or one a coordinate; the longer one gives the dimension.
+        mean, std: one number, or one for each coordinate; the longer one gives the dimension.
 
     Raises:
-        ValueError: std not positive, or lengths that do not fit.
+        ValueError: std is not positive, or the lengths do not fit.
     """
 
     def __init__(self, mean: Numbers, std: Numbers) -> None:
@@ -63,7 +63,7 @@ class Gaussian(Distribution):
     def mmse(
         self, sigma: float, generator: torch.Generator | None = None, num_samples: int = 16_384
     ) -> Estimate:
-        """`sum_i v_i sigma^2 / (v_i + sigma^2)`, v_i the variances."""
+        """Return `sum_i v_i sigma^2 / (v_i + sigma^2)`, v_i the variances."""
         return _mmse(self.variance, sigma)
 
     def cdf(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
@@ -79,22 +79,23 @@ class Gaussian(Distribution):
 
 @final
 class GaussianCovariance(Distribution):
-    """`N(mean, covariance)`, the Gaussian with the two moments of any data.
+    """The law `N(mean, covariance)`, the Gaussian with the two moments of any data.
 
-    `D = mean + S (S + sigma^2 I)^-1 (x - mean)`, in the eigenvectors of the covariance S, in which
-    coordinates are independent. S may be singular, as that of images with a constant pixel is.
+    `D = mean + S (S + sigma^2 I)^-1 (x - mean)` is computed in the eigenvectors of the covariance
+    S, in which coordinates are independent. S may be singular, as for images with a constant pixel.
 
     Args:
-        mean: (d,).
-        covariance: (d, d), symmetric and positive semi-definite to the rounding of its dtype.
+        mean: the mean, (d,).
+        covariance: a matrix (d, d), symmetric and positive semi-definite to the rounding of its
+            dtype.
 
     Attributes:
-        eigenvalues: of the covariance, ascending, (d,).
-        axes: its eigenvectors, one a column, (d, d).
+        eigenvalues: the eigenvalues of the covariance, ascending, (d,).
+        axes: its eigenvectors, one for each column, (d, d).
 
     Raises:
-        ValueError: shapes that do not fit, NaN or infinite values, not symmetric, or a negative
-            eigenvalue.
+        ValueError: the shapes do not fit, values are NaN or infinite, or the covariance is not
+            symmetric or has a negative eigenvalue.
     """
 
     def __init__(self, mean: Numbers, covariance: Tensor) -> None:
@@ -119,7 +120,7 @@ class GaussianCovariance(Distribution):
                 "covariance must have no negative eigenvalue, got "
                 f"{float(eigenvalues[0]):g} beside {float(eigenvalues[-1]):g}"
             )
-        # An eigenvalue within rounding of 0 is 0: noise would otherwise pass for a density.
+        # An eigenvalue within rounding of 0 becomes 0: rounding errors must not give a density.
         self.eigenvalues = torch.where(eigenvalues > tolerance, eigenvalues, 0.0)
         self._covariance: Tensor = (self.axes * self.eigenvalues) @ self.axes.T
         super().__init__(centre, self._covariance.diagonal().clone())
@@ -159,7 +160,7 @@ class GaussianCovariance(Distribution):
     def mmse(
         self, sigma: float, generator: torch.Generator | None = None, num_samples: int = 16_384
     ) -> Estimate:
-        """`sum_i v_i sigma^2 / (v_i + sigma^2)`, v_i the eigenvalues of the covariance."""
+        """Return `sum_i v_i sigma^2 / (v_i + sigma^2)`, v_i the eigenvalues of the covariance."""
         return _mmse(self.eigenvalues, sigma)
 
     def cdf(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
@@ -174,7 +175,7 @@ class GaussianCovariance(Distribution):
 
 
 def _log_prob(y: Tensor, total: Tensor) -> Tensor:
-    """`log N(y; 0, diag(total))`, (n,)."""
+    """Return `log N(y; 0, diag(total))`, (n,)."""
     return -0.5 * (y**2 / total + (2 * math.pi * total).log()).sum(dim=1)
 
 

@@ -20,22 +20,22 @@ from fokker.distributions.interval import normal_cdf
 from fokker.distributions.inversion import as_probabilities, invert
 from fokker.distributions.quadrature import bells, integrate
 
-# Spacing and reach, in standard deviations, of the trapezoidal rule in two dimensions.
+# The spacing and reach, in standard deviations, of the trapezoidal rule in two dimensions.
 GRID_STEP = 0.125
 GRID_REACH = 9.0
 
 
 @final
 class GaussianMixture(Distribution):
-    """`p(x) = sum_j w_j N(x; m_j, s_j^2 I)`.
+    """The law `p(x) = sum_j w_j N(x; m_j, s_j^2 I)`.
 
     With t_j = s_j^2 + sigma^2 and responsibilities `r_j ~ w_j N(x; m_j, t_j I)` the denoiser is
     `D = sum_j r_j (sigma^2 m_j + s_j^2 x) / t_j`.
 
     Args:
-        weights: (k,), not negative; they are divided by their sum.
-        means: (k, d), or (k,) in one dimension.
-        stds: (k,), or one for all components.
+        weights: the weights of the components, (k,), not negative; they are divided by their sum.
+        means: the means, (k, d), or (k,) in one dimension.
+        stds: the standard deviations, (k,), or one number for all components.
 
     Raises:
         ValueError: lengths that do not fit, a negative weight, weights whose sum is not positive,
@@ -74,14 +74,14 @@ class GaussianMixture(Distribution):
 
     @property
     def covariance(self) -> Tensor:
-        """`sum_j w_j [s_j^2 I + (m_j - m)(m_j - m)^T]`, m the mean, (d, d)."""
+        """Return `sum_j w_j [s_j^2 I + (m_j - m)(m_j - m)^T]`, m the mean, (d, d)."""
         centres = self.means - self.mean
         within = self.weights @ self.stds**2 * torch.eye(self.dim, dtype=torch.float64)
         return within + (self.weights[:, None] * centres).T @ centres
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         u = torch.rand(n, generator=generator, dtype=torch.float64)
-        # Without the last border, so that rounding in the sum cannot name a component too many.
+        # The last border is left out: rounding of the sum could give an index beyond the end.
         component = torch.searchsorted(self.weights.cumsum(0)[:-1], u, right=True)
         noise = torch.randn(n, self.dim, generator=generator, dtype=torch.float64)
         return self.means[component] + self.stds[component, None] * noise
@@ -115,8 +115,10 @@ class GaussianMixture(Distribution):
     def mmse(
         self, sigma: float, generator: torch.Generator | None = None, num_samples: int = 16_384
     ) -> Estimate:
-        """`E tr Var(x0 | x0 + sigma n)`: quadrature in one dimension, and in two where all stds are
-        equal; else Monte Carlo."""
+        """Return `E tr Var(x0 | x0 + sigma n)`, by quadrature in one dimension.
+
+        In two dimensions with equal stds it is quadrature too; otherwise it is Monte Carlo.
+        """
         sigma = as_positive("sigma", sigma)
         spread = (self.stds**2 + sigma**2).sqrt()
         if self.dim == 1:
@@ -153,14 +155,14 @@ class GaussianMixture(Distribution):
         )
 
     def _total(self, sigma: Tensor) -> Tensor:
-        """t_j = s_j^2 + sigma^2, (n, k)."""
+        """Return t_j = s_j^2 + sigma^2, (n, k)."""
         return self.stds**2 + sigma[:, None] ** 2
 
     def _logits(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """`log w_j N(x; m_j, t_j I)` in two parts: common to all j, (n,), and the rest, (n, k).
+        """Return `log w_j N(x; m_j, t_j I)` as a common part, (n,), and the rest, (n, k).
 
-        Common is -|x|^2 / 2 max(t): far from the data at small sigma it is huge, and its rounding
-        would be that of the responsibilities.
+        The common part of all j is -|x|^2 / 2 max(t). Far from the data at small sigma it is huge,
+        and its rounding errors would spoil the responsibilities.
         """
         y = x - self.mean
         centres = self.means - self.mean
@@ -189,22 +191,22 @@ class GaussianMixture(Distribution):
         return (share * (self.dim * kept * sigma[:, None] ** 2 + between)).sum(dim=1)
 
     def mode_mmse(self, j: int, sigma: float) -> float:
-        """`E[V(m_j + spread z)]`, z ~ N(0, I), of component j in two dimensions with equal stds.
+        """Return `E[V(m_j + spread z)]`, z ~ N(0, I), of component j in two dimensions.
 
-        V is the posterior variance, spread^2 = std^2 + sigma^2. The trapezoidal rule converges
-        exponentially. Two components that are D spreads apart put poles of V at pi / D off the real
-        plane, where the Gaussian weight is exp(-D^2 / 8): with this step the error is below
-        exp(-2 pi^2 / (D step) - D^2 / 8) < 1e-12.
+        All stds must be equal. V is the posterior variance, spread^2 = std^2 + sigma^2. The
+        trapezoidal rule converges exponentially. Two components that are D spreads apart put poles
+        of V at pi / D off the real plane, where the Gaussian weight is exp(-D^2 / 8): with this
+        step the error is below exp(-2 pi^2 / (D step) - D^2 / 8) < 1e-12.
         """
         axis = torch.arange(-GRID_REACH, GRID_REACH + GRID_STEP / 2, GRID_STEP, dtype=torch.float64)
         nodes = torch.cartesian_prod(axis, axis)
         density = (-0.5 * (nodes**2).sum(dim=1)).exp() * GRID_STEP**2 / (2 * math.pi)
-        # The corners weigh no more than what is outside the grid.
+        # The corners weigh no more than the region outside the grid, which is left out too.
         near = (nodes**2).sum(dim=1) <= GRID_REACH**2
         nodes, density = nodes[near], density[near]
         std = float(self.stds[0])
         total = std**2 + sigma**2
-        # Seen from m_j, which most nodes are of, so that little cancels between the two squares.
+        # Centres are relative to m_j, near most nodes, so little cancels between the two squares.
         centres = self.means - self.means[j]
         square = (centres**2).sum(dim=1)
         logits = self.weights.log() - square / (2 * total) + nodes @ (centres.T / total**0.5)
@@ -214,6 +216,6 @@ class GaussianMixture(Distribution):
         return within + (sigma**2 / total) ** 2 * float(density @ between)
 
     def _tails(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """`P(x0 + sigma n <= x)` and `P(x0 + sigma n > x)` in one dimension."""
+        """Return `P(x0 + sigma n <= x)` and `P(x0 + sigma n > x)` in one dimension."""
         z = (x[:, None] - self.means[:, 0]) / self._total(sigma).sqrt()
         return normal_cdf(z) @ self.weights, normal_cdf(-z) @ self.weights

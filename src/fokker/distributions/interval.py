@@ -1,4 +1,4 @@
-"""A uniform coordinate seen through Gaussian noise: the truncated normal."""
+"""The posterior of a uniform coordinate with Gaussian noise: the truncated normal."""
 
 import math
 from typing import NamedTuple, final
@@ -14,16 +14,16 @@ from fokker.distributions.quadrature import gauss_legendre
 # and with 40 nodes Gauss-Legendre errs by less than 1e-14 on the widest bell, exp(-DEPTH v^2).
 DEPTH = 38.0
 NODES = 40
-# E[x0 | x] alone has two quick forms. From WIDE half widths of noise on, 8 nodes err by 1e-17 of
-# the half width a; below, the closed form is rounded by about 2e-16 |x - c| (1 + sigma/a), which
-# is tolerated up to ROUNDING such units of a.
+# E[x0 | x] has two fast forms. From WIDE half widths of noise on, 8 nodes err by 1e-17 of the
+# half width a. Below, the closed form is rounded by about 2e-16 |x - c| (1 + sigma/a), which is
+# tolerated up to ROUNDING such units of a.
 WIDE = 8.0
 ROUNDING = 1000.0
 
 
 @final
 class IntervalPosterior(NamedTuple):
-    """x0 uniform on [low, high], given x0 + sigma n = x.
+    """The posterior of x0 uniform on [low, high], given x0 + sigma n = x.
 
     Attributes:
         log_mass: `log int_low^high N(x; u, sigma^2) du`.
@@ -39,12 +39,12 @@ class IntervalPosterior(NamedTuple):
 
 
 def interval_posterior(x: Tensor, low: Tensor, high: Tensor, sigma: Tensor) -> IntervalPosterior:
-    """The posterior on [low, high] for sigma > 0, with arguments of any shapes that broadcast.
+    """Return the posterior on [low, high] for sigma > 0; the arguments' shapes must broadcast.
 
     With z1 = (x-low)/sigma, z2 = (x-high)/sigma its mass is `Phi(z1) - Phi(z2)` and its mean `x +
     sigma (phi(z1) - phi(z2)) / (Phi(z1) - Phi(z2))`. Both differences cancel far outside the
-    interval and for sigma >> high - low, so moments are computed by Gauss-Legendre over the part
-    of the interval that matters, with positive weights alone.
+    interval and for sigma >> high - low. So moments are computed by Gauss-Legendre over the part
+    of the interval that matters: all terms of these sums have positive weights.
     """
     shape = (x + low + high + sigma).shape
     flat = [value.expand(shape).reshape(-1) for value in (x, low, high, sigma)]
@@ -79,11 +79,11 @@ def _block(x: Tensor, low: Tensor, high: Tensor, sigma: Tensor) -> IntervalPoste
 
 
 def interval_mean(x: Tensor, low: Tensor, high: Tensor, sigma: Tensor) -> Tensor:
-    """`E[x0 | x]` alone, several times faster than `interval_posterior` and equal to 1e-12.
+    """Return only `E[x0 | x]`, several times faster than `interval_posterior` and equal to 1e-12.
 
-    By `_closed_mean` or `_wide_mean` where they are accurate, and by `interval_posterior` for the
-    few points far outside, and wherever a derivative is asked for: autograd through the quick forms
-    would lose digits that the quadrature keeps.
+    `_closed_mean` or `_wide_mean` is used where it is accurate. `interval_posterior` is used for
+    the few points far outside, and whenever a derivative is asked for: autograd through the fast
+    forms would lose digits that the quadrature keeps.
     """
     if torch.is_grad_enabled() and any(_is_differentiated(value) for value in (x, sigma)):
         return interval_posterior(x, low, high, sigma).mean
@@ -113,11 +113,11 @@ def _is_differentiated(value: Tensor) -> bool:
 
 
 def _closed_mean(x: Tensor, half: Tensor, sigma: Tensor) -> Tensor:
-    """The mean on [-half, half] by Mills' ratio M(z) = (1 - Phi(z)) / phi(z).
+    """Return the mean on [-half, half] by Mills' ratio M(z) = (1 - Phi(z)) / phi(z).
 
-    With u = |x|/sigma, h = half/sigma both terms of the textbook's formula have the factor
+    With u = |x|/sigma, h = half/sigma both terms of the textbook formula have the factor
     phi(u - h), and `|x| - |D| = sigma (1 - e^{-2uh}) / (M(u - h) - e^{-2uh} M(u + h))`. Deep inside
-    M is infinite, and D = x.
+    the interval M is infinite, and D = x.
     """
     u, h = x.abs() / sigma, half / sigma
     exponent = -2 * u * h
@@ -126,9 +126,9 @@ def _closed_mean(x: Tensor, half: Tensor, sigma: Tensor) -> Tensor:
 
 
 def _wide_mean(x: Tensor, half: Tensor, sigma: Tensor) -> Tensor:
-    """The mean on [-half, half] by 8 nodes, in pairs +-v half, where sigma is far above half.
+    """Return the mean on [-half, half] by 8 nodes, in pairs +-v half, for sigma far above half.
 
-    There `exp(-(x - v half)^2 / 2 sigma^2)` is flat, but for a factor that falls out it is `exp(k v
+    There `exp(-(x - v half)^2 / 2 sigma^2)` is flat. Without a factor that drops out it is `exp(k v
     - (half v/sigma)^2 / 2)`, k = half x/sigma^2.
     """
     nodes, weights = gauss_legendre(8)
@@ -151,30 +151,34 @@ def _mills(z: Tensor) -> Tensor:
 
 
 def interval_tails(x: Tensor, low: Tensor, high: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-    """`P(x0 + sigma n <= x)` and `P(x0 + sigma n > x)` for x0 uniform on [low, high].
+    """Return `P(x0 + sigma n <= x)` and `P(x0 + sigma n > x)` for x0 uniform on [low, high].
 
-    `sigma / (high - low) (G(z1) - G(z2))` with `G(z) = z Phi(z) + phi(z)`. The relative error is
-    about (1 + |z|) sigma / (high - low) rounding units: 1e-12 in the tails at sigma = 80 widths.
+    The first is `sigma / (high - low) (G(z1) - G(z2))` with `G(z) = z Phi(z) + phi(z)`. The
+    relative error is about (1 + |z|) sigma / (high - low) rounding units: 1e-12 in the tails at
+    sigma = 80 widths.
     """
     z1, z2 = (x - low) / sigma, (x - high) / sigma
     scale = sigma / (high - low)
     below = scale * (_integrated_cdf(z1) - _integrated_cdf(z2))
     above = scale * (_integrated_cdf(-z2) - _integrated_cdf(-z1))
-    # The larger of the two is 1 minus the smaller one.
+    # The larger tail is 1 minus the smaller one, which has the smaller relative error.
     right = x > (low + high) / 2
     return torch.where(right, 1 - above, below), torch.where(right, above, 1 - below)
 
 
 def interval_density(x: Tensor, low: Tensor, high: Tensor, sigma: Tensor) -> Tensor:
-    """The slope of `interval_tails`, `(Phi(z1) - Phi(z2)) / (high - low)`, by a difference of the
-    smaller tails: to a relative 1e-16 sigma / (high - low) where it is above 1e-300."""
+    """Return the slope of `interval_tails`, `(Phi(z1) - Phi(z2)) / (high - low)`.
+
+    It is a difference of the smaller tails, accurate to a relative 1e-16 sigma / (high - low) where
+    it is above 1e-300.
+    """
     depth = (x - (low + high) / 2).abs()
     half, unit = (high - low) / 2, math.sqrt(2) * sigma
     return (((depth - half) / unit).erfc() - ((depth + half) / unit).erfc()) / (4 * half)
 
 
 def _integrated_cdf(z: Tensor) -> Tensor:
-    """`int_-inf^z Phi = z Phi(z) + phi(z)`, scaled by its own exponential in the left tail."""
+    """Return `int_-inf^z Phi = z Phi(z) + phi(z)`, with the left tail as density times a factor."""
     density = (-0.5 * z**2).exp() / math.sqrt(2 * math.pi)
     negative = z.clamp(max=0.0)
     left = density * (1 + negative * _mills(-negative))
@@ -182,6 +186,6 @@ def _integrated_cdf(z: Tensor) -> Tensor:
 
 
 def normal_cdf(z: Tensor) -> Tensor:
-    """Phi(z) with a small relative error in both tails, which torch.special.ndtr has not."""
+    """Return Phi(z) with a small relative error in both tails, unlike torch.special.ndtr."""
     result: Tensor = torch.special.log_ndtr(z).exp()
     return result

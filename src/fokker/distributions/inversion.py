@@ -1,4 +1,4 @@
-"""Quantiles by inverting a distribution function."""
+"""Quantiles by inversion of a distribution function."""
 
 from collections.abc import Callable
 
@@ -10,10 +10,10 @@ Density = Callable[[Tensor, Tensor], Tensor]
 
 
 def as_probabilities(u: Tensor) -> Tensor:
-    """u as float64 of shape (n,).
+    """Return u as float64 of shape (n,).
 
     Raises:
-        ValueError: another shape, or values outside [0, 1].
+        ValueError: u has another shape, or values outside [0, 1].
     """
     if u.ndim != 1:
         raise ValueError(f"u must have shape (n,), got {tuple(u.shape)}")
@@ -26,19 +26,19 @@ def as_probabilities(u: Tensor) -> Tensor:
 def invert(
     u: Tensor, sigma: Tensor, tails: Tails, density: Density, low: float, high: float
 ) -> Tensor:
-    """The x with F(x; sigma) = u, (n,), for a continuous F; minus and plus infinity at 0 and 1.
+    """Return the x with F(x; sigma) = u, (n,), for a continuous F; -inf at u = 0, inf at u = 1.
 
-    Newton's method on the logarithm of the smaller tail, which is nearly straight where F itself
-    is flat, inside a bracket that every step narrows. Where a step would leave the bracket, or be
-    more than half the one before it, the bracket is halved instead, so that the search ends
-    whatever the shape of F. Points that have arrived are left out of later steps.
+    The search is Newton's method on the logarithm of the smaller tail, which is nearly straight
+    where F itself is flat. It stays inside a bracket that every step narrows. If a step would
+    leave the bracket, or be more than half the step before it, the bracket is halved instead, so
+    that the search ends whatever the shape of F. Points that have converged skip later steps.
 
     Args:
         u: probabilities, (n,).
         sigma: noise levels, (n,).
-        tails: x and sigma, both (m,), to F and 1 - F, each with a small relative error.
-        density: x and sigma to F'; it only steers the search.
-        low, high: F(low) is below every u > 0, F(high) above every u < 1.
+        tails: a map from x and sigma, both (m,), to F and 1 - F, each with a small relative error.
+        density: a map from x and sigma to F'; it affects only the speed of the search.
+        low, high: points such that F(low) is below every u > 0, and F(high) above every u < 1.
     """
     result = torch.where(u <= 0.5, -torch.inf, torch.inf).to(u.dtype)
     rows = ((u > 0) & (u < 1)).nonzero()[:, 0]
@@ -59,7 +59,7 @@ def invert(
         upper = torch.where(too_low, upper, x)
         move = tail / density(x, level) * (target / tail).log() * torch.where(left, 1.0, -1.0)
         newton = x + move
-        # A NaN, where the tail or the density underflows, is not inside either.
+        # A NaN, from a tail or a density that underflows, does not count as inside.
         inside = (newton >= lower) & (newton <= upper)
         done = (inside & (move.abs() <= tolerance)) | (upper - lower <= tolerance)
         fast = inside & (done | (move.abs() <= last / 2))

@@ -1,4 +1,4 @@
-"""Sums over points on the line, such as those of a posterior, without going through all points."""
+"""Sums over points on the line, such as those of a posterior, that skip most of the points."""
 
 import math
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ from fokker.distributions.interval import normal_cdf
 from fokker.distributions.quadrature import panel_rule
 
 # A kernel over a bin of width w varies as exp(-u v), u < reach in sigma, |v| < w / 2 sigma. With
-# w reach < STEEPEST sigma, NODES Chebyshev nodes give it to about 1e-14.
+# w reach < STEEPEST sigma, NODES Chebyshev nodes represent it to about 1e-14.
 STEEPEST = 5.0
 NODES = 18
-# A point that is left out has less than exp(-DEPTH) = 4e-18 of the nearest one's part.
+# A point that is left out contributes less than exp(-DEPTH) = 4e-18 of the nearest point's part.
 DEPTH = 40.0
-# Up to so many different points all of them are summed: a choice of some would take longer.
+# Up to this many different points all are summed: a selection would take longer.
 FEW = 64
-# Numbers in a block of queries by points, so that it stays in cache.
+# The numbers in a block of queries by points, few enough to stay in cache.
 BLOCK = 1 << 16
 PANEL_NODES = 12
 PANELS = 1 << 12
@@ -47,7 +47,7 @@ class _Sources(NamedTuple):
     """Points with weights that stand for all points in sums of smooth functions.
 
     Attributes:
-        positions: ascending, (m,).
+        positions: the positions, ascending, (m,).
         weights: their sum is the number of points, (m,).
         before: the sum of the weights of the first i sources, (m + 1,).
     """
@@ -62,10 +62,10 @@ class _Window(NamedTuple):
     """A block of queries with the sources that matter to them.
 
     Attributes:
-        rows: of the queries, (b,).
+        rows: the indices of the queries, (b,).
         nearest: the point next to each query, (b, 1).
-        positions, weights: of k sources for each query, (b, k), or (1, k) for all of them.
-        below, above: the weight of what lies left and right of these sources, (b,) or (1,).
+        positions, weights: k sources for each query, (b, k), or (1, k) for all of them.
+        below, above: the total weight left and right of these sources, (b,) or (1,).
     """
 
     rows: Tensor
@@ -84,31 +84,31 @@ class LineSums:
     smaller than sigma. In a bin of more than 18 points a function f of the scale of sigma is
     interpolated, `sum_i f(x_i) = sum_i sum_k L_k(x_i) f(y_k) = sum_k W_k f(y_k)`, at the Chebyshev
     nodes y_k between the first and the last point of the bin. So a bin has at most 18 sources. A
-    query asks only those that are not much farther away than the nearest point, some 500 whatever
-    N is: with u = |x - x_i|/sigma and z that of the nearest point, those of `u^2 < z^2 + 80`. Far
-    outside, where the posterior is narrow, w shrinks as sigma/z, so that the relative error is
-    small everywhere. The bins of each w are made when they are first asked for.
+    query uses only the sources that are not much farther away than the nearest point, some 500
+    whatever N is: with u = |x - x_i|/sigma and z that of the nearest point, those of
+    `u^2 < z^2 + 80`. Far outside, where the posterior is narrow, w shrinks as sigma/z, so that the
+    relative error is small everywhere. The bins of each w are made when they are first needed.
 
     Args:
-        points: finite, (N,), float64.
+        points: the points, finite, (N,), float64.
     """
 
     def __init__(self, points: Tensor) -> None:
         #: The different points, ascending.
         self.values, counts = torch.unique(points, return_counts=True)
         counts = counts.to(torch.float64)
-        #: Of all points, those up to each value.
+        #: The share of all points up to each value.
         self.shares = counts.cumsum(0) / len(points)
         self._count = len(points)
         self._all = _sources(self.values, counts)
         span = max(float(self.values[-1] - self.values[0]), 5e-324)
-        # One bin, and bins with an index that is exact in float64.
+        # The widest bin holds all points; the narrowest have indices that float64 holds exactly.
         self._widest = min(math.frexp(span)[1], 1023)
         self._narrowest = max(self._widest - 50, -1000)
         self._levels: dict[int, _Sources] = {}
 
     def moments(self, x: Tensor, sigma: Tensor) -> Moments:
-        """Density and posterior at x (n,) for sigma (n,) > 0, differentiable in x."""
+        """Return density and posterior at x (n,) for sigma (n,) > 0, differentiable in x."""
         parts: list[tuple[Tensor, Tensor, Tensor]] = []
         order: list[Tensor] = []
         for rows, nearest, positions, weights, _, _ in self._windows(x, sigma):
@@ -129,7 +129,7 @@ class LineSums:
         return Moments(log_density - normal, mean, variance)
 
     def tails(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """`P(x0 + sigma n <= x)` and `P(x0 + sigma n > x)` at x (n,) for sigma (n,) > 0, (n,)."""
+        """Return `P(x0 + sigma n <= x)` and `P(x0 + sigma n > x)`, (n,), for sigma (n,) > 0."""
         parts: list[tuple[Tensor, Tensor]] = []
         order: list[Tensor] = []
         for rows, _, positions, weights, below, above in self._windows(x, sigma):
@@ -143,15 +143,15 @@ class LineSums:
         return left, right
 
     def mmse(self, sigma: float) -> float:
-        """`int p(x; sigma) Var(x0 | x) dx` by Gauss-Legendre on panels of width sigma.
+        """Return `int p(x; sigma) Var(x0 | x) dx` by Gauss-Legendre on panels of width sigma.
 
         The integrand has poles where p is 0 in the complex plane. There the characteristic
-        function of the posterior is 0, which is not so nearer to the real axis than `pi sigma^2/2
-        std`, std that of the posterior; so where this is large, as between two distant points,
-        panels are cut into 8.
+        function of the posterior is 0. This cannot happen nearer to the real axis than
+        `pi sigma^2/2 std`, with the std of the posterior. So where the std is large, as between
+        two distant points, panels are cut into 8.
         """
         cells = (self.values / sigma).floor().unique_consecutive()
-        # Beyond ten widths exp(-50) is left.
+        # Beyond ten widths only exp(-50) is left.
         around = torch.unique(cells[:, None] + torch.arange(-10.0, 11.0, dtype=torch.float64))
         total = 0.0
         for rows in row_blocks(len(around), 1, PANELS):
@@ -163,7 +163,7 @@ class LineSums:
         return total
 
     def _panels(self, starts: Tensor, width: float, sigma: float) -> tuple[Tensor, Tensor]:
-        """The integrals over panels, and whether one as wide as sigma resolves them, both (m,)."""
+        """Return the integrals over panels, and whether width sigma resolves each of them, (m,)."""
         nodes, weights = panel_rule(torch.tensor([0.0, width], dtype=torch.float64), PANEL_NODES)
         x = (starts[:, None] + nodes).flatten()
         log_density, _, variance = self.moments(x, torch.full_like(x, sigma))
@@ -172,7 +172,7 @@ class LineSums:
         return values @ weights, is_smooth
 
     def _windows(self, x: Tensor, sigma: Tensor) -> Iterator[_Window]:
-        """All queries, in blocks of those that ask the same bins."""
+        """Yield all queries, in blocks of queries that use the same bins."""
         x, sigma = x.detach(), sigma.detach()
         after = torch.searchsorted(self.values, x.contiguous())
         left = self.values[(after - 1).clamp(min=0)]
@@ -201,7 +201,7 @@ class LineSums:
                 size = min(int(length[begin]), len(sources.positions))
                 some = order[begin : begin + max(1, BLOCK // size)]
                 begin += len(some)
-                # All rows of a block have as many; more than a query needs does no harm.
+                # All rows of a block get equally many sources; more than a query needs do no harm.
                 start = first[some].clamp(max=len(sources.positions) - size)
                 yield _Window(
                     rows_of_level[some], nearest[rows_of_level[some], None],
@@ -216,7 +216,7 @@ class LineSums:
         return self._levels[k]
 
     def _binned(self, width: float) -> _Sources:
-        """The sources where bins have this width."""
+        """Return the sources for bins of this width."""
         bins = ((self.values - self.values[0]) / width).floor()
         sizes = bins.unique_consecutive(return_counts=True)[1]
         is_dense = sizes > NODES
@@ -245,7 +245,7 @@ def _sources(positions: Tensor, weights: Tensor) -> _Sources:
 
 @cache
 def _chebyshev() -> tuple[Tensor, Tensor]:
-    """Nodes in [0, 1], ascending, (p,), and `2/p T_j(t_k)`, half of it for j = 0, (p, p)."""
+    """Return nodes in [0, 1], ascending, (p,), and `2/p T_j(t_k)`, half of it for j = 0, (p, p)."""
     order = torch.arange(NODES, dtype=torch.float64)
     angles = math.pi * (order.flip(0) + 0.5) / NODES
     interpolation = 2 / NODES * (order[:, None] * angles).cos()
@@ -256,15 +256,15 @@ def _chebyshev() -> tuple[Tensor, Tensor]:
 def _chebyshev_moments(
     points: Tensor, weights: Tensor, low: Tensor, high: Tensor, sizes: Tensor
 ) -> Tensor:
-    """`sum_i w_i T_j(t_i)` over the points of each bin, t from -1 at its low to 1 at its high.
+    """Return `sum_i w_i T_j(t_i)` over the points of each bin, t from -1 at low to 1 at high.
 
     Args:
-        points, weights: bin after bin, (n,).
-        low, high: of each bin, (b,).
-        sizes: how many points each bin has, (b,).
+        points, weights: the points and their weights, bin after bin, (n,).
+        low, high: the ends of each bin, (b,).
+        sizes: the number of points in each bin, (b,).
 
     Returns:
-        the moments, (b, p).
+        The moments, (b, p).
     """
     centre, half = (low + high) / 2, (high - low) / 2
     t = (points - centre.repeat_interleave(sizes)) / half.repeat_interleave(sizes)

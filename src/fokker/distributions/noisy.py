@@ -12,10 +12,10 @@ from fokker.distributions.base import Distribution
 
 @final
 class SurfacePosterior(NamedTuple):
-    """A point c of the surface, given x = c + sqrt(t) n.
+    """The posterior of a point c of the surface, given x = c + sqrt(t) n.
 
     Attributes:
-        log_density: of x, (n,).
+        log_density: the log density of x, (n,).
         mean: `E[c | x]`, (n, d).
         variance: `tr Var(c | x)`, (n,).
     """
@@ -26,15 +26,15 @@ class SurfacePosterior(NamedTuple):
 
 
 class NoisySurface(Distribution):
-    """`x0 = c + std n'`, c on a set of lower dimension.
+    """The law of `x0 = c + std n'`, c on a set of lower dimension.
 
     x0 + sigma n is c with noise of variance t = std^2 + sigma^2, and x0 given c and x is Gaussian:
     `E[x0 | x] = E[c | x] + std^2/t (x - E[c | x])` and
     `tr Var(x0 | x) = (sigma^2/t)^2 tr Var(c | x) + d std^2 sigma^2 / t`.
 
     Args:
-        mean, variance: exact moments of c, (d,).
-        std: of the noise, at least 0.
+        mean, variance: the exact moments of c, (d,).
+        std: the standard deviation of the noise, at least 0.
 
     Raises:
         ValueError: std is negative or not finite.
@@ -46,11 +46,11 @@ class NoisySurface(Distribution):
 
     @abstractmethod
     def sample_surface(self, n: int, generator: torch.Generator) -> Tensor:
-        """n points c, (n, d)."""
+        """Draw n points c, (n, d)."""
 
     @abstractmethod
     def surface_posterior(self, x: Tensor, total: Tensor) -> SurfacePosterior:
-        """The posterior of c at x (n, d), for noise of variance `total` (n,) above 0."""
+        """Return the posterior of c at x (n, d), for noise of variance `total` (n,) above 0."""
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         points = self.sample_surface(n, generator)

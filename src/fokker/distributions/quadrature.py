@@ -9,7 +9,7 @@ from torch import Tensor
 
 @cache
 def gauss_legendre(count: int) -> tuple[Tensor, Tensor]:
-    """Nodes in [0, 1] and weights of sum 1, exact for polynomials of degree 2 count - 1."""
+    """Return nodes in [0, 1] and weights of sum 1, exact up to polynomial degree 2 count - 1."""
     from numpy.polynomial.legendre import leggauss
 
     nodes, weights = leggauss(count)
@@ -17,7 +17,7 @@ def gauss_legendre(count: int) -> tuple[Tensor, Tensor]:
 
 
 def panel_rule(breakpoints: Tensor, count: int = 12) -> tuple[Tensor, Tensor]:
-    """Nodes and weights of Gauss-Legendre on each interval between neighbouring breakpoints."""
+    """Return Gauss-Legendre nodes and weights on each interval between neighbouring breakpoints."""
     ends = breakpoints.sort().values
     nodes, weights = gauss_legendre(count)
     widths = ends.diff()[:, None]
@@ -25,21 +25,26 @@ def panel_rule(breakpoints: Tensor, count: int = 12) -> tuple[Tensor, Tensor]:
 
 
 def bells(centres: Tensor, widths: Tensor, step: float = 0.25, reach: float = 10.0) -> Tensor:
-    """Breakpoints for integrands that vary on the scale widths[j] around centres[j], and nowhere
-    else: from -reach to reach widths in steps of `step` widths. Beyond ten, exp(-50) is left."""
+    """Return breakpoints for integrands that vary only near centres[j], on the scale widths[j].
+
+    They run from -reach to reach widths in steps of `step` widths. Beyond ten widths only exp(-50)
+    of a bell is left.
+    """
     offsets = torch.arange(-reach, reach + step / 2, step, dtype=torch.float64)
     return (centres[:, None] + widths[:, None] * offsets).flatten()
 
 
 def lattice_bells(centres: Tensor, width: float, step: float = 0.25) -> Tensor:
-    """`bells` of one width, on the multiples of step * width, each once: bells that overlap share
-    their breakpoints, however many there are."""
+    """Return `bells` of one width, on the multiples of step * width, each multiple once.
+
+    Bells that overlap share their breakpoints, however many there are.
+    """
     cell = step * width
     index = (bells(centres, torch.full_like(centres, width), step) / cell).round().sort().values
     return index[torch.cat((index.new_ones(1), index.diff())) > 0] * cell
 
 
 def integrate(function: Callable[[Tensor], Tensor], breakpoints: Tensor) -> float:
-    """The integral of `function`, (m,) -> (m,), over the span of the breakpoints."""
+    """Return the integral of `function`, (m,) -> (m,), over the span of the breakpoints."""
     nodes, weights = panel_rule(breakpoints)
     return float(function(nodes) @ weights)

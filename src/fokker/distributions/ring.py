@@ -17,18 +17,18 @@ class Ring(Distribution):
     """Equal Gaussians of deviation std at `radius (cos 2 pi k/modes, sin 2 pi k/modes)` in R^2.
 
     Args:
-        modes: how many, at least 1.
-        radius: of the circle, above 0.
-        std: of each coordinate of a mode, above 0.
+        modes: the number of Gaussians, at least 1.
+        radius: the radius of the circle, above 0.
+        std: the standard deviation of each coordinate of a mode, above 0.
 
     Raises:
-        ValueError: a parameter outside its range.
+        ValueError: a parameter is outside its range.
     """
 
     def __init__(self, modes: int, radius: float, std: float) -> None:
         if modes < 1:
             raise ValueError(f"modes must be at least 1, got {modes}")
-        # Components as lists and tensors, with their centres in two coordinates.
+        # The memory for components as lists and tensors, and for their centres in two coordinates.
         check_fits("modes", modes, 20 * DOUBLE * modes)
         self.radius = as_positive("radius", radius)
         self.std = as_positive("std", std)
@@ -59,5 +59,5 @@ class Ring(Distribution):
     def mmse(
         self, sigma: float, generator: torch.Generator | None = None, num_samples: int = 16_384
     ) -> Estimate:
-        """`E tr Var(x0 | x0 + sigma n)` by quadrature; all modes are alike."""
+        """Return `E tr Var(x0 | x0 + sigma n)` by quadrature; all modes are alike."""
         return Estimate(self.mixture.mode_mmse(0, as_positive("sigma", sigma)))

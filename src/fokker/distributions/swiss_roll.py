@@ -1,4 +1,4 @@
-"""A spiral."""
+"""A spiral in the plane."""
 
 import math
 
@@ -11,14 +11,14 @@ LAST_ANGLE = 4.5 * math.pi
 
 
 def swiss_roll(std: float) -> Curve:
-    """The spiral `a / (4.5 pi) (cos a, sin a)`, a in [1.5 pi, 4.5 pi], and N(0, std^2 I) on it.
+    """Return the spiral `a / (4.5 pi) (cos a, sin a)`, a in [1.5 pi, 4.5 pi], with N(0, std^2 I).
 
-    a is uniform, so that the density along the curve falls outwards, as in scikit-learn's
-    make_swiss_roll, of which this is the plane (x, z) over 4.5 pi: the radius grows from 1/3 to 1,
-    and neighbouring turns are 0.44 apart.
+    a is uniform, so the density along the curve falls outwards, as in scikit-learn's
+    make_swiss_roll. This is its plane (x, z) over 4.5 pi: the radius grows from 1/3 to 1, and
+    neighbouring turns are 0.44 apart.
 
     Args:
-        std: of the noise, at least 0.
+        std: the standard deviation of the noise, at least 0.
 
     Raises:
         ValueError: std is negative or not finite.

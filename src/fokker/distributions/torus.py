@@ -17,19 +17,19 @@ NODES = 96
 
 @final
 class Torus(NoisySurface):
-    """`c = ((R + r cos v) cos u, (R + r cos v) sin u, r sin v)`, uniform in area, and noise.
+    """The torus `((R + r cos v) cos u, (R + r cos v) sin u, r sin v)`, uniform in area, with noise.
 
-    x0 is c plus N(0, std^2 I). The angles have the density `(1 + r/R cos v) / (2 pi)^2`. Given v, u
-    is von Mises distributed around the azimuth of x: its integral is a Bessel function, and that
-    over v is done by quadrature.
+    x0 is a point c of it plus N(0, std^2 I). The angles have the density
+    `(1 + r/R cos v) / (2 pi)^2`. Given v, u is von Mises distributed around the azimuth of x: its
+    integral is a Bessel function. The integral over v is done by quadrature.
 
     Args:
-        major: R, from the centre to the middle of the tube.
-        minor: r, of the tube, below major.
-        std: of the noise; 0 leaves the surface itself.
+        major: R, the distance from the centre to the middle of the tube.
+        minor: r, the radius of the tube, below major.
+        std: the standard deviation of the noise; 0 leaves the surface itself.
 
     Raises:
-        ValueError: not 0 < minor < major, or std negative.
+        ValueError: not 0 < minor < major, or std is negative.
     """
 
     def __init__(self, major: float, minor: float, std: float = 0.0) -> None:
@@ -45,7 +45,7 @@ class Torus(NoisySurface):
         uniform = torch.rand(n, 3, generator=generator, dtype=torch.float64)
         u, v = (2 * math.pi * uniform[:, :2]).unbind(dim=1)
         # A uniform v, kept with probability (1 + r/R cos v) / 2 and else turned by pi, has the
-        # density (1 + r/R cos v) / 2 pi: v and v + pi exchange what each has too much.
+        # density (1 + r/R cos v) / 2 pi: v and v + pi exchange their surplus.
         kept = 2 * uniform[:, 2] < 1 + self.minor / self.major * v.cos()
         v = torch.where(kept, v, v + math.pi)
         radius = self.major + self.minor * v.cos()
@@ -65,7 +65,7 @@ class Torus(NoisySurface):
         # |c - x|^2 = (depth - r)^2 + 4 depth r sin^2((v - nearest)/2), at the azimuth of x.
         steepness = 2 * depth * self.minor / total
         sine = (DEPTH / steepness).sqrt()
-        # Below 1, where the derivative of asin is infinite and autograd would make it NaN.
+        # The clamp stays below 1, where asin has an infinite slope and autograd would give NaN.
         half_reach = torch.where(sine < 1, sine.clamp(max=1 - 1e-9).asin(), math.pi / 2)
         places = (torch.arange(NODES, dtype=torch.float64) + 0.5) * (2 / NODES) - 1
         offset = 2 * half_reach[:, None] * places
@@ -80,7 +80,7 @@ class Torus(NoisySurface):
         out = radius * (1 - missing)
         up = self.minor * v.sin()
         mean_out, mean_up = (share * out).sum(dim=1), (share * up).sum(dim=1)
-        # Var = E[radius^2 - out^2], around the tube's axis at given v, and of (out, up) over v.
+        # Var = E[radius^2 - out^2] around the axis at given v, plus that of (out, up) over v.
         within = (share * radius**2 * missing * (2 - missing)).sum(dim=1)
         between = (out - mean_out[:, None]) ** 2 + (up - mean_up[:, None]) ** 2
         variance = within + (share * between).sum(dim=1)
@@ -94,9 +94,9 @@ class Torus(NoisySurface):
 
 
 def _missing(x: Tensor, order0: Tensor) -> Tensor:
-    """`1 - I1(x) / I0(x)`, with a small relative error for large x too.
+    """Return `1 - I1(x) / I0(x)`, with a small relative error for large x too.
 
-    Beyond 200 by the asymptotic series (from Abramowitz & Stegun 9.7.1).
+    Beyond 200 it is the asymptotic series (from Abramowitz & Stegun 9.7.1).
     """
     series = 0.0 * x
     inverse = 1 / x.clamp(min=200.0)

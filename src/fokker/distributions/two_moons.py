@@ -9,14 +9,14 @@ from fokker.distributions.curve import Curve
 
 
 def two_moons(std: float) -> Curve:
-    """Half circles of radius 1, `(cos a, sin a)` and `(1 - cos a, 1/2 - sin a)`, a in [0, pi], and
-    N(0, std^2 I) on them.
+    """Return two half circles of radius 1 with noise N(0, std^2 I) on them.
 
-    Each moon with probability 1/2 and a uniform, so uniform in arc length: scikit-learn's
-    make_moons, but for the moon being drawn at random.
+    They are `(cos a, sin a)` and `(1 - cos a, 1/2 - sin a)`, a in [0, pi]. Each moon has
+    probability 1/2 and a is uniform, so points are uniform in arc length. This is scikit-learn's
+    make_moons, except that the moon is drawn at random.
 
     Args:
-        std: of the noise, at least 0.
+        std: the standard deviation of the noise, at least 0.
 
     Raises:
         ValueError: std is negative or not finite.
@@ -25,7 +25,7 @@ def two_moons(std: float) -> Curve:
 
 
 def _position(parameter: Tensor) -> Tensor:
-    """The upper moon on [0, pi), the lower one on [pi, 2 pi]."""
+    """Return points of the upper moon on [0, pi), of the lower one on [pi, 2 pi]."""
     upper = parameter < math.pi
     cos, sin = parameter.cos(), parameter.sin()
     # cos(a + pi) = -cos a turns the lower moon's formula into this one.

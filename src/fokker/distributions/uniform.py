@@ -30,23 +30,24 @@ from fokker.machine.memory import DOUBLE, check_fits
 
 @final
 class Uniform(Distribution):
-    """`p(x) = prod_i 1[low_i <= x_i <= high_i] / (high_i - low_i)`: independent coordinates.
+    """The law `p(x) = prod_i 1[low_i <= x_i <= high_i] / (high_i - low_i)`.
 
-    D is computed coordinate by coordinate: `x + sigma (phi(z1) - phi(z2)) / (Phi(z1) - Phi(z2))`
-    with z1 = (x-low)/sigma, z2 = (x-high)/sigma, by a form that holds everywhere.
+    Coordinates are independent. D is computed coordinate by coordinate:
+    `x + sigma (phi(z1) - phi(z2)) / (Phi(z1) - Phi(z2))`, z1 = (x-low)/sigma,
+    z2 = (x-high)/sigma, by a form that holds everywhere.
 
     Args:
-        low, high: ends of the interval, one number or one a coordinate.
-        dim: number of coordinates; where low or high is a sequence, its length.
+        low, high: the ends of the interval, one number or one for each coordinate.
+        dim: the number of coordinates; if low or high is a sequence, its length.
 
     Raises:
-        ValueError: not low < high, or lengths that do not fit.
+        ValueError: low is not below high, or the lengths do not fit.
     """
 
     def __init__(self, low: Numbers, high: Numbers, dim: int = 1) -> None:
         if dim < 1:
             raise ValueError(f"dim must be at least 1, got {dim}")
-        # Ends as tensors and lists, a mean and a variance.
+        # The memory for the ends as tensors and lists, a mean and a variance.
         check_fits("dim", dim, 12 * DOUBLE * dim)
         length = common_dim(low, high)
         if length > 1 and dim not in (1, length):
@@ -67,7 +68,7 @@ class Uniform(Distribution):
         sigma = as_sigma(sigma, len(x), allow_zero=True)
         zero = (sigma == 0)[:, None]
         inside = (x >= self.low) & (x <= self.high)
-        # Rows without noise go through the smooth formula at any sigma, and are not used.
+        # Rows without noise go through the smooth formula at any sigma; their results are not used.
         smooth = self._posterior(x, torch.where(sigma == 0, 1.0, sigma)).log_mass
         sharp = torch.where(inside, 0.0, -math.inf)
         return (torch.where(zero, sharp, smooth) - (self.high - self.low).log()).sum(dim=1)
@@ -88,7 +89,7 @@ class Uniform(Distribution):
     def mmse(
         self, sigma: float, generator: torch.Generator | None = None, num_samples: int = 16_384
     ) -> Estimate:
-        """`E tr Var(x0 | x0 + sigma n)` by quadrature, coordinate by coordinate."""
+        """Return `E tr Var(x0 | x0 + sigma n)` by quadrature, coordinate by coordinate."""
         sigma = as_positive("sigma", sigma)
         widths = Counter((self.high - self.low).tolist())
         return Estimate(sum(n * _width_mmse(width, sigma) for width, n in widths.items()))
@@ -127,7 +128,7 @@ class Uniform(Distribution):
 
 
 def _width_mmse(width: float, sigma: float) -> float:
-    """`E Var(x0 | x0 + sigma n)` for x0 uniform on an interval of this width."""
+    """Return `E Var(x0 | x0 + sigma n)` for x0 uniform on an interval of this width."""
     ends = torch.tensor([0.0, width], dtype=torch.float64)
     level = torch.tensor(sigma, dtype=torch.float64)
 

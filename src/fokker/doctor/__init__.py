@@ -1,4 +1,4 @@
-"""`fokker task=doctor`: what this machine and this launch have, and what would go wrong."""
+"""The task `doctor`, which says what would go wrong on this machine and in this launch."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,27 +13,27 @@ from fokker.overrides import read
 
 
 def is_asked(overrides: Sequence[str]) -> bool:
-    """Whether overrides are for the doctor."""
+    """Tell whether overrides ask for the doctor."""
     tasks = [word for word in map(read, overrides) if word.name == "task" and word.is_set]
-    with suppress(HydraException):  # Which is said where all of them are composed.
+    with suppress(HydraException):  # It is raised again where all of them are composed.
         return bool(tasks) and tasks[-1].value == "doctor"
     return False
 
 
 def doctor(overrides: Sequence[str], is_sweep: bool) -> bool:
-    """Examine, by as many ranks as a run would have, and print what was found.
+    """Examine this launch by as many ranks as a run would have, and print what was found.
 
     Args:
-        overrides: as typed, with the search path.
+        overrides: the overrides as typed, with the search path.
         is_sweep: whether keys may have several values.
     Returns:
         whether nothing would go wrong.
     Raises:
-        SystemExit: for what cannot be composed.
+        SystemExit: if the overrides cannot be composed, or a rank has died.
     """
     start = Start.here()
     try:
-        # As what is but looked at: its mistakes have rows.
+        # Values may be wrong, as in a display: the table has rows for mistakes.
         with composed(overrides, is_sweep, is_shown=True) as config:
             hydra, meant = config.hydra, meant_overrides(config)
             options, sources = dict(hydra.runtime.choices), list(hydra.runtime.config_sources)
@@ -51,7 +51,7 @@ def doctor(overrides: Sequence[str], is_sweep: bool) -> bool:
     way = Launch(start, str(options["hydra/launcher"]), jobs if is_queued else None)
     try:
         size = to_start(way, plain.trainer)
-    except ValueError:  # It gets a row.
+    except ValueError:  # The error gets a row.
         size = 1
     if start.size > 1 or size == 1 or way.is_submitted:
         return examine(plain, choices, way)

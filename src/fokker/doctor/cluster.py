@@ -1,4 +1,4 @@
-"""What SLURM says, of this job or before one."""
+"""Checks of SLURM, in a job or before one, and of hydra's launchers."""
 
 import os
 import re
@@ -11,11 +11,11 @@ from typing import Any
 
 from fokker.doctor.table import Row, judged
 
-#: Runs a command; what it prints, also in complaint, and its exit code (127: there is none).
+#: Runs a command; returns its output, errors included, and its exit code (127: not found).
 Ask = Callable[..., tuple[str, int]]
 SECONDS = 10.0
 USABLE = ("idle", "mixed", "allocated", "completing", "mix", "alloc", "comp")
-# The keys of a launcher by the names that sbatch has for them.
+# The names that sbatch has for a launcher's keys, by key.
 FLAGS = {
     "nodes": "nodes", "tasks_per_node": "ntasks-per-node", "gpus_per_node": "gpus-per-node",
     "gpus_per_task": "gpus-per-task", "cpus_per_task": "cpus-per-task",
@@ -27,7 +27,7 @@ FLAGS = {
 
 
 def ask(*command: str) -> tuple[str, int]:
-    """What a command says."""
+    """Run a command; return its output, errors included, and its exit code."""
     if shutil.which(command[0]) is None:
         return "", 127
     try:
@@ -41,7 +41,7 @@ def ask(*command: str) -> tuple[str, int]:
 
 
 def scheduler_row(env: Mapping[str, str] = os.environ, ask: Ask = ask) -> Row:
-    """The SLURM job that this process is in, or whether there could be one."""
+    """Make the row of the SLURM job that this process is in, or of SLURM before a job."""
     if env.get("SLURM_JOB_ID"):
         return _job_row(env, ask)
     nodes, code = ask("sinfo", "-h", "-o", "%D %T")
@@ -58,7 +58,7 @@ def scheduler_row(env: Mapping[str, str] = os.environ, ask: Ask = ask) -> Row:
 
 
 def _nodes(text: str) -> tuple[int, int]:
-    """How many nodes are up and how many there are."""
+    """Count the machines that are up, and all machines, in the output of sinfo."""
     pairs = [(int(line.split()[0]), line.split()[1]) for line in text.splitlines() if line.split()]
     return sum(n for n, state in pairs if state.rstrip("*~#$@+-") in USABLE), sum(
         n for n, _ in pairs
@@ -96,7 +96,7 @@ def _job_row(env: Mapping[str, str], ask: Ask) -> Row:
 
 
 def time_left(limit: str, run: str) -> str:
-    """Of a job, from SLURM's `1-02:03:04`."""
+    """Describe the time left to a job, from SLURM's times such as `1-02:03:04`."""
     total, gone = _seconds(limit), _seconds(run)
     if total is None or gone is None:
         return "no limit"
@@ -105,7 +105,7 @@ def time_left(limit: str, run: str) -> str:
 
 
 def _seconds(text: str) -> int | None:
-    """Of `1-02:03:04`; nothing of `UNLIMITED`."""
+    """Return the seconds of a time such as `1-02:03:04`; None for `UNLIMITED`."""
     match = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)", text)
     if match is None:
         return None
@@ -114,7 +114,7 @@ def _seconds(text: str) -> int | None:
 
 
 def sbatch_flags(jobs: Mapping[str, Any]) -> list[str]:
-    """What sbatch would be asked for each job of a sweep."""
+    """Return the options of sbatch for each job of a sweep."""
     values = {FLAGS[key]: value for key, value in jobs.items() if key in FLAGS}
     forms = {"mem": "{}GB", "signal": "USR2@{}"}
     flags = [f"--{n}={forms.get(n, '{}').format(v)}" for n, v in values.items() if v is not None]
@@ -125,7 +125,7 @@ def sbatch_flags(jobs: Mapping[str, Any]) -> list[str]:
 
 
 def sbatch_row(jobs: Mapping[str, Any], ask: Ask = ask) -> Row:
-    """Whether SLURM would take the jobs of a sweep; it is asked, and nothing is submitted."""
+    """Ask SLURM whether it would take the jobs of a sweep; nothing is submitted."""
     flags = sbatch_flags(jobs)
     found = f"sbatch {shlex.join(flags)}"
     text, code = ask("sbatch", "--test-only", *flags, "--wrap=true")
@@ -142,7 +142,7 @@ def sbatch_row(jobs: Mapping[str, Any], ask: Ask = ask) -> Row:
 
 
 def launchers_row(chosen: str = "", version: Callable[[str], str] = metadata.version) -> Row:
-    """The packages of hydra's launchers."""
+    """Make the row of the packages of hydra's launchers."""
     texts, missing = [], []
     for package in ("hydra-submitit-launcher", "hydra-joblib-launcher"):
         try:
@@ -157,7 +157,7 @@ def launchers_row(chosen: str = "", version: Callable[[str], str] = metadata.ver
 
 
 def _first(text: str) -> str:
-    """The first line that says something."""
+    """Return the line on a failed allocation, or else the first line."""
     lines = text.splitlines()
     told = [line for line in lines if "allocation failure" in line] or lines
     return told[0].removeprefix("allocation failure: ").strip() if told else ""

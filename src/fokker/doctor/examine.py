@@ -1,4 +1,4 @@
-"""Examine a launch, as all of its ranks together."""
+"""The examination of a launch, by all of its ranks together."""
 
 import shutil
 import warnings
@@ -32,14 +32,14 @@ WIDTH = 120
 
 
 def examine(config: DictConfig, choices: Choices, launch: Launch) -> bool:
-    """Look at everything, and print it in rank 0.
+    """Examine everything, and print the table in rank 0.
 
     Returns:
-        in all ranks, whether nothing would go wrong.
+        whether nothing would go wrong, the same in all ranks.
     Raises:
         SystemExit: in ranks that have lost rank 0.
     """
-    warnings.simplefilter("ignore")  # They are a run's to give.
+    warnings.simplefilter("ignore")  # A run gives them.
     find_own(config.allow_targets)
     lost: list[Row] = []
     try:
@@ -63,14 +63,14 @@ def examine(config: DictConfig, choices: Choices, launch: Launch) -> bool:
 
 
 def _say(rows: list[Row]) -> bool:
-    """Print the table; whether nothing would go wrong."""
+    """Print the table; return whether nothing would go wrong."""
     width = shutil.get_terminal_size((WIDTH, 24)).columns
     print(f"{table(rows, width)}\n{closing(rows)}", flush=True)
     return not any(row.is_wrong for row in rows)
 
 
 def _rows(config: DictConfig, choices: Choices, launch: Launch, ranks: Ranks) -> Iterator[Row]:
-    """All rows in order; all ranks take part in all, and rank 0 has what is printed."""
+    """Yield all rows in order; all ranks take part, and those of rank 0 are printed."""
     trainer = config.trainer
     facts: list[Facts] = ranks.collected(facts_here(trainer, launch.start))
     yield versions_row(facts)
@@ -102,10 +102,10 @@ def _rows(config: DictConfig, choices: Choices, launch: Launch, ranks: Ranks) ->
 
 
 def _size(launch: Launch, trainer: DictConfig) -> int:
-    """Ranks of a run: those that are started or, of one process, those that it would start."""
+    """Return the number of ranks: those started or, in one process, those it would start."""
     if launch.ahead.size > 1:
         return launch.ahead.size
     try:
         return asked_ranks(trainer)
-    except ValueError:  # It has a row.
+    except ValueError:  # The error has a row.
         return 1

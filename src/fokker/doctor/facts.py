@@ -1,4 +1,4 @@
-"""What each rank knows of itself, and the rows that compare it."""
+"""The facts of each rank, and the rows that compare them."""
 
 import os
 import platform
@@ -22,17 +22,17 @@ GB = 2**30
 @final
 @dataclass(frozen=True)
 class Facts:
-    """One rank's own.
+    """The facts of one rank.
 
     Attributes:
-        host: its machine, in the scheduler's words where there is one.
-        versions: of python and of packages.
+        host: the machine, by the scheduler's name if there is one.
+        versions: the versions of python and of packages.
         device: `cpu`, `cuda:0`, ...; empty: there is none, and `lack` says why.
-        name: of the device.
-        memory: of the device, in bytes.
-        serial: tells GPUs apart.
-        cores: that it may use, by number.
-        threads: that it computes with, at most.
+        name: the name of the device.
+        memory: the memory of the device, in bytes.
+        serial: the id that tells GPUs apart.
+        cores: the numbers of the cores that it may use.
+        threads: the largest number of threads that it computes with.
     """
 
     host: str
@@ -47,7 +47,7 @@ class Facts:
 
 
 def facts_here(trainer: DictConfig, start: Start, env: Mapping[str, str] = os.environ) -> Facts:
-    """Of this process."""
+    """Collect the facts of this process."""
     device, lack = "cpu", ""
     try:
         device = find_device(trainer.get("accelerator", "auto")).type
@@ -61,14 +61,14 @@ def facts_here(trainer: DictConfig, start: Start, env: Mapping[str, str] = os.en
         serial = str(getattr(properties, "uuid", index))
     own = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(cores())
     threads = torch.get_num_threads()
-    if not env.get("OMP_NUM_THREADS"):  # As a run shares them out.
+    if not env.get("OMP_NUM_THREADS"):  # A run shares them out like this.
         threads = min(threads, cores_of_rank(start.local_size))
     host = env.get("SLURMD_NODENAME") or socket.gethostname()
     return Facts(host, versions(), device, lack, name, memory, serial, frozenset(own), threads)
 
 
 def _processor() -> str:
-    """The name of the processor."""
+    """Return the name of the processor."""
     file = Path("/proc/cpuinfo")
     lines = file.read_text(errors="replace").splitlines() if file.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -76,7 +76,7 @@ def _processor() -> str:
 
 
 def _memory() -> int:
-    """Of the machine, in bytes; 0 where it is not known."""
+    """Return the memory of the machine, in bytes; 0 if it is not known."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):
@@ -84,7 +84,7 @@ def _memory() -> int:
 
 
 def versions_row(facts: Sequence[Facts]) -> Row:
-    """The versions, which must be the same in all ranks."""
+    """Make the row of the versions, which must be the same in all ranks."""
     first = facts[0].versions
     wrong = next(
         (
@@ -101,7 +101,7 @@ def versions_row(facts: Sequence[Facts]) -> Row:
 
 
 def devices_row(facts: Sequence[Facts]) -> Row:
-    """What computes, and whether it is enough for all ranks."""
+    """Make the row of the devices, and whether they are enough for all ranks."""
     kinds: dict[tuple[str, str, int, int], list[int]] = {}
     for rank, fact in enumerate(facts):
         kind = (fact.device.partition(":")[0] or "none", fact.name, fact.memory, fact.threads)
@@ -116,7 +116,7 @@ def devices_row(facts: Sequence[Facts]) -> Row:
 
 
 def _of(ranks: Sequence[int], size: int) -> str:
-    """Which ranks are meant."""
+    """Name the ranks that a text is about; empty if there is only one."""
     if size == 1:
         return ""
     if len(ranks) == size:
@@ -126,7 +126,7 @@ def _of(ranks: Sequence[int], size: int) -> str:
 
 
 def _hosts(facts: Sequence[Facts]) -> dict[str, list[Facts]]:
-    """The ranks of each machine."""
+    """Return the ranks of each machine."""
     hosts: dict[str, list[Facts]] = {}
     for fact in facts:
         hosts.setdefault(fact.host, []).append(fact)
@@ -134,14 +134,14 @@ def _hosts(facts: Sequence[Facts]) -> dict[str, list[Facts]]:
 
 
 def _cores(facts: Sequence[Facts]) -> str:
-    """How many cores the ranks of a machine have together."""
+    """Describe how many cores the ranks of a machine have together."""
     counts = {len(frozenset().union(*(f.cores for f in own))) for own in _hosts(facts).values()}
     count = "-".join(str(count) for count in sorted({min(counts), max(counts)}))
     return f"{count} core{'s' * (count != '1')}{' a machine' if len(_hosts(facts)) > 1 else ''}"
 
 
 def _lack(facts: Sequence[Facts]) -> str:
-    """What a rank cannot compute without; empty if nothing."""
+    """Describe what a rank lacks to compute; empty if nothing."""
     owners: dict[tuple[str, str], int] = {}
     for rank, fact in enumerate(facts):
         if fact.lack:
@@ -157,7 +157,7 @@ def _lack(facts: Sequence[Facts]) -> str:
 
 
 def _crowd(facts: Sequence[Facts], names: int) -> str:
-    """What makes the ranks slow; empty if nothing."""
+    """Describe what makes the ranks slow; empty if nothing."""
     for host, own in _hosts(facts).items():
         threads = sum(f.threads for f in own)
         count = len(frozenset().union(*(f.cores for f in own)))

@@ -1,4 +1,4 @@
-"""Whether output_dir can be written, is seen by all ranks, and keeps locks."""
+"""Checks of output_dir: it can be written, is seen by all ranks, and keeps locks."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ except Exception as error:
 
 
 def folder_rows(output_dir: Path, host: str, ranks: Ranks) -> list[Row]:
-    """The rows `folder` and `locks`; all ranks call this, and nothing is left behind."""
+    """Make the rows `folder` and `locks`; all ranks call this, and nothing is left behind."""
     with _probe_folder(output_dir, ranks) as (probe, wrong):
         if wrong:
             return [judged("folder", str(output_dir), wrong)]
@@ -48,7 +48,7 @@ def folder_rows(output_dir: Path, host: str, ranks: Ranks) -> list[Row]:
 
 @contextmanager
 def _probe_folder(output_dir: Path, ranks: Ranks) -> Iterator[tuple[Path, str]]:
-    """A folder of our own in output_dir, which is gone afterwards, as are those made for it."""
+    """Make a folder in output_dir for the block, and then remove it and those made for it."""
     missing = [path for path in (output_dir, *output_dir.parents) if not path.exists()]
 
     def make() -> tuple[str, str]:
@@ -73,7 +73,7 @@ def _probe_folder(output_dir: Path, ranks: Ranks) -> Iterator[tuple[Path, str]]:
 
 
 def _write(probe: Path) -> tuple[float, str]:
-    """Milliseconds for a file that is written as all of fokker's are, and why it cannot be."""
+    """Write a file as fokker does; return the milliseconds, and why it cannot be written."""
     try:
         begun = perf_counter()
         temporary = probe / "written.tmp"
@@ -89,7 +89,7 @@ def _write(probe: Path) -> tuple[float, str]:
 
 
 def _sees(path: Path, seconds: float = SEEN_WITHIN) -> bool:
-    """Whether a file is there, or comes."""
+    """Tell whether a file is there, or comes within some seconds."""
     end = monotonic() + seconds
     while not path.is_file():
         if monotonic() > end:
@@ -101,14 +101,14 @@ def _sees(path: Path, seconds: float = SEEN_WITHIN) -> bool:
 def judge_folder(
     output_dir: Path, milliseconds: float, wrong: str, free: int, kind: str, unseen: Sequence[str]
 ) -> Row:
-    """A row of what was measured.
+    """Make the row of what was measured.
 
     Args:
-        milliseconds: of a small file, written for good.
-        wrong: why it could not be.
-        free: bytes.
-        kind: of file system.
-        unseen: ranks that do not see what rank 0 has written.
+        milliseconds: the time to write a small file through to the disk.
+        wrong: the reason why it could not be written; empty if it was.
+        free: the free bytes.
+        kind: the type of the file system.
+        unseen: the ranks that do not see what rank 0 has written.
     """
     gigabytes = f"{free / 2**30:.3g} GB free"
     found = f"{output_dir}, {gigabytes}{f' on {kind}' if kind else ''}"
@@ -132,19 +132,19 @@ def judge_folder(
 
 
 def free_bytes(path: Path) -> int:
-    """On the disk of a folder."""
+    """Return the free bytes on the disk of a folder, which need not exist."""
     return shutil.disk_usage(next(p for p in (path, *path.parents) if p.exists())).free
 
 
 def file_system(path: Path, mounts: Path = Path("/proc/mounts")) -> str:
-    """The type of the file system that a path is on; empty where it is not told."""
+    """Return the type of the file system that a path is on; empty if it is not known."""
     if not mounts.is_file():
         return ""
     found: tuple[int, str] = (-1, "")
     for line in mounts.read_text(errors="replace").splitlines():
         _, place, kind, *_ = line.split(" ")
         mounted = Path(place.replace("\\040", " ").replace("\\011", "\t"))
-        if path.is_relative_to(mounted):  # Of two on one place the later one counts.
+        if path.is_relative_to(mounted):  # Of two at one place the later counts.
             found = max(found, (len(mounted.parts), kind), key=lambda pair: pair[0])
             if len(mounted.parts) == found[0]:
                 found = (found[0], kind)
@@ -155,14 +155,14 @@ def file_system(path: Path, mounts: Path = Path("/proc/mounts")) -> str:
 
 
 def _locks(probe: Path, host: str, ranks: Ranks, seen: Sequence[bool]) -> Row:
-    """Rank 0 holds a lock, and all that can try to take it do."""
+    """Hold a lock in rank 0, and let a process on each machine that can try to take it."""
     path, lock = probe / ".lock", FileLock(probe / ".lock")
 
     def hold() -> str:
         try:
             lock.acquire(timeout=0)
             return ""
-        except Exception as error:  # Where a file system has no locks.
+        except Exception as error:  # The file system may have no locks.
             return f"{type(error).__name__}: {error}"
 
     why = ranks.first_says(hold)
@@ -180,16 +180,16 @@ def _locks(probe: Path, host: str, ranks: Ranks, seen: Sequence[bool]) -> Row:
 
 
 def try_here(path: Path) -> str:
-    """What this process comes to with a lock that another one holds."""
+    """Try to take a lock that another process holds; return GOT, HELD or an error."""
     try:
-        path.touch()  # What a network shows late would be taken for free.
+        path.touch()  # A file that comes late by the network would seem free.
         return HELD if is_locked(path) else GOT
     except Exception as error:
         return f"{type(error).__name__}: {error}"
 
 
 def try_elsewhere(path: Path, run: Callable[..., str] = subprocess.check_output) -> str:
-    """What another process of this machine comes to."""
+    """Let another process of this machine try to take a lock; return its answer."""
     try:
         return run([sys.executable, "-c", TRY, str(path)], text=True, timeout=20).strip()
     except (OSError, subprocess.SubprocessError) as error:
@@ -197,11 +197,11 @@ def try_elsewhere(path: Path, run: Callable[..., str] = subprocess.check_output)
 
 
 def judge_locks(answers: Sequence[tuple[str, str]], why: str = "") -> Row:
-    """A row of what came of trying.
+    """Make the row of what came of the tries.
 
     Args:
-        answers: the machine of each rank, and what it came to; of rank 0 another process there.
-        why: why rank 0 could not hold the lock at all.
+        answers: the machine and the answer of each rank; that of rank 0 is from another process.
+        why: the reason why rank 0 could not hold the lock at all; empty if it could.
     """
     what = "of models and jobs of sweeps"
     danger = (

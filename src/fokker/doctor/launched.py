@@ -1,4 +1,4 @@
-"""Whether the ranks that are started are those that the configuration asks for."""
+"""A check that the ranks which were started are those that the configuration asks for."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,12 +15,12 @@ from fokker.machine.start import Start, asked_ranks, check_alone
 @final
 @dataclass(frozen=True)
 class Launch:
-    """How the examined run comes to its ranks.
+    """The launch of the examined run, from which its ranks follow.
 
     Attributes:
-        start: of this process.
+        start: the start of this process.
         launcher: the name of hydra's launcher.
-        jobs: its keys, before a sweep; null: a run that begins here.
+        jobs: the keys of the launcher before a sweep; null: the run begins here.
         is_own: whether fokker itself has started this process and the other ranks.
     """
 
@@ -31,12 +31,12 @@ class Launch:
 
     @property
     def is_submitted(self) -> bool:
-        """Whether sbatch would be asked for the ranks of each job."""
+        """Tell whether sbatch would be asked for the ranks of each job."""
         return self.jobs is not None and self.launcher == "submitit_slurm"
 
     @property
     def ahead(self) -> Start:
-        """The start of a job of the sweep, where SLURM makes it, or else this one."""
+        """Return the start of a sweep's job, if SLURM starts it, or else that of this process."""
         if not self.is_submitted or self.jobs is None:
             return self.start
         nodes, tasks = int(self.jobs.get("nodes") or 1), int(self.jobs.get("tasks_per_node") or 1)
@@ -44,10 +44,10 @@ class Launch:
 
 
 def to_start(launch: Launch, trainer: DictConfig) -> int:
-    """How many ranks carry out a run.
+    """Return the number of ranks that carry out a run.
 
     Raises:
-        ValueError: if other ones are started than the configuration asks for.
+        ValueError: if other ranks are started than the configuration asks for.
     """
     start = launch.ahead
     if launch.jobs is not None and launch.start.size > 1:
@@ -70,7 +70,7 @@ def to_start(launch: Launch, trainer: DictConfig) -> int:
 
 
 def started_row(launch: Launch, trainer: DictConfig, facts: Sequence[Facts]) -> Row:
-    """How it was started, and whether the configuration asks for that."""
+    """Make the row of how the run was started, and whether the configuration asks for that."""
     counts = Counter(fact.host for fact in facts)
     by = "fokker" if launch.is_own else "hand" if launch.start.by == "fokker" else launch.start.by
     found = f"by {by}: {_ranks(len(facts))} on {_machines(len(counts))} ({_hosts(counts)})"
@@ -93,7 +93,7 @@ def started_row(launch: Launch, trainer: DictConfig, facts: Sequence[Facts]) -> 
 
 
 def _hosts(counts: Mapping[str, int]) -> str:
-    """Each machine with its number of ranks; of many the first and the last."""
+    """List the machines with their numbers of ranks; of many, the first three and the last."""
     texts = [f"{host} {count}" for host, count in counts.items()]
     return ", ".join(texts if len(texts) <= 6 else [*texts[:3], "...", texts[-1]])
 

@@ -1,4 +1,4 @@
-"""Whether the ranks meet, and how fast they talk."""
+"""The meeting of the ranks, and the speed of the network between them."""
 
 import statistics
 import sys
@@ -14,11 +14,11 @@ from fokker.doctor.table import Row, judged
 from fokker.machine.ranks import ALONE, LostRank, Ranks, meeting_point, together
 from fokker.machine.start import Start
 
-# The longest that one rank waits for another, which has nothing to do but this.
+# The longest time that one rank waits for another: none has other work to do.
 PATIENCE = timedelta(seconds=45)
 TIMES = 20
 BYTES = 16 * 2**20
-# Below an Ethernet of 1 Gbit/s gradients are waited for longer than they take to compute.
+# On a network below 1 Gbit/s, to sum gradients takes longer than to compute them.
 SLOW_BYTES = 1e8
 REMEDY = (
     "start all of them by one command, on machines that reach each other's ports, and choose the "
@@ -27,7 +27,7 @@ REMEDY = (
 
 
 def meet(start: Start, trainer: DictConfig, patience: timedelta = PATIENCE) -> Ranks:
-    """The ranks, once they have found each other, whatever the configuration asks for.
+    """Connect the ranks that were started, whatever the configuration asks for.
 
     Raises:
         LostRank: if one of them does not come.
@@ -35,7 +35,7 @@ def meet(start: Start, trainer: DictConfig, patience: timedelta = PATIENCE) -> R
     if start.size == 1:
         return ALONE
     start.say()
-    # Not by what this rank sees alone: all must talk in one way.
+    # All ranks must use one backend, so that the configuration counts too.
     is_cuda = trainer.get("accelerator") != "cpu" and torch.cuda.is_available()
     if is_cuda:
         torch.cuda.set_device(start.local_rank % torch.cuda.device_count())
@@ -54,7 +54,7 @@ def meet(start: Start, trainer: DictConfig, patience: timedelta = PATIENCE) -> R
 
 
 def meeting_row(ranks: Ranks) -> Row:
-    """How long all ranks take for a sum, of little and of much; all of them call this."""
+    """Make the row of the time that a small and a large sum take; all ranks call this."""
     backend = str(dist.get_backend())
     device = torch.device("cuda" if backend == "nccl" else "cpu")
     small, sums = torch.ones(1, device=device), []
@@ -81,12 +81,12 @@ def meeting_row(ranks: Ranks) -> Row:
 def judge_meeting(
     backend: str, size: int, seconds: float, rate: float, are_right: bool = True
 ) -> Row:
-    """A row of what was measured.
+    """Make the row of what was measured.
 
     Args:
-        seconds: of a small sum.
-        rate: of a large one, in bytes a second.
-        are_right: whether the sums were.
+        seconds: the time of a small sum.
+        rate: the speed of a large sum, in bytes a second.
+        are_right: whether the sums were right.
     """
     found = f"{size} ranks by {backend}: {1e6 * seconds:.0f} us a small sum, {rate / 1e9:.2g} GB/s"
     wrong = "" if are_right else (
@@ -100,12 +100,12 @@ def judge_meeting(
 
 
 def lost_row(start: Start, error: LostRank) -> Row:
-    """The row of ranks that do not meet."""
+    """Make the row of ranks that do not meet."""
     return judged("meeting", f"1 of {start.size} ranks", str(error))
 
 
 def silent_row(start: Start, patience: timedelta = PATIENCE) -> Row:
-    """The row of ranks that have met and do not answer any more."""
+    """Make the row of ranks that have met and do not answer any more."""
     return judged("ranks", f"fewer than the {start.size} that have met", (
         f"a rank has ended, or has been silent for {patience.total_seconds():g} s, after what is "
         "said above; its own output says why, or the log of its machine"
@@ -113,7 +113,7 @@ def silent_row(start: Start, patience: timedelta = PATIENCE) -> Row:
 
 
 def leave(ranks: Ranks) -> None:
-    """Go, also where the others are lost."""
+    """Leave the other ranks, also if they are lost."""
     try:
         ranks.leave()
     except RuntimeError as error:
@@ -121,7 +121,7 @@ def leave(ranks: Ranks) -> None:
 
 
 def _median(work: Callable[[], None], times: int) -> float:
-    """Seconds."""
+    """Return the median time of some work, in seconds."""
     seconds = []
     for _ in range(times):
         begun = perf_counter()

@@ -1,4 +1,4 @@
-"""What the doctor finds, as rows of a table."""
+"""The doctor's findings, as rows of a table."""
 
 import textwrap
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ NARROWEST = 60
 @final
 @dataclass(frozen=True)
 class Row:
-    """One thing that was looked at.
+    """The finding on one thing that was examined.
 
     Attributes:
-        what: was looked at.
-        found: there.
-        verdict: `ok`, or what would go wrong and the remedy, in a sentence.
-        is_wrong: whether a run would fail, or give something wrong; else a sentence is a warning.
+        what: the thing that was examined.
+        found: the state in which it is.
+        verdict: `ok`, or a sentence of what would go wrong and of the remedy.
+        is_wrong: whether a run would fail or give wrong results; else a sentence is a warning.
     """
 
     what: str
@@ -29,23 +29,23 @@ class Row:
 
     @property
     def is_warning(self) -> bool:
-        """Whether a run would go on, but not as well as it could."""
+        """Tell whether a run would go on, but not as well as it could."""
         return self.verdict != OK and not self.is_wrong
 
     @property
     def said(self) -> str:
-        """The verdict with its weight."""
+        """Return the verdict with its weight, such as `warning: `."""
         weight = "wrong: " if self.is_wrong else "warning: " if self.is_warning else ""
         return weight + self.verdict
 
 
 def judged(what: str, found: str, wrong: str = "", warning: str = "") -> Row:
-    """A row whose verdict is the sentence that is not empty, or `ok`."""
+    """Make a row whose verdict is the sentence that is not empty, or `ok`."""
     return Row(what, found, wrong or warning or OK, bool(wrong))
 
 
 def table(rows: Sequence[Row], width: int) -> str:
-    """The rows in three columns, no line longer than `width`."""
+    """Return the rows in three columns, in lines of at most `width`, or NARROWEST if larger."""
     width = max(width, NARROWEST)
     first = max(map(len, ["what", *(row.what for row in rows)]))
     rest = width - first - 2 * len(GAP)
@@ -65,7 +65,7 @@ def table(rows: Sequence[Row], width: int) -> str:
 
 
 def closing(rows: Sequence[Row]) -> str:
-    """The last line."""
+    """Return the last line, which counts what would go wrong."""
     wrong, warnings = sum(r.is_wrong for r in rows), sum(r.is_warning for r in rows)
     number = "nothing" if wrong == 0 else f"{wrong} thing{'s' * (wrong > 1)}"
     beside = f"; {warnings} warning{'s' * (warnings > 1)}" if warnings else ""

@@ -1,4 +1,4 @@
-"""Whether the configuration can be carried out: its batch, its precision, and all of it."""
+"""Checks of the configuration: its batch, its precision, and whether it can be carried out."""
 
 import copy
 import statistics
@@ -20,19 +20,19 @@ from fokker.machine.ranks import Ranks
 from fokker.store.job_names import short_hash
 from fokker.training import Engine
 
-SLOWER = 1.25  # times; less is chance
+SLOWER = 1.25  # times; less is noise of the timing
 
 
 @final
 @dataclass(frozen=True)
 class Built:
-    """What a rank has made of the configuration.
+    """The build of the configuration in one rank.
 
     Attributes:
-        digest: of the resolved configuration.
-        folder: where runs and models are, absolute.
+        digest: the hash of the resolved configuration.
+        folder: the absolute path of the folder of runs and models.
         model: the name of the model.
-        error: why it cannot be carried out; empty if it can.
+        error: the reason why it cannot be carried out; empty if it can.
     """
 
     digest: str
@@ -42,7 +42,7 @@ class Built:
 
 
 def build_here(config: DictConfig, choices: Choices, ranks: Ranks) -> Built:
-    """As a run begins, up to where something would be written."""
+    """Build the configuration as a run does, up to where something would be written."""
     config = copy.deepcopy(config)
     config.task = "run"
     folder, text = str(Path(config.output_dir).resolve()), OmegaConf.to_yaml(config)
@@ -53,18 +53,19 @@ def build_here(config: DictConfig, choices: Choices, ranks: Ranks) -> Built:
         return Built(short_hash([text]), folder, "", f"{key}{str(error).splitlines()[0]}")
     except ValueError as error:
         return Built(short_hash([text]), folder, "", str(error))
-    except Exception as error:  # Of a user's own class: one row of many.
+    except Exception as error:  # A user's own class may raise anything.
         return Built(short_hash([text]), folder, "", f"{type(error).__name__}: {error}")
     return Built(short_hash([made.task.config_text]), folder, made.task.folder.path.name)
 
 
 def configuration_row(built: Sequence[Built], known: Sequence[Row] = ()) -> Row | None:
-    """Whether all ranks would do the same, and could.
+    """Make the row on whether all ranks can carry out the configuration, and do the same.
 
     Args:
-        known: rows whose sentences are not said twice.
+        built: the build of each rank.
+        known: the rows whose sentences are not said twice.
     Returns:
-        nothing to say if it is all said.
+        the row; None if one of `known` says its sentence.
     """
     first = built[0]
     found = f"{first.model or 'none that could be run'}, {first.digest}"
@@ -90,7 +91,7 @@ def configuration_row(built: Sequence[Built], known: Sequence[Row] = ()) -> Row 
 
 
 def batch_row(config: DictConfig, size: int) -> Row:
-    """How a batch is divided over the ranks."""
+    """Make the row on how a batch is divided over the ranks."""
     batch_size = config.data.batch_size
     ranks = f"{size} rank{'s' * (size > 1)}"
     try:
@@ -106,7 +107,7 @@ def batch_row(config: DictConfig, size: int) -> Row:
 @final
 @dataclass(frozen=True)
 class Speed:
-    """Of a product of matrices in the precision of the training and in full, in seconds."""
+    """The seconds of a product of matrices, in the precision of the training and in full."""
 
     lower: float = 0.0
     full: float = 0.0
@@ -114,7 +115,7 @@ class Speed:
 
 
 def speed_here(precision: str, device: str) -> Speed:
-    """Of this rank's device; an error if it cannot compute in that precision."""
+    """Time this rank's device; the result has an error if it lacks that precision."""
     dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
     if dtype is None:
         return Speed()
@@ -141,7 +142,7 @@ def speed_here(precision: str, device: str) -> Speed:
 
 
 def precision_row(precision: str, device: str, speeds: Sequence[Speed]) -> Row:
-    """Whether every rank's device computes in the precision, and is faster for it."""
+    """Make the row on whether every device has the precision, and is not slower in it."""
     for rank, speed in enumerate(speeds):
         if speed.error:
             return judged("precision", f"{precision} on {device}", (

@@ -1,4 +1,4 @@
-"""What a run with W&B would meet."""
+"""A check of W&B, as a run would find it."""
 
 import io
 import os
@@ -21,11 +21,11 @@ def wandb_row(
     has_key: Callable[[], bool] = _has_key,
     answers: "Callable[[str], bool] | None" = None,
 ) -> Row:
-    """W&B's version, key, mode and server.
+    """Make the row of W&B's version, key, mode and server.
 
     Args:
         is_used: whether the run has logger=wandb.
-        answers: whether a server does; null: it is asked.
+        answers: the function that tells whether a server answers; null: the server is asked.
     """
     use = "" if is_used else "; logger is not wandb"
     try:
@@ -55,7 +55,7 @@ def wandb_row(
 
 
 def server_answers(server: str, seconds: float = SECONDS) -> bool:
-    """Whether a server answers at all, soon."""
+    """Tell whether a server answers at all within some seconds."""
 
     def call() -> bool:
         try:

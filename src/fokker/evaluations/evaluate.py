@@ -1,4 +1,4 @@
-"""What is measured on samples."""
+"""The metrics of samples."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from fokker.randomness import Randomness
 
 # One seed for all runs, so that they are compared on the same points.
 YARDSTICK = Randomness(0)
-#: Behind the name of a distance: what it is for points of the data themselves.
+#: The suffix of the name of a distance that is computed for points of the data, not for samples.
 OF_DATA = "_data"
 
 Distance = Wasserstein1 | SlicedWasserstein2 | EnergyDistance | NearestNeighbourRatio
@@ -30,11 +30,11 @@ Distance = Wasserstein1 | SlicedWasserstein2 | EnergyDistance | NearestNeighbour
 @final
 @dataclass(frozen=True)
 class SampleMetrics:
-    """The metrics of samples, with all that depends on the data alone computed once.
+    """The metrics of samples; their parts that depend only on the data are computed once.
 
     Attributes:
-        distances: by name.
-        left_out: why there is no such metric of these data, by name.
+        distances: the metrics, by name.
+        left_out: the reasons why metrics of these data are left out, by name.
     """
 
     distances: dict[str, Distance]
@@ -42,10 +42,10 @@ class SampleMetrics:
 
     @classmethod
     def of(cls, data: DataModule, num_samples: int) -> "SampleMetrics":
-        """Those that fit the data: w1 in one dimension, memorisation for finite sets.
+        """Return the metrics that fit the data: w1 in one dimension, memorisation for finite sets.
 
-        Letters and other whole numbers have no distances.
-        The latter is left out where more than 1% of the held-out points are training points too.
+        Letters and other whole numbers have no distances. Memorisation, the nearest-neighbour
+        ratio, is left out where more than 1% of the held-out points are training points too.
         """
         if not data.dtype.is_floating_point:
             return cls({})
@@ -70,13 +70,13 @@ class SampleMetrics:
     def __call__(
         self, samples: Tensor, by_chance: bool = True, group: int = 1
     ) -> dict[str, float]:
-        """Every metric of samples, and behind them each one's `<name>_standard_error`.
+        """Return every metric of samples, and then the `<name>_standard_error` of each.
 
         Args:
-            samples: in the data's units, (n, *shape).
-            by_chance: whether other samples could have been drawn; if not, as of the quantiles of
-                the start, or if they are fewer than 20, there are no standard errors.
-            group: how many in a row depend on each other.
+            samples: the samples, in the data's units, (n, *shape).
+            by_chance: whether other samples could have been drawn. There are no standard errors if
+                not, as for starts at quantiles, or if there are fewer than 20 samples.
+            group: the number of successive samples that depend on each other.
         """
         values, errors = {}, {}
         for name, metric in self._given(groups_in_blocks(samples, group)):
@@ -86,16 +86,17 @@ class SampleMetrics:
         return {**values, **errors}
 
     def on_parts(self, samples: Tensor, group: int = 1) -> dict[str, OnParts]:
-        """Every metric of halves and quarters of samples, of which differences have errors."""
+        """Return every metric on halves and quarters of samples, for the errors of differences."""
         given = self._given(groups_in_blocks(samples, group))
         return {name: metric.on_parts() for name, metric in given}
 
     def of_data(self, data: DataModule, num_samples: int) -> dict[str, float]:
-        """Each distance of as many points of the data as samples, as `<name>_data`.
+        """Return each distance of as many points of the data as samples, as `<name>_data`.
 
-        That is what samples of the law itself would have by chance: of a known law fresh points, of
-        a finite set its training points, at most all of them, held against the same reference as
-        samples. They are the same in all runs, for any seed. Nothing of data that give neither.
+        These are the distances of perfect samples, which have only sampling noise. The points are
+        fresh for a known law, and training points for a finite set, at most all of them. They are
+        compared with the same reference as samples, and are the same in all runs, for any seed.
+        The result is empty for data that give neither.
         """
         points = _points_of(data, num_samples)
         if points is None:
@@ -108,7 +109,7 @@ class SampleMetrics:
         }
 
     def _given(self, samples: Tensor) -> Iterator[tuple[str, Distance]]:
-        """The metrics by name, each holding these samples."""
+        """Yield the metrics by name, each updated with these samples."""
         for name, metric in self.distances.items():
             SIGNALS.ask()
             metric.reset()
@@ -117,7 +118,7 @@ class SampleMetrics:
 
 
 def _points_of(data: DataModule, count: int) -> Tensor | None:
-    """Points of the data, at most `count`, none of which is in their reference; (n, *shape)."""
+    """Return at most `count` points of the data, none of them in their reference, (n, *shape)."""
     drawn = data.fresh_points(count, YARDSTICK.generator("yardstick"))
     if drawn is not None:
         return drawn

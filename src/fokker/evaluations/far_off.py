@@ -11,16 +11,16 @@ from fokker.data import DataModule, StandardizedData
 from fokker.data.layouts import FEATURES, features_of
 from fokker.metrics.blocks import MIN_SAMPLES
 
-#: Times the data's spread, or as a part of it, from which on samples are said to be far off.
+#: The factor above or below the data's spread beyond which samples are said to be far off.
 FAR_OFF = 3.0
-#: Points by which is judged how far the spread of samples may be off by chance.
+#: The number of data points that tell how far the spread of samples may be off by sampling noise.
 KNOWN_POINTS = 5_000
-# The largest relative variance of a mean square that does not come out at a ninth by chance.
+# A mean square of at most this relative variance does not come out at a ninth by sampling noise.
 MAX_VARIANCE = 1 / 8
 
 
 def how_far_off(data: DataModule, num_samples: int) -> Callable[[Tensor], str]:
-    """Give what says how far samples are off; of data without a scale it says nothing."""
+    """Return a function that says how far samples are off, or nothing for data without a scale."""
     if isinstance(data, StandardizedData):
         return FarOff(data, num_samples).sentence
     return lambda samples: ""
@@ -36,8 +36,8 @@ class FarOff:
     samples do not show, such as a column that is nearly always 0.
 
     Args:
-        data: that samples are compared with.
-        num_samples: how many there are; of fewer than 20 nothing is said.
+        data: the data that samples are compared with.
+        num_samples: the number of samples; nothing is said of fewer than 20.
     """
 
     def __init__(self, data: StandardizedData, num_samples: int) -> None:
@@ -53,12 +53,12 @@ class FarOff:
             self._judged = self._varies[:0]  # Training points that are all the same.
             return
         known = self._squares(data.some_points(KNOWN_POINTS))
-        # Of the mean of so many squares; NaN, and not judged, where they are all 0.
+        # The relative variance of the mean of so many squares is NaN, and not judged, if all are 0.
         variance = known.var(0, correction=0) / known.mean(0) ** 2 / num_samples
         self._judged = (variance <= MAX_VARIANCE) & (num_samples >= MIN_SAMPLES)
 
     def sentence(self, samples: Tensor) -> str:
-        """Say how far samples (n, *shape), in the data's units, are off; nothing if not at all."""
+        """Say how far samples (n, *shape), in the data's units, are off; return "" if they fit."""
         if not bool(self._judged.any()):
             return ""
         spread = self._squares(samples).mean(0).sqrt()
@@ -77,7 +77,7 @@ class FarOff:
         return f"samples lie {times:.3g} times as far from the mean as the data{where}"
 
     def _squares(self, x: Tensor) -> Tensor:
-        """`sum (x - m)^2 / sum v` of each point and feature that varies, (n, k)."""
+        """Return `sum (x - m)^2 / sum v` of each point and feature that varies, (n, k)."""
         varies, places, count = self._varies, self._places, len(self._features)
         squares = (x.double().flatten(1)[:, varies] - self._mean[varies]).square()
         sums = squares.new_zeros(len(x), count).index_add_(1, places, squares)

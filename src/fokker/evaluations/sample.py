@@ -1,4 +1,4 @@
-"""Drawing the samples of a run."""
+"""The drawing of a run's samples."""
 
 import math
 import warnings
@@ -18,21 +18,21 @@ from fokker.machine.signals import SIGNALS
 from fokker.randomness import Randomness, unit_rows
 
 PATH_POINTS = 4000
-# Numbers of a state that are kept: of large images few samples are drawn.
+# The most numbers and the fewest samples of a state that are kept: large images are few.
 PATH_NUMBERS, FEWEST_PATHS = 2**22, 8
 
 
 @final
 @dataclass(frozen=True)
 class Samples:
-    """What one sampling gave.
+    """The result of one sampling.
 
     Attributes:
-        points: in the data's units, (n, *shape), float64.
-        nfe: network evaluations a sample.
-        seconds: wall time.
-        states: some samples on their way, in the data's units, (k, m, *shape).
-        places: of these on the formulation's axis, (k,).
+        points: the samples in the data's units, (n, *shape), float64.
+        nfe: the number of network evaluations a sample.
+        seconds: the wall time.
+        states: some samples at k places from noise to data, in the data's units, (k, m, *shape).
+        places: the places of these states on the formulation's axis, (k,).
     """
 
     points: Tensor
@@ -43,12 +43,12 @@ class Samples:
 
 
 def whole_rows(shape: tuple[int, ...]) -> int:
-    """Samples that are drawn in whole: a unit of the random numbers, and of a sampler's blocks."""
+    """Return the number of samples in a unit of the random numbers and of a sampler's blocks."""
     return max(1024, unit_rows(shape))
 
 
 def batch_rows(shape: tuple[int, ...]) -> int:
-    """Samples in a batch: up to 16 units of the random numbers, and some 4 million numbers."""
+    """Return the number of samples in a batch: up to 16 units, and some 4 million numbers."""
     unit = whole_rows(shape)
     return min(16, max(1, 2**22 // (math.prod(shape) * unit))) * unit
 
@@ -61,17 +61,17 @@ def draw_samples(
     ranks: Ranks = ALONE,
     say: Callable[[str], None] = nobody,
 ) -> Samples:
-    """Samples 0 to count of a run's seed, each rank drawing its share; the first one gets all.
+    """Draw samples 0 to count of a run's seed; each rank draws its share, and the first gets all.
 
     Args:
-        way: how, with the same model in every rank.
-        count: of all samples.
-        seed: of the run.
-        batch_size: samples at once; null: what is quick. It changes them by rounding alone.
-        ranks: the processes that sample together.
-        say: tells the user how far it is.
+        way: the way to sample, with the same model in every rank.
+        count: the number of all samples.
+        seed: the seed of the run.
+        batch_size: the samples at once; null: a quick number. It changes them by rounding only.
+        ranks: the ranks that sample together.
+        say: a callable that tells the user the progress.
     Returns:
-        all samples, in ranks other than the first their own.
+        All samples; in ranks other than the first, their own.
     """
     randomness, target, started = Randomness(seed), way.target, perf_counter()
     shown, last = list(way.shown), len(way.places) - 1
@@ -90,7 +90,7 @@ def draw_samples(
             SIGNALS.ask()
             steps.advance(int(i > 0))
             if first and i in shown:
-                states.append(y[:kept].clone())  # A copy to the CPU would wait for it.
+                states.append(y[:kept].clone())  # A copy to the CPU would wait for the device.
 
         SIGNALS.ask()
         stop = min(start + rows, share.stop)
@@ -125,7 +125,7 @@ def draw_samples(
 
 
 def _check_drawn(drawn: object, way: Way, count: int) -> None:
-    """Refuse what a way of the user's own has not drawn as it was asked to."""
+    """Refuse samples of a user's own way that are not as asked for."""
     expected = (count, *way.target.shape)
     found = tuple(drawn.x.shape) if isinstance(drawn, Drawn) else type(drawn).__name__
     if found != expected:
@@ -136,12 +136,12 @@ def _check_drawn(drawn: object, way: Way, count: int) -> None:
 
 
 def _whole(rows: int, group: int) -> int:
-    """At most so many rows in whole groups, but at least one group."""
+    """Return the number of rows in whole groups, at most `rows`, but at least one group."""
     return max(group, rows - rows % group)
 
 
 def check_finite(samples: Samples, way: Way) -> None:
-    """Refuse samples that cannot be measured.
+    """Refuse samples that are not finite, for they cannot be measured.
 
     Raises:
         ValueError: if one of them is not finite.

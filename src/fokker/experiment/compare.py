@@ -1,4 +1,4 @@
-"""Two finished runs side by side: what differs in them, and by how much they do."""
+"""A comparison of two finished runs: their configurations, metrics and curves."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -27,9 +27,9 @@ from fokker.store.same_data import differing, what_data
 
 PAIRED = "paired blocks"
 INDEPENDENT = "both errors"
-#: A share of a number below which a difference, or its error, is rounding.
+#: The share of a number below which a difference, or its standard error, is rounding.
 ROUNDING = 1e-12
-#: What stands where one of the two has nothing.
+#: The text for a value that one of the two runs does not have.
 NONE = "-"
 
 
@@ -39,10 +39,10 @@ class Difference:
     """A metric of two runs.
 
     Attributes:
-        name: as in metrics.json.
-        a, b: its values; none where a run does not have it.
-        standard_error: of b - a, if it is known.
-        how: how that was found: PAIRED, INDEPENDENT or nothing.
+        name: the name in metrics.json.
+        a, b: the values; None where a run has none.
+        standard_error: the standard error of b - a, if it is known.
+        how: the source of the standard error: PAIRED, INDEPENDENT or empty.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Difference:
 
     @property
     def difference(self) -> float | None:
-        """`b - a`, and 0 where only rounding tells the two apart."""
+        """Return `b - a`, or 0 if only rounding tells the two apart; None if one is missing."""
         if self.a is None or self.b is None:
             return None
         return 0.0 if math.isclose(self.a, self.b, rel_tol=ROUNDING) else self.b - self.a
@@ -62,11 +62,11 @@ class Difference:
 @final
 @dataclass(frozen=True)
 class LargestRatio:
-    """Where a curve over the levels differs most: b / a is farthest from 1 at `level`.
+    """The largest ratio of a curve in two runs: b / a is farthest from 1 at `level`.
 
     Attributes:
-        name: of the curve.
-        ratio: b / a there.
+        name: the name of the curve.
+        ratio: the ratio b / a at `level`.
         axis, level: the name of a level, and its value.
     """
 
@@ -79,14 +79,14 @@ class LargestRatio:
 @final
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs.
+    """The differences of two runs.
 
     Attributes:
-        a, b: their folders.
-        configuration: dotted keys whose values differ, and both values.
-        metrics: of samples and model.
-        ratios: of the curves over the levels.
-        why_not_paired: why the samples of one run do not belong to those of the other, if so.
+        a, b: the folders of the runs.
+        configuration: the dotted keys whose values differ, with both values.
+        metrics: the differences of the metrics of samples and model.
+        ratios: the largest ratios of the curves over the levels.
+        why_not_paired: the reason why samples cannot be compared one by one; empty if they can.
     """
 
     a: Path
@@ -100,20 +100,21 @@ class Comparison:
 def compare(a: Path, b: Path, build: Callable[[DictConfig], DataModule]) -> Comparison:
     """Compare two finished runs.
 
-    Sample i of a run is a function of (seed, i), so runs of one seed on the same data have common
-    random numbers. Their difference is then known far better than either metric: its standard
-    error is that of the metric's difference on halves and quarters of samples, the same in both.
+    Sample i of a run is a function of (seed, i), so that runs of one seed on the same data have
+    common random numbers. The difference of a metric is then known far better than the metric: its
+    standard error comes from the differences on halves and quarters of the samples, the same ones
+    in both runs.
 
     Args:
-        a, b: folders of finished runs.
-        build: makes the data of a stored configuration.
+        a, b: the folders of two finished runs.
+        build: the function that makes the data of a stored configuration.
     Raises:
         ValueError: if one of them is not the folder of a finished run.
     """
     configs = [_config(path) for path in (a, b)]
     metrics = [read_record(path / "metrics.json") for path in (a, b)]
     flat_a, flat_b = map(_written, configs)
-    # A key that is null is as good as one that is not there.
+    # A key that is null equals one that is not there.
     keys = [k for k in {**flat_a, **flat_b} if flat_a.get(k, "null") != flat_b.get(k, "null")]
     paired, why_not = _paired_errors((a, b), configs, metrics, build)
     return Comparison(
@@ -127,13 +128,13 @@ def compare(a: Path, b: Path, build: Callable[[DictConfig], DataModule]) -> Comp
 
 
 def _config(path: Path) -> DictConfig:
-    """The stored configuration of a finished run."""
+    """Return the stored configuration of a finished run."""
     finished_run(path, "task=compare needs")
     return read_config(path / "config.yaml")
 
 
 def _written(config: DictConfig) -> dict[str, str]:
-    """The values of a configuration by dotted keys, as they are written."""
+    """Return the values of a configuration by dotted keys, as text."""
     found = flat(OmegaConf.to_container(config), with_empty=True)
     return {key: "null" if value is None else str(value) for key, value in found.items()}
 
@@ -144,7 +145,7 @@ def _paired_errors(
     metrics: list[dict[str, Any]],
     build: Callable[[DictConfig], DataModule],
 ) -> tuple[dict[str, float], str]:
-    """Standard errors of differences from paired blocks by metric, or why there are none."""
+    """Return standard errors of differences from paired blocks by metric, or why there are none."""
     one = configs[0]
     for key in ("seed", "evaluation.num_samples", "evaluation.noise"):
         values = [OmegaConf.select(config, key) for config in configs]
@@ -185,7 +186,7 @@ def _paired_errors(
     samples = [data.from_file(points) for points in samples]
     found: list[dict[str, OnParts]] = []
     for path, points, stored in zip(paths, samples, metrics, strict=True):
-        # Data in a file may be others now than they were then.
+        # A data file may have changed since the run.
         for name, value in measure(points, by_chance=False).items():
             known = stored.get(name)
             if known is None or not math.isclose(value, known, rel_tol=1e-6, abs_tol=1e-9):
@@ -203,7 +204,7 @@ def _samples(path: Path, record: Mapping[str, Any]) -> Tensor:
 def _differences(
     a: Mapping[str, Any], b: Mapping[str, Any], paired: Mapping[str, float]
 ) -> list[Difference]:
-    """Every single number of a run but the errors themselves."""
+    """Compare all single numbers, except standard errors and distances of the data."""
     names = [n for n in {**a, **b} if not n.endswith((ERROR, OF_DATA))]
     rows = []
     for name in names:
@@ -219,15 +220,15 @@ def _differences(
 
 
 def _ratios(a: Table | None, b: Table | None) -> list[LargestRatio]:
-    """The largest ratio of each curve that both runs have, where both were trained."""
+    """Return the largest ratio of each curve that both runs have, where both were trained."""
     if a is None or b is None or (a.axis, a.level) != (b.axis, b.level):
         return []
     first, second, found = a.where_trained, b.where_trained, []
     for name in COLUMNS:
-        if name == "floor":  # That is the data's.
+        if name == "floor":  # The floor depends only on the data.
             continue
         levels = zip(first.get(name, ()), second.get(name, ()), a.level, strict=False)
-        ratios = [(y / x, level) for x, y, level in levels if x > 0 and y > 0]  # NaN is not.
+        ratios = [(y / x, level) for x, y, level in levels if x > 0 and y > 0]  # Not NaN.
         if ratios:
             ratios = [(1.0 if math.isclose(r, 1, rel_tol=ROUNDING) else r, at) for r, at in ratios]
             ratio, level = max(ratios, key=lambda pair: abs(math.log(pair[0])))
@@ -236,7 +237,7 @@ def _ratios(a: Table | None, b: Table | None) -> list[LargestRatio]:
 
 
 def comparison_text(comparison: Comparison) -> str:
-    """A comparison for a terminal."""
+    """Return a comparison as text for a terminal."""
     lines = [f"A  {one_line(str(comparison.a))}", f"B  {one_line(str(comparison.b))}", ""]
     different = [(key, a, b) for key, (a, b) in comparison.configuration.items()]
     if different:

@@ -35,27 +35,27 @@ def draw_figures(
 ) -> None:
     """Write the figures of a run, as PNG and PDF.
 
-    All that they show is in the record by then. So a figure that cannot be drawn ends nothing: it
-    is said in one line, and the others are drawn.
+    The record holds all their numbers by then. So a figure that cannot be drawn does not end the
+    run: a printed line says so, and the others are drawn.
 
     Args:
-        model: evaluated.
-        curves: rows of the training's metrics.jsonl; none of an ideal denoiser.
-        losses: by name; the model's own first, and others of the same data.
-        own: samples of the run's own sampling.
-        heading: what made them.
-        rows: of evaluations.csv.
+        model: the evaluated model.
+        curves: the rows of the training's metrics.jsonl; none for an ideal denoiser.
+        losses: the tables of losses by name, the model's own first, then others of the same data.
+        own: the samples of the run's own sampling.
+        heading: the text that says what made the samples.
+        rows: the rows of evaluations.csv.
         of_data: the distances of as many points of the data, as `<metric>_data`.
-        reports: of the evaluations.
-        say: prints a line.
-        folder: made if need be.
+        reports: the reports of the run.
+        say: the function that prints a line.
+        folder: the folder of the figures, which is made if need be.
 
     Raises:
         DiskError: if a file cannot be written.
     """
     from fokker.figures import save, training_curve
 
-    has_loss = any("loss" in row for row in curves)  # Not if it ended before the first was logged.
+    has_loss = any("loss" in row for row in curves)  # No row has one if it ended too soon.
     sketches: dict[str, tuple[Callable[[], Figure], str]] = {
         "loss_per_level": (lambda: _losses(model.data, losses), ""),
         "samples": (lambda: _samples(model.data, own), heading),
@@ -78,7 +78,7 @@ def draw_figures(
 
 
 def _samples(data: DataModule, own: Samples) -> Figure:
-    """Draw samples beside data that are not trained on, or the density where it is known."""
+    """Draw samples and data that are not trained on, or the density where it is known."""
     from fokker.figures import samples_beside_data
 
     reference, known = data.held_out(len(own.points)).x, density_beside_samples(data)
@@ -90,7 +90,7 @@ def _samples(data: DataModule, own: Samples) -> Figure:
 
 
 def _trajectory(model: Formulation, own: Samples) -> Figure:
-    """Draw samples on their way."""
+    """Draw samples at several places of their trajectories."""
     from fokker.figures import trajectory
 
     data, axis = model.data, model.axis
@@ -103,7 +103,7 @@ def _trajectory(model: Formulation, own: Samples) -> Figure:
 def _of_steps(
     rows: Sequence[Mapping[str, Any]], of_data: Mapping[str, float], units: str
 ) -> dict[str, tuple[Callable[[], Figure], str]]:
-    """The figures of several evaluations: how to draw them, and their headings."""
+    """Return the figures of several evaluations: the functions that draw them, and headings."""
     from fokker.figures import metric_against_nfe, metric_label
 
     if len(rows) < 2:
@@ -124,25 +124,25 @@ def _of_steps(
 
 
 def _metric(row: Mapping[str, Any]) -> str | None:
-    """The metric of samples that is drawn, of those which a row has."""
+    """Return the metric of samples that is drawn, of those that a row has."""
     numbers = [n for n, value in row.items() if isinstance(value, float) and n not in _NO_METRIC]
     return next((name for name in ("w1", "sliced_w2", *numbers) if name in row), None)
 
 
 def _line_and_panel(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The line of an evaluation, its first part such as the sampler; its panel has the others."""
+    """Name an evaluation's line by its first part, such as the sampler, its panel by the others."""
     first, *others = takewhile(lambda name: name != "num_steps", row)
     return {"line": row[first], "panel": ", ".join(str(row[name]) for name in others) or None}
 
 
 def density_beside_samples(data: DataModule) -> tuple[Tensor, Tensor] | None:
-    """Of a known law in one dimension, as (x, p), over three times its width."""
+    """Return the density of a known law in one dimension, as (x, p), over three times its width."""
     law = data.law if isinstance(data, StandardizedData) else None
     if law is None or not data.fresh or data.shape != (1,):
         return None
     low, high = law.quantile(torch.tensor([1e-5, 1 - 1e-5], dtype=torch.float64)).tolist()
     x = torch.linspace(2 * low - high, 2 * high - low, 6001, dtype=torch.float64)
-    # With as little noise as is not seen: not every law has a density without.
+    # The noise is too little to be seen: not every law has a density without it.
     return x, law.log_prob(x[:, None], 1e-4 * (high - low)).exp()
 
 

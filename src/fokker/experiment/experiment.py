@@ -1,4 +1,4 @@
-"""All that a run is made of, and what it gives."""
+"""The parts of a run, and its result."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,17 +17,17 @@ from fokker.training.task import TrainingTask
 @final
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """What is measured on a model that is ready.
+    """The plan of what is measured on a model that is ready.
 
     Attributes:
-        ways: to sample, the run's own first.
-        num_samples, weights, seed: of each of them.
-        batch_size: samples at once; null: what is quick.
-        evaluations: what is evaluated besides the samples, by name.
-        budget_points: of what every run of a family ends with, such as the error budget; null: as
-            many as make sense, 0: none.
-        beside: finished runs on the same data, by name, whose losses are drawn beside this one's.
-        figures: whether they are drawn, which takes longer than most samplings.
+        ways: the ways to sample, the run's own first.
+        num_samples, weights, seed: the number of samples, the weights and the seed of each way.
+        batch_size: the number of samples that are drawn at once; null: a fast one.
+        evaluations: the evaluations besides those of the samples, by name.
+        budget_points: the points of the report that ends every run of a family, such as the error
+            budget; null: as many as make sense, 0: none.
+        beside: the finished runs on the same data, by name, whose losses are drawn with this one's.
+        figures: whether figures are drawn, which takes longer than most samplings.
     """
 
     ways: Sequence[Way]
@@ -44,12 +44,12 @@ class EvaluationPlan:
 @final
 @dataclass(frozen=True)
 class Experiment:
-    """All that a run is made of, checked.
+    """The parts of a run, checked.
 
     Attributes:
-        origin: of the weights that are evaluated, with the task that they are of.
-        plan: what is evaluated then.
-        loggers: are told besides the local record, by name.
+        origin: the origin of the weights that are evaluated, with the model's task.
+        plan: the plan of the evaluation.
+        loggers: the loggers besides the local record, by name.
     """
 
     origin: Origin
@@ -58,36 +58,36 @@ class Experiment:
 
     @property
     def task(self) -> TrainingTask:
-        """What is trained."""
+        """Return the task of the model."""
         return self.origin.task
 
     def with_task(self, **changes: Any) -> "Experiment":
-        """Return the same with another task: `ranks`, `watch` and the like."""
+        """Return the same experiment with changes to its task, such as its `ranks` or `watch`."""
         origin = replace(self.origin, task=replace(self.task, **changes))
         return replace(self, origin=origin)
 
     @property
     def model(self) -> Formulation:
-        """What is trained and sampled, untrained as built."""
+        """Return the formulation that is trained and sampled; its weights are first as built."""
         return self.task.model
 
     @property
     def name(self) -> str:
-        """What the model is called in figures."""
+        """Return the name of the model in figures."""
         return self.origin.called(str(self.task.facts.get("formulation", "model")))
 
 
 @final
 @dataclass(frozen=True)
 class Result:
-    """What a run gave.
+    """The result of a run.
 
     Attributes:
-        metrics: as in metrics.json.
-        samples: in the units and the shape of the data's file, (n, ...), float64.
-        model: with the evaluated weights; that of a Gaussian formulation has
+        metrics: the numbers of metrics.json.
+        samples: the samples in the units and the shape of the data's file, (n, ...), float64.
+        model: the model with the evaluated weights; that of a Gaussian formulation has
             `model.denoiser(x, sigma)`.
-        path: of the run's folder.
+        path: the path of the run's folder.
     """
 
     metrics: dict[str, Any]
@@ -97,5 +97,5 @@ class Result:
 
 
 def division(batch_size: int, size: int) -> str:
-    """How a batch is divided, in words."""
+    """Describe how a batch is divided over the ranks."""
     return f"{size} ranks, each {batch_size // size} of the {batch_size} samples of a step"

@@ -1,4 +1,4 @@
-"""Which metrics a run will have, before anything is trained."""
+"""The names of the metrics that a run will have, before anything is trained."""
 
 import warnings
 from collections.abc import Collection
@@ -10,10 +10,10 @@ from fokker.training.validation import OWN_LOSS
 
 
 def metric_names(experiment: Experiment) -> list[str] | None:
-    """The single numbers of metrics.json that tell runs apart; none if they cannot be known.
+    """Return the names in metrics.json that tell runs apart; None if they cannot be known.
 
-    They cannot with an evaluation of the user's own, which says after the run what it found, unless
-    it says before by `measures`.
+    They cannot be known if an evaluation of the user's own has no `measures` to say them before the
+    run.
     """
     model, own = experiment.model, experiment.plan.ways[0]
     measured = SampleMetrics.of(model.data, experiment.plan.num_samples).distances
@@ -29,12 +29,12 @@ def metric_names(experiment: Experiment) -> list[str] | None:
 def warn_of_measures(
     experiment: Experiment, validated: Collection[str], metrics: Collection[str]
 ) -> None:
-    """Warn where a formulation says by `measures` other numbers than its run has.
+    """Warn if the `measures` of a formulation name other numbers than its run has.
 
     Args:
-        experiment: of the run.
-        validated: names of what `Formulation.validation` gave.
-        metrics: names of all numbers of the run.
+        experiment: the experiment of the run.
+        validated: the names of the numbers that `Formulation.validation` gave.
+        metrics: the names of all numbers of the run.
     """
     model, plan = experiment.model, experiment.plan
     said = model.measures(plan.ways[0], plan.budget_points)
@@ -54,9 +54,9 @@ def warn_of_measures(
 
 
 def curve_steps(experiment: Experiment) -> dict[str, int]:
-    """What the training curve will hold that tells trainings apart, and every how many steps.
+    """Return the names in a curve that tell trainings apart, each with its interval in steps.
 
-    Nothing where nothing is trained.
+    There are none if nothing is trained.
     """
     if not experiment.origin.is_training:
         return {}

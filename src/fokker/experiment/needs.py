@@ -1,6 +1,6 @@
-"""What a run certainly needs of memory and disk, held against what there is before it begins.
+"""Lower bounds of the memory and the disk that a run needs, checked before it begins.
 
-All numbers are below what is really needed, so that nothing is refused that would work.
+All numbers are below what is really needed, so that no run is refused that would work.
 """
 
 import math
@@ -19,23 +19,23 @@ from fokker.formulation import Formulation
 from fokker.machine.memory import DOUBLE, SINGLE, amount, check_fits, whole_memory
 from fokker.training.validation import as_in_use
 
-# Of a number in float64 that was computed in float32, compressed.
+# The bytes of a number that was computed in float32 and is stored in float64, compressed.
 STORED = 3
 
 
 def check_needs(experiment: Experiment, ranks: int) -> None:
-    """Refuse a run whose weights, batch or samples alone are larger than the whole memory.
+    """Refuse a run whose weights, batch or samples do not fit into the whole memory.
 
     Args:
-        experiment: whose model is built, and not yet on its device.
-        ranks: that train on this machine.
+        experiment: the experiment, whose model is built and not yet on its device.
+        ranks: the number of ranks that train on this machine.
     Raises:
-        ValueError: says the key, what is needed and what there is.
+        ValueError: if they do not fit; says the key, what is needed and what there is.
     """
     count = experiment.plan.num_samples
     numbers = count * math.prod(experiment.model.data.shape)
-    # Batches, the same in one piece, and in the data's units; then these beside as many points of
-    # the law, and one of the two in order.
+    # Batches, the same in one piece, and in the data's units; then these with as many points of the
+    # law, and a sorted copy of one of the two.
     size = numbers * (3 * DOUBLE if experiment.model.data.fresh else 2 * SINGLE + DOUBLE)
     check_fits("evaluation.num_samples", count, size, "the samples")
     if not experiment.origin.is_ready:
@@ -44,7 +44,7 @@ def check_needs(experiment: Experiment, ranks: int) -> None:
 
 
 def _check_training(experiment: Experiment, ranks: int) -> None:
-    """Refuse weights or a batch that are larger than the memory of what computes."""
+    """Refuse weights or a batch that do not fit into the memory of the device."""
     model, engine, device = experiment.model, experiment.task.engine, experiment.task.device
     batch, all_ranks = model.data.batch_size, max(ranks, experiment.task.ranks.size)
     on_host = batch * math.prod(model.data.shape) * 2 * SINGLE * ranks // all_ranks
@@ -75,14 +75,14 @@ def _check_training(experiment: Experiment, ranks: int) -> None:
 
 
 def _moments(experiment: Experiment) -> list[str]:
-    """What the optimiser keeps of each number; a count of steps is one for a whole tensor."""
+    """Name what the optimizer keeps of each weight; `step` is one number for a whole tensor."""
     return [name for name in experiment.task.training.schedule.state_names() if name != "step"]
 
 
 def saved_bytes(model: Formulation) -> int:
-    """Return what autograd keeps of one more row on its way through the loss, in bytes.
+    """Return the bytes that autograd keeps of one more row on its way through the loss.
 
-    0 if it cannot be called for this.
+    They are 0 if the model cannot be tried.
     """
 
     def kept(rows: int) -> int:
@@ -96,14 +96,14 @@ def saved_bytes(model: Formulation) -> int:
         draws = tried.draws(0, range(rows), tried.fetch(0, rows))
         with saved_tensors_hooks(pack, lambda tensor: tensor):
             held = tried.losses(draws)
-        del held  # Until here, so that no place in memory is taken twice.
+        del held  # Kept until here, so that no place in memory is used twice.
         return sum(found.values())
 
     try:
         tried = copied(model)
         with torch.random.fork_rng(devices=[]), as_in_use(tried):
             return max(0, kept(3) - kept(2))
-    except Exception:  # A network of one's own says itself, in the training, what it cannot do.
+    except Exception:  # The training itself reports what a user's network cannot do.
         return 0
 
 
@@ -111,10 +111,10 @@ def check_room(path: Path, experiment: Experiment) -> None:
     """Refuse samples that are larger than the free space of the disk.
 
     Args:
-        path: of the run's folder, which need not be there.
-        experiment: that is to be recorded there.
+        path: the path of the run's folder, which need not exist.
+        experiment: the experiment that is to be recorded there.
     Raises:
-        ValueError: says what is free.
+        ValueError: if they do not fit; says what is free.
     """
     count = experiment.plan.num_samples
     size = count * math.prod(experiment.model.data.shape) * STORED
@@ -129,7 +129,7 @@ def check_room(path: Path, experiment: Experiment) -> None:
 
 
 def largest(node: Mapping[str, Any], group: str = "network") -> tuple[str, int]:
-    """The key with the largest whole number in a network's node, and the number."""
+    """Return the key with the largest whole number in a network's node, and the number."""
     numbers = {f"{group}.{k}": v for k, v in node.items() if type(v) is int}
     key = max(numbers, key=lambda name: numbers[name], default=group)
     return key, numbers.get(key, 1)
@@ -143,18 +143,18 @@ def check_network(
     It is first made on torch's meta device, where tensors have no values and take no memory.
 
     Args:
-        make: makes it.
-        node: of the configuration that it is made by.
-        copies: of the weights that are held as soon as it is there.
-        given: what else it is made from.
+        make: the function that makes the network.
+        node: the node of the configuration that describes it.
+        copies: the copies of the weights that memory must have room for.
+        given: the arguments of `make`.
     Raises:
-        ValueError: says the key, what is needed and what there is.
+        ValueError: if they do not fit; says the key, what is needed and what there is.
     """
     key, value = largest(node)
     try:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
             weights = [p.numel() * p.element_size() for p in make(**given).parameters()]
-    except Exception:  # One that cannot be made there is made, or says why not, in the next line.
+    except Exception:  # `make` below succeeds without the meta device, or says why not.
         weights = []
     check_fits(key, value, copies * sum(weights), "the weights and their averages")
     return make(**given)

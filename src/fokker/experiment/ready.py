@@ -21,7 +21,7 @@ def make_ready(
     log: Logs,
     say: Callable[[str], None],
 ) -> None:
-    """Give the model the weights that are evaluated, trained if need be, and say so."""
+    """Give the model the weights that are evaluated, trained if need be, and record the origin."""
     origin, started = experiment.origin, perf_counter()
     how = origin.obtain(log.log, say, SIGNALS)
     record.note(**origin.facts)
@@ -47,15 +47,15 @@ def make_ready(
 
 
 def use(experiment: Experiment) -> None:
-    """Let the model be used with the weights that are evaluated."""
+    """Put the model on its device, with the weights that are evaluated, in evaluation mode."""
     experiment.model.to(experiment.task.device)
     experiment.task.training.use(experiment.plan.weights)
-    experiment.model.made_from = ()  # Evaluations know its own state alone, however it came.
+    experiment.model.made_from = ()  # Evaluations need only the model's own state.
     experiment.model.eval()
 
 
 def load_model(training: Training, checkpoint: Path, weights: str = "ema") -> Formulation:
-    """A model with the weights of a checkpoint, ready to use."""
+    """Return a model with the weights of a checkpoint, ready to use."""
     load_checkpoint(checkpoint, training)
     training.use(weights)
     training.formulation.made_from = ()

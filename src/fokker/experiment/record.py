@@ -27,7 +27,7 @@ from fokker.measures import ERROR
 from fokker.store.curves import read_json_lines
 from fokker.store.records import FORMAT, read_record
 
-#: The kinds of files that a record has, and those that are written after its end.
+#: The suffixes of a record's files, its own files, and those that change after its end.
 _RECORDED = (".json", ".jsonl", ".csv", ".npz", ".yaml")
 _OWN_NAMES = (
     "config", "evaluations", "loss_per_level", "metrics", "run", "samples", "trial", "wandb",
@@ -37,11 +37,11 @@ _GO_ON = ("run.json", "metrics.csv", "trial.json", "wandb.json")
 
 @final
 class Record:
-    """The folder of one run: what it was, what it gave, and how it ended.
+    """The folder of one run, with its configuration, its results and its end.
 
     Args:
-        path: outputs/runs/<time>-<10 hex>.
-        facts: for run.json.
+        path: the path of the folder, outputs/runs/<time>-<10 hex>.
+        facts: the first facts of run.json.
     Raises:
         ValueError: if the folder already holds a run that is finished.
     """
@@ -64,38 +64,38 @@ class Record:
         write_json(self.path / "run.json", self._facts)
 
     def completed(self, **facts: Any) -> None:
-        """Mark the run as completed; `files` has the sha256 of each other file of the record."""
+        """Mark the run as completed, and note the sha256 of the files that are final as `files`."""
         files = sorted(p for p in self.path.iterdir() if p.suffix in _RECORDED and p.is_file())
         known = {p.name: checksum(p) for p in files if p.name not in _GO_ON}
         self.note(status="completed", **facts, files=known)
 
     @property
     def has_trained(self) -> bool:
-        """Whether the run has made steps, and did not find its model."""
+        """Tell whether the run has made training steps, and did not find its model."""
         return self._facts.get("training") in ("trained", "continued")
 
     def config(self, text: str) -> None:
-        """config.yaml, the resolved configuration."""
+        """Write config.yaml, the resolved configuration."""
         write_text(self.path / "config.yaml", text)
 
     def metrics(self, metrics: Mapping[str, float | int | None]) -> None:
-        """metrics.json, flat: of the run's own sampler and number of steps."""
+        """Write metrics.json, flat: the numbers of the run's own sampler and number of steps."""
         write_json(self.path / "metrics.json", dict(metrics))
 
     def levels(self, table: Table) -> None:
-        """loss_per_level.csv, and its axis in run.json."""
+        """Write loss_per_level.csv, and its axis in run.json."""
         table.write(self.path)
         self.note(axis=table.facts())
 
     def evaluations(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """evaluations.csv: one row an evaluation."""
+        """Write evaluations.csv, with one row for each evaluation."""
         self._table("evaluations", rows)
 
     def report(self, report: Report) -> None:
-        """<name>.csv, and <name>.npz where it has arrays.
+        """Write <name>.csv, and <name>.npz if the report has arrays.
 
         Raises:
-            ValueError: if a file of the record is called so.
+            ValueError: if another file of the record has this name.
         """
         if report.name in self._names:
             raise ValueError(
@@ -112,11 +112,11 @@ class Record:
         write_text(self.path / f"{name}.csv", csv_text(rows, names))
 
     def curves(self, source: Path) -> None:
-        """metrics.jsonl: the training curves of the model."""
+        """Write metrics.jsonl, the training curves of the model."""
         write_json_lines(self.path / "metrics.jsonl", read_json_lines(source))
 
     def samples(self, points: np.ndarray, group: int) -> None:
-        """samples.npz: `samples` in the units and the shape of the data's file.
+        """Write samples.npz: `samples` in the units and the shape of the data's file.
 
         run.json says that they are there, and how many in a row depend on each other.
         """
@@ -125,7 +125,7 @@ class Record:
 
     @property
     def samples_path(self) -> Path | None:
-        """Return the path of samples.npz, once it is written."""
+        """Return the path of samples.npz; None before it is written."""
         name = self._facts.get("samples")
         return None if name is None else self.path / name
 
@@ -138,16 +138,17 @@ class Record:
 
     def failed(self, status: str, error: BaseException) -> None:
         """Mark the run as `failed`, `diverged` or `interrupted`, with the reason."""
-        with suppress(DiskError):  # It may be the reason.
+        with suppress(DiskError):  # The disk may be the reason.
             if status == "failed":
                 write_text(self.path / "traceback.txt", "".join(traceback.format_exception(error)))
             self.note(status=status, error=f"{type(error).__name__}: {error}")
 
 
 def table(metrics: Mapping[str, Any]) -> str:
-    """Metrics as aligned lines for a terminal.
+    """Return metrics as aligned lines for a terminal.
 
-    Behind each its standard error, and in brackets what it is for as many points of the data.
+    Each is followed by its standard error, and in brackets by its value for as many points of the
+    data.
     """
     shown = [k for k in metrics if not k.endswith((ERROR, OF_DATA))]
     width = max(map(len, shown), default=0)
@@ -163,7 +164,7 @@ def table(metrics: Mapping[str, Any]) -> str:
 
 
 def rows_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Evaluations as an aligned table for a terminal; their standard errors are in the file."""
+    """Return evaluations as a table for a terminal, without the standard errors of the file."""
     columns = dict.fromkeys(name for row in rows for name in row)
     names = [name for name in columns if name != "weights" and not name.endswith(ERROR)]
     cells = [names, *([_number(row.get(name)) for name in names] for row in rows)]
@@ -171,7 +172,7 @@ def rows_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def report_text(report: Report) -> str:
-    """A report for a terminal: its title, its table and its notes."""
+    """Return a report as text for a terminal: its title, its table and its notes."""
     notes = "".join(f"\n  ({note})" for note in report.notes)
     return f"{report.title}\n{rows_table(report.rows)}{notes}"
 

@@ -43,15 +43,15 @@ def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print_n
     """Carry out an experiment in the run's folder `path`.
 
     Raises:
-        ValueError: if the folder holds a finished run or another's, or a sample is not finite,
-            which is kept nevertheless.
+        ValueError: if the folder holds a finished run or is another process's, or if a sample is
+            not finite; the samples are kept nevertheless.
         DivergedError: at a loss that is not finite.
-        Interrupted: after a signal; of a training `InterruptedTraining`.
+        Interrupted: after a signal; in a training `InterruptedTraining`.
         Pruned: if the experiment's watch ends the training.
     """
     with SIGNALS.heard():
         if experiment.task.ranks.is_first:
-            # What is noted of a signal is told when the record is in order.
+            # A signal is only noted outside of `raised`, so that the record is in order first.
             with held(path), SIGNALS.held():
                 return _run(experiment, path, say)
         with SIGNALS.raised():
@@ -61,12 +61,12 @@ def run(experiment: Experiment, path: Path, say: Callable[[str], None] = print_n
 
 
 def _take_part(experiment: Experiment) -> Samples:
-    """What a rank does that is not the first: it trains, validates and samples."""
+    """Train, validate and sample in a rank that is not the first."""
     model, ranks = experiment.model, experiment.task.ranks
     try:
         experiment.origin.obtain(lambda *_: None, nobody, SIGNALS)
     except InterruptedTraining:
-        ranks.first_says(lambda: None)  # A scheduler may end all when one goes.
+        ranks.first_says(lambda: None)  # Wait: a scheduler may end all if one ends.
         raise
     use(experiment)
     samples = _draw_own(experiment, lambda _: None, nobody)
@@ -79,10 +79,10 @@ def _take_part(experiment: Experiment) -> Samples:
 def _draw_own(
     experiment: Experiment, keep: Callable[[Samples], None], say: Callable[[str], None]
 ) -> Samples:
-    """The samples of the run's own way, kept before anything is measured.
+    """Draw the samples of the run's own way, and keep them before anything is measured.
 
     Raises:
-        ValueError: in all ranks, if one of them is not finite.
+        ValueError: in all ranks, if a sample is not finite.
     """
     own = experiment.plan.ways[0]
     samples = draw(experiment, own, say)
@@ -133,7 +133,7 @@ def _run(experiment: Experiment, path: Path, say: Callable[[str], None]) -> Resu
             record.failed("interrupted", error)
             raise
     finally:
-        with suppress(DiskError):  # It is said by what ends the run.
+        with suppress(DiskError):  # The error that ends the run says it.
             logs.finish()
     say(f"record   {short(path)}")
     for figure in sorted((path / "figures").glob("*.png")):
@@ -144,7 +144,7 @@ def _run(experiment: Experiment, path: Path, say: Callable[[str], None]) -> Resu
 
 
 def _begun(experiment: Experiment, path: Path) -> Record:
-    """The record of a run of which nothing is done."""
+    """Begin the record of a run."""
     key, place = experiment.task.folder.path.name, experiment.origin.place
     facts = {
         **experiment.task.facts,
@@ -159,7 +159,7 @@ def _begun(experiment: Experiment, path: Path) -> Record:
 
 
 def _introduce(experiment: Experiment, say: Callable[[str], None]) -> None:
-    """Say who does it, and with which data, where that is not seen from the command."""
+    """Print the ranks, if there are several, and the data, if they are given as points."""
     if experiment.task.ranks.size > 1:
         batch_size = experiment.model.data.batch_size
         say(f"by       {division(batch_size, experiment.task.ranks.size)}")
@@ -169,7 +169,7 @@ def _introduce(experiment: Experiment, say: Callable[[str], None]) -> None:
 
 @contextmanager
 def _samples_named(record: Record, say: Callable[[str], None]) -> Iterator[None]:
-    """Say where the samples are, if what comes after them fails."""
+    """Print where the samples are, if the block fails after they are written."""
     try:
         yield
     except BaseException:
@@ -191,7 +191,7 @@ def _carry_out(
     samples = _draw_own(experiment, keep, say)
     measured = _validated(experiment, record)
     evaluated = evaluate(experiment, samples, record.evaluations, say)
-    experiment.task.ranks.leave()  # What is left takes one process.
+    experiment.task.ranks.leave()  # The rest takes only this process.
     metrics = _summary(experiment, evaluated, measured, say)
     reports = _kept_reports(experiment, record, metrics, say)
     warn_of_measures(experiment, measured.numbers, metrics)
@@ -204,7 +204,7 @@ def _carry_out(
 
 
 def _validated(experiment: Experiment, record: Record) -> Validation:
-    """Measure the weights, and record the losses by level and what the run's numbers are."""
+    """Measure the weights, and record the losses by level and the facts of the run's numbers."""
     model, plan = experiment.model, experiment.plan
     measured = validate(model, experiment.task.ranks)
     record.levels(measured.table)
@@ -216,7 +216,7 @@ def _validated(experiment: Experiment, record: Record) -> Validation:
 def _summary(
     experiment: Experiment, evaluated: Evaluated, measured: Validation, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """The single numbers of a run, shown to the user."""
+    """Collect the single numbers of a run, and print them."""
     rows, own_way = evaluated.rows, experiment.plan.ways[0]
     if len(rows) > 1:
         say(rows_table(rows))
@@ -225,7 +225,7 @@ def _summary(
     metrics = {**own, **evaluated.of_data}
     whose = f"{type(experiment.model).__name__}.validation"
     metrics.update(added(metrics, measured.numbers, whose))
-    # Of fresh data `loss` is the same without the noise of single points.
+    # With fresh data `loss` measures the same, without the noise of single points.
     hidden = {"held_out_loss"} if experiment.model.data.fresh else set()
     say(table({name: value for name, value in metrics.items() if name not in hidden}))
     return metrics
@@ -234,7 +234,7 @@ def _summary(
 def _kept_reports(
     experiment: Experiment, record: Record, metrics: dict[str, Any], say: Callable[[str], None]
 ) -> list[Report]:
-    """Make the reports one by one; each is recorded, and its numbers stand beside the others."""
+    """Make, record and print the reports one by one, and add their numbers to the metrics."""
     reports = []
     for report in _reports(experiment, say):
         SIGNALS.ask()
@@ -254,7 +254,7 @@ def _draw_figures(
     reports: Sequence[Report],
     say: Callable[[str], None],
 ) -> None:
-    """Draw the run, and beside it the losses of others."""
+    """Draw the figures of the run, with the losses of the runs beside it."""
     tables = {experiment.name: own}
     for name, run in experiment.plan.beside.items():
         other = read_levels(run)
@@ -269,7 +269,7 @@ def _draw_figures(
 
 
 def _reports(experiment: Experiment, say: Callable[[str], None]) -> Iterator[Report]:
-    """What every run of the family ends with, and what the evaluations give."""
+    """Yield the reports that end every run of the family, and those of the evaluations."""
     model, own = experiment.model, experiment.plan.ways[0]
     points, count = experiment.plan.budget_points, experiment.plan.num_samples
     for report in model.reports(own, points, count, experiment.plan.seed):

@@ -17,10 +17,10 @@ from fokker.machine.progress import nobody
 @final
 @dataclass(frozen=True)
 class Evaluated:
-    """What the samplings of a run came to; nothing in ranks other than the first.
+    """The results of a run's samplings, which are empty in ranks other than the first.
 
     Attributes:
-        rows: one for each way to sample.
+        rows: the rows of evaluations.csv, one for each way to sample.
         of_data: the distances of as many points of the data, as `<metric>_data`.
     """
 
@@ -29,14 +29,14 @@ class Evaluated:
 
 
 def words(way: Way) -> str:
-    """A way to sample, in a heading: `heun, N = 18, edm_rho`."""
+    """Describe a way to sample for a heading: `heun, N = 18, edm_rho`."""
     steps = [] if way.num_steps is None else [f"N = {way.num_steps}"]
     first, *others = way.labels.values()
     return ", ".join([first, *steps, *others])
 
 
 def draw(experiment: Experiment, way: Way, say: Callable[[str], None] = nobody) -> Samples:
-    """This rank's part of the samples of a way; in the first rank all of them."""
+    """Draw this rank's part of the samples of a way; the first rank gets all of them."""
     plan, task = experiment.plan, experiment.task
     say(f"sampling {plan.num_samples:,} by {words(way)}, on {described(task.device)}")
     return draw_samples(way, plan.num_samples, plan.seed, plan.batch_size, task.ranks, say)
@@ -48,17 +48,18 @@ def evaluate(
     keep: Callable[[list[dict[str, Any]]], None],
     say: Callable[[str], None],
 ) -> Evaluated:
-    """A row for each way to sample, measured by the first rank.
+    """Sample by each way, and measure a row for each in the first rank.
 
     Args:
-        experiment: whose ways to sample are asked for.
+        experiment: the experiment, whose ways to sample are evaluated.
         own: the samples of the first way.
-        keep: is given the rows so far after each of them, so that a failure leaves them.
-        say: tells the user what is left out, and which samples are far off.
+        keep: the function that gets the rows so far after each of them, so that a failure leaves
+            them.
+        say: the function that prints which metrics are left out, and which samples are far off.
     Raises:
         ValueError: if a sample is not finite. An error of the first rank is raised in all.
     """
-    # Built when they are first asked for, by the first rank alone.
+    # Both are made at their first use, which only the first rank has.
     metrics = cache(partial(_metrics, experiment, say))
     far_off = cache(partial(how_far_off, experiment.model.data, experiment.plan.num_samples))
     found = Evaluated()
@@ -96,10 +97,10 @@ def evaluate(
 def added(
     known: Mapping[str, Any], numbers: Mapping[str, float], whose: str
 ) -> Mapping[str, float]:
-    """Numbers that stand beside others, of which none may take another's place.
+    """Return numbers that are to be added to others; refuse one that would replace another.
 
     Raises:
-        ValueError: for a name that is known.
+        ValueError: if a name is known.
     """
     if twice := sorted(known.keys() & numbers.keys()):
         raise ValueError(
@@ -110,7 +111,7 @@ def added(
 
 
 def _others(way: Way) -> str:
-    """What a way has besides its first part: ` on grid edm_rho`."""
+    """Describe a way to sample without its first part: ` on grid edm_rho`."""
     others = [f"{group} {label}" for group, label in way.labels.items()][1:]
     return f" on {', '.join(others)}" if others else ""
 

@@ -10,14 +10,14 @@ from fokker.training.losses import checked
 from fokker.training.origin import Origin
 from fokker.training.validation import as_in_use
 
-#: So many that a mean is none of them.
+#: More than one row, so that a mean over them has another shape than the losses.
 ROWS = 2
-# Draws may take a number of each place in the whole batch, which may be large.
+# Draws may make a number for each place in the whole batch, which may be large.
 _BATCH = 16
 
 
 def copied(model: Formulation) -> Formulation:
-    """Copy a model to be tried on a few rows, for a network of one's own may count its calls."""
+    """Copy a model to try it on a few rows: a user's own network may, say, count its calls."""
     tried, data = copy.deepcopy(model), copy.copy(model.data)
     data.batch_size = min(data.batch_size, _BATCH)
     tried.data = data
@@ -25,13 +25,13 @@ def copied(model: Formulation) -> Formulation:
 
 
 def check_step(origin: Origin) -> None:
-    """Refuse a formulation that cannot make a step, or whose losses are not those of samples.
+    """Refuse a formulation that cannot make a step, or has no loss for each sample.
 
-    Of stages the first is tried: the others need the weights of the one before. On another device
-    than the CPU nothing is, for what computes there may not do so here.
+    Of several stages only the first is tried, since the others need the weights of the one before.
+    For a device other than the CPU nothing is tried, since its code may not run on the CPU.
 
     Raises:
-        ValueError: says what it ran into.
+        ValueError: if the step fails; says why.
     """
     while origin.task.earlier is not None:
         origin = origin.task.earlier

@@ -1,4 +1,4 @@
-"""Figures: from arrays to files, one question each, without any training code."""
+"""Figures: from arrays to files, one question for each figure, without any training code."""
 
 from fokker.figures.chain import chain_histograms, chain_points
 from fokker.figures.error_budget import error_budget

@@ -1,4 +1,4 @@
-"""What figures ask of the arrays they are given."""
+"""Checks, limits and names of the arrays that figures get."""
 
 from typing import Any, TypeAlias
 
@@ -9,11 +9,11 @@ Floats: TypeAlias = NDArray[np.float64]
 
 MAX_DRAWN = 4000
 MINUS = "\u2212"
-# Beyond this ratio of widths one scale for all coordinates would show the narrow ones as a line.
+# Beyond this ratio of widths one scale for all coordinates would reduce the narrow ones to a line.
 MAX_RATIO = 10.0
-# Times its width: a coordinate further from 0 than this has long numbers.
+# A coordinate whose distance from 0 is more than this many widths has long numbers.
 _FAR = 100.0
-# Of a value: what is narrower is rounding.
+# Relative to the value: a narrower range is only rounding.
 _ROUNDING = 1e-12
 
 
@@ -37,7 +37,7 @@ def as_rows(name: str, values: Any, shape: tuple[int, ...]) -> Floats:
 
 
 def finite_rows(name: str, values: Any, shape: tuple[int, ...]) -> tuple[Floats, str]:
-    """Return the samples that are finite as (n, d), and `" (3 not finite)"` of others, or nothing.
+    """Return the finite samples as (n, d), and a note such as `" (3 not finite)"` or nothing.
 
     Raises:
         ValueError: no samples, d is not the product of `shape`, or none is finite.
@@ -78,17 +78,17 @@ def thin(rows: Floats, count: int = MAX_DRAWN) -> Floats:
 
 
 def span(samples: Floats, data: Floats | None = None) -> tuple[Floats, Floats]:
-    """Return lower and upper limits a coordinate, (d,) each; the upper is above the lower.
+    """Return lower and upper limits for each coordinate, (d,) each; the upper is above the lower.
 
-    Without data 99.8% of the samples. With data all of the data, and 99% of the samples as far as
-    these are at most the data's own width away from the data: a few that diverged must not shrink
-    all others to a dot. Who draws says how many are outside.
+    Without data they hold 99.8% of the samples. With data they hold all of the data, and 99% of
+    the samples unless these are farther from the data than the data's own width: a few diverged
+    samples must not shrink all others to a dot. The caller reports how many are outside.
     """
     tail = 0.001 if data is None else 0.005
     low, high = np.quantile(samples, tail, axis=0), np.quantile(samples, 1 - tail, axis=0)
     if data is not None:
         least, greatest = data.min(axis=0), data.max(axis=0)
-        # Data that do not vary set no limits to samples that do.
+        # Constant data set no limits to samples that vary.
         width = np.where(greatest > least, greatest - least, np.inf)
         low = np.minimum(np.maximum(low, least - width), least)
         high = np.maximum(np.minimum(high, greatest + width), greatest)
@@ -96,9 +96,9 @@ def span(samples: Floats, data: Floats | None = None) -> tuple[Floats, Floats]:
 
 
 def widened(low: Floats, high: Floats, share: float) -> tuple[Floats, Floats]:
-    """Return limits with a share of the width added on both sides, and a width where there is none.
+    """Return limits with a share of the width added on both sides; a width of 0 is widened too.
 
-    A value that does not vary, but for rounding, gets 0.5 or a millionth of itself to each side.
+    A value that varies by no more than rounding gets 0.5 or a millionth of itself on each side.
     """
     size = np.maximum(np.abs(low), np.abs(high))
     varies = high - low > _ROUNDING * size
@@ -107,7 +107,7 @@ def widened(low: Floats, high: Floats, share: float) -> tuple[Floats, Floats]:
 
 
 def on_one_scale(low: Floats, high: Floats) -> bool:
-    """Return whether one scale for all coordinates shows each of them."""
+    """Tell whether one scale for all coordinates makes each of them visible."""
     size = high - low
     return bool(size.max() <= MAX_RATIO * size.min())
 
@@ -115,7 +115,8 @@ def on_one_scale(low: Floats, high: Floats) -> bool:
 def offsets(low: Floats, high: Floats) -> Floats:
     """Return round numbers to subtract from coordinates that are far from 0 for their width, (d,).
 
-    The numbers on an axis would be long, and as good as the same; 0 where they are short.
+    Without this the numbers on an axis would be long and nearly equal. The offset is 0 if the
+    numbers are short.
     """
     centre, width = (low + high) / 2, high - low
     unit = 10.0 ** np.ceil(np.log10(width))
@@ -123,19 +124,19 @@ def offsets(low: Floats, high: Floats) -> Floats:
 
 
 def minus(name: str, offset: float) -> str:
-    """Return what is drawn of a coordinate: its name, or `$x_1$ − 1,000`."""
+    """Return the label of a coordinate less its offset: its name, or `$x_1$ − 1,000`."""
     if not offset:
         return name
     return f"{name} {'+' if offset < 0 else MINUS} {abs(offset):,.12g}"
 
 
 def coordinates(away: Floats) -> list[str]:
-    """Return what is drawn of all coordinates, without their offsets (d,)."""
+    """Return the labels of all coordinates less their offsets (d,)."""
     names = [f"$x_{j + 1}$" if len(away) > 1 else "$x$" for j in range(len(away))]
     return [minus(name, offset) for name, offset in zip(names, away.tolist())]
 
 
 def outside(rows: Floats, low: Floats, high: Floats) -> str:
-    """Return `" (12 outside)"`, or nothing."""
+    """Return a note such as `" (12 outside)"`, or nothing."""
     count = int(((rows < low) | (rows > high)).any(axis=1).sum())
     return f" ({count:,} outside)" if count else ""

@@ -1,4 +1,4 @@
-"""What do samples look like on their way from noise to data, beside what they should be?"""
+"""Figures of samples on their way from noise to data, next to what they should be."""
 
 import math
 from typing import Any
@@ -22,10 +22,10 @@ from fokker.figures.panels import (
 from fokker.figures.style import BLACK, SKY, STYLE, WIDTH_INCHES, plain
 
 _MAX_COLUMNS = 4
-# Above a pair of rows, in inches.
+# The space above a pair of rows, in inches, and the height of a further line of text.
 _HEADING, _LINE = 0.42, 0.13
 _ELEVATION, _AZIMUTH = 38.0, -60.0
-# Of the points, to either side.
+# The share of the points that is left out at either end of a range.
 _TAIL = 0.002
 _WORTH_SAYING = 0.02
 
@@ -39,19 +39,21 @@ def chain_histograms(
     names: tuple[str, str] = ("samples", "exact density"),
     units: str = "data units",
 ) -> Figure:
-    """Histograms of x_t in one dimension at k nodes, a panel each, with what they should be.
+    """Draw histograms of x_t in one dimension at k grid points, next to the correct densities.
+
+    Each grid point has a panel.
 
     Args:
-        edges: of the bins, (k, n + 1).
-        sampled: densities, (k, n).
-        beside: densities that they should have, (k, n), drawn as an outline.
-        steps: the numbers of the nodes, (k,).
-        sigmas: their noise levels, (k,).
-        names: what the two are called.
-        units: of x.
+        edges: the edges of the bins, (k, n + 1).
+        sampled: the densities of the samples, (k, n).
+        beside: the correct densities, (k, n), drawn as an outline.
+        steps: the numbers of the grid points, (k,).
+        sigmas: the noise levels of the grid points, (k,).
+        names: the names of the two densities.
+        units: the units of x.
 
     Raises:
-        ValueError: shapes that do not fit.
+        ValueError: the shapes do not fit.
     """
     x, bars, line = to_array(edges), to_array(sampled), to_array(beside)
     numbers, levels = to_array(steps), to_array(sigmas)
@@ -63,7 +65,7 @@ def chain_histograms(
     columns = _columns(len(numbers))
     rows = -(-len(numbers) // columns)
     low, high = widened(x[:, 0], x[:, -1], 0.0)
-    # The last panel is the data: where they are far from 0 the numbers of all would be long.
+    # The last panel is the data: if they are far from 0 the numbers of all panels would be long.
     away = float(offsets(low[-1:], high[-1:])[0])
     x, low, high = x - away, low - away, high - away
     alike = bool(np.all(x == x[0]))
@@ -100,29 +102,29 @@ def chain_points(
     names: tuple[str, str] = ("samples", "data, noised"),
     units: str = "data units",
 ) -> Figure:
-    """Points of x_t in two or three dimensions at k nodes, above what they should be there.
+    """Draw points of x_t in two or three dimensions at k grid points, above the correct points.
 
-    A panel has limits of its own, and the two above each other have the same: a square or a cube,
-    or a box where directions differ widely in size. The colour of a point is its last coordinate at
-    the end, the data, so that it shows where noise goes.
+    Each grid point has its own limits, which its two panels share: a square or a cube, or a box if
+    directions differ widely in size. The colour of a point is its last coordinate in the last
+    state, the data, to show where noise goes.
 
     Args:
-        states: (k, n, d), d 2 or 3, from noise to data.
-        beside: the same of other points, (k, m, d).
-        steps: the numbers of the nodes, (k,).
-        sigmas: their noise levels, (k,).
-        names: what the two are called.
-        units: of x.
+        states: the samples, (k, n, d), d 2 or 3, from noise to data.
+        beside: the correct points, (k, m, d).
+        steps: the numbers of the grid points, (k,).
+        sigmas: the noise levels of the grid points, (k,).
+        names: the names of the two sets of points.
+        units: the units of x.
 
     Raises:
-        ValueError: shapes that do not fit.
+        ValueError: the shapes do not fit.
     """
     both = (to_array(states), to_array(beside))
     numbers, levels = to_array(steps), to_array(sigmas)
     d = _dimension(both, numbers, levels)
     columns = _columns(len(numbers))
     blocks = -(-len(numbers) // columns)
-    # Room for the names of the rows on the left, for the colour bar on the right.
+    # The margins hold the names of the rows on the left and the colour bar on the right.
     panel = min((WIDTH_INCHES - 0.8) / columns, 2.4)
     ends = [np.quantile(x, [_TAIL, 1 - _TAIL], axis=0) for x in both[1]]
     held = [widened(low, high, 0.04) for low, high in ends]
@@ -161,7 +163,7 @@ def chain_points(
 
 
 def _dimension(both: tuple[Floats, Floats], steps: Floats, sigmas: Floats) -> int:
-    """The dimension d of points (k, n, d) at k nodes, which has two or three."""
+    """Return the dimension d, 2 or 3, of points (k, n, d) at k grid points."""
     d: int = both[0].shape[-1]
     fits = all(a.ndim == 3 and a.shape[0] == len(steps) and a.shape[2] == d for a in both)
     if not fits or d not in (2, 3) or len(sigmas) != len(steps):
@@ -173,7 +175,7 @@ def _dimension(both: tuple[Floats, Floats], steps: Floats, sigmas: Floats) -> in
 
 
 def _colours(both: tuple[Floats, Floats]) -> tuple[Normalize, float]:
-    """The range of the last coordinate in the end, and what is taken away from it."""
+    """Return the range of the last coordinate in the last state, and its offset."""
     last = np.concatenate([a[-1, :, -1:] for a in both])
     least, greatest = np.quantile(last, [_TAIL, 1 - _TAIL], axis=0)
     least, greatest = widened(least, greatest, 0.0)
@@ -182,11 +184,11 @@ def _colours(both: tuple[Floats, Floats]) -> tuple[Normalize, float]:
 
 
 def _colour_bar(figure: Figure, norm: Normalize) -> str:
-    """Draw the bar of the colours, and say by which power of ten its numbers are divided."""
+    """Draw the colour bar, and return the power of ten that divides its numbers, or nothing."""
     axes = figure.add_axes((1 - 0.52 / WIDTH_INCHES, 0.25, 0.1 / WIDTH_INCHES, 0.5))
     bar = figure.colorbar(ScalarMappable(norm, "cividis"), cax=axes)
     low, high = float(norm.vmin or 0.0), float(norm.vmax or 0.0)
-    # Of more than about four signs there is no room.
+    # There is no room for more than about four characters.
     size = max(abs(low), abs(high))
     exponent = 0 if 0.01 <= size < 1000 else math.floor(math.log10(size))
     ticks = round_numbers(low, high, 3)
@@ -206,7 +208,7 @@ def _panel(
     limits: tuple[Floats, Floats],
     norm: Normalize,
 ) -> None:
-    """Points in a square of the page, `box` in inches from its lower left corner."""
+    """Draw points in a square of the page, `box` in inches from its lower left corner."""
     width, height = figure.get_size_inches()
     place = (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
     d = rows.shape[1]
@@ -215,7 +217,7 @@ def _panel(
     drawn = thin(np.column_stack([rows, ends])[inside])
     missing = 1 - float(inside.mean())
     if missing > _WORTH_SAYING:
-        # A plane's panel has a frame, which the text must be clear of.
+        # The text must not touch the frame of a panel in two dimensions.
         x, y = (place[0] + 0.1 / width, place[1] + 0.1 / height) if d == 2 else place[:2]
         paper = {"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 1.0}
         figure.text(x, y, f"{missing:.0%} outside", fontsize=8, bbox=paper)
@@ -241,6 +243,6 @@ def _panel(
 
 
 def _columns(count: int) -> int:
-    """Of panels, so that rows are full or nearly."""
+    """Return the number of columns for which the rows of panels are full or nearly full."""
     rows = -(-count // _MAX_COLUMNS)
     return -(-count // rows)

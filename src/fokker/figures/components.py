@@ -1,4 +1,4 @@
-"""Principal components, to show in the plane what has more dimensions."""
+"""Principal components, to draw points of more dimensions in the plane."""
 
 from dataclasses import dataclass
 
@@ -14,9 +14,9 @@ class PrincipalPlane:
     """The plane of the two directions in which points vary most.
 
     Args:
-        centre: mean of the points, (d,).
-        directions: orthonormal, (d, 2), the first with the larger variance.
-        percent: of the total variance in each direction, (2,).
+        centre: the mean of the points, (d,).
+        directions: orthonormal directions, (d, 2), the first with the larger variance.
+        percent: the percentage of the total variance in each direction, (2,).
     """
 
     centre: Floats
@@ -24,16 +24,16 @@ class PrincipalPlane:
     percent: Floats
 
     def project(self, rows: Floats) -> Floats:
-        """Coordinates in the plane, (n, d) to (n, 2)."""
+        """Return coordinates in the plane, (n, d) to (n, 2)."""
         projected: Floats = (rows - self.centre) @ self.directions
         return projected
 
 
 def element_scales(rows: Floats) -> Floats | None:
-    """Return the standard deviation of each element, (d,), where a few are far larger than others.
+    """Return the standard deviation of each element, (d,), if a few are far larger than others.
 
-    Principal components would be these few alone. An element that does not vary has 1. None where
-    the largest is at most ten times the lower quartile of those that vary.
+    Then principal components would be only these few. A constant element gets 1. The result is
+    None if the largest is at most ten times the lower quartile of those that vary.
     """
     points = thin(rows)
     scales = points.std(axis=0)
@@ -44,16 +44,16 @@ def element_scales(rows: Floats) -> Floats | None:
 
 
 def principal_plane(rows: Floats) -> PrincipalPlane:
-    """First two principal components of points (n, d), d >= 2, from at most 4,000 of them.
+    """Return the first two principal components of points (n, d), d >= 2.
 
-    Above 1,024 dimensions from at most 1,000.
+    They come from at most 4,000 points, and above 1,024 dimensions from at most 1,000.
     """
     points = thin(rows)
     if points.shape[1] > _MANY_ELEMENTS:
         points = thin(rows, _FEW_POINTS)
     centre = points.mean(axis=0)
     values, directions = _two_largest(points - centre)
-    # An eigenvector's sign is arbitrary: the entry of largest size is positive.
+    # An eigenvector's sign is arbitrary, so its entry of largest size is made positive.
     largest = np.abs(directions).argmax(axis=0)
     directions = directions * np.sign(directions[largest, [0, 1]])
     total = float(((points - centre) ** 2).sum())
@@ -67,12 +67,12 @@ def _two_largest(centred: Floats) -> tuple[Floats, Floats]:
     if d <= _MANY_ELEMENTS:
         values, vectors = np.linalg.eigh(centred.T @ centred)
         return values[[-1, -2]], vectors[:, [-1, -2]]
-    # `X X^T` has the same eigenvalues, and is the smaller one.
+    # `X X^T` has the same eigenvalues, and is smaller.
     values, vectors = np.linalg.eigh(centred @ centred.T)
     largest, directions = np.zeros(2), np.eye(d, 2)
     for j in range(min(2, n)):
         across = centred.T @ vectors[:, -1 - j]
-        # Of points that coincide, or lie on a line, there is no such direction.
+        # Points that coincide, or lie on a line, have no such direction.
         if values[-1 - j] > 1e-12 * values[-1] > 0:
             largest[j], directions[:, j] = values[-1 - j], across
     return largest, np.linalg.qr(directions)[0]

@@ -1,4 +1,4 @@
-"""Where does a sampler's error come from: the prior, the truncation, the steps or the network?"""
+"""A figure that splits a sampler's error: prior, truncation, steps and network."""
 
 import textwrap
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from fokker.figures.style import BLACK, STYLE, WIDTH_INCHES, plain
 
 _MAX_DECADES = 8
 _LETTERS_A_NAME = 24
-# Of the largest norm: rounding is far below, a term that is missing far above.
+# Relative to the largest norm: rounding is far below it, a missing term is far above.
 _TOLERANCE = 0.01
 
 
@@ -28,20 +28,21 @@ def error_budget(
     u: Any | None = None,
     units: str = "data units",
 ) -> Figure:
-    """A sampler's error, split along a chain of maps from the same starts: `total = sum_k term_k`.
+    """Draw a sampler's error, split along a chain of maps from the same starts.
 
-    Each term is the displacement between neighbouring maps, for example truncation, prior,
-    discretisation, learning; the terms add exactly, their norms `sqrt(E|term_k|^2)` do not. Left,
-    in one dimension and with `u`: displacements against the quantile of the start, at most 4,000 of
-    them. Right, or alone: the norms, on a logarithmic axis that holds at most eight decades, with
-    their values; a term that is 0 has the value and no bar.
+    The total is `sum_k term_k`. Each term is the displacement between neighbouring maps, for
+    example truncation, prior, discretisation, learning. The terms add exactly; their norms
+    `sqrt(E|term_k|^2)` do not. In one dimension and with `u` the left panel has displacements
+    against the quantile of the start, at most 4,000 of them. The right panel, or the only one, has
+    the norms, on a logarithmic axis of at most eight decades, with their values. A term that is 0
+    has a value but no bar.
 
     Args:
-        terms: name to displacement, (n,) or (n, *shape), in the order of the chain.
-        total: the displacement measured, in the shape of the terms.
-        extra: name to norm, 0 or above, of what is no part of the sum; drawn hatched.
-        u: quantile of each start in [0, 1], (n,), in any order; None: only the norms are drawn.
-        units: of the displacements.
+        terms: the displacement by name, (n,) or (n, *shape), in the order of the chain.
+        total: the measured displacement, in the shape of the terms.
+        extra: the norm by name, 0 or above, of errors outside the sum; drawn hatched.
+        u: the quantile of each start in [0, 1], (n,), in any order; None to draw only the norms.
+        units: the units of the displacements.
 
     Raises:
         ValueError: no term, shapes that differ, NaN or infinite values, terms that do not add to
@@ -87,7 +88,7 @@ def error_budget(
 
 
 def _rows(name: str, values: Any) -> Floats:
-    """Displacements as (n, d)."""
+    """Return displacements as (n, d)."""
     array = to_array(values)
     if array.ndim == 0 or array.size == 0:
         raise ValueError(f"{name} must have shape (n,) or (n, *shape), n >= 1, got {array.shape}")
@@ -117,21 +118,21 @@ def _quantiles(u: Any, whole: Floats) -> Floats:
 
 
 def _norm(rows: Floats) -> float:
-    """`sqrt(E|x|^2)` of (n, d)."""
+    """Return `sqrt(E|x|^2)` of (n, d)."""
     return float(np.sqrt((rows**2).sum(axis=1).mean()))
 
 
 def _draw_displacements(axes: Axes, u: Floats, lines: list[Floats], units: str) -> list[Any]:
-    """The terms and, last, the total against the quantile, and their handles."""
+    """Draw the terms and, last, the total against the quantile; return their handles."""
     order = np.argsort(u, kind="stable")
     table = thin(np.stack([u, *lines], axis=1)[order])
     handles, count = [], len(lines) - 1
     for i in range(count):
         style = line_style(i, count, len(table))
         handles += axes.plot(table[:, 0], table[:, i + 1], **style)
-    # Wide and below, so that the one term that makes up nearly all of it is still to be seen.
+    # Wide and below, so that a term that nearly equals the total stays visible.
     handles += axes.plot(table[:, 0], table[:, -1], color=BLACK, linewidth=2.6, zorder=1.5)
-    # In the tails of the start law a displacement can be a hundred times what it is elsewhere.
+    # In the tails of the start law a displacement can be a hundred times larger than elsewhere.
     values = table[:, 1:]
     low, high = float(values.min()), float(values.max())
     inner = np.quantile(values, (0.005, 0.995), axis=0)
@@ -175,7 +176,7 @@ def _draw_norms(
         text = number(value) if value > 0 else "0"
         axes.annotate(text, (end, i), (3, 0), textcoords="offset points", va="center", fontsize=8)
     axes.set_xscale("log")
-    # Room for the numbers, a share of the axis as it is seen.
+    # Leave room for the numbers, a share of the axis as it is drawn.
     axes.set_xlim(low, high * (high / low) ** 0.35)
     axes.set_ylim(rows[-1] + 0.6, -0.6)
     axes.set_yticks(rows, [textwrap.fill(name, _LETTERS_A_NAME) for name in names])
@@ -184,7 +185,7 @@ def _draw_norms(
         axes.xaxis.set_major_locator(NullLocator())
         axes.xaxis.set_minor_locator(NullLocator())
     elif high < 30 * low:
-        # Too short for two powers of ten.
+        # The axis is too short for two powers of ten.
         round_log_ticks(axes.xaxis, axes.get_xlim(), inches=2.0)
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_axisbelow(True)

@@ -1,4 +1,4 @@
-"""What does each change of a setting do? A bar for the baseline, and one for each single change."""
+"""A figure of the effect of each change: a bar for the baseline, one for each single change."""
 
 import math
 import textwrap
@@ -16,28 +16,28 @@ from fokker.figures.lines import round_log_ticks
 from fokker.figures.panels import plain_ticks
 from fokker.figures.style import BLUE, STYLE, WIDTH_INCHES, plain
 
-#: Above this ratio of the largest to the smallest value, the smallest bar would not be seen.
+#: Above this ratio of the largest to the smallest value, the smallest bar would be invisible.
 MAX_RATIO = 20
 _BASELINE = "0.25"
 _GAP = 0.5
 _LETTERS_A_NAME = 34
 _LETTERS_A_LABEL = 34
 _LETTERS_A_TITLE = 95
-# Of the numbers beside the bars.
+# The room for the numbers next to the bars.
 _ROOM_INCHES = 0.62
 
 
 @final
 @dataclass(frozen=True)
 class Bar:
-    """One setting.
+    """The bar of one setting.
 
     Attributes:
-        group: what was changed; bars of a group stand together.
-        name: what stands at the bar.
-        values: by metric; a metric that is missing has no bar but `note`.
-        errors: standard errors or deviations, by metric, where known.
-        note: why there is no value, such as `failed`.
+        group: the parameter that was changed; bars of a group stand together.
+        name: the text at the bar.
+        values: the values by metric; a missing metric has `note` in place of a bar.
+        errors: standard errors or deviations, by metric, if known.
+        note: the reason why there is no value, such as `failed`.
     """
 
     group: str
@@ -53,18 +53,19 @@ def factor_bars(
     what: str = "1 standard error",
     title: str = "",
 ) -> Figure:
-    """A panel a metric, a bar a setting; the first one is the baseline, a dashed line in all.
+    """Draw a panel for each metric and a bar for each setting; the baseline comes first.
 
-    Bars are lengths from 0 on a linear axis. Where the positive values of a metric span a factor of
-    more than 20 they are dots on a logarithmic axis, with a line from the baseline's value: there a
-    length would say nothing. Each has its number beside it, and so have NaN and infinite ones, and
-    those at or below 0 which a logarithmic axis cannot show.
+    The baseline's value is also a dashed line in all panels. Bars are lengths from 0 on a linear
+    axis. If the positive values of a metric span a factor of more than 20, they are dots on a
+    logarithmic axis, with a line from the baseline's value: a length would mean nothing there.
+    Each has its number next to it. So do NaN and infinite values, and values at or below 0, which a
+    logarithmic axis cannot hold.
 
     Args:
-        bars: at least two.
-        labels: of each metric, with its unit: one panel each, one to four.
-        what: the errors are.
-        title: such as what the baseline is.
+        bars: the bars, at least two.
+        labels: the label of each metric, with its unit: one panel each, one to four.
+        what: the meaning of the error bars.
+        title: the title, such as a description of the baseline.
 
     Raises:
         ValueError: fewer than two bars, or no metric or more than four.
@@ -105,13 +106,13 @@ def factor_bars(
 
 
 def _short(name: str) -> str:
-    """The name, or its two ends."""
+    """Return the name, or its two ends if it is long."""
     half = _LETTERS_A_NAME // 2
     return plain(name if len(name) <= _LETTERS_A_NAME else f"{name[:half]}…{name[-half:]}")
 
 
 def _draw(axes: Axes, bars: Sequence[Bar], metric: str, places: Any, inches: float) -> None:
-    """One metric, on an axis so long."""
+    """Draw one metric on an axis of this length."""
     shown = [v for bar in bars if math.isfinite(v := bar.values.get(metric, math.nan))]
     positive = [value for value in shown if value > 0]
     is_log = bool(positive) and max(positive) > MAX_RATIO * min(positive)
@@ -159,7 +160,7 @@ def _error(bar: Bar, metric: str) -> float:
 
 
 def _digits(value: float) -> str:
-    """Three digits, all of them, with a true minus."""
+    """Return a number with exactly three digits and a true minus."""
     if value == 0:
         return "0"
     text = f"{value:,.0f}" if 1000 <= abs(value) < 1e5 else f"{value:#.3g}".rstrip(".")
@@ -169,12 +170,12 @@ def _digits(value: float) -> str:
 def _limits(
     seen: Sequence[float], errors: Sequence[float], is_log: bool, room: float
 ) -> tuple[float, float]:
-    """Of the axis, with a share of it on the right for the numbers."""
+    """Return the limits of the axis, with a share of it on the right for the numbers."""
     if not seen:
         return 0.0, 1.0
     high, more = max(value + error for value, error in zip(seen, errors)), room / (1 - room)
     if is_log:
-        # A dot on the very edge would be cut.
+        # A dot on the very edge would be cut off.
         low = min(max(value - error, value / 2) for value, error in zip(seen, errors)) / 1.3
         return low, high * (high * 1.1 / low) ** more
     low = min(0.0, *(value - error for value, error in zip(seen, errors)))

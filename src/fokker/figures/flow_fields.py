@@ -1,4 +1,4 @@
-"""Where does the probability flow drive x_t, and what has a network learned of it?"""
+"""A figure of the probability flow of x_t, exact and as a network has learned it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,7 @@ from fokker.figures.time_axes import (
 )
 
 _KEYS = ("t", "sigma", "x", "exact", "learned", "exact_paths", "learned_paths")
-# Speeds outside these quantiles have the colours of the ends.
+# Speeds outside these quantiles get the colours of the ends.
 _ENDS = (0.02, 0.98)
 _RATIO = 1e3
 _ARROWS = (12, 8)
@@ -32,21 +32,21 @@ def flow_fields(
     rows: tuple[str, str] = ("exact", "learned"),
     units: str = "data units",
 ) -> Figure:
-    """The speed |dx/dt| as colour over t and x, noise on the left, with paths of the flow.
+    """Draw the speed |dx/dt| as colour over t and x, noise on the left, with paths of the flow.
 
-    A column a run, exact above learned; one run's two beside each other, with arrows of equal
-    length in the direction of sampling. A time that passes most noise levels in its first hundredth
-    is logarithmic, and an x_t that spreads widely on an asinh scale; nothing is drawn further from
-    the mean than x goes.
+    Each run has a column, with exact above learned. A single run has the two next to each other,
+    with arrows of equal length in the direction of sampling. The time axis is logarithmic if most
+    noise levels pass in the first hundredth of the time. The x axis is an asinh scale if x_t
+    spreads widely. Nothing is drawn further from the mean than x goes.
 
     Args:
-        runs: by label, each with t and sigma (b,), x, exact and learned (b, n), and exact_paths and
-            learned_paths (b, k).
-        rows: what the two fields are called.
-        units: of x.
+        runs: the arrays by label of the run: t and sigma (b,), x, exact and learned (b, n), and
+            exact_paths and learned_paths (b, k).
+        rows: the names of the two fields.
+        units: the units of x.
 
     Raises:
-        ValueError: no run, more than six, or an array missing.
+        ValueError: there is no run, more than six, or an array is missing.
     """
     some_runs(runs)
     found = {name: arrays_of(name, run, _KEYS) for name, run in runs.items()}
@@ -56,7 +56,7 @@ def flow_fields(
         for run, pair in zip(found.values(), pairs, strict=True):
             time, place = TimeAxis(run["t"], run["sigma"]), PlaceAxis(run["x"])
             low, high = np.quantile(np.abs(run["exact"]), _ENDS).tolist()
-            # A flow at rest, as of N(0, 1) along a VP-SDE, has no speed but for rounding.
+            # A flow at rest, as of N(0, 1) along a VP-SDE, has no speed except rounding.
             high = max(high, 1e-9)
             norm = LogNorm(max(low, high / _RATIO), high)
             for axes, kind in zip(pair, ("exact", "learned"), strict=True):
@@ -90,7 +90,7 @@ def _field(
 ) -> Any:
     u = time.places(run["t"])
     y = place.places(run["x"])
-    # Nothing is slow enough to have no logarithm.
+    # The clamp keeps the logarithm finite.
     speed = np.maximum(np.abs(run[kind]), norm.vmin / 10)
     mesh = axes.pcolormesh(
         np.broadcast_to(u[:, None], y.shape), y, speed, norm=norm, cmap="cividis",
@@ -106,7 +106,7 @@ def _field(
 def _arrows(
     axes: Axes, time: TimeAxis, place: PlaceAxis, run: Mapping[str, Floats], kind: str
 ) -> None:
-    """Arrows of one length on the page, where sampling goes, at places even on the page."""
+    """Draw arrows of one length in the direction of sampling, evenly spaced on the page."""
     t, x, velocity = run["t"], run["x"], run[kind]
     u, v = time.places(t), place.places(x)
     width, height = float(abs(u[-1] - u[0])), float(v.max() - v.min())
@@ -114,7 +114,7 @@ def _arrows(
     for column in np.linspace(u[0], u[-1], 2 * _ARROWS[0] + 1)[1::2]:
         i = int(np.clip(np.abs(u - column).argmin(), 1, len(t) - 2))
         du = (u[i + 1] - u[i - 1]) / (t[i - 1] - t[i + 1])
-        # Towards the data time falls.
+        # Time falls towards the data.
         dv = -velocity[i] * np.gradient(v[i], x[i])
         for row in np.linspace(v[i, 0], v[i, -1], 2 * _ARROWS[1] + 1)[1::2]:
             way = np.array([du / width, np.interp(row, v[i], dv) / height])

@@ -1,4 +1,4 @@
-"""Of many settings, too many for lines: what is the best for so much work?"""
+"""A figure of the best value for each amount of work, for settings too many for lines."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
 def front_of(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Which points are lower than all others at their NFE and below it, from left to right."""
+    """Return the indices of points lower than all others up to their NFE, from left to right."""
     best, found = np.inf, []
     for i in sorted(range(len(points)), key=lambda i: points[i]):
         if points[i][1] < best:
@@ -23,11 +23,11 @@ def front_of(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def front_per_nfe(groups: Mapping[str, Sequence[tuple[float, float]]], label: str) -> Figure:
-    """A dot a setting, both axes logarithmic, and the least value up to each NFE as a step line.
+    """Draw a dot for each setting on logarithmic axes, and the least value up to each NFE as steps.
 
     Args:
         groups: points (NFE, metric), positive and finite, by the name in the legend; at most six.
-        label: of the metric, with its unit.
+        label: the label of the metric, with its unit.
 
     Raises:
         ValueError: no points, more than six groups, or a point that is not positive and finite.

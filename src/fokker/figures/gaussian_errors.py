@@ -1,4 +1,4 @@
-"""Which error does a sampler owe its result to, and what do more steps mend?"""
+"""A figure of the sources of a sampler's error, and which of them more steps reduce."""
 
 import math
 import textwrap
@@ -15,30 +15,30 @@ from matplotlib.ticker import LogLocator, NullLocator
 from fokker.figures.arrays import Floats, to_array
 from fokker.figures.style import BLUE, GREEN, STYLE, VERMILION, WIDTH_INCHES, plain
 
-# The total is a broad band below the others, for it nearly always runs along one of them.
+# The total is a broad band below the others, because it nearly always runs along one of them.
 _LOOKS: dict[str, dict[str, Any]] = {
     "total": {"color": "0.65", "linewidth": 4.5, "marker": "o", "markersize": 8.0},
     "discretisation": {"color": BLUE, "marker": "s"},
     "initialisation": {"color": VERMILION, "marker": "^", "linestyle": "-."},
     "truncation": {"color": GREEN, "marker": "v", "linestyle": (0, (4, 1.5))},
 }
-# What is a thousand times smaller than every total decides nothing.
+# An error a thousand times smaller than every total has no influence.
 _SHOWN_BELOW_TOTAL = 1e3
 
 
 def gaussian_errors(
     errors: Mapping[str, Mapping[str, Any]], num_steps: Any, units: str = "standardised units"
 ) -> Figure:
-    """W2 errors of samplers on Gaussian data against N, both logarithmic, one panel a sampler.
+    """Draw W2 errors of samplers on Gaussian data against N, both logarithmic, a panel each.
 
     All panels have the same axes. An error of a sampler that is never above a thousandth of the
-    least total of all is given as a number.
+    least total of all is written as a number.
 
     Args:
-        errors: name of a sampler to `truncation`, `initialisation`, `discretisation` and `total`,
-            (k,) each; NaN leaves a gap.
+        errors: the errors by sampler and by `truncation`, `initialisation`, `discretisation` and
+            `total`, (k,) each; NaN leaves a gap.
         num_steps: N, (k,), in any order.
-        units: of the errors.
+        units: the units of the errors.
 
     Raises:
         ValueError: no sampler, errors of other names, lengths that differ, num_steps that are not
@@ -80,7 +80,7 @@ def gaussian_errors(
 
 
 def _lines(sampler: str, values: Mapping[str, Any], order: Any) -> dict[str, Floats]:
-    """The errors of one sampler in the order of `_LOOKS`; what is not finite is NaN."""
+    """Return the errors of one sampler in the order of `_LOOKS`; values not finite become NaN."""
     if set(values) != set(_LOOKS):
         raise ValueError(
             f"errors[{sampler!r}] must have the entries {sorted(_LOOKS)}, got {sorted(values)}"
@@ -103,7 +103,7 @@ def _lines(sampler: str, values: Mapping[str, Any], order: Any) -> dict[str, Flo
 def _limits(
     panels: Mapping[str, Mapping[str, Floats]],
 ) -> tuple[float, tuple[float, float]]:
-    """The least error that is drawn, and the ends of the axis, with room for notes below it."""
+    """Return the least error that is drawn, and the ends of the axis, with room for notes below."""
     totals = np.concatenate([lines["total"] for lines in panels.values()])
     totals = totals[totals > 0]
     if totals.size == 0:
@@ -111,14 +111,14 @@ def _limits(
     shown = np.concatenate([line for lines in panels.values() for line in lines.values()])
     least = float(np.min(shown[shown >= float(totals.min()) / _SHOWN_BELOW_TOTAL]))
     low, high = least / 1.6, float(np.nanmax(shown)) * 2
-    if high / low < 100:  # else an axis may be left with a single number
+    if high / low < 100:  # Otherwise an axis may be left with a single number.
         low, high = 10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high))
     notes = max(len(_notes(lines, least)) for lines in panels.values())
     return least, (low / (high / low) ** (0.13 * notes), high)
 
 
 def _notes(lines: Mapping[str, Floats], least: float) -> dict[str, str]:
-    """What is always below `least`, and its size."""
+    """Return a note for each error that is always below `least`, with its size."""
     notes = {}
     for kind in _LOOKS:
         values = lines[kind][~np.isnan(lines[kind])]
@@ -136,7 +136,7 @@ def _draw(axes: Axes, steps: Floats, lines: Mapping[str, Floats], least: float) 
     notes = _notes(lines, least)
     for i, (kind, look) in enumerate(_LOOKS.items()):
         if kind not in notes:
-            # A 0 is below every axis, where the line is to be seen to go: a gap is no value.
+            # A 0 is far below the axis, so that the line leads there: a gap means no value.
             line = np.where(lines[kind] == 0, least / 1e6, lines[kind])
             axes.plot(steps, line, label=kind, zorder=2 + i / 9, **look)
     axes.set_xscale("log")
@@ -154,11 +154,11 @@ def _draw(axes: Axes, steps: Floats, lines: Mapping[str, Floats], least: float) 
 
 
 def _ticks(steps: Floats, share: float) -> tuple[list[float], list[str]]:
-    """The numbers of steps whose labels have room: first, last, and what is apart from both.
+    """Return the numbers of steps whose labels have room: first, last, and those between.
 
     Args:
-        steps: ascending, (k,).
-        share: of the axis, for a label.
+        steps: the numbers of steps, ascending, (k,).
+        share: the share of the axis that a label takes.
     """
     first, last = float(steps[0]), float(steps[-1])
     gap = share * math.log(last / first)

@@ -1,4 +1,4 @@
-"""Images in a mosaic: grey, colours, channels beside each other, slices of volumes."""
+"""Images in a mosaic: grey, in colour, channels next to each other, slices of volumes."""
 
 import math
 from dataclasses import dataclass, replace
@@ -13,13 +13,13 @@ from fokker.figures.arrays import Floats
 from fokker.figures.layouts import Kind
 
 MAX_CHANNELS = 8
-# Repeats of a pixel where images are so small that the gap between them would be as large.
+# The repeats of a pixel in images so small that the gap between them would be as large.
 _ENLARGED = 4
 _GAP = "#cfe2f3"
 _IMAGES_A_SIDE, _FEWEST_A_SIDE = 8, 4
-# Dots of half a page at 200 dpi: what is larger cannot be seen.
+# The dots of half a page at 200 dpi: larger images lose details.
 _PANEL_DOTS = 620
-# Pixels are squares up to this ratio of the sides of a mosaic.
+# The largest ratio of the sides of a mosaic at which pixels are squares.
 _MAX_RATIO = 8.0
 
 
@@ -29,9 +29,10 @@ class Images:
     """Samples as images.
 
     Attributes:
-        pixels: (n, c, h, w).
-        channels: how many of them are drawn, each in grey; 0: all, as one grey or colour image.
-        note: what a reader has to know, or nothing.
+        pixels: the pixels, (n, c, h, w).
+        channels: the number of channels that are drawn, each in grey; 0 for one grey or colour
+            image of all.
+        note: a text that a reader has to know, or nothing.
     """
 
     pixels: Floats
@@ -40,18 +41,18 @@ class Images:
 
     @property
     def ratio(self) -> float:
-        """Height over width of one channel."""
+        """Return the height divided by the width of one channel."""
         height, width = self.pixels.shape[-2:]
         return float(height / width)
 
     @property
     def is_tiny(self) -> bool:
-        """Whether a gap of one pixel, white as a pixel may be, would not be told from them."""
+        """Tell whether images are so small that a white gap of one pixel looks like a pixel."""
         height, width = self.pixels.shape[-2:]
         return bool(min(height, width) == 1 or max(height, width) < _ENLARGED)
 
     def first(self, count: int) -> "Images":
-        """Return the first samples alone."""
+        """Return only the first samples."""
         return replace(self, pixels=self.pixels[:count])
 
 
@@ -60,14 +61,15 @@ def as_images(
 ) -> Images:
     """Return samples (n, d) as images.
 
-    Of a volume the middle slice along its first axis. One channel is grey, three are colours. Of
-    any other number the first eight are grey images of their own: RGBA cannot be told from latents.
+    A volume gives the middle slice along its first axis. One channel is grey, three are colours.
+    With any other number the first `max_channels` are grey images of their own: RGBA cannot be
+    told from latents.
 
     Args:
-        rows: (n, d).
-        shape: of one sample, (h, w), (c, h, w), (d, h, w) or (c, d, h, w).
+        rows: the samples, (n, d).
+        shape: the shape of one sample, (h, w), (c, h, w), (d, h, w) or (c, d, h, w).
         kind: image or volume.
-        max_channels: in grey.
+        max_channels: the largest number of grey channels.
     """
     notes = []
     if kind == "volume":
@@ -90,7 +92,7 @@ def as_images(
 @final
 @dataclass(frozen=True)
 class Arrangement:
-    """Count the samples in a mosaic, down and across."""
+    """The number of samples in a mosaic, down and across."""
 
     down: int
     across: int
@@ -101,9 +103,9 @@ class Arrangement:
 
 
 def arrangement(images: Images, available: int) -> Arrangement:
-    """Return 8 x 8 samples for a page's half, fewer of large images or of several channels.
+    """Return 8 x 8 samples for half a page, fewer for large images or several channels.
 
-    Long and narrow ones are as many beside each other as they are long, so that the whole is not.
+    Long and narrow images get more next to each other, so that the mosaic is not long and narrow.
     """
     fitting = _PANEL_DOTS // max(images.pixels.shape[-2:])
     side = min(max(fitting, _FEWEST_A_SIDE), _IMAGES_A_SIDE)
@@ -124,13 +126,13 @@ def tiles(
 ) -> Floats:
     """Return one picture of each of the first samples, (n, h, w) or in colour (n, h, w, 3).
 
-    Channels of their own are beside each other, or below each other, from 0 to 1, each between its
+    Grey channels are next to each other, or below each other, each scaled from 0 to 1 between its
     limits.
 
     Args:
-        images: of all samples.
-        limits: of each channel, (c,) each.
-        count: of samples.
+        images: all samples.
+        limits: the limits of each channel, (c,) each.
+        count: the number of samples.
         upright: whether channels are below each other.
     """
     pixels = images.pixels[:count]
@@ -151,12 +153,12 @@ def channel_limits(images: Images) -> tuple[Floats, Floats]:
 
 
 def mosaic(images: Floats, num_rows: int, num_columns: int, gap: int = 1) -> Floats:
-    """Return images (n, h, w[, 3]) row by row in one array, NaN between them and for none.
+    """Return images (n, h, w[, 3]) row by row in one array, NaN in gaps and empty places.
 
     Args:
-        images: n of them.
-        num_rows, num_columns: places.
-        gap: pixels between them.
+        images: the n images.
+        num_rows, num_columns: the numbers of places.
+        gap: the number of pixels between images.
     """
     height, width = images.shape[1:3]
     down, across = height + gap, width + gap
@@ -172,19 +174,19 @@ def show_images(
 ) -> None:
     """Draw a mosaic, black at `low` and white at `high`, without axes.
 
-    A pixel that is larger than a dot has sharp edges, and dots are means of smaller ones.
+    Pixels larger than a dot have sharp edges; smaller ones are averaged over a dot.
 
     Args:
-        axes: to draw on.
+        axes: the axes to draw on.
         whole: the mosaic, (h, w) or (h, w, 3).
-        low, high: limits.
+        low, high: the values of black and white.
         with_gaps: whether the gaps are pale blue and not white.
     """
     high = high if high > low else low + 1.0
     ratio = whole.shape[0] / whole.shape[1]
     gap = to_rgb(_GAP if with_gaps else "white")
     if whole.ndim == 3:
-        # Colours take no limits, and NaN would be black.
+        # Matplotlib ignores limits for colours, and would draw NaN in black.
         whole = np.clip((whole - low) / (high - low), 0, 1)
         whole = np.where(np.isnan(whole), gap, whole)
     is_long = not 1 / _MAX_RATIO <= ratio <= _MAX_RATIO

@@ -1,4 +1,4 @@
-"""Ways to draw samples of a shape and a layout."""
+"""Kinds of drawings for samples of a shape and a layout."""
 
 import math
 from typing import Literal, TypeAlias
@@ -16,20 +16,20 @@ _POINTS: dict[int, Kind] = {1: "line", 2: "plane", 3: "space"}
 
 
 def layout_by_rank(shape: tuple[int, ...]) -> Layout:
-    """Return the layout that a shape of one sample has when nothing else is said."""
+    """Return the layout of a shape of one sample if nothing else is given."""
     return _BY_RANK.get(len(shape), "points")
 
 
 def kind_of(shape: tuple[int, ...], layout: Layout | None = None) -> Kind:
-    """Return how samples are drawn.
+    """Return the kind of drawing for samples.
 
     Args:
-        shape: of one sample; points (d,), an image (c, h, w) or (h, w), a volume (c, d, h, w), a
-            series (time, features). Points of another rank are flattened.
-        layout: none: by rank; 1 points, 2 and 3 image, 4 volume, others points.
+        shape: the shape of one sample; points (d,), an image (c, h, w) or (h, w), a volume
+            (c, d, h, w), a series (time, features). Points of another rank are flattened.
+        layout: none to choose by rank: 1 points, 2 and 3 image, 4 volume, others points.
 
     Raises:
-        ValueError: an empty shape, or one that is not the layout's.
+        ValueError: the shape is empty, or does not fit the layout.
     """
     shape = tuple(shape)
     if not shape or min(shape) < 1:

@@ -1,4 +1,4 @@
-"""Lines on logarithmic axes: told apart in grey, named above, and what cannot be shown is said."""
+"""Lines on logarithmic axes, distinct in grey too, with legends and notes on missing values."""
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +22,7 @@ from fokker.figures.style import (
     plain,
 )
 
-# Six colours, five markers, and four lines: neighbours differ in all three, so in grey as well.
+# Six colours, five markers and four lines: neighbours differ in all three, so also in grey.
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 _MARKERS = ("o", "s", "^", "D", "v")
 _LINES: tuple[Any, ...] = ("-", "-.", ":", (0, (8, 1.5)))
@@ -32,27 +32,27 @@ _LETTERS_A_LINE = 95
 
 
 def line_style(i: int, count: int = 1, points: int = 1) -> dict[str, Any]:
-    """Colour, line and marker of line i of `count`, at most 20 markers on its points."""
+    """Return colour, line and marker of line i of `count`, at most 20 markers on its points."""
     every = max(1, -(-points // _MAX_MARKERS))
     return {
         "color": COLOURS[i % len(COLOURS)],
         "linestyle": _LINES[i % len(_LINES)],
         "marker": _MARKERS[i % len(_MARKERS)],
-        # Begun at different places, so that curves that coincide can be told apart.
+        # Markers begin at different places, so that curves that coincide can be told apart.
         "markevery": (i * every // count % every, every),
     }
 
 
 def legend_above(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:
-    """One legend above all panels, in as many columns as the page has room for.
+    """Draw one legend above all panels, in as many columns as the page has room for.
 
-    The figure grows with its rows beyond two, so that the panels keep their height.
+    With more than two rows the figure grows, so that the panels keep their height.
     """
     widest = max(len(label) for label in labels)
-    # About 0.065 inch a letter at 8 pt, and 0.7 for the line before it and the gap.
+    # About 0.065 inch a letter at 8 pt, and 0.7 inch for the line before it and the gap.
     columns = max(1, min(len(labels), int(WIDTH_INCHES / (0.065 * widest + 0.7))))
     rows = -(-len(labels) // columns)
-    columns = -(-len(labels) // rows)  # No row of a single name below a full one.
+    columns = -(-len(labels) // rows)  # Avoid a single name in the last row below full rows.
     figure.set_figheight(figure.get_figheight() + 0.17 * max(0, rows - 2))
     figure.legend(
         handles,
@@ -65,10 +65,10 @@ def legend_above(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) 
 
 
 def as_levels(name: str, values: Any, is_log: bool = True) -> Floats:
-    """Finite levels, (b,) with b >= 1, positive ones on a logarithmic axis.
+    """Return finite levels, (b,) with b >= 1, positive ones on a logarithmic axis.
 
     Raises:
-        ValueError: anything else.
+        ValueError: the values are anything else.
     """
     levels = to_array(values)
     good = np.isfinite(levels) & ((levels > 0) | (not is_log))
@@ -79,10 +79,10 @@ def as_levels(name: str, values: Any, is_log: bool = True) -> Floats:
 
 
 def as_line(name: str, values: Any, of: str, levels: Floats) -> Floats:
-    """A value at each noise level, (b,); NaN and infinite ones are allowed.
+    """Return a value at each level, (b,); NaN and infinite values are allowed.
 
     Raises:
-        ValueError: another shape than that of the levels, which are called `of`.
+        ValueError: the shape is not that of the levels, whose name is `of`.
     """
     line = to_array(values)
     if line.shape != levels.shape:
@@ -91,7 +91,7 @@ def as_line(name: str, values: Any, of: str, levels: Floats) -> Floats:
 
 
 def positive(line: Floats) -> Floats:
-    """The line with NaN for what a logarithmic axis cannot show: NaN, infinite, 0 or below."""
+    """Return the line with NaN for values that a logarithmic axis cannot hold, such as 0."""
     return np.where(np.isfinite(line) & (line > 0), line, np.nan)
 
 
@@ -102,10 +102,10 @@ def draw_lines(
     styles: Iterable[Mapping[str, Any]],
     is_log: bool = True,
 ) -> list[Any]:
-    """Lines (b,) against their level, on logarithmic axes of at most eight decades; their handles.
+    """Draw lines (b,) against their level, on logarithmic axes of at most eight decades.
 
-    What the axis cannot show (an excess of exactly 0, one below 0) is said above the panel, or in
-    it where nothing else is to be shown.
+    Values that the axis cannot hold (an excess of exactly 0, one below 0) are named above the
+    panel, or inside it if there is nothing else to draw. The result is the handles of the lines.
     """
     order = np.argsort(levels)
     drawn = {name: positive(line)[order] for name, line in lines.items()}
@@ -115,7 +115,7 @@ def draw_lines(
     axes.set_yscale("log")
     empty = bool(np.isnan(shown).all())
     low, high = (0.1, 1.0) if empty else (float(np.nanmin(shown)), float(np.nanmax(shown)))
-    # One value that is 0 but for rounding would flatten all others.
+    # A single value that is 0 except for rounding would flatten all others.
     if low < high * 10.0**-_MAX_DECADES:
         low = float(shown[shown >= high * 10.0**-_MAX_DECADES].min())
     handles = []
@@ -144,16 +144,16 @@ def draw_lines(
 
 
 def say_above(axes: Axes, said: str) -> None:
-    """Write above a panel what it does not show, if there is anything."""
+    """Write above a panel which values are missing from it, if there are any."""
     if said:
         text = textwrap.fill(f"not shown: {said}", _LETTERS_A_LINE)
         axes.set_title(text, loc="left", fontsize=8)
 
 
 def _between_powers(low: float, high: float) -> Formatter:
-    """Numbers between the powers of ten where fewer than two of these are within the limits.
+    """Label numbers between the powers of ten if fewer than two powers are within the limits.
 
-    Matplotlib's own, 2, 3, 4 and 6, touch in a low panel of nearly two decades.
+    The labels of matplotlib, 2, 3, 4 and 6, touch in a low panel of nearly two decades.
     """
     if np.floor(np.log10(high)) > np.ceil(np.log10(low)):
         return NullFormatter()
@@ -167,20 +167,20 @@ def _between_powers(low: float, high: float) -> Formatter:
 
 
 def _alone(line: Floats) -> list[int]:
-    """Points without a neighbour, which no line leads to: only a marker shows them."""
+    """Return the indices of points without a neighbour, which are visible only as markers."""
     known = np.concatenate([[False], ~np.isnan(line), [False]])
     return [int(i) for i in np.flatnonzero(known[1:-1] & ~known[:-2] & ~known[2:])]
 
 
 def unseen(lines: Mapping[str, Floats], low: float) -> list[str]:
-    """Return what of each line is not to be seen on an axis from `low`, and why."""
+    """Return a note for each line with values outside an axis that begins at `low`."""
     found = []
     for name, line in lines.items():
         known = np.isfinite(line)
         if not bool(known.any()):
             found.append(f"{plain(name)} has no finite value")
         zero, less = known & (line == 0), known & (line < low) & (line != 0)
-        # An empty panel has no axis to be below of.
+        # An empty panel has no axis, so its note must not name one.
         lower = "is below 0" if bool((line[less] < 0).all()) else "is below this axis"
         for which, what in ((zero, "is exactly 0"), (less, lower)):
             count = int(which.sum())
@@ -191,7 +191,7 @@ def unseen(lines: Mapping[str, Floats], low: float) -> list[str]:
 
 
 def round_log_ticks(axis: Any, limits: tuple[float, float], inches: float) -> None:
-    """Plain round numbers on an axis so long, as many as have room: 1, 2, 5, 10, 20 ... at best."""
+    """Set plain round numbers on an axis, as many as have room: 1, 2, 5, 10, 20 ... at best."""
     low, high = limits
     decades = range(int(np.floor(np.log10(low))), int(np.floor(np.log10(high))) + 1)
     found = [
@@ -202,14 +202,14 @@ def round_log_ticks(axis: Any, limits: tuple[float, float], inches: float) -> No
     found += [round_numbers(low, high, count) for count in (8, 6, 5, 4, 3, 2)]
     inside = [[tick for tick in ticks if low <= tick <= high] for ticks in found]
     fitting = [t for t in inside if len(t) > 1 and _have_room(t, inches / np.log(high / low))]
-    # The first with three numbers, if there is one: two do not show that the axis is logarithmic.
+    # Prefer at least three numbers: two do not show that the axis is logarithmic.
     best = [t for t in fitting if len(t) > 2] or fitting or [inside[-1][:1]]
     axis.set_ticks(best[0], [tick_label(tick) for tick in best[0]])
     axis.set_minor_formatter(NullFormatter())
 
 
 def _have_room(ticks: list[float], inches_a_factor_e: float) -> bool:
-    """Whether the numbers at 8 pt, 0.071 inch a digit, stay apart."""
+    """Tell whether the numbers at 8 pt, 0.071 inch a digit, stay apart."""
     widths = np.array([0.071 * len(tick_label(tick)) for tick in ticks])
     between = np.diff(np.log(ticks)) * inches_a_factor_e
     return bool((between > (widths[1:] + widths[:-1]) / 2 + 0.08).all())

@@ -1,4 +1,4 @@
-"""At which levels does a model err, and how far is it from the best possible?"""
+"""A figure of the loss at each level, next to the least possible loss."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,19 +30,19 @@ def loss_per_level(
     floor: Any | None = None,
     excess: Mapping[str, Any] | None = None,
 ) -> Figure:
-    """Draw losses against their level, one line a curve, losses on a logarithmic axis.
+    """Draw losses against their level, one line for each curve, losses on a logarithmic axis.
 
-    With `excess` a second panel below, the loss less its floor, in the same lines. It is given
-    and not subtracted here, since close to the floor the difference of two estimates is noise. An
-    excess of 0 or below, which a logarithmic axis cannot show, is said in words, and so is an error
-    of 0 and a curve without any positive value.
+    With `excess` there is a second panel below: the loss less its floor, in the same lines. It is
+    an argument and not computed here, because close to the floor the difference of two estimates
+    is noise. A logarithmic axis cannot hold an excess of 0 or below, an error of 0, or a curve
+    without a positive value; these are named in words.
 
     Args:
-        axis: what the levels and the losses are.
-        curves: name to loss, (b,) each; NaN leaves a gap.
-        level: (b,), in any order.
+        axis: the meaning of the levels and the losses.
+        curves: the loss by name, (b,) each; NaN leaves a gap.
+        level: the levels, (b,), in any order.
         floor: the least possible loss, (b,), drawn dashed.
-        excess: name of a curve to its excess over the floor, (b,), in the unit of the curves.
+        excess: the excess over the floor by name of the curve, (b,), in the unit of the curves.
 
     Raises:
         ValueError: no curve, lengths that differ, levels that are not finite or, on a logarithmic
@@ -88,7 +88,7 @@ def loss_per_level(
             # A finite data set's floor falls to 1e-300 at small sigma and would flatten the curves.
             low = max(min([low, *known]), low / 100)
             high = max([high, *known])
-            # A 0 is below every axis, where the line is to be seen to go: a gap is no value.
+            # A 0 is far below the axis, so that the line leads there: a gap means no value.
             drawn = np.where(least == 0, low / 1e6, positive(least))
             handles += axes.plot(levels[order], drawn, color=BLACK, linestyle=(0, (4, 2)), zorder=3)
             labels.append("floor (exact)" if known.size else "floor (exact), 0 at every level")
@@ -98,7 +98,7 @@ def loss_per_level(
         axes.set_ylabel(f"{axis.quantity}\n({axis.unit})")
         axes.grid(True, which="major")
         axes.set_axisbelow(True)
-        # What is said above a panel takes its room beside it, not from it.
+        # The figure grows by the lines of notes, so that panels keep their height.
         said = [panel.get_title(loc="left") for panel in figure.axes]
         figure.set_figheight(height + 0.17 * sum(s.count("\n") + 1 for s in said if s))
         legend_above(figure, handles, labels)

@@ -1,4 +1,4 @@
-"""How does the density of x_t go from noise to data, exactly and as sampled?"""
+"""A figure of the density of x_t from noise to data, exact and as sampled."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,19 +26,20 @@ def marginal_maps(
     rows: tuple[str, str] = ("exact", "sampled"),
     units: str = "data units",
 ) -> Figure:
-    """p_t(x) as colour over t and x, noise on the left, the same colours exactly and sampled.
+    """Draw p_t(x) as colour over t and x, noise on the left, exact and sampled in the same colours.
 
-    A column a run, exact above sampled; one run's two beside each other. Each density is divided by
-    the greatest exact one at its time, since an exploding x_t thins out by factors of hundreds.
-    Axes as in `flow_fields`.
+    Each run has a column, with exact above sampled. A single run has the two next to each other.
+    Each density is divided by the greatest exact one at its time, because an exploding x_t thins
+    out by factors of hundreds. Axes are those of `flow_fields`.
 
     Args:
-        runs: by label, each with t and sigma (b,), edges (b, n + 1), exact and sampled (b, n).
-        rows: what the two densities are called.
-        units: of x.
+        runs: the arrays by label of the run: t and sigma (b,), edges (b, n + 1), exact and sampled
+            (b, n).
+        rows: the names of the two densities.
+        units: the units of x.
 
     Raises:
-        ValueError: no run, more than six, or an array missing.
+        ValueError: there is no run, more than six, or an array is missing.
     """
     some_runs(runs)
     found = {name: arrays_of(name, run, _KEYS) for name, run in runs.items()}

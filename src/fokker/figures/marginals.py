@@ -1,4 +1,4 @@
-"""How far are simulated marginals from the exact ones, and does the score obey the law?"""
+"""A figure of the error of simulated marginals, and of the score's Fokker-Planck residual."""
 
 from typing import Any
 
@@ -20,22 +20,22 @@ def marginals(
     noise: Any | None = None,
     residual_label: str = "Fokker-Planck residual\n(r.m.s.)",
 ) -> Figure:
-    """Of data in one dimension: `W1(simulated, p_t) / std(p_t)` and the residual of the score.
+    """Draw `W1(simulated, p_t) / std(p_t)` in one dimension, and the residual of the score.
 
-    Above, against sigma, both logarithmic: forward, samples noised from the data, and backward,
-    samples of the model on their way from noise. Below the r.m.s. residual of the Fokker-Planck
-    equation under the learned score, at noise levels of its own. NaN leaves a gap; a value of 0 or
-    below, which a logarithmic axis cannot show, is said in words.
+    The upper panel is against sigma, both logarithmic: forward are samples noised from the data,
+    backward are samples of the model on their way from noise. The lower panel is the r.m.s.
+    residual of the Fokker-Planck equation under the learned score, at its own noise levels. NaN
+    leaves a gap. Values of 0 or below, which a logarithmic axis cannot hold, are named in words.
 
     Args:
-        sigmas: noise levels of the marginals, (b,), standardised units, in any order.
+        sigmas: the noise levels of the marginals, (b,), standardised units, in any order.
         forward: W1 / std of the forward marginals, (b,).
         backward: W1 / std of the backward marginals, (b,).
-        residual_sigmas: noise levels of the residual, (r,), standardised units, in any order.
-        residual: r.m.s. Fokker-Planck residual, (r,).
-        noise: W1 / std of as many exact samples, (b,) or one number, drawn dashed: nothing below
-            it can be told from chance.
-        residual_label: of the lower panel, with its unit.
+        residual_sigmas: the noise levels of the residual, (r,), standardised units, in any order.
+        residual: the r.m.s. Fokker-Planck residual, (r,).
+        noise: W1 / std of as many exact samples, (b,) or one number, drawn dashed: values below it
+            cannot be told from sampling noise.
+        residual_label: the label of the lower panel, with its unit.
 
     Raises:
         ValueError: lengths that differ, or sigmas that are not positive and finite.
@@ -48,7 +48,7 @@ def marginals(
     labels = ["forward, data to noise", "backward, noise to data"]
     styles: list[dict[str, Any]] = [line_style(i, 2, levels.size) for i in range(2)]
     if noise is not None:
-        # One number holds at every level.
+        # A single number holds at every level.
         chance = to_array(noise)
         chance = np.full(levels.shape, chance) if chance.ndim == 0 else chance
         lines["exact samples"] = as_line("noise", chance, "sigmas", levels)

@@ -1,4 +1,4 @@
-"""How good are samples for how much work?"""
+"""A figure of the quality of samples against the work for them."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,9 +16,9 @@ from fokker.measures import Measure
 
 _KEYS = ("line", "panel", "num_steps", "nfe")
 _MAX_COLUMNS = 3
-# Times the third quartile: what lies above does not choose the axis.
+# Values above this many times the third quartile do not determine the axis.
 FAR = 100.0
-#: What no sampler is called.
+#: The key of the data's own line; no sampler has this name.
 OF_DATA = ""
 _AXES = {
     "nfe": "NFE (network evaluations a sample)",
@@ -26,7 +26,7 @@ _AXES = {
 }
 
 Row = Mapping[str, Any]
-#: x, y and the standard error of y, NaN where it is not known.
+#: x, y and the standard error of y, which is NaN if it is not known.
 Point = tuple[float, float, float]
 Points = dict[str, list[Point]]
 
@@ -39,24 +39,23 @@ def metric_against_nfe(
     bars: str = "1 standard error",
     of_data: float | None = None,
 ) -> Figure:
-    """A metric against NFE or N, both logarithmic, a line a way to sample, in one panel or
-    several.
+    """Draw a metric against NFE or N, both logarithmic, with a line for each way to sample.
 
-    All panels have the same limits, and lines of one name are alike in all. Rows that agree in
-    line, panel and N (several seeds) are one point, at their median; a row alone has an error bar
-    where it holds `<metric>_standard_error`, which ends at the axis where it reaches below 0. A
-    row with num_steps None (an adaptive sampler) is a marker of its own against NFE and left out
-    against N; one with panel None is drawn in every panel. Rows without a positive, finite metric
-    are left out and counted below, and so are points far above the others; a line that has no
-    other is named so in the legend.
+    There are one or several panels, all with the same limits; lines of one name look alike in
+    all. Rows that agree in line, panel and N (several seeds) are one point, at their median. A
+    single row has an error bar if it has `<metric>_standard_error`; a bar that reaches below 0
+    ends at the axis. A row with num_steps None (an adaptive sampler) is a marker of its own
+    against NFE, and is left out against N. A row with panel None is drawn in every panel. Rows
+    without a positive, finite metric are left out and counted below, and so are points far above
+    the others; the legend names a line that has no other points.
 
     Args:
         rows: mappings with the keys line, panel, num_steps, nfe, and the metric where known.
         metric: the key of the metric.
-        against: what is on the horizontal axis.
-        label: of the metric, with its unit; its key by default.
-        bars: what the error bars are, written below the axis where there are any.
-        of_data: the metric of as many points of the data, a dotted line; null: none.
+        against: the quantity on the horizontal axis.
+        label: the label of the metric, with its unit; its key by default.
+        bars: the meaning of the error bars, written below the axis if there are any.
+        of_data: the metric of as many points of the data, a dotted line; null for none.
 
     Raises:
         ValueError: a row without one of the keys, another `against`, or nothing to draw.
@@ -94,7 +93,7 @@ def metric_against_nfe(
 
 
 def _positive(value: Any) -> float:
-    """The value as a number if it is positive and finite, otherwise 0."""
+    """Return the value as a number if it is positive and finite, otherwise 0."""
     try:
         found = float(value)
     except (TypeError, ValueError):
@@ -103,10 +102,10 @@ def _positive(value: Any) -> float:
 
 
 def _points(rows: Sequence[Row], metric: str, against: str) -> Points:
-    """The points of each sampler's line, from left to right."""
+    """Return the points of each sampler's line, from left to right."""
     groups: dict[Any, list[Point]] = {}
     for i, row in enumerate(rows):
-        # Adaptive samplers differ in their tolerances, which nothing here names.
+        # Adaptive samplers differ in their tolerances, which are unknown here.
         alike = row["num_steps"] if row["num_steps"] is not None else f"adaptive {i}"
         error = _positive(row.get(f"{metric}_standard_error")) or math.nan
         point = (_positive(row[against]), _positive(row[metric]), error)
@@ -136,7 +135,7 @@ def _draw(
     whole = figure.subplots(num_rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     x, y, error = np.array([p for panel in panels for points in panel.values() for p in points]).T
     handles: dict[str, Any] = {}
-    # Small panels ask for fine lines.
+    # Small panels need thin lines.
     size = {} if len(panels) == 1 else {"linewidth": 1.0, "markersize": 3.0}
     for axes, panel, grid in zip(whole, panels, grids):
         for i, sampler in enumerate(samplers):
@@ -153,7 +152,7 @@ def _draw(
         if grid is not None:
             axes.set_title(plain(str(grid)))
     whole[0].set_xlim(x.min() / 1.3, x.max() * 1.3)
-    # A bar that reaches towards 0, or what has diverged, may leave the axis, lest it flatten lines.
+    # Bars that reach towards 0, and diverged values, may leave the axis so as not to flatten lines.
     reach = np.nan_to_num(error)
     far = y > FAR * np.quantile(y, 0.75)
     ends = [np.maximum(y - reach, y / 2).min(), (y + reach)[~far].max()]
@@ -165,7 +164,7 @@ def _draw(
         round_log_ticks(axes.xaxis, axes.get_xlim(), WIDTH_INCHES / columns - 0.35)
         if i >= len(panels):
             axes.set_visible(False)
-        # Shared ticks are shown in the lowest row only, and above a panel that is not there.
+        # Shared ticks are drawn only in the lowest row, and above a panel that is missing.
         axes.tick_params(labelbottom=i + columns >= len(panels))
     figure.supxlabel(below, fontsize=9)
     figure.supylabel(label, fontsize=9)
@@ -177,7 +176,7 @@ def _draw(
 
 
 def _error_bars(axes: Axes, points: Floats, colour: Any) -> None:
-    """Of points (n, 3) with a known error, above 0 at either end."""
+    """Draw the error bars of points (n, 3) with a known error, above 0 at either end."""
     if len(points):
         x, y, error = points.T
         ends = (np.minimum(error, 0.999 * y), error)
@@ -185,6 +184,6 @@ def _error_bars(axes: Axes, points: Floats, colour: Any) -> None:
 
 
 def metric_label(measure: Measure, units: str = "data units") -> str:
-    """Return what a metric is called on an axis, with its unit; distances count in `units`."""
+    """Return the label of a metric on an axis, with its unit; distances are in `units`."""
     best = f" ({measure.better})" if measure.best == "closest to 1" else ""
     return measure.label(units) + best

@@ -18,12 +18,15 @@ from fokker.figures.style import WIDTH_INCHES
 _ELEVATION, _AZIMUTH = 25.0, -60.0
 _MAX_SPACE_INCHES = 3.0
 
-#: Lower and upper ends of all directions, (d,) each, of each panel.
+#: The lower and upper ends of all directions, (d,) each, of each panel.
 Limits: TypeAlias = list[tuple[Floats, Floats]]
 
 
 def point_style(count: int, panel_inches: float) -> dict[str, Any]:
-    """Marks as large as their number and the panel's width allow; an image in the PDF."""
+    """Return the style of marks as large as their number and the panel's width allow.
+
+    They are an image in the PDF.
+    """
     area = float(np.clip(10000 / max(count, 1), 2.5, 8.0)) * min(1.0, panel_inches / 3) ** 2
     return {"s": max(area, 0.4), "alpha": 0.6, "linewidths": 0.0, "rasterized": True}
 
@@ -33,7 +36,7 @@ def scatter_plane(
 ) -> None:
     """Draw points (n, 2) between limits, one unit as long in both directions.
 
-    Where one direction is far wider than the other, each has a scale of its own.
+    If one direction is far wider than the other, each has a scale of its own.
     """
     drawn = thin(rows)
     axes.scatter(drawn[:, 0], drawn[:, 1], color=colour, **point_style(len(drawn), panel_inches))
@@ -52,14 +55,14 @@ def scatter_plane(
 
 
 def end_ticks(axis: Any, low: float, high: float) -> None:
-    """Set two round numbers near the ends: all that a narrow panel has room for."""
+    """Set two round numbers near the ends, as a narrow panel has no room for more."""
     values = round_numbers(low, high, 4)
     ends = [values[0], values[-1]]
     axis.set_ticks(ends, [tick_label(v) for v in ends])
 
 
 def ticks_have_room(low: float, high: float, inches: float) -> bool:
-    """Return whether the numbers of `end_ticks` at 8 pt, 0.071 inch a digit, stay apart."""
+    """Tell whether the numbers of `end_ticks` at 8 pt, 0.071 inch a digit, stay apart."""
     values = round_numbers(low, high, 4)
     letters = len(tick_label(values[0])) + len(tick_label(values[-1]))
     return 0.071 * letters / 2 + 0.08 < inches * (values[-1] - values[0]) / (high - low)
@@ -73,24 +76,24 @@ def round_numbers(low: float, high: float, count: int) -> list[float]:
 
 
 def plain_ticks(axis: Any) -> None:
-    """Set whole numbers at the ticks: a power of ten set apart would stand in a label's way."""
+    """Set plain numbers at the ticks: a separate power of ten would collide with a label."""
     axis.set_major_formatter(FuncFormatter(lambda value, _: tick_label(value)))
 
 
 def tick_label(value: float) -> str:
-    """Return six digits without trailing zeros, which a round number needs, with a true minus."""
+    """Return six digits without trailing zeros, enough for round numbers, with a true minus."""
     return f"{value:.6g}".replace("-", "\u2212")
 
 
 def number(value: float) -> str:
-    """Three digits of a positive number, two below 1, for headings."""
+    """Return three digits of a positive number, two below 1, for headings."""
     if 1000 <= value < 1e5:
         return f"{value:,.0f}"
     return f"{value:.{3 if value >= 1 else 2}g}".replace("-", "\u2212")
 
 
 def side_length(value: float) -> str:
-    """Return a number for a heading that is narrow: `2.75e8`."""
+    """Return a number for a narrow heading, such as `2.75e8`."""
     return re.sub(r"e\+?(\u2212?)0*", r"e\1", number(value))
 
 
@@ -100,13 +103,13 @@ def widest(limits: tuple[Floats, Floats]) -> float:
 
 
 def boxes(limits: Limits, cube: str) -> tuple[Limits, list[str], str]:
-    """Return limits of panels without ticks, what is said of the sides of each, and the box's name.
+    """Return limits of panels without ticks, a note on the sides of each, and the box's name.
 
-    All sides are as long, unless one scale would show a direction as a line in one of the panels.
+    All sides have one length, unless one scale would reduce a direction to a line in some panel.
 
     Args:
-        limits: of each panel, as `span` gives them.
-        cube: what a box with sides of one length is called.
+        limits: the limits of each panel, as `span` returns them.
+        cube: the name of a box with sides of one length.
     """
     if not all(on_one_scale(*ends) for ends in limits):
         sides = [
@@ -118,14 +121,14 @@ def boxes(limits: Limits, cube: str) -> tuple[Limits, list[str], str]:
     for low, high in limits:
         centre, half = (low + high) / 2, widest((low, high)) / 2
         centred.append((centre - half, centre + half))
-    # Ticks would be illegible at this size: the length of the side says the same.
+    # Ticks would be illegible at this size; the length of the side carries the same information.
     sides = [f"side {side_length(widest(ends))}" for ends in limits]
     return centred, sides, f"{cube} with the side given"
 
 
 @dataclass(frozen=True)
 class Space:
-    """One panel of points in space: (n, 3), their limits, colour and title."""
+    """A panel of points in space: (n, 3), their limits, colour and title."""
 
     rows: Floats
     low: Floats
@@ -139,16 +142,16 @@ def space_figure(
 ) -> Figure:
     """Draw panels side by side, one unit as long in all directions, from the same point of view.
 
-    Where one direction is far wider than another, all are as long.
+    If one direction is far wider than another, all are drawn with the same length.
 
-    Laid out by where the corners of the box are seen, since the layout engines of matplotlib take
-    the square around a 3-D axes for its content: they leave half the page white or cut labels off.
+    The layout uses the visible corners of the box. The layout engines of matplotlib take the
+    square around a 3-D axes for its content: they leave half the page white or cut labels off.
 
     Args:
-        panels: with limits of their own; their ratios of widths are those of the boxes.
-        with_ticks: on the axes.
-        names: of the three coordinates, or of all together, for the label below.
-        units: of the coordinates.
+        panels: the panels with their own limits; their ratios of widths are those of the boxes.
+        with_ticks: whether the axes have ticks.
+        names: the names of the three coordinates, or one of all together, for the label below.
+        units: the units of the coordinates.
     """
     panel_inches = min(WIDTH_INCHES / 2, WIDTH_INCHES / len(panels))
     start = (WIDTH_INCHES - panel_inches * len(panels)) / 2
@@ -188,17 +191,17 @@ def space_figure(
 
 
 def _space_ticks(axes: Any, panel: Space, exponents: Sequence[int], is_one: bool) -> None:
-    """Ticks of the three axes of a box, in their powers of ten, at its ends alone where it is thin.
+    """Set ticks of the three axes of a box in their powers of ten, only at its ends if it is thin.
 
     Args:
-        axes: of the box.
-        panel: with its limits.
-        exponents: of ten, one an axis.
+        axes: the axes of the box.
+        panel: the panel, with its limits.
+        exponents: the powers of ten, one for each axis.
         is_one: whether one unit is as long in all directions.
     """
     edges = panel.high - panel.low
     for j, axis in enumerate((axes.xaxis, axes.yaxis, axes.zaxis)):
-        # Not at the corners, where the labels of two axes would meet.
+        # The margin keeps ticks away from the corners, where the labels of two axes would meet.
         gap = 0.08 * edges[j]
         values = round_numbers(panel.low[j] + gap, panel.high[j] - gap, 4)
         if is_one and edges[j] < 0.5 * edges.max():
@@ -211,7 +214,7 @@ def _space_ticks(axes: Any, panel: Space, exponents: Sequence[int], is_one: bool
 
 
 def _space_label(names: Sequence[str], exponents: Sequence[int], units: str) -> str:
-    """Return what the three axes are; they are too short to say more than their names."""
+    """Return the label of the three axes, which have room only for their names."""
     powers = [f"$10^{{{exponent}}}$ " if exponent else "" for exponent in exponents]
     if len(set(powers)) == 1:
         return f"{', '.join(names)} ({powers[0]}{units})"
@@ -219,9 +222,9 @@ def _space_label(names: Sequence[str], exponents: Sequence[int], units: str) -> 
 
 
 def _exponents(panels: Sequence[Space]) -> list[int]:
-    """Return the powers of ten that the numbers on the three axes count in.
+    """Return the powers of ten that divide the numbers on the three axes.
 
-    Labels of more than about four signs would cross the axes.
+    Labels of more than about four characters would cross the axes.
     """
     limits = np.abs([[panel.low, panel.high] for panel in panels]).max(axis=(0, 1))
     if all(on_one_scale(panel.low, panel.high) for panel in panels):
@@ -233,7 +236,7 @@ def _draw_space(figure: Figure, panel: Space, panel_inches: float, is_one: bool)
     axes: Any = figure.add_axes((0.0, 0.0, 1.0, 1.0), projection="3d")
     # The squares around the boxes overlap.
     axes.patch.set_visible(False)
-    # A 3-D axes does not clip, so what is outside would be drawn over the rest of the page.
+    # A 3-D axes does not clip, so points outside would be drawn over the rest of the page.
     inside = ((panel.rows >= panel.low) & (panel.rows <= panel.high)).all(axis=1)
     drawn = thin(panel.rows[inside])
     if len(drawn):
@@ -251,7 +254,7 @@ def _draw_space(figure: Figure, panel: Space, panel_inches: float, is_one: bool)
 
 
 def _seen_corners(axes: Any, panel: Space) -> Floats:
-    """Where the eight corners of the box are seen, (8, 2), in fractions of the axes."""
+    """Return the positions of the eight corners of the box, (8, 2), in fractions of the axes."""
     corners = np.array(list(itertools.product(*zip(panel.low, panel.high), [1.0])))
     # A perspective view is linear in homogeneous coordinates.
     seen = corners @ axes.get_proj().T

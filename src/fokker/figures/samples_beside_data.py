@@ -1,4 +1,4 @@
-"""Do the samples look like the data?"""
+"""A figure of samples next to the data."""
 
 from collections.abc import Callable
 from functools import partial
@@ -44,31 +44,32 @@ def samples_beside_data(
     density: tuple[Any, Any] | None = None,
     layout: Layout | None = None,
 ) -> Figure:
-    """Draw samples and data as their shape and layout ask for, always with the same limits.
+    """Draw samples and data according to their shape and layout, always with the same limits.
 
     Points: (1,): both histograms on one axis. (2,) and (3,): two scatter panels, at most 4,000
-    points each. More: scatter of the first two principal components of the data; where the sizes
-    of the elements differ widely, of the data with each element divided by its standard deviation.
-    The limits hold all data, and 99% of the samples as far as these are within the data's width of
-    the data; how many are outside, or not finite, is said.
+    points each. More: scatter of the first two principal components of the data; if the sizes of
+    the elements differ widely, each element is divided by its standard deviation first. The limits
+    hold all data, and 99% of the samples unless these are farther from the data than the data's
+    width. The title counts those that are outside or not finite.
 
     Images: the first 64 of each, from the data's least value (black) to its greatest (white), fewer
-    of large ones. One channel is grey, three are colours; of any other number each of the first
+    of large ones. One channel is grey, three are colours; with any other number each of the first
     eight is grey, with limits of its own. Volumes: their middle slices, as images. Series: five of
     each and the band of 90% at each time, a row for each of the first four features.
 
     Args:
-        samples: (n, d) or (n, *shape).
-        data: (m, d) or (m, *shape), m may differ from n.
-        shape: of one sample.
-        names: what the two are called.
-        units: of the coordinates, for the labels.
-        density: of a known law in one dimension, as (x, p), drawn in place of the data's histogram.
+        samples: the samples, (n, d) or (n, *shape).
+        data: the data, (m, d) or (m, *shape), m may differ from n.
+        shape: the shape of one sample.
+        names: the names of the two sets.
+        units: the units of the coordinates, for the labels.
+        density: the density of a known law in one dimension, as (x, p), drawn in place of the
+            data's histogram.
         layout: see `kind_of`, in `layouts`.
 
     Raises:
-        ValueError: a shape that is not the layout's, no points, no finite samples, or data that are
-            NaN or infinite.
+        ValueError: a shape that does not fit the layout, no points, no finite samples, or data that
+            are NaN or infinite.
     """
     draw = _DRAW[kind_of(shape, layout)]
     (x, left_out), y = finite_rows("samples", samples, shape), as_rows("data", data, shape)
@@ -82,7 +83,7 @@ def samples_beside_data(
 
 
 def _near_zero(x: Floats, y: Floats) -> tuple[Floats, Floats, list[str]]:
-    """Return samples and data with coordinates whose numbers are short, and the names of these."""
+    """Return samples and data with offsets that make their numbers short, and coordinate names."""
     away = offsets(*span(x, y))
     return x - away, y - away, coordinates(away)
 
@@ -93,7 +94,7 @@ def _line(x: Floats, y: Floats, shape: tuple[int, ...], names: Names, units: str
     axes = figure.add_subplot()
     low, high = span(x, y)
     edges = np.linspace(low[0], high[0], _NUM_BINS + 1).tolist()
-    # Weights, since density=True would spread what is outside over the bins inside.
+    # Weights are explicit, since density=True would spread outside points over the bins inside.
     per_bin = edges[1] - edges[0]
     axes.hist(
         x[:, 0],
@@ -153,7 +154,7 @@ def _other(x: Floats, y: Floats, shape: tuple[int, ...], names: Names, units: st
 def _two_planes(x: Floats, y: Floats, names: Names, labels: tuple[str, str]) -> Figure:
     low, high = span(x, y)
     size = high - low
-    # As high as the panels need at their width, within what fits a page.
+    # The height is what the panels need at their width, within the height of a page.
     ratio = size[1] / size[0] if on_one_scale(low, high) else 1.0
     height = float(np.clip(2.75 * ratio, 1.5, 5.0)) + 0.75
     figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
@@ -193,7 +194,7 @@ def _image(
     if channels:
         note += ", black to white over the data's range of each"
     height = float(np.clip(3.1 * ratio, 0.4, 7.0)) + 0.35 + 0.2 * bool(note)
-    # Wider than between the images, so that it is seen where the samples end.
+    # The space is wider than that between images, to make the end of the samples visible.
     layout = ConstrainedLayoutEngine(wspace=0.06)
     figure = Figure(figsize=(WIDTH_INCHES, height), layout=layout)
     black, white = (0.0, 1.0) if channels else (float(low.min()), float(high.max()))

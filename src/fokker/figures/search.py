@@ -1,4 +1,4 @@
-"""What did a search find, when, and which parameters mattered?"""
+"""A figure of a search: its best values over the trials, and the effect of each parameter."""
 
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
@@ -18,7 +18,7 @@ from fokker.figures.style import BLACK, BLUE, ORANGE, STYLE, VERMILION, WIDTH_IN
 _COLUMNS = 3
 _WIDE_INCHES, _PANEL_INCHES = 2.3, 1.9
 _MAX_NAMES = 6
-# Trials without a value stand at the upper edge, where they were tried.
+# Trials without a value are marked at the upper edge, at the parameters that were tried.
 _EDGE = {"failed": (VERMILION, "x", 0.95), "pruned": (ORANGE, "v", 0.87)}
 
 
@@ -30,18 +30,20 @@ def trials_and_parameters(
     metric: str,
     logarithmic: Collection[str] = (),
 ) -> Figure:
-    """A metric against the trial's number, with the best so far, and against each parameter.
+    """Draw a metric against the trial's number, with the best so far, and against each parameter.
 
-    The metric's axis is logarithmic if all values are positive. Trials without a value are marks
-    at the upper edge: failed and pruned ones; others, which have not ended, are left out.
+    The metric's axis is logarithmic if all values are positive. Failed and pruned trials without a
+    value are marks at the upper edge. Trials that have not ended are left out.
 
     Args:
-        values: of the metric, one a trial in their order; None where there is none.
-        costs: what the best has least of; infinite where there is no value.
-        statuses: `completed`, `pruned`, `failed`, `diverged`, or of a trial that has not ended.
-        parameters: a value a trial by name: numbers, or texts, which get a place each.
-        metric: its name.
-        logarithmic: parameters with a logarithmic axis.
+        values: the values of the metric, one for each trial in order; None for no value.
+        costs: a number for each trial, least for the best one; infinite if there is no value.
+        statuses: `completed`, `pruned`, `failed`, `diverged`, or another one while a trial has not
+            ended.
+        parameters: the values for the trials by parameter: numbers, or texts, which get a place
+            each.
+        metric: the name of the metric.
+        logarithmic: the parameters with a logarithmic axis.
 
     Raises:
         ValueError: no value at all, or lists of different lengths.
@@ -83,7 +85,7 @@ def trials_and_parameters(
 def _known(
     values: Sequence[float | None], beside: Mapping[str, Sequence[Any]], metric: str
 ) -> Floats:
-    """The values, NaN where there is none, if all else has one for each of them."""
+    """Return the values, NaN where there is none; check that all lists have their length."""
     count = len(values)
     for name, found in beside.items():
         if len(found) != count:
@@ -97,7 +99,7 @@ def _known(
 def _draw(
     axes: Axes, x: Floats, values: Floats, edge: Mapping[str, list[int]], best: int, metric: str
 ) -> dict[str, Any]:
-    """The trials as points, those without a value at the edge, and their handles by name."""
+    """Draw the trials as points, those without a value at the edge; return handles by name."""
     axes.set_axisbelow(True)
     axes.grid(True, which="major")
     points: dict[str, Any] = {"markersize": 4.0, "linestyle": "none"}
@@ -118,7 +120,7 @@ def _draw(
 
 
 def _draw_best(axes: Axes, values: Floats, costs: Sequence[float]) -> Any:
-    """The best value until each trial, as steps."""
+    """Draw the best value up to each trial as steps."""
     least, line = np.inf, np.full(len(values), np.nan)
     for i, (value, cost) in enumerate(zip(values, costs)):
         better = bool(np.isfinite(value)) and cost < least
@@ -129,7 +131,7 @@ def _draw_best(axes: Axes, values: Floats, costs: Sequence[float]) -> Any:
 
 
 def _places(axes: Axes, column: Sequence[Any], is_log: bool, inches: float) -> Floats:
-    """Where the values of a parameter stand on its axis, whose ticks are set."""
+    """Return the places of a parameter's values on its axis, and set its ticks."""
     if any(isinstance(value, str) for value in column):
         names = sorted({str(value) for value in column}, key=_as_numbers)
         axes.set_xlim(-0.5, len(names) - 0.5)
@@ -154,7 +156,7 @@ def _places(axes: Axes, column: Sequence[Any], is_log: bool, inches: float) -> F
 
 
 def _as_numbers(name: str) -> tuple[float, str]:
-    """Numbers by size, then other texts."""
+    """Return a sort key that puts numbers first, by size, and then other texts."""
     try:
         return (float(name), name)
     except ValueError:
@@ -162,7 +164,7 @@ def _as_numbers(name: str) -> tuple[float, str]:
 
 
 def _scale(axes: Axes, values: Floats) -> None:
-    """The shared axis of the metric, with room for the marks at the upper edge."""
+    """Set the shared axis of the metric, with room for the marks at the upper edge."""
     shown = values[np.isfinite(values)]
     low, high = float(shown.min()), float(shown.max())
     if low > 0:

@@ -1,4 +1,4 @@
-"""Series as lines against time: few of them, and the band of nearly all."""
+"""Series as lines against time: a few of them, and the band of nearly all."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from fokker.figures.lines import COLOURS
 
 MAX_LINES = 5
 BAND = (0.05, 0.95)
-# Of the half width that a single time has.
+# The half width of the line for a series of a single time.
 _ALONE = 0.4
-# Lines of more times are an image in the PDF.
+# Lines of more times than this are an image in the PDF.
 _MANY_TIMES = 1000
 
 
@@ -23,15 +23,15 @@ def as_series(rows: Floats, shape: tuple[int, ...]) -> Floats:
 
 
 def extremes(values: Floats) -> Floats:
-    """Return the least and the greatest value over time, of series (n, time, f) (2 n, f).
+    """Return the least and the greatest value over time: series (n, time, f) to (2 n, f).
 
-    Their quantiles say what part of whole series lies within limits.
+    Their quantiles tell which share of whole series lies within limits.
     """
     return np.concatenate([values.min(axis=1), values.max(axis=1)])
 
 
 def series_note(count: int, features: int, shown: int) -> str:
-    """Return what is drawn of so many series, and of their features."""
+    """Return a note on which of `count` series, and of their features, are drawn."""
     note = "lines: all there are"
     if count > MAX_LINES:
         note = f"lines: the first {MAX_LINES}; grey: 90% of all at each time"
@@ -44,7 +44,7 @@ def draw_series(axes: Axes, values: Floats, limits: tuple[float, float]) -> None
     low, high = np.quantile(thin(values), BAND, axis=0)
     times = np.arange(values.shape[1], dtype=np.float64)
     if len(times) == 1:
-        # A single place is no line.
+        # A single point would not be visible as a line.
         times = np.array([-_ALONE, _ALONE])
         few, low, high = (np.repeat(a, 2, axis=-1) for a in (few, low, high))
     look: dict[str, Any] = {"rasterized": len(times) > _MANY_TIMES}

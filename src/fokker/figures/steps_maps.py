@@ -1,4 +1,4 @@
-"""What do samples look like with few steps, and from how many on are they good?"""
+"""A figure of the density of samples, and of their error, against the number of steps."""
 
 import math
 from collections.abc import Mapping
@@ -21,19 +21,20 @@ _KEYS = ("num_steps", "w1", "edges", "sampled", "data")
 
 
 def steps_maps(runs: Mapping[str, Mapping[str, Any]], units: str = "data units") -> Figure:
-    """The density of samples as colour over N and x, and W1 to the data below it.
+    """Draw the density of samples as colour over N and x, and W1 to the data below it.
 
-    N is logarithmic; behind it, apart, the data's own density. All runs have the same colours, up
-    to twice the data's greatest density, and the same axis of W1. Where it is known, W1 of as many
-    exact samples is dashed: nothing below it can be told from chance.
+    N is logarithmic; the data's own density is a separate column behind the last N. All runs have
+    the same colours, up to twice the data's greatest density, and the same axis of W1. If it is
+    known, W1 of as many exact samples is dashed: values below it cannot be told from sampling
+    noise.
 
     Args:
-        runs: by label, each with num_steps and w1 (k,), edges (n + 1,), sampled (k, n), data (n,),
-            and perhaps chance, one number.
-        units: of x.
+        runs: the arrays by label of the run: num_steps and w1 (k,), edges (n + 1,), sampled (k, n),
+            data (n,), and optionally chance, the W1 of as many exact samples, one number.
+        units: the units of x.
 
     Raises:
-        ValueError: no run, more than six, or an array missing.
+        ValueError: there is no run, more than six, or an array is missing.
     """
     some_runs(runs)
     found = {name: arrays_of(name, run, _KEYS) for name, run in runs.items()}
@@ -82,7 +83,7 @@ def steps_maps(runs: Mapping[str, Mapping[str, Any]], units: str = "data units")
 
 
 def _places(steps: Floats) -> Floats:
-    """The edges of the columns of all N, halfway between them in ln N."""
+    """Return the edges of the columns of all N, halfway between neighbours in ln N."""
     logs = np.log(steps)
     if len(logs) == 1:
         return np.exp([logs[0] - 0.3, logs[0] + 0.3])
@@ -93,13 +94,13 @@ def _places(steps: Floats) -> Floats:
 
 
 def _data_column(edges: Floats) -> tuple[float, float]:
-    """Where the data stand, behind the last N and as broad as its name is high."""
+    """Return the ends of the data's column, behind the last N and as broad as its name is high."""
     share = math.log(edges[-1] / edges[0])
     return float(edges[-1] * math.exp(0.05 * share)), float(edges[-1] * math.exp(0.2 * share))
 
 
 def _common_offset(edges: list[Floats]) -> float:
-    """Return what is subtracted from all samples, so that their numbers are short."""
+    """Return a number to subtract from all samples, so that their numbers are short."""
     low, high = min(float(x[0]) for x in edges), max(float(x[-1]) for x in edges)
     return float(offsets(*widened(np.array([low]), np.array([high]), 0.0))[0])
 
@@ -125,7 +126,7 @@ def _map(axes: Axes, run: Mapping[str, Floats], norm: Normalize, away: float) ->
 
 
 def _w1(axes: Axes, run: Mapping[str, Floats], chance: float) -> tuple[float, float]:
-    """W1 against N, and the limits of the axis of N."""
+    """Draw W1 against N, and return the limits of the axis of N."""
     edges = _places(run["num_steps"])
     good = np.where(run["w1"] > 0, run["w1"], np.nan)
     axes.set_xscale("log")
@@ -139,7 +140,7 @@ def _w1(axes: Axes, run: Mapping[str, Floats], chance: float) -> tuple[float, fl
 
 
 def _say_nothing(axes: Axes) -> None:
-    """Say why there is no line, as of samples that are equal to the data."""
+    """Write why there is no line, for example for samples that equal the data."""
     text = "every $W_1$ is 0\nor not finite"
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=8)
     axes.yaxis.set_major_locator(NullLocator())
@@ -147,7 +148,7 @@ def _say_nothing(axes: Axes) -> None:
 
 
 def _ticks(axes: Axes, steps: Floats, inches: float) -> None:
-    """Round numbers of steps."""
+    """Set ticks at round numbers of steps."""
     edges = _places(steps)
     round_log_ticks(axes.xaxis, (float(edges[0]), float(edges[-1])), 0.8 * inches)
     axes.xaxis.set_minor_locator(NullLocator())

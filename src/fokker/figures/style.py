@@ -1,4 +1,4 @@
-"""How figures look and how they are written."""
+"""The style of figures, and their output to files."""
 
 import os
 from functools import partial
@@ -18,7 +18,7 @@ WIDTH_INCHES = 6.5
 
 _STRIP_INCHES, _DPI = 0.22, 200
 
-# Any, since the keys are plain strings to some versions of matplotlib and literals to others.
+# The type is Any, since keys are plain strings in some versions of matplotlib, literals in others.
 STYLE: Any = {
     "font.size": 9.0,
     "axes.titlesize": 9.0,
@@ -49,33 +49,34 @@ BLACK = "#000000"
 
 
 def plain(text: str) -> str:
-    """A name as text that is shown as it is: no mathematics, no label that a legend leaves out."""
+    """Return a name as literal text: without mathematics, and not hidden from legends by a `_`."""
     text = text.replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text
 
 
 def save(figure: Figure, path_without_suffix: str | os.PathLike[str], heading: str = "") -> Path:
-    """Write a figure as PNG (200 dpi) and as PDF beside it, each whole or not at all.
+    """Write a figure as PNG (200 dpi) and as PDF next to it, each whole or not at all.
 
     Args:
-        figure: what to write.
-        path_without_suffix: `.png` and `.pdf` are appended; missing folders are made.
-        heading: stands in a strip above all that the figure holds.
+        figure: the figure.
+        path_without_suffix: the path, to which `.png` and `.pdf` are appended; missing folders are
+            made.
+        heading: a text for a strip above all content of the figure.
 
     Returns:
         The path of the PNG.
     """
     base = Path(path_without_suffix)
     make_folder(base.parent)
-    # Not with_suffix, which would cut "sigma_0.5" at its dot.
+    # with_suffix would cut "sigma_0.5" at its dot.
     targets = [base.parent / f"{base.name}.{kind}" for kind in ("png", "pdf")]
-    # Without a date, the same figure is the same file.
+    # Without a date, the same figure gives the same file.
     metadata: list[dict[str, Any]] = [{}, {"CreationDate": None}]
     with matplotlib.rc_context(STYLE):
-        # savefig does the layout once and keeps it, but panels of a fixed aspect need a second
-        # time: without it texts were cut off by up to 0.05 inch.
+        # savefig does the layout only once, but panels of a fixed aspect need a second pass:
+        # otherwise texts were cut off by up to 0.05 inch.
         figure.draw_without_rendering()
-        # In memory, for matplotlib hides what a disk refuses behind errors of its own.
+        # Draw into memory, because matplotlib hides errors of the disk behind its own.
         width, height = figure.get_size_inches()
         if heading:
             _write_above(figure, plain(heading))
@@ -91,11 +92,11 @@ def save(figure: Figure, path_without_suffix: str | os.PathLike[str], heading: s
 
 
 def _write_above(figure: Figure, heading: str) -> None:
-    """Write above the upper edge of a figure that has been laid out, and stays as it is."""
-    figure.set_dpi(_DPI)  # Widths of texts differ a little with it.
+    """Write above the upper edge of a figure whose layout is done, and keep that layout."""
+    figure.set_dpi(_DPI)  # The widths of texts depend slightly on it.
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
-    for legend in figure.legends:  # One outside would move up to the new edge.
+    for legend in figure.legends:  # A legend outside the panels would move up to the new edge.
         place = legend.get_window_extent().transformed(figure.transFigure.inverted())
         legend.set_bbox_to_anchor(place, figure.transFigure)
         legend.set_loc("center")

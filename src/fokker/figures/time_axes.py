@@ -14,10 +14,10 @@ from fokker.figures.arrays import Floats, to_array
 from fokker.figures.panels import round_numbers, tick_label
 from fokker.figures.style import WIDTH_INCHES, plain
 
-# Where the middle of the noise levels, in ln sigma, comes before this share of all time, a linear
-# axis would show nothing but noise.
+# If the middle of the noise levels, in ln sigma, comes before this share of all time, a linear axis
+# would be filled with noise.
 LOG_TIME_BELOW = 0.01
-# Beyond this ratio of widths a linear axis would show data as a line.
+# Beyond this ratio of widths a linear axis would reduce the data to a line.
 WIDE = 12.0
 MAX_COLUMNS = 4
 
@@ -25,11 +25,11 @@ MAX_COLUMNS = 4
 @final
 @dataclass(frozen=True)
 class TimeAxis:
-    """Places of times, from noise (left) to data: `-t` or `-log10 t`.
+    """An axis of times, from noise (left) to data: `-t` or `-log10 t`.
 
     Args:
-        t: times, (b,), descending.
-        sigma: noise levels, (b,).
+        t: the times, (b,), descending.
+        sigma: the noise levels, (b,).
     """
 
     t: Floats
@@ -37,7 +37,7 @@ class TimeAxis:
 
     @property
     def is_log(self) -> bool:
-        """Whether most of the noise levels pass in a small part of the time."""
+        """Tell whether most of the noise levels pass in a small part of the time."""
         t, sigma = self.t[::-1], self.sigma[::-1]
         if t[0] <= 0:
             return False
@@ -45,12 +45,12 @@ class TimeAxis:
         return bool(math.exp(middle) < LOG_TIME_BELOW * t[-1])
 
     def places(self, t: Floats) -> Floats:
-        """Where times are on the axis."""
+        """Return the places of times on the axis."""
         found: Floats = -np.log10(t) if self.is_log else -t
         return found
 
     def label(self, axes: Axes, inches: float) -> None:
-        """Limits and ticks of a horizontal axis."""
+        """Set limits and ticks of a horizontal axis."""
         ends = self.places(self.t[[0, -1]])
         axes.set_xlim(*ends)
         low, high = float(self.t[-1]), float(self.t[0])
@@ -73,10 +73,10 @@ class TimeAxis:
 @final
 @dataclass(frozen=True)
 class PlaceAxis:
-    """Places of x_t: linear, or `asinh((x - centre) / width)` where it spreads very widely.
+    """An axis of x_t: linear, or `asinh((x - centre) / width)` if it spreads very widely.
 
     Args:
-        rows: x at each time, (b, n), ascending in each row, the data's last.
+        rows: x at each time, (b, n), ascending in each row; the last row is the data's.
     """
 
     rows: Floats
@@ -88,11 +88,11 @@ class PlaceAxis:
 
     @property
     def is_linear(self) -> bool:
-        """Whether the widest row is not much wider than the data."""
+        """Tell whether the widest row is at most 12 times as wide as the narrowest one."""
         return bool(self._widths.max() <= WIDE * self._widths.min())
 
     def places(self, x: Floats) -> Floats:
-        """Where x is on the axis."""
+        """Return the places of x on the axis."""
         if self.is_linear:
             return x
         centre, width = self.rows[-1].mean(), self._widths.min() / 8
@@ -100,7 +100,7 @@ class PlaceAxis:
         return found
 
     def label(self, axes: Axes, inches: float) -> None:
-        """Limits and ticks of a vertical axis."""
+        """Set limits and ticks of a vertical axis."""
         low, high = float(self.rows.min()), float(self.rows.max())
         axes.set_ylim(*self.places(np.array([low, high])))
         ticks = round_numbers(low, high, max(2, int(inches / 0.35)))
@@ -110,7 +110,7 @@ class PlaceAxis:
         axes.yaxis.set_minor_locator(NullLocator())
 
     def _apart(self, low: float, high: float, share: float) -> list[float]:
-        """Round numbers of the data's and powers of ten, as far as they are apart."""
+        """Return round numbers of the data, and powers of ten, that stay apart on the axis."""
         near = round_numbers(float(self.rows[-1, 0]), float(self.rows[-1, -1]), 3)
         middle = float(self.rows[-1].mean())
         near.sort(key=lambda value: abs(value - middle))
@@ -126,7 +126,7 @@ class PlaceAxis:
 
 
 def corners(axis: TimeAxis, place: PlaceAxis, t: Floats, edges: Floats) -> tuple[Floats, Floats]:
-    """The mesh of cells around times t (b,) and between edges (b, n + 1), each (b + 1, n + 1)."""
+    """Return the mesh of cells around times t (b,) and edges (b, n + 1), each (b + 1, n + 1)."""
     u, v = axis.places(t), place.places(edges)
     middle, rows = (u[1:] + u[:-1]) / 2, (v[1:] + v[:-1]) / 2
     x = np.concatenate([u[:1], middle, u[-1:]])
@@ -137,15 +137,15 @@ def corners(axis: TimeAxis, place: PlaceAxis, t: Floats, edges: Floats) -> tuple
 def pairs_of_panels(
     names: list[str], rows: tuple[str, str], panel_inches: float
 ) -> tuple[Figure, list[tuple[Axes, Axes]], float]:
-    """Two panels a run, one above the other, in columns; of a single run beside each other.
+    """Make two panels for each run, one above the other; a single run has them side by side.
 
     Args:
-        names: of the runs.
-        rows: what the two panels are.
-        panel_inches: height of a panel.
+        names: the names of the runs.
+        rows: the names of the two panels.
+        panel_inches: the height of a panel.
 
     Returns:
-        The figure, the two axes of each run, and about how wide a panel is, in inches.
+        The figure, the two axes of each run, and the approximate width of a panel in inches.
     """
     if len(names) == 1:
         figure = Figure(figsize=(WIDTH_INCHES, panel_inches + 1.0), layout="constrained")
@@ -175,10 +175,10 @@ def pairs_of_panels(
 
 
 def arrays_of(name: str, given: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Floats]:
-    """The arrays of a run by name, as numbers.
+    """Return the arrays of a run by name, as numbers.
 
     Raises:
-        ValueError: if one is missing.
+        ValueError: an array is missing.
     """
     missing = [key for key in keys if key not in given]
     if missing:
@@ -187,10 +187,10 @@ def arrays_of(name: str, given: Mapping[str, Any], keys: tuple[str, ...]) -> dic
 
 
 def some_runs(runs: Mapping[str, Any]) -> None:
-    """Refuse none, and more than six.
+    """Refuse an empty mapping, and one of more than six runs.
 
     Raises:
-        ValueError: says how many there are.
+        ValueError: the number of runs is not 1 to 6; the message gives it.
     """
     if not 1 <= len(runs) <= 6:
         raise ValueError(f"a figure has room for 1 to 6 runs side by side, got {len(runs)}")

@@ -1,4 +1,4 @@
-"""Has a training come to an end, and how far is its loss from the least possible?"""
+"""A figure of a training: its loss against the steps, next to the least possible loss."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,9 +15,9 @@ from fokker.figures.panels import plain_ticks
 from fokker.figures.style import BLACK, BLUE, GREEN, PURPLE, STYLE, VERMILION, WIDTH_INCHES
 
 _LOSS_INCHES, _ERROR_INCHES, _RATE_INCHES = 2.4, 1.4, 0.8
-# From this ratio of values on an axis is logarithmic.
+# An axis is logarithmic from this ratio of its values on.
 _LOG_FROM = 3.0
-# Losses above this many times their upper quartile do not choose the axis.
+# Losses above this many times their upper quartile do not determine the axis.
 _FAR = 30.0
 _MAX_MARKED = 20
 _TICK_INCHES = 0.35
@@ -34,21 +34,21 @@ Points = tuple[Floats, Floats]
 
 
 def training_curve(rows: Iterable[Mapping[str, Any]]) -> Figure:
-    """Draw the loss against optimiser steps, with what is measured on the way.
+    """Draw the loss against optimizer steps, and the other measurements of the training.
 
-    Above the formulation's own loss, of training batches and of held-out data, and its floor where
-    that is known. Below the denoising error on held-out data, where it is measured, and at last the
-    learning rate, on a linear axis. The others are logarithmic where their values differ by more
-    than a factor of three. What is NaN or infinite is a gap, and is counted above its panel. What
-    is far above the others, or a floor far below them, leaves the axis; of the floor the legend
-    says so.
+    The upper panel has the formulation's own loss, of training batches and of held-out data, and
+    its floor if that is known. The next has the denoising error on held-out data, if it was
+    measured, and the last has the learning rate, on a linear axis. The others are logarithmic if
+    their values differ by more than a factor of three. NaN and infinite values are gaps, and are
+    counted above their panel. Values far above the others, or a floor far below them, leave the
+    axis; the legend reports this of the floor.
 
     Args:
-        rows: of metrics.jsonl, with `step` and any of `loss`, `held_out_loss`, `floor`,
+        rows: the rows of metrics.jsonl, with `step` and any of `loss`, `held_out_loss`, `floor`,
             `denoising_error` (standardised units squared) and `lr`.
 
     Raises:
-        ValueError: if no row has a finite loss.
+        ValueError: no row has a finite loss.
     """
     table = list(rows)
     curves = {name: points_of(table, name) for name in _LOOKS}
@@ -70,7 +70,7 @@ def training_curve(rows: Iterable[Mapping[str, Any]]) -> Figure:
         for axes, (label, height, names) in zip(grid[:, 0], panels, strict=True):
             lines = _draw(axes, {name: curves[name] for name in names}, height)
             axes.set_ylabel(label)
-            # The others are named by their axes.
+            # The axes of the other panels name their lines.
             handles += lines if axes is grid[0, 0] else []
         figure.align_ylabels()
         last = grid[-1, 0]
@@ -88,7 +88,7 @@ def training_curve(rows: Iterable[Mapping[str, Any]]) -> Figure:
 
 
 def _draw(axes: Axes, curves: Mapping[str, Points], height: float) -> list[Any]:
-    """Curves of one panel, which is so many inches high, and their lines."""
+    """Draw the curves of one panel of this height in inches, and return their lines."""
     drawn = [name for name in curves if len(curves[name][0])]
     lines: list[Any] = []
     for name in drawn:
@@ -117,7 +117,7 @@ def points_of(table: Sequence[Mapping[str, Any]], name: str) -> Points:
 
 
 def _gaps(lines: Mapping[str, Floats]) -> str:
-    """Return what is not finite, or nothing."""
+    """Return a note on values that are not finite, or nothing."""
     counts = {name: int(np.isnan(line).sum()) for name, line in lines.items()}
     return "; ".join(
         f"{name} is NaN or infinite in {n} of {len(lines[name])} rows"
@@ -130,13 +130,13 @@ def scale_axis(axes: Axes, values: Floats, floor: Floats, inches: float) -> None
     """Choose the scale and the ends of a vertical axis, and as many ticks as it has room for.
 
     Args:
-        axes: whose vertical axis it is.
-        values: that are to be seen, (n,).
-        floor: below them, (m,), to be seen if it is not far below.
-        inches: height of the panel.
+        axes: the axes with this vertical axis.
+        values: the values to draw, (n,).
+        floor: values below them, (m,), to be included if they are not far below.
+        inches: the height of the panel.
     """
     values = values[np.isfinite(values)]
-    # The first steps of a training may be a hundred times as high as all that follow.
+    # The first steps of a training may have losses a hundred times as high as all that follow.
     near = values[values <= _FAR * max(float(np.quantile(values, 0.75)), 0.0)]
     shown = near if near.size and near.max() > 0 else values
     close = floor[np.isfinite(floor) & (floor >= shown.min() / _FAR)]

@@ -1,4 +1,4 @@
-"""Have several trainings come to an end, and which of them is ahead?"""
+"""A figure of several trainings: their losses against the steps, to compare them."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -16,31 +16,31 @@ from fokker.figures.panels import plain_ticks
 from fokker.figures.style import BLUE, STYLE, WIDTH_INCHES, plain
 from fokker.figures.training_curve import Points, points_of, scale_axis
 
-#: Curves that can be told apart in one panel; more get a panel each, up to a page of them.
+#: The number of curves that one panel keeps distinct; more get a panel each, up to a page of them.
 MAX_TOGETHER, MAX_PANELS = 8, 40
 _LOSS_INCHES, _ERROR_INCHES, _SMALL_INCHES = 2.6, 1.7, 1.05
 _COLUMNS = 4
 _LETTERS_A_PANEL = 27
 _GREY = "0.8"
-# Beyond this ratio of the curves' medians one axis for all would flatten each of them.
+# Beyond this ratio of the curves' medians a common axis would flatten each of them.
 _MAX_RATIO = 30.0
 _LOSS = "loss\n(each formulation's own)"
 _ERROR = "denoising error\n(standardised units²)"
 
-#: The rows of metrics.jsonl of the models of one name, which differ in the seed alone.
+#: The rows of metrics.jsonl of the models of one name, which differ only in the seed.
 Trainings = Sequence[Sequence[Mapping[str, Any]]]
 
 
 def training_curves(models: Mapping[str, Trainings]) -> Figure:
-    """Draw the losses of several models against optimiser steps.
+    """Draw the losses of several models against optimizer steps.
 
-    Up to eight names share a panel of the loss and, where it was measured at two steps or more, one
-    of the denoising error on held-out data, by which models of any formulation compare. More get a
-    small panel of the loss each, the others grey behind it where one axis does for all. Models of
-    one name have lines of one look. What is NaN or infinite is a gap.
+    Up to eight names share a panel of the loss. They also share one of the denoising error on
+    held-out data, which compares models of any formulation, if it was measured at two steps or
+    more. More names get a small panel of the loss each, with the others in grey behind it if they
+    fit one axis. Models of one name have lines of one look. NaN and infinite values are gaps.
 
     Args:
-        models: by name; rows with `step` and `loss`, some with `denoising_error`.
+        models: the trainings by name; rows with `step` and `loss`, some with `denoising_error`.
 
     Raises:
         ValueError: no model, more than 40 names, or none with a finite loss at two steps.

@@ -1,4 +1,4 @@
-"""How do samples come from noise to data?"""
+"""A figure of samples on their way from noise to data."""
 
 from collections.abc import Callable
 from functools import partial
@@ -37,7 +37,7 @@ _MAX_LEVELS = 8
 _NUM_BINS = 40
 _NUM_IMAGES = 4
 _MAX_FEATURES = 3
-# Of the widest direction: up to here ticks of both directions may be the same.
+# Relative to the widest direction: up to this spread both directions may have the same ticks.
 _SPREAD = 2.0
 
 
@@ -51,23 +51,23 @@ def trajectory(
 ) -> Figure:
     """Draw the same samples at k levels, one panel each in a row, in the order given.
 
-    Every panel has limits of its own (images: grey values of its own), so that both the noise and
-    the data fill theirs. (1,): histograms. (2,) and (3,): scatter. More points: the first two
+    Every panel has its own limits (images: its own grey values), so that both the noise and the
+    data fill theirs. (1,): histograms. (2,) and (3,): scatter. More dimensions: the first two
     principal components of the last state. Images, and the middle slices of volumes: the same four
-    samples down each column, of several channels their channels. Series: the same five, a row for
-    each of the first three features. Samples that are not finite at a level are left out.
+    samples down each column; with several channels, their channels. Series: the same five, a row
+    for each of the first three features. Samples that are not finite at a level are left out.
 
     Args:
-        states: (k, n, d) or (k, n, *shape), k from 1 to 8, from noise to data.
-        places: level of each state, (k,), such as the noise level in standardised units.
-        shape: of one sample.
-        units: of the coordinates, for the labels.
+        states: the samples, (k, n, d) or (k, n, *shape), k from 1 to 8, from noise to data.
+        places: the level of each state, (k,), such as the noise level in standardised units.
+        shape: the shape of one sample.
+        units: the units of the coordinates, for the labels.
         layout: see `kind_of`, in `layouts`.
-        symbol: of a level.
+        symbol: the symbol of a level.
 
     Raises:
-        ValueError: a shape that is not the layout's, more than 8 levels, one that is not finite,
-            or no sample that is finite at every level.
+        ValueError: a shape that does not fit the layout, more than 8 levels, a level that is not
+            finite, or no sample that is finite at every level.
     """
     kind = kind_of(shape, layout)
     array, levels = to_array(states), to_array(places)
@@ -82,7 +82,7 @@ def trajectory(
             f"states must be at 1 to {_MAX_LEVELS} levels, got {levels.size}: "
             "choose some, more are too small to read"
         )
-    # The same samples at every level.
+    # Drop a sample at every level if it is not finite at one of them.
     finite = np.isfinite(array).all(axis=(0, *range(2, array.ndim)))
     array = array[:, finite] if finite.any() else array
     rows = [as_rows(f"states[{i}]", state, shape) for i, state in enumerate(array)]
@@ -92,7 +92,7 @@ def trajectory(
 
 
 def _near_zero(rows: list[Floats]) -> tuple[list[Floats], list[str]]:
-    """Return states with coordinates whose numbers are short at the end, and the names of these."""
+    """Return states with offsets that make the last one's numbers short, and coordinate names."""
     away = offsets(*span(rows[-1]))
     return [x - away for x in rows], coordinates(away)
 
@@ -107,7 +107,7 @@ def _line(rows: list[Floats], titles: list[str], shape: tuple[int, ...], units: 
         axes.hist(x[:, 0], edges, weights=weights, color=BLUE)
         axes.set_xlim(low[0], high[0])
         end_ticks(axes.xaxis, low[0], high[0])
-        # Each has its own scale, and what counts is the form.
+        # Each panel has its own scale, as only the form matters.
         axes.set_yticks([])
         axes.set_title(title)
     figure.axes[0].set_ylabel("density (own scale)")
@@ -153,7 +153,7 @@ def _planes(
     )
     said = f"{labels[0]}, and {labels[1]} on the same scale ({units})"
     if has_ticks:
-        # The ticks of one direction do for both.
+        # One axis with ticks serves both directions.
         limits = [(np.full(2, low.min()), np.full(2, high.max())) for low, high in limits]
     else:
         limits, sides, box = boxes(limits, "square")

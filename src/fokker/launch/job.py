@@ -47,12 +47,12 @@ def run_job(
     ranks: Ranks = ALONE,
     facts: Mapping[str, Any] | None = None,
 ) -> Result | None:
-    """Build, check and carry out a job in the run's folder `path`; nothing to return for a plan.
+    """Build, check and carry out a job in the run's folder `path`; return None for a plan.
 
     Args:
-        facts: for the run's record, besides the experiment's.
+        facts: the facts for the run's record, besides the experiment's.
     Raises:
-        ValueError: for a configuration that cannot be; then nothing is written.
+        ValueError: for an invalid configuration; nothing is written then.
         Pruned: if `watch` ends the training.
     """
     find_own(config.allow_targets)
@@ -88,7 +88,7 @@ def run_job(
 
 
 def plan(experiment: Experiment) -> str:
-    """Which model would be trained or is found, and what is sampled."""
+    """Describe the model that would be trained or is found, and what is sampled."""
     origin, model = experiment.origin, experiment.model
     parameters = sum(p.numel() for p in model.network.parameters())
     size = asked_ranks(OmegaConf.create(experiment.task.config["trainer"]))
@@ -132,9 +132,9 @@ def _estimated(experiment: Experiment, size: int) -> str:
 
 
 def built(config: DictConfig) -> Experiment:
-    """The checked experiment of a composed configuration with hydra's own node.
+    """Build and check the experiment of a composed configuration with hydra's own node.
 
-    It is not to be run: the job may run on another machine, which has the GPU and the cores.
+    It must not be run here: the job may run on another machine, which has the GPU and the cores.
     """
     hydra = config.hydra
     choices = Choices(
@@ -150,18 +150,18 @@ def built(config: DictConfig) -> Experiment:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep up to 64 MB of what is freed, for the next step; it does by itself, later.
+    """Let glibc keep up to 64 MB of freed memory for the next step; by itself it does so later.
 
     At first it gives blocks of 128 kB and more back to the system, whose pages then come anew at
     each step: with 1,024 rows of 128 numbers a training took 1.3 times as long. The largest block
-    freed so far sets its limits, so free one of nearly 32 MB, of which no page is touched.
+    freed so far sets its limits, so this frees one of nearly 32 MB, of which no page is touched.
     """
     torch.empty(2**25 - 2**13, dtype=torch.uint8)
 
 
 @contextmanager
 def threads(experiment: Experiment) -> Iterator[None]:
-    """A rank's share of the cores, and one thread for small steps, unless OMP_NUM_THREADS says."""
+    """Set a rank's share of the cores, or one thread for small steps; OMP_NUM_THREADS wins."""
     before = torch.get_num_threads()
     ranks = experiment.task.ranks
     parameters = sum(p.numel() for p in experiment.model.network.parameters())

@@ -1,4 +1,4 @@
-"""Ranks that find each other, and make sure that they are about to do the same."""
+"""The meeting of ranks: they find each other, and check that all will do the same."""
 
 from pathlib import Path
 
@@ -15,10 +15,11 @@ from fokker.store.job_names import short_hash
 
 
 def build_alike(config: DictConfig, choices: Choices, path: Path, ranks: Ranks) -> Experiment:
-    """The experiment, which every rank builds for itself and from the same configuration.
+    """Build the experiment on every rank, and check that all ranks have the same one.
 
     Raises:
-        ValueError: if one of them cannot, or the configurations differ.
+        ValueError: if another rank cannot build it, or the ranks differ. A rank's own error is
+            raised as it is.
     """
     wrong: Exception | None = None
     try:
@@ -55,10 +56,10 @@ def _check_same(made: Experiment, path: Path, ranks: Ranks) -> None:
 
 
 def join(start: Start, config: DictConfig) -> Ranks:
-    """The ranks that this process is one of, once they have found each other.
+    """Find the other ranks, and return them with this process as one of them.
 
     Raises:
-        ValueError: if others were started than the configuration asks for.
+        ValueError: if other ranks were started than the configuration asks for.
     """
     start.check(config.trainer)
     if start.size == 1:

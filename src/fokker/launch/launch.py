@@ -20,12 +20,12 @@ from fokker.machine.gpus import claim
 from fokker.machine.orphans import this_process
 from fokker.machine.start import cores
 
-# Handed on to the ranks, which save what is done.
+# Signals that are handed on to the ranks, which then save their work.
 HANDED_ON = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2")
 
 
 class RankDied(RuntimeError):
-    """A rank that ended without a word, by a signal that it cannot hear."""
+    """The end of a rank by a signal that left it no time to say why."""
 
 
 def launch(
@@ -36,25 +36,25 @@ def launch(
     The ranks get the configuration as it was composed here.
 
     Args:
-        config: of the job.
-        choices: of its options.
-        path: the run's folder; null: nothing is run, and the ranks examine themselves.
-        size: number of ranks.
+        config: the job's configuration.
+        choices: the options that it chooses.
+        path: the run's folder; None: nothing is run, and the ranks examine themselves.
+        size: the number of ranks.
         in_sweep: whether it is a job of a sweep.
     Returns:
-        whether it was run; not if another process of a sweep runs it. Of ranks that examine
+        whether the job was run; False if another process of a sweep runs it. For ranks that examine
         themselves, whether nothing would go wrong.
     Raises:
         SystemExit: with the exit code of the rank that failed first.
         RankDied: if a rank was killed; the others have ended too.
     """
-    # Here, so that their logs are there to be silenced.
+    # Imported before `_prepared`, which silences the logs that these modules create.
     from torch.distributed.elastic.multiprocessing import SignalException
 
     from fokker.launch.one_machine import run_agent
 
     needs_gpus = config.trainer.get("accelerator") != "cpu"
-    # The folder is private (mode 0700), and another one for each start.
+    # The folder is private (mode 0700), and new for each start.
     with _prepared(size, needs_gpus), tempfile.TemporaryDirectory(prefix="fokker-") as folder:
         file = Path(folder) / "job.json"
         job = {
@@ -76,10 +76,10 @@ def launch(
 
 
 def _check_end(failures: Mapping[int, Any], size: int) -> None:
-    """Raise for the rank whose end was the reason of the others', of torch's failures by rank."""
+    """Raise for the rank whose end has ended the others, from torch's failures by rank."""
     if not failures:
         return
-    # Torch ends the others by SIGTERM; and one that has lost another ends by itself.
+    # Torch ends the others by SIGTERM, and a rank that has lost another one ends by itself.
     killed = [
         (rank, failure)
         for rank, failure in failures.items()
@@ -87,7 +87,7 @@ def _check_end(failures: Mapping[int, Any], size: int) -> None:
     ]
     earliest = min(failures.items(), key=lambda item: item[1].timestamp)
     rank, first = killed[0] if killed else earliest
-    if first.exitcode > 0:  # It has said why.
+    if first.exitcode > 0:  # This rank has said why.
         raise SystemExit(first.exitcode)
     raise RankDied(
         f"rank {rank} of {size} was ended by {signal.Signals(-first.exitcode).name}, and the "
@@ -97,14 +97,14 @@ def _check_end(failures: Mapping[int, Any], size: int) -> None:
 
 @contextmanager
 def _prepared(size: int, needs_gpus: bool) -> Iterator[None]:
-    """The agent without its log, each rank with its share of the cores, signals as they were."""
+    """Silence the agent's log, set each rank's share of the cores, and restore all afterwards."""
     handlers: dict[Any, Any] = {name: signal.getsignal(getattr(signal, name)) for name in HANDED_ON}
-    # Each module of torch's has a log with a level of its own.
+    # Each module of torch has a logger with a threshold of its own.
     names = [n for n in logging.root.manager.loggerDict if n.startswith("torch.distributed")]
     logs = {log: log.level for log in map(logging.getLogger, names)}
     if needs_gpus:
         claim(size)
-    if handlers["SIGTERM"] is signal.SIG_DFL:  # The agent hears it later on.
+    if handlers["SIGTERM"] is signal.SIG_DFL:  # The agent handles it only later.
         signal.signal(signal.SIGTERM, _stop)
     environment = dict(os.environ)
     os.environ["TORCHELASTIC_SIGNALS_TO_HANDLE"] = ",".join(HANDED_ON)

@@ -1,4 +1,4 @@
-"""Which launchers of a sweep go with jobs of several ranks."""
+"""The check that the launcher of a sweep can start the ranks of its jobs."""
 
 import shutil
 from typing import Any
@@ -14,11 +14,11 @@ def check_launcher(name: str, launcher: DictConfig, trainer: DictConfig) -> None
     """Refuse a job whose ranks its launcher cannot start.
 
     Args:
-        name: of the launcher's class.
-        launcher: its configuration.
-        trainer: the job's.
+        name: the name of the launcher's class.
+        launcher: the launcher's configuration.
+        trainer: the configuration of the job's trainer.
     Raises:
-        ValueError: says the two keys.
+        ValueError: with the keys that do not fit together.
     """
     size, strategy = asked_ranks(trainer), trainer.get("strategy", AUTO)
     if name in ONE_MACHINE and strategy != AUTO:

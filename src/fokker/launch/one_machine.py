@@ -1,4 +1,4 @@
-"""Torch's elastic agent, which starts ranks and watches them, for those of one machine."""
+"""Torch's elastic agent for one machine: it starts the ranks of a run and watches them."""
 
 import os
 import sys
@@ -24,11 +24,11 @@ def run_agent(size: int, folder: str, arguments: Sequence[str]) -> Mapping[int, 
     """Start the ranks of a run, which meet at a file in a folder, and wait for their end.
 
     Args:
-        size: how many.
-        folder: that nobody else may enter.
-        arguments: of Python, for each of them.
+        size: the number of ranks.
+        folder: a folder that nobody else may enter.
+        arguments: the arguments of Python, for each rank.
     Returns:
-        those that failed, by rank.
+        the failures, by rank.
     Raises:
         SignalException: if this process was told to end; the ranks have ended.
     """
@@ -45,13 +45,13 @@ def run_agent(size: int, folder: str, arguments: Sequence[str]) -> Mapping[int, 
 class OneMachine(RendezvousHandler):
     """The meeting of one agent with itself.
 
-    Those of torch's own open a port on all interfaces, without a password. Here nothing listens:
-    what the agent notes stays in its memory, and its ranks meet elsewhere.
+    Torch's own meetings open a port on all interfaces, without a password. Here nothing listens:
+    the agent's notes stay in its memory, and its ranks meet at a file.
     """
 
     @property
     def use_agent_store(self) -> bool:
-        """Whether ranks meet at a port of the agent's."""
+        """Tell whether ranks meet at a port of the agent's: they do not."""
         return False
 
     def get_backend(self) -> str:
@@ -59,18 +59,18 @@ class OneMachine(RendezvousHandler):
         return "one_machine"
 
     def next_rendezvous(self) -> RendezvousInfo:
-        """Return the agent's store, and to its ranks a port that there is not."""
+        """Return the agent's store, and for its ranks a port that does not exist."""
         return RendezvousInfo(HashStore(), 0, 1, RendezvousStoreInfo(LOOPBACK, 0))
 
     def is_closed(self) -> bool:
-        """Return whether no agent may join: there is no other."""
+        """Tell whether agents may no longer join; False, for there is no other agent."""
         return False
 
     def set_closed(self) -> None:
-        """Do nothing, since nobody could come."""
+        """Do nothing, since no other agent could join."""
 
     def num_nodes_waiting(self) -> int:
-        """Return how many agents would join."""
+        """Return how many agents wait to join: none."""
         return 0
 
     def get_run_id(self) -> str:
@@ -78,5 +78,5 @@ class OneMachine(RendezvousHandler):
         return "fokker"
 
     def shutdown(self) -> bool:
-        """Return whether all is closed, as it is."""
+        """Tell whether all is closed; True, for nothing was opened."""
         return True

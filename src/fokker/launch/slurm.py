@@ -1,4 +1,4 @@
-"""SLURM: a job that is ended before its work is goes on in the same folder when it runs again."""
+"""Jobs of SLURM: one that was ended too early goes on in the same folder when it runs again."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from fokker.store.records import record_or_why
 
 
 def facts(env: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """The SLURM job of this process, for a run's record; nothing outside of one."""
+    """Return the SLURM job of this process, for a run's record; empty outside of a job."""
     if not env.get("SLURM_JOB_ID"):
         return {}
     step = env.get("SLURM_STEP_ID") or "batch"
@@ -21,19 +21,22 @@ def facts(env: Mapping[str, str] = os.environ) -> dict[str, Any]:
 
 
 def job_name(env: Mapping[str, str]) -> str:
-    """What scontrol and scancel call this job; the number of an array's last is that of all."""
+    """Return the name of this job for scontrol and scancel.
+
+    In an array it is not SLURM_JOB_ID, which for the last job is the number of the whole array.
+    """
     if env.get("SLURM_ARRAY_JOB_ID") and env.get("SLURM_ARRAY_TASK_ID"):
         return f"{env['SLURM_ARRAY_JOB_ID']}_{env['SLURM_ARRAY_TASK_ID']}"
     return env["SLURM_JOB_ID"]
 
 
 def restarts(env: Mapping[str, str] = os.environ) -> int:
-    """How often this job was queued again."""
+    """Return how often this job was queued again."""
     return number(env, "SLURM_RESTART_COUNT", 0)
 
 
 def is_requeued(record: Mapping[str, Any], env: Mapping[str, str] = os.environ) -> bool:
-    """Whether a run's record is of this same job, before it was queued again."""
+    """Tell whether a run's record is of this same job, before it was queued again."""
     own, before = facts(env).get("slurm", {}), record.get("slurm", {})
     same = own and all(own[key] == before.get(key) for key in ("job", "step"))
     return (
@@ -44,7 +47,7 @@ def is_requeued(record: Mapping[str, Any], env: Mapping[str, str] = os.environ) 
 
 
 def earlier_run(runs: Path, overrides: list[str]) -> str | None:
-    """The folder in which this job was at work before it was queued again, if it is not done."""
+    """Return the name of the folder that this job left unfinished before it was queued again."""
     if not restarts():
         return None
     for file in sorted(runs.glob("*/run.json"), reverse=True):
@@ -55,18 +58,18 @@ def earlier_run(runs: Path, overrides: list[str]) -> str | None:
 
 
 def requeue(signalled: int, has_advanced: bool, env: Mapping[str, str] = os.environ) -> str:
-    """Queue this job again, if what has ended it was its time and nobody else does so.
+    """Queue this job again if its time is up or it is preempted, unless SLURM does so itself.
 
     Args:
         signalled: the number of the signal that has ended it.
         has_advanced: whether anything was done since it began; if not, it never will be.
     Returns:
-        what was done, in words; nothing outside of a job.
+        the outcome in words; empty outside of a job, and after Ctrl-C.
     """
     if not env.get("SLURM_JOB_ID") or signalled == signal.SIGINT:
         return ""
     name = job_name(env)
-    # Asked in all cases: a user may cancel a job that was just told of its end.
+    # SLURM is asked in all cases: a user may cancel a job that was just told of its end.
     reason = _why_not(_scontrol("-o", "show", "job", name), signalled, restarts(env))
     if not reason and not has_advanced:
         reason = "nothing was done since it began; give it more time (--time)"
@@ -77,7 +80,7 @@ def requeue(signalled: int, has_advanced: bool, env: Mapping[str, str] = os.envi
 
 
 def _why_not(shown: str, number: int, count: int) -> str:
-    """Why a job is not to be queued again, from what SLURM says of it; empty if it is to be."""
+    """Return why a job must not be queued again, from SLURM's words on it; empty if it may be."""
     job = dict(field.split("=", 1) for field in shown.split() if "=" in field)
     if int(job.get("Restarts", count)) > count or job.get("JobState") == "PENDING":
         return "SLURM does so itself"
@@ -91,7 +94,7 @@ def _why_not(shown: str, number: int, count: int) -> str:
 
 
 def _scontrol(*words: str) -> str:
-    """What scontrol says; it does not hear the signals that end the job meanwhile."""
+    """Return what scontrol prints; the signals that end the job are blocked meanwhile."""
     blocked = {signal.SIGTERM, signal.SIGCONT, signal.SIGUSR1, signal.SIGUSR2}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
     try:
@@ -106,13 +109,13 @@ def _scontrol(*words: str) -> str:
 
 
 def when_stopped(number: int, has_advanced: bool) -> None:
-    """Queue the job again if that is right, and say so."""
+    """Queue the job again if that is right, and print the outcome."""
     text = requeue(number, has_advanced)
     if text:
         print(f"fokker: {text}", file=sys.stderr, flush=True)
 
 
 def ignore_while_starting(env: Mapping[str, str] = os.environ) -> None:
-    """SIGUSR1, a job's warning, would end a process that does not yet hear it."""
+    """Ignore SIGUSR1, a job's warning, which would end a process without a handler for it."""
     if env.get("SLURM_JOB_ID") and signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL:
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)

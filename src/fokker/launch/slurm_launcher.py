@@ -1,4 +1,4 @@
-"""`hydra/launcher=submitit_slurm`: each job of a sweep is a job of SLURM, by submitit."""
+"""The launcher `hydra/launcher=submitit_slurm`: each job of a sweep is a job of SLURM."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from fokker.machine.signals import SIGNALS
 
 POLL_SECONDS = 2.0
-#: Keys that submitit calls as it does for every executor; the others are SLURM's own.
+#: Keys that submitit has for every executor; the others are SLURM's own.
 COMMON = (
     "timeout_min", "cpus_per_task", "gpus_per_node", "tasks_per_node", "mem_gb", "nodes", "name",
     "stderr_to_stdout",
@@ -22,15 +22,17 @@ COMMON = (
 
 
 class SlurmLauncher(Launcher):
-    """The launcher of hydra-submitit-launcher, which waits for every job, however it ends.
+    """A launcher on top of hydra-submitit-launcher that waits for every job, however it ends.
 
-    Its own gives up at the first job that was cancelled or killed, and without SLURM's accounting
-    it would wait for such a job for ever. A job that is queued again is waited for.
+    The package's own launcher gives up at the first job that was cancelled or killed, and without
+    SLURM's accounting it would wait for such a job for ever. This one also waits for a job that
+    is queued again.
 
     Args:
-        submitit_folder: of submitit's files.
-        max_num_timeout: of submitit, not in use: a job is queued again as often as it advances.
-        parameters: of sbatch.
+        submitit_folder: the folder of submitit's files.
+        max_num_timeout: a key of submitit's that is not used: a job is queued again as often as it
+            advances.
+        parameters: the parameters of submitit and of sbatch.
     Raises:
         ValueError: if max_num_timeout is given.
     """
@@ -46,7 +48,7 @@ class SlurmLauncher(Launcher):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Take what hydra has composed, before the sweep.
+        """Keep hydra's context, task and configuration for the jobs.
 
         Raises:
             ValueError: if the package is not installed.
@@ -64,7 +66,7 @@ class SlurmLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Submit jobs as one array and wait for them; what each has returned, if it has."""
+        """Submit jobs as one array, wait for them, and return the result or error of each."""
         import submitit
 
         from fokker.launch.slurm_watch import watch_by_squeue
@@ -76,7 +78,7 @@ class SlurmLauncher(Launcher):
             for key, value in self._parameters.items()
         }
         named = {k if k in COMMON else f"slurm_{k}": v for k, v in plain.items() if v is not None}
-        # A rank that ends takes the others with it, which would wait for it.
+        # A rank that fails ends the others, which would wait for it.
         executor.update_parameters(slurm_srun_args=["--kill-on-bad-exit=1"], **named)
         Path(self._folder).parent.mkdir(parents=True, exist_ok=True)
         numbers = range(initial_job_idx, initial_job_idx + len(job_overrides))
@@ -96,11 +98,11 @@ class SlurmLauncher(Launcher):
 
 
 def _end(job: Any) -> JobReturn:
-    """What a job's first task has returned, or why it has not."""
+    """Return the result of a job's first task, or the error that ended it."""
     try:
         found: JobReturn = job.task(0).result()
         return found
-    except Exception as error:  # Of the job, or submitit's for one that was cancelled.
+    except Exception as error:  # The job's own, or submitit's for a cancelled job.
         end = JobReturn()
         end.status, end.return_value = JobStatus.FAILED, error
         return end

@@ -1,4 +1,4 @@
-"""How submitit learns what has become of its jobs: from squeue, which needs no accounting."""
+"""A watcher of submitit's jobs that asks squeue, which needs no accounting."""
 
 from submitit.slurm import slurm
 
@@ -9,9 +9,9 @@ ENDED = (
 
 
 class SqueueWatcher(slurm.SlurmInfoWatcher):
-    """Asks SLURM's controller; a job that it does not know any more is over.
+    """A watcher that asks SLURM's controller; a job that the controller has forgotten is over.
 
-    It knows ended jobs for some minutes. Where it does not answer, nothing changes.
+    The controller knows ended jobs for some minutes. While it does not answer, nothing changes.
     """
 
     def _make_command(self) -> list[str] | None:
@@ -20,13 +20,13 @@ class SqueueWatcher(slurm.SlurmInfoWatcher):
         return ["squeue", "--me", "--states=all", "--array", "--noheader", "--format=%i|%T|%N"]
 
     def read_info(self, string: bytes | str) -> dict[str, dict[str, str]]:
-        """The state of each job."""
+        """Return the state of each job."""
         text = string if isinstance(string, str) else string.decode()
         found = {}
         for line in text.splitlines():
             job, state, nodes = line.strip().split("|")
-            # Of a state that it has not heard of submitit thinks that it is an end; one that is
-            # queued again is pending here.
+            # Submitit takes a state that it does not know for an end. A job that is queued again is
+            # pending here.
             known = state if state in (*ENDED, "PENDING") else "RUNNING"
             found[job] = {"JobID": job, "State": known, "NodeList": nodes}
         for job in self._registered - self._finished - set(found):
@@ -35,6 +35,6 @@ class SqueueWatcher(slurm.SlurmInfoWatcher):
 
 
 def watch_by_squeue() -> None:
-    """Let submitit's jobs be watched so."""
+    """Let submitit watch its jobs by squeue."""
     if not isinstance(slurm.SlurmJob.watcher, SqueueWatcher):
         slurm.SlurmJob.watcher = SqueueWatcher(delay_s=10)

@@ -1,23 +1,23 @@
-"""Tables as CSV, of which a spreadsheet takes no cell for a formula."""
+"""CSV tables in which a spreadsheet takes no cell for a formula."""
 
 import csv
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-#: What a formula begins with in a spreadsheet.
+#: The characters that a formula begins with in a spreadsheet.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _QUOTE = "'"
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
-    """A table with these columns.
+    """Return a table with these columns as CSV.
 
     A text that a spreadsheet would take for a formula gets an apostrophe before it, which
-    `unquoted` takes away.
+    `unquoted` removes.
     """
     text = io.StringIO(newline="")
-    # By its end of a line the writer decides what is in need of quotes: so "\r" is, too.
+    # The writer quotes a cell that has a character of its line ending, so this one covers "\r".
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow([_plain(name) for name in names])
     writer.writerows([_plain(row.get(name)) for name in names] for row in rows)
@@ -31,7 +31,7 @@ def _plain(cell: Any) -> Any:
 
 
 def unquoted(cell: str) -> str:
-    """Return the text that a cell was made of."""
+    """Return the text that a cell was written from."""
     is_quoted = cell.startswith(_QUOTE) and cell.lstrip(_QUOTE).startswith(FORMULA)
     return cell[1:] if is_quoted else cell
 

@@ -1,4 +1,4 @@
-"""Copies to a device that the host does not wait for, and how much memory a run has taken."""
+"""Copies to a device that the host does not wait for, and the memory that a run has taken."""
 
 import resource
 import sys
@@ -9,15 +9,15 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-# Copies on the way to a device at once. A host that runs further ahead fills its memory.
+# The most copies on the way to a device at once. A host that runs further ahead fills its memory.
 ON_THE_WAY = 16
 
 
 def moved(tensor: Tensor, device: torch.device | str) -> Tensor:
-    """Return the tensor on a device, to which it is copied without the host waiting for it.
+    """Return the tensor on a device; the host does not wait for the copy.
 
-    What is on the device already is returned as it is. A copy to a GPU starts from pinned memory:
-    from other memory the host waits until the device has done all that was asked of it before.
+    A tensor that is on the device already is returned as it is. A copy to a GPU starts from pinned
+    memory: from other memory the host waits until the device has done all its earlier work.
     """
     device = torch.device(device)
     if tensor.device.type == device.type and device.index in (None, tensor.device.index):
@@ -29,10 +29,10 @@ def moved(tensor: Tensor, device: torch.device | str) -> Tensor:
 
 @final
 class Carrier:
-    """Copies tensors to a device as `moved` does, with a bound on how many are on the way.
+    """A callable that copies tensors to a device as `moved` does, `ON_THE_WAY` at most at once.
 
     Args:
-        device: where the tensors are wanted.
+        device: the device that the tensors go to.
     """
 
     def __init__(self, device: torch.device | str) -> None:
@@ -50,10 +50,10 @@ class Carrier:
 
 
 def peak_memory(device: torch.device) -> dict[str, int]:
-    """Return the most memory that this process has held so far, in bytes.
+    """Return the most memory that this process has used so far, in bytes.
 
-    `host_peak_bytes` is the resident memory of the process, `device_peak_bytes` what torch had
-    allocated on a GPU; a CPU has no entry of its own.
+    `host_peak_bytes` is the resident memory of the process, `device_peak_bytes` the memory that
+    torch had allocated on a GPU. Other devices have no entry of their own.
     """
     unit = 1 if sys.platform == "darwin" else 1024
     peak = {"host_peak_bytes": unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
@@ -63,13 +63,13 @@ def peak_memory(device: torch.device) -> dict[str, int]:
 
 
 def forget_peak(device: torch.device) -> None:
-    """Let `peak_memory` begin anew on a GPU; that of the host's process only grows."""
+    """Reset the peak of `peak_memory` on a GPU; that of the process on the host only grows."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def wait_for(device: torch.device) -> None:
-    """Wait until a GPU has done all that was asked of it, for a time that is measured."""
+    """Wait until a GPU has done all its work, so that a measured time includes it."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -85,12 +85,15 @@ def described(device: torch.device) -> str:
 
 
 def memory_text(peak: Mapping[str, int]) -> str:
-    """Say what `peak_memory` has found, for instance `host 0.61 GB`."""
+    """Format the result of `peak_memory`, for instance `host 0.61 GB`."""
     names = {"host_peak_bytes": "host", "device_peak_bytes": "device"}
     return ", ".join(f"{names[key]} {number / 1e9:.2f} GB" for key, number in peak.items())
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether a device, or the machine, has no more; torch has no class of its own for the CPU."""
+    """Tell whether an error says that a device or the machine has no more memory.
+
+    torch has no error class of its own for the CPU, so the message is searched too.
+    """
     kinds = (MemoryError, torch.OutOfMemoryError)
     return isinstance(error, kinds) or "can't allocate memory" in str(error)

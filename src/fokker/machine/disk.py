@@ -1,4 +1,4 @@
-"""Refusals of a disk and damage of files, in words that say what helps."""
+"""Errors of a full or read-only disk and of damaged files, with messages that say what helps."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 _ELSEWHERE = "let it be written, or give another folder by output_dir or hydra.run.dir"
 _IN_THE_WAY = "move away what stands there, or give another folder by output_dir"
 _GOES_ON = "; then the same command goes on"
-#: By the system's number of the error.
+#: What helps against an error of the system, by its number.
 REMEDIES = {
     errno.ENOSPC: f"free space there{_GOES_ON}",
     errno.EDQUOT: f"free space in your quota{_GOES_ON}",
@@ -29,7 +29,7 @@ _OF_THE_MODEL = (
     "bring back a copy, or move the model's folder away, and the same command trains it anew"
 )
 _OF_THE_TRIALS = "bring back a copy, or give another folder with hydra.sweep.dir"
-#: What helps where a file of a name is damaged.
+#: What helps if a file is damaged, by its name.
 _RESTORED = {
     **dict.fromkeys(("run.json", "metrics.json", "config.yaml", "evaluations.csv"), _OF_THE_RUN),
     "samples.npz": "bring back a copy, or take it away, and what needs no samples goes on",
@@ -42,12 +42,12 @@ _RESTORED = {
 
 
 class DiskError(OSError):
-    """A file of a run that cannot be written, for no fault of the run's; says what helps.
+    """An error of a file that cannot be written, for no fault of the run; it says what helps.
 
     Args:
-        number: the system's, as `errno.ENOSPC`.
-        reason: the system's, in words.
-        path: what cannot be written.
+        number: the system's number of the error, such as `errno.ENOSPC`.
+        reason: the system's words for the error.
+        path: the path that cannot be written.
     """
 
     def __init__(self, number: int, reason: str, path: str) -> None:
@@ -59,10 +59,10 @@ class DiskError(OSError):
 
 
 class DamagedError(ValueError):
-    """A file that is not as it was written; says which, why, and what helps.
+    """An error of a file that is not as it was written; it says which, why, and what helps.
 
     Args:
-        path: of the file.
+        path: the path of the file.
         why: what is wrong with it, in words.
     """
 
@@ -76,18 +76,20 @@ class DamagedError(ValueError):
 
     @property
     def in_short(self) -> str:
-        """The same where its folder is known and nothing is to be done."""
+        """Return the message without the folder and without what helps."""
         return f"{self.path.name} is damaged: {self.why}"
 
 
 def short(path: Path) -> Path:
-    """A path as it is typed: relative where it lies below the current folder."""
+    """Return a path as a user types it: relative if it lies below the current folder."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Let what the system refuses name the path: the error of a full disk does not.
+    """Turn an error of the system in the block into one that names the path.
+
+    The system's own error of a full disk does not name it.
 
     Raises:
         DiskError: in place of the system's error.
@@ -97,6 +99,6 @@ def writing(path: Path) -> Iterator[None]:
     except DiskError:
         raise
     except OSError as error:
-        if error.errno is None:  # A lock that is waited for in vain.
+        if error.errno is None:  # A lock that was not got in time.
             raise
         raise DiskError(error.errno, os.strerror(error.errno), os.fspath(short(path))) from error

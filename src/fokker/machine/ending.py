@@ -1,4 +1,4 @@
-"""How a process ends: Ctrl-C has a sentence, and a rank goes at once."""
+"""The end of a process: a signal is reported in a sentence, and a rank exits at once."""
 
 import atexit
 import os
@@ -15,12 +15,15 @@ from fokker.machine.start import Start
 
 @contextmanager
 def ending() -> Iterator[None]:
-    """End with an exit code that says why; a signal is said, whatever has become of it.
+    """End the process after the block with an exit code that says why.
+
+    A signal is reported to the user even if the exception that it raised was swallowed or replaced.
 
     Raises:
-        SystemExit: with 128 and the signal's number after a signal, in place of what it has become.
+        SystemExit: with 128 plus the signal's number after a signal, also in place of an error that
+            the signal has caused.
     """
-    # They would stop nothing by then, and end a finished run with an error.
+    # At exit a signal would stop nothing any more, and would end a finished run with an error.
     for number in AT_START:
         atexit.register(signal.signal, number, signal.SIG_IGN)
     code: str | int | None = 0
@@ -49,8 +52,11 @@ def ending() -> Iterator[None]:
 
 
 def _end(code: str | int | None) -> NoReturn:
-    """Of ranks at once: torch aborts one whose threads are in the middle of a sum as it ends, and
-    that would be taken for the reason."""
+    """End this process, without python's cleanup if it is one of several ranks.
+
+    In that cleanup torch aborts a rank whose threads are in the middle of a sum, and the abort
+    would be taken for the reason of the end.
+    """
     if not _has_met_others():
         raise SystemExit(code)
     sys.stdout.flush()
@@ -59,6 +65,6 @@ def _end(code: str | int | None) -> NoReturn:
 
 
 def _has_met_others() -> bool:
-    """Whether torch connects this process with others; it is not imported to learn that."""
+    """Tell whether torch connects this process with others, without importing torch for it."""
     distributed = sys.modules.get("torch.distributed")
     return distributed is not None and distributed.is_available() and distributed.is_initialized()

@@ -1,10 +1,10 @@
-"""Variables of the environment: an empty one is none, and a number is one."""
+"""Environment variables: an empty one counts as not set, and a number is checked to be one."""
 
 import os
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 
-#: Numbers that lightning reads too, without a word for what is none.
+#: Numbers that lightning reads too, but without a message that helps if one is no number.
 NUMBERS = (
     "WORLD_SIZE", "RANK", "LOCAL_WORLD_SIZE", "LOCAL_RANK", "GROUP_RANK", "NODE_RANK",
     "SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_NTASKS", "OMP_NUM_THREADS",
@@ -14,7 +14,7 @@ FULL_ERROR = "HYDRA_FULL_ERROR"
 
 
 def told(env: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return the variables that say something."""
+    """Return the variables that are not empty."""
     return {name: value for name, value in env.items() if value.strip()}
 
 
@@ -23,10 +23,10 @@ def number(env: Mapping[str, str], name: str, default: int) -> int:
 
     Args:
         env: the environment.
-        name: of the variable.
-        default: where it is empty or not set.
+        name: the name of the variable.
+        default: the number if the variable is empty or not set.
     Raises:
-        ValueError: if it is another text.
+        ValueError: if the variable is another text.
     """
     text = env.get(name, "").strip()
     if text and not text.isdecimal():
@@ -38,10 +38,10 @@ def number(env: Mapping[str, str], name: str, default: int) -> int:
 
 
 def is_on(name: str, env: Mapping[str, str] = os.environ) -> bool:
-    """Return whether a switch is set, as hydra reads its own: by 1 alone, so that 0 means off.
+    """Tell whether a switch is 1; anything else means off, as for hydra's own switches.
 
     Args:
-        name: of the variable.
+        name: the name of the variable.
         env: the environment.
     """
     return env.get(name) == "1"
@@ -49,10 +49,10 @@ def is_on(name: str, env: Mapping[str, str] = os.environ) -> bool:
 
 @contextmanager
 def without_empty(env: MutableMapping[str, str] = os.environ) -> Iterator[None]:
-    """Take away empty numbers, which libraries cannot read, and bring them back.
+    """Remove empty number variables in the block, since libraries cannot read them.
 
     Raises:
-        ValueError: if one is no number.
+        ValueError: if one of the `NUMBERS` is another text.
     """
     empty = {name: env[name] for name in NUMBERS if name in env and not env[name].strip()}
     for name in NUMBERS:

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: text, JSON, and JSON a line."""
+"""Files that are either whole or not there: text, JSON, and JSON lines."""
 
 import hashlib
 import json
@@ -10,23 +10,22 @@ from typing import Any, TextIO
 from fokker.machine.disk import DamagedError, writing
 from fokker.machine.masking import masked
 
-#: Characters of a value in a message.
+#: The most characters of a value in a message.
 _MAX_SHOWN = 60
 
 
 def write_atomically(path: Path, write: Callable[[Path], object], mode: int = 0o666) -> None:
-    """Let `write` fill a temporary file beside `path`, then put it in its place.
+    """Let `write` fill a temporary file next to `path`, then move it to `path`.
 
-    A file has one writer at a time, so what a kill has left of an earlier one is taken away. The
-    temporary file is made here: no link that somebody has put in its place, or in the file's, leads
-    elsewhere.
+    A file has one writer at a time, so a temporary file that a killed writer has left is removed.
+    The temporary file is made here, so that no link in its place or in the file's is followed.
 
     Args:
-        path: of the file.
-        write: gets the path of the temporary file, which is there and empty.
-        mode: of the file, less the user's umask.
+        path: the path of the file.
+        write: a function that gets the path of the temporary file, which is there and empty.
+        mode: the permissions of the file, less the user's umask.
     Raises:
-        DiskError: if the disk refuses it; what was there before is there still.
+        DiskError: if the disk refuses it; an earlier file is still there then.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     with writing(path):
@@ -45,7 +44,7 @@ def write_atomically(path: Path, write: Callable[[Path], object], mode: int = 0o
 
 
 def open_to_append(path: Path) -> TextIO:
-    """A text file of a run, made if it is not there; a link in its place is not followed.
+    """Open a text file of a run to append to it; it is made if it is not there.
 
     Raises:
         OSError: if it cannot be opened, or is a link.
@@ -55,18 +54,18 @@ def open_to_append(path: Path) -> TextIO:
 
 
 def write_text(path: Path, text: str) -> None:
-    """A text file, whole or not at all, without passwords."""
+    """Write a text file, whole or not at all, with its passwords masked."""
     hidden = masked(text)
     write_atomically(path, lambda temporary: temporary.write_text(hidden, encoding="utf-8"))
 
 
 def write_private(path: Path, text: str) -> None:
-    """A text file with its passwords, which nobody but the user may read."""
+    """Write a text file with its passwords, whole or not at all; only the user may read it."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), 0o600)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """What a JSON file of ours holds, of whatever kinds; nothing if it is not there.
+    """Read the object in a JSON file of fokker's, with values of any kinds; empty if it is missing.
 
     Raises:
         DamagedError: if it is no JSON, or no object.
@@ -85,9 +84,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
-    """The lines of a JSON-lines file that are not empty, with their numbers from 1 on.
+    """Yield the lines of a JSON-lines file that are not empty, with their numbers from 1 on.
 
-    Of each what it holds, or the ValueError that says why that is no JSON.
+    A line is given by its value, or by a ValueError that says why it is no JSON.
     """
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         if line.strip():
@@ -98,13 +97,13 @@ def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def described(value: Any) -> str:
-    """A value of JSON for a message, cut where it is long."""
+    """Format a value of JSON for a message, cut if it is long."""
     text = json.dumps(value, default=str)
     return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 3]}..."
 
 
 def checksum(path: Path) -> str:
-    """Of a file's bytes: sha256, as `sha256sum` prints it."""
+    """Return the sha256 of a file's bytes, as `sha256sum` prints it."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(2**20):
@@ -113,16 +112,16 @@ def checksum(path: Path) -> str:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """A JSON file, whole or not at all."""
+    """Write a JSON file, whole or not at all."""
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def append_json_line(path: Path, row: dict[str, Any]) -> None:
-    """One more line of a JSON-lines file."""
+    """Append a line to a JSON-lines file."""
     with writing(path), open_to_append(path) as handle:
         handle.write(json.dumps(row) + "\n")
 
 
 def write_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """A JSON-lines file, whole or not at all."""
+    """Write a JSON-lines file, whole or not at all."""
     write_text(path, "".join(json.dumps(row) + "\n" for row in rows))

@@ -1,4 +1,4 @@
-"""Folders, made and taken away, and whether they can be written in."""
+"""Folders: making them, removing them, and checking that they can be written in."""
 
 import errno
 import os
@@ -11,13 +11,14 @@ from fokker.machine.disk import DiskError, short, writing
 
 
 def make_folder(path: Path, may_be_link: bool = False) -> None:
-    """A folder, with those above it.
+    """Make a folder, with the folders above it.
 
     Args:
-        path: of the folder.
-        may_be_link: whether it is one of the user's, and may lie behind a link of his.
+        path: the path of the folder.
+        may_be_link: whether the folder may be a link that the user has made.
     Raises:
-        ValueError: if it is a link, which others may have put there to be written behind.
+        ValueError: if it is a link that it may not be; others may have put it there, so that
+            fokker writes elsewhere.
         DiskError: if it cannot be made.
     """
     if path.is_symlink() and not may_be_link:
@@ -28,12 +29,15 @@ def make_folder(path: Path, may_be_link: bool = False) -> None:
     with writing(path):
         try:
             path.mkdir(parents=True, exist_ok=True)
-        except FileNotFoundError as error:  # As in /proc, where nobody can make one.
+        except FileNotFoundError as error:  # As in /proc, where nobody can make a folder.
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from error
 
 
 def remove_empty(path: Path, output_dir: Path) -> None:
-    """Take away a run's folder that was made for nothing, and those above it up to output_dir."""
+    """Remove a run's folder if it is empty, then the empty ones above it up to output_dir.
+
+    The current folder is kept.
+    """
     path, top = path.resolve(), output_dir.resolve()
     above = [folder for folder in path.parents if folder == top or top in folder.parents]
     with suppress(OSError):
@@ -47,15 +51,15 @@ def check_writable(folder: Path) -> None:
     """Refuse a folder in which nothing can be written, before any work is done.
 
     Raises:
-        DiskError: if it, or what of the path is there, is no folder, or not to be written.
+        DiskError: if the part of its path that exists is no folder, or cannot be written in.
     """
     with writing(folder), suppress(FileNotFoundError, NotADirectoryError):
-        folder.lstat()  # A name that is too long.
+        folder.lstat()  # Raises if the name is too long.
     place = next(p for p in (folder, *folder.parents) if os.path.lexists(p))
     if not place.is_dir():
         number = errno.ENOTDIR
     elif os.access(place, os.W_OK | os.X_OK):
-        if folder != place and not os.statvfs(place).f_blocks:  # As in /proc: ask it.
+        if folder != place and not os.statvfs(place).f_blocks:  # As in /proc: only a try tells.
             first = next(p for p in (folder, *folder.parents) if p.parent == place)
             make_folder(first)
             first.rmdir()
@@ -67,9 +71,10 @@ def check_writable(folder: Path) -> None:
 
 
 def own_folder() -> Path:
-    """The user's folder on this machine, for locks: `fokker-UID`, which nobody else may enter.
+    """Return the user's folder for locks on this machine, made if it is not there: `fokker-UID`.
 
-    It lies in the system's temporary folder, where others may have made one of this name before.
+    Nobody else may enter it. It lies in the system's temporary folder, where another user may have
+    made one of this name before.
 
     Raises:
         ValueError: if it is a link, another user's, or open to others.

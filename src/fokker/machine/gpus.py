@@ -1,4 +1,4 @@
-"""Which GPUs a job has, where several jobs run at once on a machine."""
+"""The choice of GPUs for a job where several jobs run at once on a machine."""
 
 import atexit
 import errno
@@ -22,17 +22,17 @@ def claim(
 ) -> None:
     """Let this process see `count` GPUs that no other run of this machine has claimed.
 
-    They are its own until it ends. What is missing is shared with others, with a warning. Where no
-    more than these are to be seen, as in a scheduler's job, there is nothing to claim. To be called
-    before torch looks for GPUs.
+    They stay claimed until the process ends. If too few are free, others are shared, with a
+    warning. Nothing is claimed where no more than `count` are visible, as in a scheduler's job. The
+    call must come before torch looks for GPUs.
 
     Args:
-        count: of GPUs.
-        env: where CUDA_VISIBLE_DEVICES is read and set.
+        count: the number of GPUs.
+        env: the environment, in which CUDA_VISIBLE_DEVICES is read and set.
         driver: a folder with an entry for each GPU.
-        folder: of the locks; null: the user's own on this machine.
+        folder: the folder of the locks; null: the user's own on this machine.
     Raises:
-        DiskError: if a lock's file cannot be one, as where a link has its name.
+        DiskError: if the file of a lock cannot be made, as where a link has its name.
     """
     count_all = len(list(driver.iterdir())) if driver.is_dir() else 0
     known = [str(number) for number in range(count_all)]
@@ -54,7 +54,7 @@ def claim(
 
 
 def _take(place: Path) -> bool:
-    """Take a lock for as long as the process lives; whether nobody else has it."""
+    """Take a lock until the process ends, and return whether it was free."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(place, mode=0o600, thread_local=False, fallback_to_soft=False)
@@ -64,9 +64,9 @@ def _take(place: Path) -> bool:
     except Timeout:
         return False
     except DiskError as error:
-        if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):  # No locks there.
+        if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):  # It has no locks.
             return False
         raise
-    # A lock that nothing refers to is given back; the system does so if the process is killed.
+    # This refers to the lock, which would be released otherwise; after a kill the system does that.
     atexit.register(lock.release)
     return True

@@ -1,7 +1,7 @@
 """Locks among processes, of files and of folders.
 
-They are filelock's but for that of `is_held`, which is shared, so that of several who look at once
-none takes another for the holder: those that filelock gives are exclusive.
+They are the exclusive ones of filelock. Only `is_held` takes a shared lock, so that processes that
+check a folder at the same time do not take each other for its holder.
 """
 
 import fcntl
@@ -18,10 +18,10 @@ from fokker.machine.folders import make_folder
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Let one process after the other be in the block, by a file.
+    """Let one process after the other run the block, by the lock of a file.
 
     Raises:
-        DiskError: if the file cannot be one, as where a folder or a link has its name.
+        DiskError: if the file cannot be made, as where a folder or a link has its name.
     """
     lock = FileLock(path)
     with writing(path):
@@ -33,11 +33,11 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def is_locked(file: Path) -> bool:
-    """Whether a living process holds the lock of a file; none does if the file is not there.
+    """Tell whether a living process holds the lock of a file.
 
-    Who looks holds it for a moment, so that who takes it waits for that long.
+    The check holds the lock for a moment, so a process that takes the lock must wait that long.
     """
-    if not file.is_file():  # A look leaves nothing behind.
+    if not file.is_file():  # FileLock would make the file, and the check must leave nothing behind.
         return False
     try:
         with FileLock(file).acquire(timeout=0):
@@ -48,10 +48,12 @@ def is_locked(file: Path) -> bool:
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Let one process at a time write in a folder; its lock is its own, and leaves nothing behind.
+    """Hold the lock of a folder in the block, so that one process at a time writes in it.
+
+    The folder itself is locked, so that no lock file stays behind. It is made if it is not there.
 
     Raises:
-        ValueError: if another process holds it.
+        ValueError: if another process holds the lock.
     """
     make_folder(folder)
     handle = os.open(folder, os.O_RDONLY)
@@ -70,7 +72,7 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process writes in a folder; so it is too where there are no locks to tell by."""
+    """Tell whether a process holds the lock of a folder; true too where folders have no locks."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Passwords and keys, which stand in nothing that is written, said or sent."""
+"""Passwords and keys, which are masked in all that is written, printed or sent."""
 
 import os
 import re
@@ -9,24 +9,24 @@ MASK = "***"
 # `scheme://user:PASSWORD@host`, also with one slash, as a path writes it.
 _URL = re.compile(r"(?<=:/)(/?[^\s/:@'\"<>]*):[^\s'\"]+@")
 _WORDS = r"api_?key|password|passwd|pwd|secret|access_?token|auth_?token"
-# A key that is called so, and its value, in an override, YAML, JSON or a URL.
+# A key with such a name, and its value, in an override, YAML, JSON or a URL.
 _NAMED = re.compile(
     rf"({_WORDS})(\\?[\"']?\s?[=:]\s?\\?[\"']?)([^\s\"'\\,;&{{}}\[\]<>]+)", re.IGNORECASE
 )
 _CALLED = re.compile(rf"(?:{_WORDS}|token)$", re.IGNORECASE)
-#: What a key has that is none.
+#: The beginnings of values that are no secret.
 _NOTHING = re.compile(r"null|none|true|false|\*\*\*|\$|~", re.IGNORECASE)
 _OF_ENVIRONMENT = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD)$")
-#: What is shorter may stand in a text by chance.
+#: The least length of a secret: a shorter value may occur in a text by coincidence.
 SHORTEST = 8
 
 
 def masked(text: str) -> str:
-    """A text with three stars in the place of each password.
+    """Return a text with three stars in the place of each password.
 
-    Hidden are the password of a URL; what is given to a key such as `api_key` or `password`; and
-    the value of an environment variable whose name ends with KEY, TOKEN, SECRET or PASSWORD, of at
-    least 8 characters, with a digit if it may be a word.
+    It masks the password of a URL; the value of a key such as `api_key` or `password`; and the
+    value of an environment variable whose name ends with KEY, TOKEN, SECRET, PASSWORD or PASSWD.
+    Such a value has at least 8 characters, for KEY and TOKEN a digit, and is no path that exists.
     """
     if ":/" in text:
         text = _URL.sub(rf"\1:{MASK}@", text)
@@ -37,7 +37,7 @@ def masked(text: str) -> str:
 
 
 def masked_values(content: Any) -> Any:
-    """Plain values, however nested, with their texts masked, and what a secret's key has too."""
+    """Return plain values, however nested, with texts and the values of secret keys masked."""
     if isinstance(content, str):
         return masked(content)
     if isinstance(content, Mapping):
@@ -51,7 +51,7 @@ def masked_values(content: Any) -> Any:
 
 
 def without_password(text: str, url: str) -> str:
-    """What another program says of a URL, without its password."""
+    """Return what another program says about a URL, without the URL's password."""
     found = re.match(r"[^:]*://[^:/@]*:(.+)@", url)
     return masked(text.replace(found[1], MASK) if found else text)
 
@@ -65,13 +65,13 @@ def _hidden(found: re.Match[str]) -> str:
     name, between, value = found.groups()
     if _NOTHING.match(value):
         return found[0]
-    # Of a number in JSON or a word in YAML, in which three stars alone are no value.
+    # In JSON and YAML the stars are a value only with quotes, which a bare value does not have.
     is_bare = between.rstrip().endswith(":")
     return f'{name}{between}"{MASK}"' if is_bare else f"{name}{between}{MASK}"
 
 
 def _of_environment() -> list[str]:
-    """Values of variables that are called secrets, the longest first."""
+    """Return the values of variables whose names mark them as secrets, the longest first."""
     values = [
         value
         for name, value in os.environ.items()

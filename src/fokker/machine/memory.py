@@ -1,4 +1,4 @@
-"""How much memory there is, and numbers that ask for more than all of it."""
+"""The memory that there is, and a check of numbers that need more than all of it."""
 
 import os
 import resource
@@ -6,21 +6,21 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-#: Of a number in float64, and of one in float32.
+#: The bytes of a number in float64, and of one in float32.
 DOUBLE, SINGLE = 8, 4
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
-#: Files of control groups that hold a limit: of their second version, and of their first.
+#: The files of a control group with its limit, in version 2 and in version 1 of control groups.
 _LIMITS = ("memory.max", "memory.limit_in_bytes")
 
 
 def whole_memory(root: Path = Path("/")) -> int:
     """Return the most bytes that this process can have.
 
-    That is the memory of the machine with its swap, or less where a control group, as a container's
-    or a SLURM job's, or `ulimit -v` allows less. What others use of it now does not count.
+    That is the memory of the machine with its swap, or less where a control group (of a container
+    or a SLURM job) or `ulimit -v` allows less. Memory that is in use now is not subtracted.
 
     Args:
-        root: of the file system, where /proc and /sys are.
+        root: the root of the file system, with /proc and /sys.
     """
     return min(_limits(root), default=2**63 - 1)
 
@@ -52,7 +52,7 @@ def _limits(root: Path) -> Iterator[int]:
 
 
 def amount(size: float) -> str:
-    """Say a number of bytes, for instance `25.2 GB`."""
+    """Format a number of bytes, for instance `25.2 GB`."""
     for unit in _UNITS:
         if size < 1000:
             return f"{size:.3g} {unit}"
@@ -68,17 +68,17 @@ def check_fits(
     whole: int | None = None,
     where: str = "this machine's memory",
 ) -> None:
-    """Refuse a number by which alone more memory is needed than there is.
+    """Refuse a value that by itself needs more memory than there is.
 
     Args:
-        name: of the parameter or key.
-        value: that it has.
-        size: bytes that are certainly needed with it.
-        of: what they hold, for the message.
-        whole: bytes that there are; null: of this machine.
-        where: whose memory it is, for the message.
+        name: the name of the parameter or key.
+        value: the value of it.
+        size: the bytes that are certainly needed for the value.
+        of: the content of these bytes, for the message.
+        whole: the bytes that there are; null: those that this process can have.
+        where: the owner of the memory, for the message.
     Raises:
-        ValueError: says what there is, and what would be needed.
+        ValueError: if it does not fit; it says what there is, and what would be needed.
     """
     whole = whole_memory() if whole is None else whole
     if size > whole:

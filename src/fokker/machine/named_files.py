@@ -1,22 +1,22 @@
-"""Files that a user names, and names as they are shown."""
+"""Files that a user names, and texts of the user as they are shown."""
 
 from pathlib import Path
 
 
 def one_line(text: str) -> str:
-    """A text of the user's, in which line breaks and the like are written as `\\n`."""
+    """Return a user's text with line breaks and other unprintable characters as `\\n`."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def find_points(path: str | None, key: str = "data.path") -> Path:
-    """The file of points that a path means.
+    """Return the file of points at a path.
 
     Args:
-        path: as given.
-        key: where.
+        path: the path as the user gives it; null is refused.
+        key: the key that gives it, for the message.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if there is no file.
     """
     if path is None:
         raise ValueError(

@@ -5,12 +5,12 @@ from typing import Any
 
 
 def flat(node: Any, above: str = "", *, with_empty: bool = False) -> dict[str, Any]:
-    """The values of a nested configuration by dotted keys; a list is a value.
+    """Return the values of a nested configuration by dotted keys; a list is a value.
 
     Args:
-        node: mappings of mappings, and what they hold.
-        above: the key of the node.
-        with_empty: whether a mapping that holds nothing is a value; else it is as good as none.
+        node: a value, or a mapping of values and further mappings.
+        above: the dotted key of `node`; empty for the whole configuration.
+        with_empty: whether an empty mapping counts as a value; else it is left out.
     """
     if not isinstance(node, Mapping) or (with_empty and above and not node):
         return {above: node}

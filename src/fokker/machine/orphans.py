@@ -1,4 +1,4 @@
-"""Processes that do not outlive the one that waits for them, also where that is killed."""
+"""Processes that end with the one that waits for them, even if that one is killed."""
 
 import os
 import re
@@ -12,23 +12,23 @@ from typing import Any
 
 #: The variable that names the process of a sweep to those that run its jobs.
 SWEEP = "FOKKER_SWEEP_PROCESS"
-# A process may save so long after the one that waited has gone; then it is killed.
+# The time for a last save after the waiting process has ended; then a process is killed.
 GRACE_SECONDS = 9.0
 POLL_SECONDS = 0.5
-#: What a shell says of a process that SIGTERM has ended.
+#: The exit code that a shell reports for a process that SIGTERM has ended.
 ENDED = 128 + signal.SIGTERM
 
 
 def this_process() -> str:
-    """Return what tells this process from all others of the machine, also later ones."""
+    """Return an identifier that no other process of this machine has, not even a later one."""
     return f"{os.getpid()}:{_begun(os.getpid())}"
 
 
 def is_alive(process: str) -> bool:
-    """Return whether a process of this machine is still at work.
+    """Tell whether a process of this machine is still at work.
 
     Args:
-        process: its own `this_process`.
+        process: the identifier that `this_process` returned in it.
     """
     number, _, begun = process.partition(":")
     if begun:
@@ -37,13 +37,15 @@ def is_alive(process: str) -> bool:
         os.kill(int(number), 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # Of another user, so it is there.
+    except PermissionError:  # It exists, as another user's process.
         return True
     return True
 
 
 def _begun(pid: int) -> str:
-    """When a process began, in ticks of the system; empty if it is over, or where nothing says.
+    """Return when a process began, in ticks of the system.
+
+    The text is empty if the process has ended, or if there is no /proc.
 
     Raises:
         OSError: if it cannot be read now.
@@ -52,19 +54,20 @@ def _begun(pid: int) -> str:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return ""
-    fields = text.rpartition(")")[2].split()  # Before it is a name with anything in it.
+    fields = text.rpartition(")")[2].split()  # The name before it may contain anything.
     return "" if fields[0] in "ZX" else fields[19]
 
 
 def end_with(process: str) -> None:
-    """End this process by SIGTERM, which it may hear and save, as soon as another one has gone.
+    """Send SIGTERM to this process as soon as another one has ended.
 
-    If it is still there after `GRACE_SECONDS` it is killed, with the processes of its data.
+    This process may handle the signal and save. If it is still there after `GRACE_SECONDS`, it is
+    killed, with the worker processes of its data.
 
     Args:
-        process: the other one's `this_process`.
+        process: the identifier of the other process, from `this_process`.
     Raises:
-        SystemExit: if it has gone already.
+        SystemExit: if the other one has ended already.
     """
     if not is_alive(process):
         raise SystemExit(ENDED)
@@ -81,7 +84,7 @@ def _wait(process: str) -> None:
         except OSError:  # Too many open files, say.
             pass
         sleep(POLL_SECONDS)
-    # Of the system, since threads are the first that a process loses while it ends.
+    # A timer of the system too, since a process that is ending loses its threads first.
     signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS + 1)
     os.kill(os.getpid(), signal.SIGTERM)
     sleep(GRACE_SECONDS)
@@ -93,10 +96,10 @@ def _wait(process: str) -> None:
 
 
 def end_with_sweep() -> None:
-    """End this process as soon as the sweep has gone that has started it on this machine, if any.
+    """End this process as soon as the sweep that started it on this machine, if any, has ended.
 
     Raises:
-        SystemExit: if it has gone already.
+        SystemExit: if the sweep has ended already.
     """
     if re.fullmatch(r"\d+:\d*", os.environ.get(SWEEP, "")):
         end_with(os.environ[SWEEP])
@@ -107,8 +110,9 @@ def ending_with_this(launcher: Any, env: MutableMapping[str, str] = os.environ) 
     """Let the processes that a launcher starts on this machine end when this one does.
 
     Args:
-        launcher: of hydra's; one whose jobs run elsewhere, or here in this process, starts none.
-        env: the environment, which they inherit.
+        launcher: a launcher of hydra; nothing is done for one whose jobs run elsewhere or in this
+            process.
+        env: the environment that the processes inherit.
     """
     kind = type(launcher).__name__
     if kind not in ("JoblibLauncher", "LocalLauncher"):
@@ -116,7 +120,7 @@ def ending_with_this(launcher: Any, env: MutableMapping[str, str] = os.environ) 
         return
     env[SWEEP] = this_process()
     if kind == "JoblibLauncher" and _takes_initializer():
-        launcher.joblib["initializer"] = end_with_sweep  # Also of one that gets no job.
+        launcher.joblib["initializer"] = end_with_sweep  # So that a worker without a job ends too.
     try:
         yield
     finally:
@@ -124,7 +128,10 @@ def ending_with_this(launcher: Any, env: MutableMapping[str, str] = os.environ) 
 
 
 def _takes_initializer() -> bool:
-    """Whether workers of joblib may begin with something; older ones stay idle for 5 minutes."""
+    """Tell whether joblib takes an initializer for its workers, as older versions do not.
+
+    There, idle workers stay for 5 minutes.
+    """
     import inspect
 
     from joblib import Parallel

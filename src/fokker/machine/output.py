@@ -1,4 +1,4 @@
-"""What is said to the user, who may stop to listen: `fokker ... | head`."""
+"""Output to a user who may stop reading it, as in `fokker ... | head`."""
 
 import os
 import sys
@@ -11,12 +11,12 @@ from fokker.machine.masking import masked
 
 @final
 class Listener:
-    """A stream whose reader may go away, or whose disk fill up; the rest is said to nobody.
+    """A stream whose reader may go away, or whose disk may fill up; the rest is then discarded.
 
-    What it has no letters for is said by their numbers, and no password is said.
+    Characters that its encoding lacks are written as escapes, and passwords are masked.
 
     Args:
-        stream: as `sys.stdout`.
+        stream: the stream to write to, such as `sys.stdout`.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -41,7 +41,7 @@ class Listener:
             self._leave()
 
     def _leave(self) -> None:
-        # The descriptor itself, since python flushes the stream once more at its end.
+        # The descriptor itself is replaced, since python flushes the stream once more at exit.
         nobody = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nobody, self._stream.fileno())
         os.close(nobody)
@@ -52,7 +52,7 @@ class Listener:
 
 @contextmanager
 def patient_output() -> Iterator[None]:
-    """Let a lost reader of stdout or stderr end nothing."""
+    """Go on in the block if the reader of stdout or stderr goes away."""
     before: Any = (sys.stdout, sys.stderr)
     sys.stdout, sys.stderr = (Listener(stream) for stream in before)
     try:

@@ -1,24 +1,24 @@
-"""What code of the user's own raises before anything is written, as a sentence."""
+"""Errors of a user's own code before anything is written, as sentences."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fokker.machine.device import is_out_of_memory
 
-#: Packages whose ValueErrors are no sentences of fokker's or of the user's.
+#: Packages whose ValueErrors are not written for fokker's users.
 _OTHERS = ("torch", "numpy", "lightning", "torchmetrics", "omegaconf")
 
 
 @contextmanager
 def own_code(said: str, remedy: str) -> Iterator[None]:
-    """Let what code of the user's own raises in the block be one sentence.
+    """Turn an error of the user's own code in the block into one sentence.
 
-    A ValueError that it raises itself is one already; and what does not fit into the memory is said
-    where that is known.
+    A ValueError of that code is one already. A lack of memory is left to a caller, who knows what
+    does not fit.
 
     Args:
-        said: what cannot be, such as `LetterDiffusion.way cannot be asked`.
-        remedy: what to do.
+        said: what fails, such as `LetterDiffusion.way cannot be asked`.
+        remedy: what to do about it.
     Raises:
         ValueError: in place of any other error.
     """
@@ -33,12 +33,15 @@ def own_code(said: str, remedy: str) -> Iterator[None]:
 
 
 def in_words(error: BaseException) -> str:
-    """An error in one line: its kind, and what it says, if it says anything."""
+    """Format an error in one line: its class, and the first line of its message if it has one."""
     return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
 
 
 def _origin(error: BaseException) -> tuple[str, str]:
-    """The package that has raised an error, and the last place outside of fokker and others."""
+    """Return the package that raised an error, and the last line of the user's code on the way.
+
+    The user's code is all that is outside of fokker, contextlib, hydra and `_OTHERS`.
+    """
     package, place, trace = "", "", error.__traceback__
     while trace is not None:
         package = str(trace.tb_frame.f_globals.get("__name__", "")).split(".")[0]

@@ -1,4 +1,4 @@
-"""Progress of a long piece of work, on a terminal and elsewhere."""
+"""The progress of a long piece of work, on a terminal and elsewhere."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from typing import final
 
 from tqdm import tqdm
 
-#: Between two lines where there is no terminal, in seconds.
+#: The time between two lines where there is no terminal, in seconds.
 LINE_SECONDS = 60.0
 
 
@@ -19,7 +19,7 @@ def nobody(text: str) -> None:
 
 
 def print_now(text: str) -> None:
-    """Print a line that is read at once, also through a pipe."""
+    """Print a line and flush it, so that it is read at once through a pipe too."""
     print(text, flush=True)
 
 
@@ -28,7 +28,7 @@ def minute_lines(line: Callable[[], str]) -> Iterator[None]:
     """Print a line a minute while the block runs, where the output is no terminal.
 
     Args:
-        line: gives the line; it is called in a thread of its own.
+        line: a function that returns the line; it is called in a thread of its own.
     """
     over = Event()
 
@@ -46,7 +46,7 @@ def minute_lines(line: Callable[[], str]) -> Iterator[None]:
 
 
 def duration(seconds: float) -> str:
-    """Say seconds, minutes or hours."""
+    """Format a duration in seconds, minutes, hours or days."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     if seconds < 5400:
@@ -55,7 +55,7 @@ def duration(seconds: float) -> str:
 
 
 def expected_end(seconds: float) -> str:
-    """Say how long it takes from now on, and until when, if that is within a year."""
+    """Format the time that is left, and the time of day of the end if it is within a year."""
     if seconds > 3e7:
         return f"about {duration(seconds)}"
     end = datetime.now() + timedelta(seconds=seconds)
@@ -67,10 +67,10 @@ class Steps:
     """The steps of a piece of work: a bar on a terminal, elsewhere a line a minute.
 
     Args:
-        what: is done, for instance `training`.
-        total: steps in all.
-        say: tells a line to the user.
-        done: steps that were done before.
+        what: the name of the work, for instance `training`.
+        total: the number of steps in all.
+        say: a function that prints a line to the user.
+        done: the number of steps that were done before.
         is_shown: whether anything is shown; of several ranks only the first shows it.
     """
 
@@ -92,7 +92,7 @@ class Steps:
         )  # fmt: skip
 
     def advance(self, steps: int, note: str = "") -> None:
-        """Take in that so many steps more are done, and a few words such as the loss."""
+        """Count steps that were done, and show a few words with them, such as the loss."""
         self._done += steps
         if note:
             self._bar.set_postfix_str(note, refresh=False)
@@ -109,5 +109,5 @@ class Steps:
         return ", ".join(word for word in words if word)
 
     def close(self) -> None:
-        """End it."""
+        """Remove the bar."""
         self._bar.close()

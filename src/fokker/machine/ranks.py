@@ -1,8 +1,8 @@
 """The processes that carry out one run together; a run in one process is the case of size 1.
 
-Everything here goes over the CPU, by gloo, also where gradients go by NCCL: a process that dies is
-then noticed at once, since its connections break. What they say is not encrypted, and is pickled in
-part, so those of one machine listen on its loopback alone.
+Nearly everything here goes over the CPU, by gloo, even where gradients go by NCCL: then a process
+that dies is noticed at once, since its connections break. Messages are not encrypted, and some are
+pickled, so the processes of a single machine listen only on its loopback.
 """
 
 import os
@@ -21,7 +21,7 @@ from torch.distributed.rendezvous import rendezvous
 
 T = TypeVar("T")
 
-# The longest that one process waits for another to begin, and later, when it may be saving.
+# The longest that a process waits for another to begin, and later, when the other may be saving.
 MEETING = timedelta(minutes=5)
 PATIENCE = timedelta(minutes=30)
 # The variable that names the file, in a private folder, at which ranks of one machine meet.
@@ -30,15 +30,15 @@ LOOPBACK = "127.0.0.1"
 
 
 class LostRank(RuntimeError):
-    """Another process of the run does not answer any more."""
+    """An error that says that another process of the run does not answer any more."""
 
 
 @contextmanager
 def together() -> Iterator[None]:
-    """Turn what torch says of a broken connection into one sentence.
+    """Turn torch's error of a broken connection in the block into one sentence.
 
     Raises:
-        LostRank: in place of it.
+        LostRank: in place of torch's error.
     """
     try:
         yield
@@ -54,10 +54,10 @@ def together() -> Iterator[None]:
 
 
 def _meet(patience: timedelta) -> tuple[Store, int, int]:
-    """Wait until all processes have begun; the store by which they speak, own rank and size.
+    """Wait until all processes have begun; return their store, the own rank and the size.
 
     Raises:
-        LostRank: if one of them does not come.
+        LostRank: if one of them does not begin.
     """
     try:
         store, rank, size = meeting_point(patience)
@@ -73,11 +73,11 @@ def _meet(patience: timedelta) -> tuple[Store, int, int]:
 
 
 def meeting_point(patience: timedelta) -> tuple[Store, int, int]:
-    """Return the store at which the ranks find each other, own rank and size.
+    """Return the store at which the ranks find each other, the own rank and the size.
 
-    Those that fokker has started meet at the file that `MEETING_FILE` names; others at the store
-    of torchrun's agent, or of the first rank at MASTER_PORT. Where all are on one machine, nothing
-    that is opened here listens on another address than its loopback.
+    Ranks that fokker has started meet at the file that `MEETING_FILE` names. Others meet at the
+    store of torchrun's agent, or of the first rank at MASTER_PORT. If all are on one machine,
+    nothing that is opened here listens on another address than its loopback.
 
     Args:
         patience: the longest that one of them waits for another.
@@ -97,20 +97,20 @@ def meeting_point(patience: timedelta) -> tuple[Store, int, int]:
     if not is_here or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
         found: tuple[Store, int, int] = next(rendezvous("env://", timeout=patience))
         return found
-    # Torch would listen on all interfaces.
+    # The socket is bound here since torch would listen on all interfaces.
     port, listener = told("MASTER_PORT"), None
     if rank == 0:
         with socket.socket() as bound:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind((LOOPBACK, port))
             bound.listen(size)
-            listener = bound.detach()  # It is the store's now.
+            listener = bound.detach()  # The store closes it.
     store = TCPStore(LOOPBACK, port, size, rank == 0, patience, master_listen_fd=listener)
     return store, rank, size
 
 
 def told(name: str) -> int:
-    """Return a whole number that whoever has started the ranks says in the environment.
+    """Return a whole number from the environment that the starter of the ranks has set.
 
     Raises:
         ValueError: if it is not there.
@@ -125,7 +125,7 @@ def told(name: str) -> int:
 
 
 def _stay_inside() -> None:
-    """Let gloo and NCCL listen on this machine's loopback alone."""
+    """Let gloo and NCCL listen only on this machine's loopback."""
     for _, name in socket.if_nameindex():
         if re.fullmatch(r"lo\d*", name):
             os.environ.update(GLOO_SOCKET_IFNAME=name, NCCL_SOCKET_IFNAME=name)
@@ -134,26 +134,26 @@ def _stay_inside() -> None:
 
 @final
 class Ranks:
-    """The processes of a run, each with a rank from 0 to size - 1; all call the same in one order.
+    """The processes of a run, with ranks from 0 to size - 1; all make the same calls in one order.
 
     Args:
-        group: of torch.distributed; null: one process, which everything is done in.
+        group: the group of torch.distributed; null: one process, which does everything.
     """
 
     def __init__(self, group: "dist.ProcessGroup | None" = None) -> None:
         self._group = group
         self.rank = 0 if group is None else dist.get_rank(group)
         self.size = 1 if group is None else dist.get_world_size(group)
-        #: Among those on this machine.
+        #: The rank and the size among the processes on this machine.
         self.local_rank = 0 if group is None else told("LOCAL_RANK")
         self.local_size = 1 if group is None else told("LOCAL_WORLD_SIZE")
 
     @classmethod
     def join(cls, device_type: str = "cpu") -> "Ranks":
-        """The processes that RANK, WORLD_SIZE, MASTER_ADDR and others, as torchrun sets them, mean.
+        """Join the processes given by RANK, WORLD_SIZE, MASTER_ADDR and others, as by torchrun.
 
         Args:
-            device_type: on which gradients are: `cuda` by NCCL, others by gloo.
+            device_type: the type of device of the gradients: `cuda` uses NCCL, others gloo.
         """
         if not dist.is_initialized():
             backend = "nccl" if device_type == "cuda" else "gloo"
@@ -164,27 +164,27 @@ class Ranks:
         return cls(dist.new_group(backend="gloo", timeout=PATIENCE))
 
     def leave(self) -> None:
-        """Go; the others may still be at work."""
+        """Leave the group; the others may still be at work."""
         if self._group is not None:
             dist.destroy_process_group()
 
     @property
     def is_first(self) -> bool:
-        """Whether this process is the one that writes and speaks."""
+        """Return whether this process is the one that writes files and prints."""
         return self.rank == 0
 
     def share(self, count: int, unit: int = 1) -> range:
-        """What of 0 to count is this process's: about as much as any other's, in whole units."""
+        """Return this process's share of range(count), in whole units; shares are about equal."""
         return self.share_of(self.rank, count, unit)
 
     def share_of(self, rank: int, count: int, unit: int = 1) -> range:
-        """What of 0 to count is a rank's; the first's is the largest, or as large as any."""
+        """Return a rank's share of range(count); no share is larger than that of rank 0."""
         units = -(-count // unit)
         first, last = (min(-(-units * r // self.size) * unit, count) for r in (rank, rank + 1))
         return range(first, last)
 
     def first_says(self, decide: Callable[[], T]) -> T:
-        """What `decide` gives in the first process, the only one that calls it.
+        """Return in all processes what `decide` returns in the first, the only one that calls it.
 
         An error there is raised in all.
         """
@@ -204,11 +204,11 @@ class Ranks:
         return found
 
     def total(self, part: Tensor) -> Tensor:
-        """The sum over all processes."""
+        """Return the sum over all processes."""
         return self._reduced(part, dist.ReduceOp.SUM)
 
     def total_there(self, part: Tensor) -> Tensor:
-        """Return the sum over all processes, by the group that gradients go by.
+        """Return the sum over all processes, by the group that also sums gradients.
 
         Between GPUs that is NCCL: the sum stays on the device, and the host does not wait for it.
         """
@@ -220,7 +220,7 @@ class Ranks:
         return whole
 
     def largest(self, part: Tensor) -> Tensor:
-        """The largest of all processes, element by element."""
+        """Return the maximum over all processes, element by element."""
         return self._reduced(part, dist.ReduceOp.MAX)
 
     def _reduced(self, part: Tensor, op: "dist.ReduceOp.RedOpType") -> Tensor:
@@ -232,7 +232,7 @@ class Ranks:
         return whole.to(part.device)
 
     def collected(self, value: T) -> list[T]:
-        """What each process has, by rank."""
+        """Return the values of all processes, in the order of their ranks."""
         if self._group is None:
             return [value]
         values: list[Any] = [None] * self.size
@@ -241,10 +241,12 @@ class Ranks:
         return values
 
     def joined(self, part: Tensor, count: int, unit: int = 1) -> Tensor:
-        """The rows of all shares in order, (count, ...), in the first process; elsewhere `part`.
+        """Return the rows of all shares in order, (count, ...), in the first process, else `part`.
 
         Args:
-            part: the rows of this process's share of `count` in whole units, on the CPU.
+            part: the rows of this process's share, on the CPU.
+            count: the number of rows in all.
+            unit: the unit of the shares, as in `share`.
         """
         if self._group is None:
             return part
@@ -263,24 +265,24 @@ class Ranks:
         return whole
 
 
-#: A run in one process.
+#: The ranks of a run in one process.
 ALONE = Ranks()
 
 
 def local(tensor: Tensor) -> Tensor:
-    """What this rank holds of a tensor; all of one that is not spread."""
+    """Return the part of a tensor that this rank has; all of one that is not spread."""
     part: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
     return part
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """All of a tensor that is spread, in every rank."""
+    """Return all of a tensor that may be spread, in every rank."""
     full: Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
     return full
 
 
 def spread_like(place: Tensor, full: Tensor) -> None:
-    """Copy all of a tensor into one that may be spread."""
+    """Copy a whole tensor into one that may be spread."""
     if not hasattr(place, "to_local"):
         place.copy_(full)
         return

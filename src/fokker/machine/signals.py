@@ -1,4 +1,4 @@
-"""Signals that end this process: each is heard, whatever becomes of what its handler raises."""
+"""Signals that end this process: each takes effect, even if what its handler raises is lost."""
 
 import signal
 import sys
@@ -7,21 +7,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, final
 
-#: Ctrl-C; the end of a process' time, from the system or a scheduler; of its terminal.
+#: Ctrl-C, the end of a process's time by the system or a scheduler, and the end of its terminal.
 HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
-#: From a process's first moment; the others are of schedulers, and of a run.
+#: Heard from a process's first moment; the others come from schedulers, and are heard in a run.
 AT_START = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ANEW = "stopped; the same command makes the run anew, and keeps a model that is trained"
 AT_ONCE = "stopped at once; the same command goes on from the last save"
 
 
 class Interrupted(SystemExit):
-    """A run that was told to stop.
+    """The end of a run that was told to stop.
 
     Args:
-        number: the signal's.
-        text: what is done and how it goes on.
-        has_advanced: whether steps were made and saved since it began.
+        number: the number of the signal.
+        text: the message: what was done, and how the run goes on.
+        has_advanced: whether optimizer steps were made and saved since the run began.
     """
 
     def __init__(self, number: int, text: str = ANEW, has_advanced: bool = False) -> None:
@@ -32,7 +32,7 @@ class Interrupted(SystemExit):
         return self._text
 
 
-#: What tells of a signal.
+#: The exceptions that a signal raises.
 STOPS = (Interrupted, KeyboardInterrupt)
 
 
@@ -44,12 +44,13 @@ def exit_code(stop: BaseException) -> int:
 
 @final
 class Signals:
-    """Whether this process was told to end, and by which signal.
+    """The record of whether this process was told to end, and by which signal.
 
-    A handler raises where the process is. That may be in a destructor, in a function that C has
-    called, or below an `except BaseException` of a library, and is swallowed there. So the signal
-    is noted too, and whoever begins a job, a batch or a figure asks, which raises again. The first
-    signal raises, and each Ctrl-C; a scheduler repeats itself.
+    A handler raises wherever the process is at that moment. In a destructor, in a function that C
+    has called, or below an `except BaseException` of a library, the exception is swallowed. So the
+    signal is noted too, and code that begins a job, a batch or a figure calls `ask`, which raises
+    again. The first signal raises, and each Ctrl-C. Later signals of a scheduler, which repeats
+    itself, do not.
 
     Attributes:
         asked: the number of the signal that came; 0: none.
@@ -64,10 +65,12 @@ class Signals:
     # ---- hearing -------------------------------------------------------------------------
 
     def hear(self, numbers: Sequence[int] = HEARD) -> dict[int, Any]:
-        """Hear signals from now on, those that mean nothing else to this process.
+        """Hear signals from now on, except those that mean something else to this process.
+
+        Ctrl-C is left to another program's handler if there is one, and a hang-up to nohup.
 
         Returns:
-            the handlers that were there before.
+            the earlier handlers of the signals that are heard from now on.
         """
         if not self._depth:
             self.asked = self._held = 0
@@ -76,7 +79,7 @@ class Signals:
         before: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
         if before.get(signal.SIGINT) is not signal.default_int_handler:
             before.pop(signal.SIGINT, None)
-        if before.get(signal.SIGHUP) is signal.SIG_IGN:  # By nohup, which means it.
+        if before.get(signal.SIGHUP) is signal.SIG_IGN:  # By nohup, on purpose.
             del before[signal.SIGHUP]
         before = {number: handler for number, handler in before.items() if handler != self._hear}
         for number in before:
@@ -85,8 +88,8 @@ class Signals:
 
     @contextmanager
     def heard(self, numbers: Sequence[int] = HEARD) -> Iterator[None]:
-        """Hear them in the block; what came before its outermost one is forgotten."""
-        if threading.current_thread() is not threading.main_thread():  # Which hears none.
+        """Hear signals in the block; an outermost block forgets those that came before it."""
+        if threading.current_thread() is not threading.main_thread():  # It may set no handlers.
             yield
             return
         before, hook = self.hear(numbers), sys.unraisablehook
@@ -117,7 +120,7 @@ class Signals:
     # ---- asking --------------------------------------------------------------------------
 
     def ask(self) -> None:
-        """Go on, unless a signal came while signals are heard.
+        """Raise if a signal was heard, unless signals are only noted or one was met already.
 
         Raises:
             Interrupted: after a signal other than Ctrl-C.
@@ -129,7 +132,10 @@ class Signals:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Only note signals in the block, which is short or asks itself; a second Ctrl-C raises."""
+        """Note signals in the block without raising, except for a second Ctrl-C.
+
+        The block must be short, or let signals raise in parts of it by `raised`.
+        """
         self._held += 1
         try:
             yield
@@ -138,13 +144,13 @@ class Signals:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Let a signal raise at the end of the block, which is short, and not in its middle.
+        """Let a signal raise at the end of the block, which must be short, not in its middle.
 
-        It is for a library that is left in pieces by what is raised anywhere in it.
+        It protects a library that an exception in its middle would leave in a broken state.
 
         Raises:
-            Interrupted: and
-            KeyboardInterrupt: as `ask`, also in place of the block's own error.
+            Interrupted: as by `ask`, also in place of the block's own error.
+            KeyboardInterrupt: likewise.
         """
         try:
             with self.held():
@@ -156,13 +162,13 @@ class Signals:
 
     @contextmanager
     def raised(self, text: str = ANEW) -> Iterator[None]:
-        """Let signals raise in the block, and what they have become there be the signal again.
+        """Let signals raise in the block, also in place of another error there after a signal.
 
         Args:
-            text: what the one who is stopped there is told.
+            text: the message to a user who stops the block.
         Raises:
-            Interrupted: and
-            KeyboardInterrupt: as `ask`, at the block's begin, in it and at its end.
+            Interrupted: as by `ask`, at the beginning of the block, in it and at its end.
+            KeyboardInterrupt: likewise.
         """
         before = self._held, self._text
         self._held, self._text = 0, text
@@ -177,7 +183,7 @@ class Signals:
             self._held, self._text = before
 
     def _raise_again(self, error: BaseException) -> None:
-        """Ask, unless an error tells of the signal by itself."""
+        """Call `ask`, unless an error already stands for the signal."""
         is_end = isinstance(error, SystemExit) and error.code == 128 + self.asked
         if not (is_end or isinstance(error, STOPS)):
             self.ask()
@@ -185,13 +191,13 @@ class Signals:
     # ---- the end -------------------------------------------------------------------------
 
     def meet(self) -> None:
-        """Let what ends in good order after a signal ask no more; Ctrl-C still raises."""
+        """Let the process end in good order after a signal: from now on only Ctrl-C raises."""
         self._is_met = bool(self.asked)
 
     def end(self) -> None:
-        """Hear nothing any more: what is to be said is said."""
+        """Ignore all signals from now on, since the process ends anyway."""
         self._is_over = True
 
 
-#: Those of this process, which has one set of handlers.
+#: The signals of this process, which has one set of handlers.
 SIGNALS = Signals()

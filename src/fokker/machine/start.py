@@ -1,4 +1,4 @@
-"""How this process was started: alone, or as one rank of a run by torchrun or srun."""
+"""The start of this process: alone, or as one rank of a run by torchrun or srun."""
 
 import os
 import re
@@ -12,23 +12,23 @@ from fokker.machine.environment import number, told
 from fokker.machine.memory import check_fits
 
 AUTO = "auto"
-# Where the ranks of a SLURM step meet: apart from what the system hands out, another one for each
-# step that a machine may run at once.
+# The ports at which the ranks of a SLURM step meet. They lie below those that the system hands
+# out, and steps that a machine may run at once get different ones.
 FIRST_PORT, PORTS = 12000, 20000
-# Of a process that has imported torch, of its own, at least.
+# The least memory of its own that a process has after it has imported torch.
 RANK_BYTES = 100_000_000
 
 
 @final
 @dataclass(frozen=True)
 class Start:
-    """How a process was started.
+    """The start of a process.
 
     Attributes:
-        by: `torchrun`, `srun`, or `fokker`: one process, by hand or by fokker itself.
-        rank, size: of this process, and how many there are.
-        local_rank, local_size: the same among those on this machine.
-        is_even: whether all machines have as many.
+        by: `torchrun`, `srun`, or `fokker`, which means one process started by hand or by fokker.
+        rank, size: the rank of this process, and the number of ranks.
+        local_rank, local_size: the same among the ranks on this machine.
+        is_even: whether all machines have the same number of ranks.
     """
 
     by: str
@@ -40,10 +40,11 @@ class Start:
 
     @classmethod
     def here(cls, env: Mapping[str, str] = os.environ) -> "Start":
-        """As the environment tells.
+        """Read from the environment how this process was started.
 
         Raises:
-            ValueError: for a variable that is no number, or a rank that there is not.
+            ValueError: for a variable that is missing or no number, or a rank that is not below
+                the number of ranks.
         """
         env = told(env)
         if "WORLD_SIZE" in env and "RANK" in env:
@@ -67,7 +68,7 @@ class Start:
         return cls("srun" if is_step(env) and not is_typed else "fokker")
 
     def _checked(self, name: str) -> "Start":
-        """This, if the rank and the local one are below how many there are."""
+        """Return this start if both of its ranks are below their numbers of ranks."""
         is_local = self.local_rank < self.local_size <= self.size or not self.is_even
         if self.rank < self.size and is_local:
             return self
@@ -79,14 +80,14 @@ class Start:
 
     @property
     def nodes(self) -> int:
-        """Machines."""
+        """Return the number of machines."""
         return self.size // self.local_size
 
     def check(self, trainer: DictConfig) -> None:
         """Refuse a configuration for other ranks than were started.
 
         Raises:
-            ValueError: says what was started and what was asked for.
+            ValueError: if they differ; it says what was started and what was asked for.
         """
         if self.by == "fokker" and self.size == 1:
             return
@@ -115,7 +116,10 @@ class Start:
             )
 
     def say(self, env: MutableMapping[str, str] = os.environ) -> None:
-        """Tell torch, in the words of torchrun, what srun has said in its own."""
+        """Set the variables of torchrun, which torch reads, from those of srun.
+
+        Variables that are set already are kept.
+        """
         if self.by != "srun" or self.size == 1:
             return
         step = number(env, "SLURM_JOB_ID", 0) * 16 + number(env, "SLURM_STEP_ID", 0)
@@ -129,15 +133,15 @@ class Start:
 
 
 def is_step(env: Mapping[str, str] = os.environ) -> bool:
-    """Whether this process is a task of srun, and not a job's batch script."""
+    """Tell whether this process is a task of srun, and not a job's batch script."""
     return {"SLURM_JOB_ID", "SLURM_STEP_TASKS_PER_NODE"} <= told(env).keys()
 
 
 def first_node(env: Mapping[str, str]) -> str:
-    """The machine of rank 0: of `n[1-4,7],m2` it is n1.
+    """Return the machine of rank 0: of `n[1-4,7],m2` it is n1.
 
     Raises:
-        ValueError: if SLURM does not say.
+        ValueError: if SLURM does not name the machines.
     """
     nodes = env.get("SLURM_STEP_NODELIST", "")
     if not nodes:
@@ -150,10 +154,10 @@ def first_node(env: Mapping[str, str]) -> str:
 
 
 def asked_ranks(trainer: DictConfig) -> int:
-    """How many ranks a configuration asks for.
+    """Return how many ranks a configuration asks for.
 
     Raises:
-        ValueError: if they cannot be.
+        ValueError: if a number is not valid, or no strategy is given for several ranks.
     """
     devices, nodes = trainer.get("devices", 1), trainer.get("num_nodes", 1)
     strategy = trainer.get("strategy", AUTO)
@@ -177,10 +181,11 @@ def asked_ranks(trainer: DictConfig) -> int:
 
 
 def check_alone(trainer: DictConfig, env: Mapping[str, str] = os.environ) -> None:
-    """Refuse what one process cannot start.
+    """Refuse ranks that one process cannot start.
 
     Raises:
-        ValueError: for several machines, and in a SLURM job of another number of tasks.
+        ValueError: for several machines, for more ranks than fit into memory, for ranks counted by
+            GPUs where there is none, and in a SLURM job of another number of tasks.
     """
     devices, nodes = trainer.get("devices", 1), trainer.get("num_nodes", 1)
     if type(devices) is int:
@@ -207,7 +212,7 @@ def check_alone(trainer: DictConfig, env: Mapping[str, str] = os.environ) -> Non
 
 
 def is_auto_without_gpu(trainer: DictConfig) -> bool:
-    """Whether ranks are to be counted by GPUs of which there is none."""
+    """Tell whether ranks are to be counted by GPUs where there is none to use."""
     if trainer.get("strategy", AUTO) == AUTO or trainer.get("devices") != AUTO:
         return False
     return trainer.get("accelerator") == "cpu" or _gpus() == 0
@@ -220,13 +225,13 @@ def _gpus() -> int:
 
 
 def cores_of_rank(local_size: int, env: Mapping[str, str] = os.environ) -> int:
-    """Of one of the ranks on this machine: what SLURM says, or an equal share."""
+    """Return the number of cores of a rank on this machine: by SLURM, or an equal share."""
     share = max(1, cores() // local_size)
     return number(env, "SLURM_CPUS_PER_TASK", share) if is_step(env) else share
 
 
 def cores() -> int:
-    """Of this machine, those that this process may use."""
+    """Return the number of this machine's cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

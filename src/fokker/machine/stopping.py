@@ -1,4 +1,4 @@
-"""Ending a sweep or a search in the middle."""
+"""The end of a sweep or a search that is stopped in the middle."""
 
 import sys
 from collections.abc import Callable
@@ -7,16 +7,16 @@ from typing import TypeVar
 from fokker.machine.disk import DiskError
 from fokker.machine.signals import SIGNALS, exit_code
 
-#: Told to who stops it when its jobs are done.
+#: The message to a user who stops it after its jobs are done.
 TABLES = "stopped when the tables were written, before all figures were drawn"
 
 Outcome = TypeVar("Outcome")
 
 
 def run_and_collect(run: Callable[[], None], collect: Callable[[], Outcome]) -> tuple[int, Outcome]:
-    """Run, then collect whatever has ended it; the exit code, and what was collected."""
+    """Run, collect the results however the run ended, and return the exit code and the results."""
     code = 0
-    with SIGNALS.held():  # Until the tables are written.
+    with SIGNALS.held():  # A signal must not stop `collect`, which writes the tables.
         try:
             with SIGNALS.raised():
                 run()
@@ -30,7 +30,7 @@ def run_and_collect(run: Callable[[], None], collect: Callable[[], Outcome]) -> 
             try:
                 outcome = collect()
             except DiskError:
-                if code:  # The disk has refused before, in words.
+                if code:  # The first reason for the end is kept.
                     raise SystemExit(code) from None
                 raise
     return code, outcome

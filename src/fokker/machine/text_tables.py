@@ -1,17 +1,17 @@
-"""Tables of texts for a terminal."""
+"""Tables of text for a terminal."""
 
 from collections.abc import Collection, Sequence
 
-#: Between columns.
+#: The blanks between two columns.
 GAP = "  "
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Collection[int] | None = ()) -> list[str]:
-    """Lines of cells, each cell filled up with blanks to the width of its column.
+    """Return the lines of a table, each cell filled up with blanks to the width of its column.
 
     Args:
-        rows: cells, a row each with as many of them.
-        right: columns that end at the same place, where others begin at one; null: all.
+        rows: the rows of cells, all of the same length.
+        right: the columns that are aligned at the right; null: all.
     """
     widths = widths_of(rows)
     return [
@@ -24,5 +24,5 @@ def aligned(rows: Sequence[Sequence[str]], right: Collection[int] | None = ()) -
 
 
 def widths_of(rows: Sequence[Sequence[str]]) -> list[int]:
-    """The number of characters of each column."""
+    """Return the width of each column, in characters."""
     return [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -1,4 +1,4 @@
-"""YAML files: what they hold, and where they are wrong, in a sentence."""
+"""YAML files: their content, and a sentence that says where one is wrong."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +12,12 @@ from yaml.reader import ReaderError
 
 @contextmanager
 def reading_yaml(path: Path | None = None) -> Iterator[None]:
-    """Let what is wrong with a YAML file be one sentence, with the file and the line.
+    """Turn an error of YAML in the block into one sentence, with the file and the line.
 
     Args:
-        path: of the file, where it is known; YAML's own errors name it, and others do not.
+        path: the path of the file, if it is known; YAML's own errors name it, and others do not.
     Raises:
-        ValueError: in place of YAML's errors.
+        ValueError: in place of errors of YAML, and of text that is not UTF-8.
     """
     try:
         yield
@@ -26,15 +26,15 @@ def reading_yaml(path: Path | None = None) -> Iterator[None]:
 
 
 def read_yaml(path: Path) -> DictConfig:
-    """The keys and values of a YAML file; none of an empty one.
+    """Return the keys and values of a YAML file; an empty file has none.
 
     Raises:
-        ValueError: if it is no YAML, or holds something else.
+        ValueError: if it is no YAML, or holds something other than keys with values.
     """
     with reading_yaml(path):
         try:
             content = OmegaConf.load(path)
-        except OSError as error:  # Of what is no collection, in omegaconf's words.
+        except OSError as error:  # omegaconf raises one without a number for a single value.
             if error.errno is not None:
                 raise
             content = None

@@ -1,4 +1,4 @@
-"""What is measured on samples and denoisers, as torchmetrics classes that work on any processes."""
+"""Metrics of samples and denoisers, as torchmetrics classes that work on any processes."""
 
 from fokker.metrics.denoising_error import DenoisingError
 from fokker.metrics.energy_distance import EnergyDistance

@@ -1,4 +1,4 @@
-"""Metrics that one process measures while others do something else."""
+"""Metrics that one process computes while others do something else."""
 
 from typing import TypeVar
 
@@ -8,7 +8,7 @@ M = TypeVar("M", bound=Metric)
 
 
 def alone(metric: M) -> M:
-    """Let a metric not ask other ranks for theirs, who may not be measuring."""
+    """Keep a metric from asking other ranks for their states, as they may not be measuring."""
     metric.distributed_available_fn = _nobody_else
     return metric
 

@@ -9,11 +9,11 @@ from torchmetrics import Metric
 
 @final
 class DenoisingError(Metric):
-    r"""`E|D(x0 + sigma n; sigma) - x0|^2 / d` for each of b noise levels.
+    r"""The error `E|D(x0 + sigma n; sigma) - x0|^2 / d` for each of b noise levels.
 
-    The one curve by which runs with other weightings or noise levels compare; its floor is
-    mmse(sigma)/d. The metric averages: whoever holds the denoiser hands over each sample's error,
-    and always on the same points and noises if two runs are to be compared. Lower is better.
+    It is the one curve that compares runs with other weightings or noise levels; its floor is
+    mmse(sigma)/d. The metric only averages: the owner of the denoiser passes the error of each
+    sample. To compare two runs it must use the same points and noises. Lower is better.
 
     Source: Karras et al. 2022 (2206.00364), eq. 2, divided by d.
     """
@@ -29,7 +29,7 @@ class DenoisingError(Metric):
         """Start with empty bins.
 
         Args:
-            sigmas: centres of the bins, (b,), in the units of the standardised data.
+            sigmas: the centres of the bins, (b,), in the units of the standardised data.
 
         Raises:
             ValueError: `sigmas` is not a vector of one or more positive finite numbers.
@@ -39,7 +39,7 @@ class DenoisingError(Metric):
             raise ValueError(f"sigmas must have shape (b,), b >= 1, got {tuple(sigmas.shape)}")
         if not bool((sigmas.isfinite() & (sigmas > 0)).all()):
             raise ValueError(f"sigmas must be positive and finite, got {sigmas.tolist()}")
-        # A plain attribute: neither synchronised, nor saved, nor rounded by module.half().
+        # A plain attribute is not synchronised, saved or rounded by module.half().
         self.sigmas = sigmas.detach().to(torch.float64)
         zeros = torch.zeros(sigmas.numel(), dtype=torch.float64)
         self.add_state("error_sum", zeros, dist_reduce_fx="sum")
@@ -49,8 +49,8 @@ class DenoisingError(Metric):
         """Add errors of single samples.
 
         Args:
-            error: |D - x0|^2 / d of each sample, (n,).
-            bin_index: place in `sigmas` of each sample's noise level, integers, (n,).
+            error: the error |D - x0|^2 / d of each sample, (n,).
+            bin_index: the place in `sigmas` of each sample's noise level, integers, (n,).
 
         Raises:
             ValueError: shapes differ, an error is negative, NaN or infinite, or an index is not an

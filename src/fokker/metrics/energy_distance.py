@@ -23,49 +23,52 @@ _EXACT_DIMENSIONS = 16
 
 
 def _distances(x: Tensor, y: Tensor) -> Tensor:
-    """`|x_i - y_j|` of (n, d) and (m, d), (n, m)."""
-    # The matrix product is many times faster for large d, where its rounding (1e-8 of a norm, and
-    # only between points that nearly coincide) is lost in the mean.
+    """Return `|x_i - y_j|` of (n, d) and (m, d), (n, m)."""
+    # The matrix product is many times faster for large d. Its rounding (1e-8 of a norm, and only
+    # between points that nearly coincide) does not matter in the mean.
     exact = x.shape[1] <= _EXACT_DIMENSIONS
     mode = "donot_use_mm_for_euclid_dist" if exact else "use_mm_for_euclid_dist"
     return torch.cdist(x, y, compute_mode=mode)
 
 
 def _mean_distance(x: Tensor, y: Tensor) -> Tensor:
-    """`mean_ij |x_i - y_j|`."""
+    """Return `mean_ij |x_i - y_j|`."""
     return _distances(x, y).mean()
 
 
 def _energy_on_line(x: Tensor, y: Tensor) -> Tensor:
-    """`2 int (F - G)^2`, the squared energy distance of points (n,) and (m,) with y sorted."""
+    """Return `2 int (F - G)^2`, the squared energy distance of (n,) and sorted (m,) points."""
     merged = sort_rows(torch.cat([x, y]))
-    # Integers divided by an integer would be float32.
+    # The conversion is needed because integers divided by an integer would be float32.
     cdf_x = torch.searchsorted(sort_rows(x), merged[:-1], right=True).to(x.dtype) / x.shape[0]
     cdf_y = torch.searchsorted(y, merged[:-1], right=True).to(x.dtype) / y.shape[0]
     return 2 * ((cdf_x - cdf_y).square() * merged.diff()).sum()
 
 
 def _mean_to_sorted(x: Tensor, y: Tensor) -> Tensor:
-    """`mean_j |x_i - y_j|` of points (n,) and sorted (m,), (n,)."""
+    """Return `mean_j |x_i - y_j|` of points (n,) and sorted (m,), (n,)."""
     below = torch.searchsorted(y, x, right=True)
     sums = torch.cat([y.new_zeros(1), y.cumsum(dim=0)])
     return (x * (2 * below - len(y)) + sums[-1] - 2 * sums[below]) / len(y)
 
 
 def _mean_within_sorted(x: Tensor) -> Tensor:
-    """`mean_ij |x_i - x_j|`, 2 (2k - n + 1) x_k / n^2 summed, k from 0, of sorted (..., n)."""
+    """Return `mean_ij |x_i - x_j|` of sorted points (..., n).
+
+    It is the sum of 2 (2k - n + 1) x_k / n^2, k from 0.
+    """
     n = x.shape[-1]
     return x @ torch.arange(1 - n, n, 2, device=x.device).to(x) * (2 / n**2)
 
 
 @final
 class EnergyDistance(Metric):
-    r"""`sqrt( 2 E|X - Y| - E|X - X'| - E|Y - Y'| )`, the root, as in `scipy.stats`.
+    r"""The root `sqrt( 2 E|X - Y| - E|X - X'| - E|Y - Y'| )`, as in `scipy.stats`.
 
-    A V-statistic: E|X - X'| is the mean over all n^2 pairs, the n of a point with itself among
-    them, that is the energy distance of the two empirical laws. So it is never negative, and 0
-    exactly for equal laws; its square is too large by E|X - X'| (1/n + 1/m) in expectation when
-    samples and reference are of one law. With d = 1 all points count, by sorting; with d > 1 the
+    It is a V-statistic: E|X - X'| is the mean over all n^2 pairs, including the n pairs of a point
+    with itself. That is the energy distance of the two empirical laws. So it is never negative, and
+    exactly 0 for equal laws. If samples and reference have one law, its square is too large by
+    E|X - X'| (1/n + 1/m) in expectation. With d = 1 all points are used, by sorting; with d > 1 the
     first 2,000 samples (in the order of ranks on several processes) and the first 2,000 points of
     the reference. 0 is best.
 
@@ -92,7 +95,7 @@ class EnergyDistance(Metric):
         self._dimension = points.shape[1]
         # torchmetrics gives a rank without samples an empty vector of the metric's dtype.
         self.set_dtype(torch.float64)
-        # Plain attributes: neither synchronised, nor saved, nor rounded by module.half().
+        # Plain attributes are not synchronised, saved or rounded by module.half().
         if self._dimension == 1:
             self._reference = sort_rows(points[:, 0])
         else:
@@ -106,10 +109,10 @@ class EnergyDistance(Metric):
         """Add samples.
 
         Args:
-            samples: (n, d), in the units of the reference.
+            samples: points (n, d), in the units of the reference.
 
         Raises:
-            ValueError: another shape or d, or NaN or infinite values.
+            ValueError: the shape or d is another one, or values are NaN or infinite.
         """
         points = check_points("samples", samples, self._dimension, allow_empty=True)
         if self._dimension > 1:
@@ -141,14 +144,14 @@ class EnergyDistance(Metric):
     def on_parts(self) -> OnParts:
         """Return the distance of halves and quarters of this process's samples.
 
-        From mean distances, of each sample to the reference and of any two samples; the latter
-        from sorted parts on the line, else from sums over blocks.
+        It uses the mean distances of each sample to the reference, and of any two samples. The
+        latter come from sorted parts on the line, else from sums over blocks.
         """
         samples = dim_zero_cat(self.samples)
         reference = self._reference.to(samples.device)
         if self._dimension == 1:
             count = len(samples)
-            # Around the reference's centre, so that the three terms cancel as little as they can.
+            # Centre on the reference, so that the three terms cancel as little as possible.
             centre = reference.mean()
             points, reference = samples[: used_of(count)] - centre, reference - centre
             to_reference = _mean_to_sorted(points, reference)
@@ -170,6 +173,6 @@ class EnergyDistance(Metric):
         return OnParts.of(square.clamp_min(0).sqrt(), count)
 
     def _points(self, samples: Tensor) -> Tensor:
-        """The first samples as points around the reference's centre, (n, d)."""
+        """Return the first samples as points around the reference's centre, (n, d)."""
         points = samples.view(-1, self._dimension)[:_MAX_POINTS]
         return points - self._centre.to(points.device)

@@ -1,4 +1,4 @@
-"""Memorisation: how much nearer to the training set samples are than held-out points."""
+"""Memorisation: the distance of samples to the training set, relative to held-out points."""
 
 from functools import cached_property
 from typing import Any, ClassVar, final
@@ -19,20 +19,21 @@ _MAX_REPEATED = 0.01
 
 @final
 class RepeatedPointsError(ValueError):
-    """Held-out points that are training points too, of which a ratio cannot be made."""
+    """Too many held-out points that are training points too, so that a ratio is meaningless."""
 
 
 @final
 class NearestNeighbourRatio(Metric):
-    r"""`mean_i min_j |x_i - y_j| / mean_k min_j |h_k - y_j|`: samples x, training y, held-out h.
+    r"""The ratio `mean_i min_j |x_i - y_j| / mean_k min_j |h_k - y_j|`, to detect memorisation.
 
-    About 1 for samples of the data's law, 0 for copies of the training set (memorisation), above 1
-    for samples off the data. Neither low nor high is best. Exact neighbours; by a k-d tree up to
-    d = 8, above in blocks of queries against the whole training set.
+    x are samples, y training points, h held-out points. The ratio is about 1 for samples of the
+    data's law, 0 for copies of the training set (memorisation), and above 1 for samples off the
+    data. Neither low nor high is best. Neighbours are exact: by a k-d tree up to d = 8, above in
+    blocks of queries against the whole training set.
 
-    Of data whose points come more than once, such as counts or rows of zeros and ones, a held-out
-    point may be a training point too, at distance 0 like a copy. Up to 1% of them may be: more of
-    them, and the ratio would say nothing of memorisation.
+    If points of the data come more than once, such as counts or rows of zeros and ones, a held-out
+    point may be a training point too, at distance 0 like a copy. Up to 1% of them may be; with
+    more, the ratio would say nothing about memorisation.
     """
 
     name: ClassVar[str] = "nearest_neighbour_ratio"
@@ -45,8 +46,8 @@ class NearestNeighbourRatio(Metric):
         """Index the training set.
 
         Args:
-            training: points the model was trained on, (m, d).
-            held_out: points of the data it was not trained on, (k, d).
+            training: the points that the model was trained on, (m, d).
+            held_out: points of the data that it was not trained on, (k, d).
 
         Raises:
             ValueError: a set is empty, not finite or not of shape (n, d), or their d differ.
@@ -56,15 +57,15 @@ class NearestNeighbourRatio(Metric):
         points = check_points("training", training)
         self._dimension = points.shape[1]
         held = check_points("held_out", held_out, self._dimension)
-        # Plain attributes: neither synchronised, nor saved, nor rounded by module.half().
+        # Plain attributes are not synchronised, saved or rounded by module.half().
         self._centre = points.mean(dim=0)
         self._training = points - self._centre
         self._tree: Any = None
         if self._dimension <= _TREE_DIMENSIONS:
-            # Here, because most runs never ask and the import takes a while.
+            # The import is here because most runs never need it, and it takes a while.
             from scipy.spatial import KDTree
 
-            # Without copies, which a tree cannot divide, and would go through at every query.
+            # The tree leaves out copies: it cannot divide them, and would visit all at every query.
             self._tree = KDTree(np.unique(self._training.cpu().numpy(), axis=0))
         repeated = _count_repeated(points, held)
         if repeated > _MAX_REPEATED * len(held):
@@ -79,17 +80,17 @@ class NearestNeighbourRatio(Metric):
 
     @cached_property
     def _held_out_distance(self) -> Tensor:
-        """Not measured where only the name is asked for: of images it takes a while."""
+        """Return the mean distance of held-out points, when needed: images take a while."""
         return self._distances(self._held_out).mean()
 
     def update(self, samples: Tensor) -> None:
         """Add samples.
 
         Args:
-            samples: (n, d), in the units of the training set.
+            samples: points (n, d), in the units of the training set.
 
         Raises:
-            ValueError: another shape or d, or NaN or infinite values.
+            ValueError: the shape or d is another one, or values are NaN or infinite.
         """
         points = check_points("samples", samples, self._dimension, allow_empty=True)
         self.distances.append(self._distances(points).to(self.device))
@@ -107,29 +108,29 @@ class NearestNeighbourRatio(Metric):
     def on_parts(self) -> OnParts:
         """Return the ratio of halves and quarters of this process's samples.
 
-        The held-out set's own distance is taken as it is, as the reference's points are elsewhere.
+        The distance of the held-out set is taken as fixed, as other metrics take their reference.
         """
         distances = dim_zero_cat(self.distances)
         means = means_of_parts(distances[: used_of(len(distances))])
         return OnParts.of(means / self._held_out_distance.to(means.device), len(distances))
 
     def _distances(self, points: Tensor) -> Tensor:
-        """Distance of each point to its nearest training point, (n, d) to (n,)."""
+        """Return the distance of each point to its nearest training point, (n, d) to (n,)."""
         points = points - self._centre.to(points.device)
         if self._tree is not None:
             return torch.from_numpy(self._tree.query(points.cpu().numpy())[0])
         training = self._training.to(points.device)
         half_square = training.square().sum(dim=1) / 2
-        # A block of products that stays in cache.
+        # The block size keeps the products in cache.
         rows = max(1, _BLOCK_ENTRIES // training.shape[0])
         blocks = torch.split(points, rows)
         nearest = torch.cat([(half_square - x @ training.T).argmin(dim=1) for x in blocks])
-        # |x - y|^2 from the products would leave 1e-8 of a norm where a copy is at distance 0.
+        # |x - y|^2 from the products would give 1e-8 of a norm for a copy, which is at distance 0.
         return (points - training[nearest]).square().sum(dim=1).sqrt()
 
 
 def _count_repeated(training: Tensor, held_out: Tensor) -> int:
-    """Count held-out points that are training points too, bit by bit but for the sign of 0."""
+    """Count held-out points that equal a training point bit by bit, except for the sign of 0."""
     known, asked = (
         [hash(row.tobytes()) for row in (points + 0.0).cpu().numpy()]
         for points in (training, held_out)

@@ -1,4 +1,4 @@
-"""What every metric asks of the points it is given."""
+"""Checks of points that all metrics share."""
 
 import torch
 from torch import Tensor
@@ -10,10 +10,10 @@ def check_points(
     """Return finite points of shape (n, d) as float64, detached from autograd.
 
     Args:
-        name: what the points are, for the message.
+        name: a name of the points for the message.
         points: real numbers, (n, d).
         dimension: the d that the points must have; None means any d >= 1.
-        allow_empty: whether n may be 0, as a process's share of few samples may be.
+        allow_empty: whether n may be 0, as when a process gets none of few samples.
 
     Raises:
         ValueError: not two-dimensional, another d, no points, or NaN or infinite values.
@@ -38,7 +38,7 @@ def check_points(
 
 
 def check_some(count: int) -> None:
-    """Refuse to compute a distance of nothing.
+    """Refuse to compute a distance without samples.
 
     Raises:
         ValueError: `count` is 0.

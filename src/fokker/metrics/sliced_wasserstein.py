@@ -17,9 +17,9 @@ _BLOCK_ENTRIES = 2**15
 
 
 def _directions(dimension: int) -> Tensor:
-    """Unit vectors, (d, 128), the same in every run: a generator of its own, a constant seed.
+    """Return unit vectors, (d, 128), the same in every run, by a generator with a constant seed.
 
-    On the line there is only one, up to its sign, (1, 1).
+    On the line there is only one direction, up to its sign, (1, 1).
     """
     if dimension == 1:
         return torch.ones(1, 1, dtype=torch.float64)
@@ -30,10 +30,11 @@ def _directions(dimension: int) -> Tensor:
 
 @final
 class SlicedWasserstein2(Metric):
-    r"""`SW_2 = sqrt( mean_theta W_2^2(theta . X, theta . Y) )` over 128 fixed unit vectors theta.
+    r"""The distance `SW_2 = sqrt( mean_theta W_2^2(theta . X, theta . Y) )`.
 
-    W_2 of the projections is exact for any two sizes. The directions depend on d alone, so that
-    runs are compared along the same ones. 0 is best; with d = 1 it is W_2 itself.
+    theta runs over 128 fixed unit vectors. W_2 of the projections is exact for any two sizes. The
+    directions depend only on d, so that all runs use the same ones. 0 is best; with d = 1 it is W_2
+    itself.
 
     Source: Bonneel, Rabin, Peyre, Pfister 2015, "Sliced and Radon Wasserstein barycenters of
     measures", section 3.
@@ -58,7 +59,7 @@ class SlicedWasserstein2(Metric):
         points = check_points("reference", reference)
         # torchmetrics gives a rank without samples an empty vector of the metric's dtype.
         self.set_dtype(torch.float64)
-        # Plain attributes: neither synchronised, nor saved, nor rounded by module.half().
+        # Plain attributes are not synchronised, saved or rounded by module.half().
         self._directions = _directions(points.shape[1]).to(points.device)
         self._reference = sort_rows((points @ self._directions).T.contiguous())
         self._quantile_means: dict[int, Tensor] = {}
@@ -68,10 +69,10 @@ class SlicedWasserstein2(Metric):
         """Add samples.
 
         Args:
-            samples: (n, d), in the units of the reference.
+            samples: points (n, d), in the units of the reference.
 
         Raises:
-            ValueError: another shape or d, or NaN or infinite values.
+            ValueError: the shape or d is another one, or values are NaN or infinite.
         """
         points = check_points("samples", samples, self._directions.shape[0], allow_empty=True)
         points = points.to(self.device)
@@ -92,17 +93,17 @@ class SlicedWasserstein2(Metric):
     def on_parts(self) -> OnParts:
         """Return SW_2 of halves and quarters of this process's samples.
 
-        Of n sorted points, `W_2^2 = mean x_k^2 - 2 mean x_k g_k + mean y^2` with g_k the mean of
-        the reference's quantile function over the k-th n-th, so that the reference is walked once.
+        For n sorted points, `W_2^2 = mean x_k^2 - 2 mean x_k g_k + mean y^2` with g_k the mean of
+        the reference's quantile function over the k-th n-th. So the reference is passed only once.
         """
         flat = dim_zero_cat(self.projections)
         reference = self._reference.to(flat.device)
-        # Around the reference's centre, so that the three terms cancel as little as they can.
+        # Centre on the reference, so that the three terms cancel as little as possible.
         centre = reference.mean(dim=1, keepdim=True)
         reference = reference - centre
         projections = flat.view(-1, self._directions.shape[1])
         samples = projections[: used_of(len(projections))].T - centre
-        # As many directions at a time as stay in cache.
+        # As many directions at a time as fit into the cache.
         at_a_time = max(1, _BLOCK_ENTRIES // samples.shape[1])
         crosses = torch.zeros(len(PARTS), dtype=torch.float64, device=flat.device)
         for start in range(0, len(samples), at_a_time):
@@ -116,7 +117,7 @@ class SlicedWasserstein2(Metric):
         return OnParts.of(costs.clamp_min(0).sqrt(), len(projections))
 
     def _means(self, reference: Tensor, n: int) -> Tensor:
-        """`quantile_means` around the centre, (k, n), which are the same for all samples."""
+        """Return `quantile_means` around the centre, (k, n); they are the same for all samples."""
         if n not in self._quantile_means:
             self._quantile_means[n] = quantile_means(reference, n)
         return self._quantile_means[n].to(reference.device)

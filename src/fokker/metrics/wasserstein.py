@@ -14,10 +14,10 @@ from fokker.metrics.points import check_points, check_some
 
 @final
 class Wasserstein1(Metric):
-    r"""`W_1 = int_0^1 |F^{-1}(q) - G^{-1}(q)| dq` of two empirical laws on the line.
+    r"""The distance `W_1 = int_0^1 |F^{-1}(q) - G^{-1}(q)| dq` of two empirical laws on the line.
 
     F is the law of all samples given to `update`, G that of the reference; their sizes may differ.
-    0 is best, and between n exact samples and the law itself it is of order n^-1/2, not 0.
+    0 is best. Between n exact samples and the law itself it is of order n^-1/2, not 0.
 
     Source: Peyre & Cuturi 2019 (1803.00567), section 2.6.
     """
@@ -46,7 +46,7 @@ class Wasserstein1(Metric):
             )
         # torchmetrics gives a rank without samples an empty vector of the metric's dtype.
         self.set_dtype(torch.float64)
-        # A plain attribute: neither synchronised, nor saved, nor rounded by module.half().
+        # A plain attribute is not synchronised, saved or rounded by module.half().
         self._reference = sort_rows(points[:, 0])
         self.add_state("samples", default=[], dist_reduce_fx="cat")
 
@@ -54,10 +54,10 @@ class Wasserstein1(Metric):
         """Add samples.
 
         Args:
-            samples: (n, 1), in the units of the reference.
+            samples: points (n, 1), in the units of the reference.
 
         Raises:
-            ValueError: another shape, or NaN or infinite values.
+            ValueError: the shape is another one, or values are NaN or infinite.
         """
         points = check_points("samples", samples, 1, allow_empty=True)
         self.samples.append(points.flatten().to(self.device))

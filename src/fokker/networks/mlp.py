@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from fokker.machine.memory import SINGLE, check_fits
 
-# Of a block besides its weights, at least: its modules are objects too.
+# The least memory of a block besides its weights, for its modules are objects too.
 BLOCK_BYTES = 10_000
-# Of the embedding of c_noise; a narrow one keeps it cheap beside the hidden layers.
+# The width of the embedding of c_noise; a narrow one is cheap next to the hidden layers.
 EMBEDDING = 64
 
 
@@ -22,12 +22,13 @@ class MLP(nn.Module):
     at first, so that an untrained denoiser is c_skip x.
 
     Args:
-        shape: of one sample; flattened inside.
+        shape: the shape of one sample, which is flattened inside.
         c_noise_range: the values of c_noise that are mapped to [0, 1].
-        width: of the hidden layers; null: 64 for data in one dimension, where more gives nothing
-            but cost, else 256.
-        depth: number of residual blocks.
-        num_frequencies: of the Fourier features, 1/2 to num_frequencies/2 periods on [0, 1].
+        width: the width of the hidden layers; null: 64 for data in one dimension, where more only
+            costs time, else 256.
+        depth: the number of residual blocks.
+        num_frequencies: the number of Fourier frequencies, 1/2 to num_frequencies/2 periods on
+            [0, 1].
     Raises:
         ValueError: if width, depth or num_frequencies is below 1, or too large for the memory.
     """
@@ -64,7 +65,7 @@ class MLP(nn.Module):
 
     @staticmethod
     def _check_size(numbers: int, width: int, depth: int, num_frequencies: int) -> None:
-        """Refuse what is larger than the memory, before a part of it is made."""
+        """Refuse a network that is larger than the memory, before a part of it is made."""
         embedding = (2 * num_frequencies + 1) * EMBEDDING
         block = 2 * width + 2 * (width + 1) * width + (EMBEDDING + 1) * width
         ends = (numbers + 1) * width + (width + 1) * numbers
@@ -77,7 +78,7 @@ class MLP(nn.Module):
         check_fits(f"network.{key}", sizes[key], weights, "the weights")
 
     def forward(self, x: Tensor, c_noise: Tensor, condition: Tensor | None = None) -> Tensor:
-        """F, in the shape of x.
+        """Return F, in the shape of x.
 
         Args:
             x: (n, *shape).
@@ -101,7 +102,7 @@ class MLP(nn.Module):
 
 @final
 class Block(nn.Module):
-    """`h + W2 silu(W1 norm(h) + W3 e)`."""
+    """A residual block `h + W2 silu(W1 norm(h) + W3 e)`, e the embedding of c_noise."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

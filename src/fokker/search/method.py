@@ -1,4 +1,4 @@
-"""How a search asks and prunes: the names that stand for Optuna's samplers and pruners."""
+"""The method of a search: names for Optuna's samplers and pruners, and their arguments."""
 
 import inspect
 import warnings
@@ -19,20 +19,21 @@ PRUNERS = {
 }  # fmt: skip
 #: The name of a sampler or pruner and its arguments.
 Part = tuple[str, Mapping[str, Any]]
-#: Samplers of one objective.
+#: Samplers that take only one objective.
 SINGLE = ("cmaes", "gp")
 
 
 @final
 @dataclass(frozen=True)
 class Method:
-    """How a search asks and prunes.
+    """The method by which a search asks and prunes.
 
     Attributes:
-        sampler, pruner: a name of SAMPLERS or PRUNERS and its arguments; no pruner, no pruning.
-        seed: of the sampler.
-        storage: `sqlite` or `journal`, a file in the search's folder, or a URL for Optuna.
-        prune_on: what of the training curve the pruner is told.
+        sampler, pruner: a name of SAMPLERS or PRUNERS and its arguments; a null pruner never
+            prunes.
+        seed: the seed of the sampler.
+        storage: `sqlite` or `journal` for a file in the search's folder, or a URL for Optuna.
+        prune_on: the part of the training curve that the pruner is told.
     """
 
     sampler: Part
@@ -42,20 +43,20 @@ class Method:
     prune_on: str | None
 
     def make_sampler(self, seed: int) -> Any:
-        """Optuna's sampler.
+        """Make Optuna's sampler.
 
         Raises:
-            ValueError: if it does not take the arguments, or needs a package that is not there.
+            ValueError: if it does not take the arguments, or needs a package that is not installed.
         """
         name, arguments = self.sampler
         return made("sampler", SAMPLERS, name, {**arguments, "seed": seed})
 
 
 def made(module: str, names: Mapping[str, str], name: str, arguments: Mapping[str, Any]) -> Any:
-    """A sampler or pruner of Optuna's.
+    """Make one of Optuna's samplers or pruners.
 
     Raises:
-        ValueError: if it does not take the arguments, or needs a package that is not there.
+        ValueError: if it does not take the arguments, or needs a package that is not installed.
     """
     import optuna
 
@@ -77,17 +78,17 @@ def made(module: str, names: Mapping[str, str], name: str, arguments: Mapping[st
             )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Of what is experimental in Optuna.
+            warnings.simplefilter("ignore")  # Optuna warns of what is experimental.
             return kind(**given)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{key}.{name} cannot be made of {dict(arguments)}: {error}") from error
 
 
 def read_method(given: Mapping[str, Any], objectives: Objectives) -> Method:
-    """How to search, from the sweeper's keys.
+    """Read the method of a search from the sweeper's keys.
 
     Raises:
-        ValueError: for an unknown name, or what does not go with several objectives.
+        ValueError: if a name is unknown, or does not go with several objectives.
     """
     sampler = _part("sampler", given["sampler"], SAMPLERS)
     pruner = None if given["pruner"] is None else _part("pruner", given["pruner"], PRUNERS)
@@ -108,7 +109,7 @@ def read_method(given: Mapping[str, Any], objectives: Objectives) -> Method:
 
 
 def _part(key: str, value: Any, names: Mapping[str, str]) -> Part:
-    """A name alone or with arguments."""
+    """Return a name with its arguments, of which a name as text has none."""
     entries = {value: {}} if isinstance(value, str) else value
     if isinstance(entries, dict) and len(entries) == 1:
         ((name, arguments),) = entries.items()
@@ -122,7 +123,7 @@ def _part(key: str, value: Any, names: Mapping[str, str]) -> Part:
 
 
 def with_steps(method: Method, experiments: Sequence[Any]) -> Method:
-    """The method with a pruner that knows when the curve is measured first and last.
+    """Return the method with a pruner that knows the first and the last step of the curve.
 
     Raises:
         ValueError: if a training has no such curve, or none before its end, or the pruner does not

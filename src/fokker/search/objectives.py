@@ -1,4 +1,4 @@
-"""What a search wants: its metrics, which of their values are good, and which trials are best."""
+"""The objectives of a search: its metrics, their directions, and the trials that are best."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from fokker.measures import measure_of
 from fokker.store.job_folders import FAILED
 from fokker.sweeps.jobs import Row
 
-#: Statuses that a trial ends with; after any other one it is run again.
+#: The statuses of a trial that has ended; a trial with any other one is run again.
 ENDED = ("completed", "pruned", *FAILED)
 Direction = Literal["minimize", "maximize"]
 
@@ -20,9 +20,9 @@ class Objectives:
     """The metrics of a search.
 
     Attributes:
-        metrics: by name.
-        given: their directions; null: each is the better the lower it is, but for the
-            nearest-neighbour ratio, best at 1.
+        metrics: the names of the metrics.
+        given: the directions of the metrics. If null, lower is better, except for the
+            nearest-neighbour ratio, which is best at 1.
     """
 
     metrics: tuple[str, ...]
@@ -30,11 +30,11 @@ class Objectives:
 
     @property
     def directions(self) -> list[Direction]:
-        """What Optuna does with what it is told."""
+        """Return the direction in which Optuna searches for each value that it is told."""
         return list(self.given or ["minimize"] * len(self.metrics))
 
     def told(self, row: Row) -> list[float] | None:
-        """What Optuna is told of a run; nothing if a metric is no finite number."""
+        """Return what Optuna is told of a run; null if a metric is not a finite number."""
         values = [row.get(metric) for metric in self.metrics]
         numbers = [float(v) for v in values if isinstance(v, (int, float)) and math.isfinite(v)]
         if len(numbers) < len(values):
@@ -45,14 +45,14 @@ class Objectives:
         ]
 
     def costs(self, row: Row) -> list[float]:
-        """The same with every sign so that less is better; infinite where there is none."""
+        """Return a row's values with signs so that less is better; infinite without a result."""
         told = self.told(row) if row["status"] == "completed" else None
         if told is None:
             return [math.inf] * len(self.metrics)
         return [-v if d == "maximize" else v for v, d in zip(told, self.directions)]
 
     def judged(self, row: Row) -> Row:
-        """A row, as one of a failure if its run has ended without a number to compare."""
+        """Return a row, as a failed one if its run has completed without a number to compare."""
         if row["status"] != "completed" or self.told(row) is not None:
             return row
         bad = [f"{m} is {row.get(m, 'not measured')}" for m in self.metrics]
@@ -60,18 +60,19 @@ class Objectives:
         return {**row, "status": "failed", "error": f"{why}, which cannot be compared"}
 
     def of(self, metric: str) -> "Objectives":
-        """One of them."""
+        """Return the objectives with only this metric."""
         given = None if self.given is None else (self.given[self.metrics.index(metric)],)
         return Objectives((metric,), given)
 
     def in_order(self, rows: Sequence[Row]) -> list[Row]:
-        """From the best value of the first metric to the worst."""
+        """Return the rows from the best value of the first metric to the worst."""
         return sorted(rows, key=lambda row: self.costs(row)[0])
 
     def front(self, rows: Sequence[Row]) -> list[Row]:
-        """The rows that no other one beats: none is better in one metric and as good in all others.
+        """Return the rows that no other one beats.
 
-        Of one metric that is the best row, the first of several.
+        A row beats another one if it is better in one metric and at least as good in all others.
+        With one metric the result is only the first of the best rows.
         """
         measured = [row for row in self.in_order(rows) if math.isfinite(self.costs(row)[0])]
         if len(self.metrics) == 1:
@@ -84,15 +85,15 @@ class Objectives:
         return [r for r, own in zip(measured, costs) if not any(beats(c, own) for c in costs)]
 
     def described(self, row: Row) -> str:
-        """The metrics of a row."""
+        """Return the metrics of a row as text."""
         return ", ".join(f"{metric} {row[metric]:.4g}" for metric in self.metrics)
 
 
 def read_objectives(objective: Any, directions: Any) -> Objectives:
-    """The objectives of `objective=` and `hydra.sweeper.directions=`, as plain values.
+    """Read the objectives from the plain values of `objective=` and `hydra.sweeper.directions=`.
 
     Raises:
-        ValueError: for none, one twice, or other directions than one each.
+        ValueError: if there is no objective, one is named twice, or not each has one direction.
     """
     metrics = objective if isinstance(objective, list) else [objective]
     if not metrics or not all(isinstance(m, str) and m for m in metrics):
@@ -116,5 +117,5 @@ def read_objectives(objective: Any, directions: Any) -> Objectives:
 
 
 def shown(value: Any) -> str:
-    """A value of the configuration, for a message."""
+    """Return a value of the configuration as text for a message."""
     return "null" if value is None else str(value).replace("'", "")

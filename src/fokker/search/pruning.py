@@ -10,10 +10,11 @@ from fokker.store.records import read_record
 
 
 def watcher(path: Path) -> Callable[[Mapping[str, Any], int], bool] | None:
-    """What reports the training curve of the job in `path` to its trial; null without a pruner.
+    """Make a function that reports the training curve of the job in `path` to its trial.
 
     Returns:
-        called with (metrics, step); true if the training is to be stopped.
+        A function of (metrics, step), which returns true if the training is to be stopped; null
+            without a pruner.
     """
     facts = read_record(path / "trial.json")
     if not facts.get("pruner"):
@@ -25,15 +26,15 @@ def watcher(path: Path) -> Callable[[Mapping[str, Any], int], bool] | None:
         study_name=facts["study"], storage=storage, pruner=made("pruner", PRUNERS, *facts["pruner"])
     )
     trial = optuna.trial.Trial(study, trial_id(storage, facts["study"], facts["number"]))
-    # A curve is the better the lower it is, whatever the objective's direction, by which it is
-    # judged.
+    # Optuna judges a curve by the objective's direction. For a curve lower is always better, so
+    # that its sign is changed if the objective is maximized.
     sign = -1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1
     known = study.trials[facts["number"]]
     reported = set(known.intermediate_values)
 
     def watch(metrics: Mapping[str, Any], step: int) -> bool:
         value = metrics.get(facts["prune_on"])
-        if value is None:  # It is not measured as often as others are.
+        if value is None:  # It is measured less often than others.
             return False
         with storing(facts["storage"]):
             if step not in reported and not known.state.is_finished():

@@ -1,4 +1,4 @@
-"""What a search has come to: results.csv, best.yaml, the table, and the figures."""
+"""The results of a search: results.csv, best.yaml, the table, and the figures."""
 
 import math
 import shlex
@@ -26,10 +26,10 @@ class Results:
     """The trials of a search, in the order in which they were asked.
 
     Attributes:
-        search: what was searched.
-        objectives: what for.
-        jobs: of the trials.
-        rows: a row a trial: its number, values and status, and what the run gave.
+        search: the search.
+        objectives: the objectives of the search.
+        jobs: the jobs of the trials.
+        rows: the rows of the trials: number, values, status, and the results of the run.
     """
 
     search: Search
@@ -41,13 +41,13 @@ class Results:
     def of(
         cls, search: Search, objectives: Objectives, trials: Sequence[tuple[Job, dict[str, Any]]]
     ) -> "Results":
-        """Read them from the jobs' folders."""
+        """Read the results from the jobs' folders."""
         rows = []
         for number, (job, values) in enumerate(trials):
-            # Numbers as they are, where the job's own are as they are read.
+            # Exact numbers replace those of the job, which are rounded to be read.
             exact = {search.columns[p.key]: values[p.key] for p in search.parameters}
             row = objectives.judged({"trial": number, **job.row(), **exact})
-            # It may be asked and not yet begun.
+            # A process may have asked for it and not yet begun it.
             if row["status"] not in ENDED and search.is_held(number):
                 row["status"] = "running"
             rows.append(row)
@@ -55,12 +55,12 @@ class Results:
 
     @property
     def best_cost(self) -> float:
-        """The lowest of the first metric; infinite without one."""
+        """Return the lowest cost of the first metric; infinite without one."""
         return min((self.objectives.costs(row)[0] for row in self.rows), default=math.inf)
 
     @property
     def outcome(self) -> Outcome:
-        """The same for what is said of any sweep."""
+        """Return the outcome of the search, for what reports on any sweep."""
         swept = [TRIAL, *self.search.columns.values()]
         best: dict[str, Best] = {"minimize": "lowest", "maximize": "highest"}
         given = self.objectives.given
@@ -68,16 +68,16 @@ class Results:
         return Outcome(self.search.folder, self.rows, swept, self.objectives.metrics, directions)
 
     def front(self) -> list[tuple[Row, list[Row]]]:
-        """The trials that no other one beats, each as a row and the rows that it stands for.
+        """Return the trials that no other one beats, each as a row and the rows that it stands for.
 
-        Where the seed is searched too, a row stands for the trials that differ in it alone, and has
-        the means of their metrics; the best single trial would be that of the luckiest seed.
+        Where the seed is searched too, a row stands for the trials that differ only in the seed,
+        and has the means of their metrics. A single best trial may owe that to its seed.
         """
         if SEED not in self.search.columns.values():
             return [(row, [row]) for row in self.objectives.front(self.rows)]
         done = [row for row in self.rows if math.isfinite(self.objectives.costs(row)[0])]
         groups = list(settings_of(done, list(self.search.columns.values())).values())
-        # One run beside means over several may be its seed's luck.
+        # A single run next to means over several may be the best only by its sampling noise.
         several = [same for same in groups if len(same) > 1] or groups
         means = {
             id(mean): (mean, same)
@@ -103,7 +103,7 @@ class Results:
         write_text(folder / "best.yaml", OmegaConf.to_yaml({"best": front}))
 
     def text(self) -> str:
-        """The table from the best to the worst, and the best with their commands."""
+        """Return the table from the best to the worst, and the best trials with their commands."""
         metrics, outcome = self.objectives.metrics, self.outcome
         ordered = self.objectives.in_order(self.rows)
         lines = [heading(outcome), results_table(outcome, ordered).aligned()]
@@ -119,14 +119,14 @@ class Results:
         return "\n".join(lines)
 
     def command(self, row: Row) -> str:
-        """What to type for the run of a trial."""
+        """Return the command that runs a trial as a single run."""
         overrides = list(self.jobs[row["trial"]].overrides)
-        # A study's file asks for a search, and may set its keys.
+        # A study's file asks for a search, and may set keys that only the search's sweeper has.
         alone = ["hydra/sweeper=fokker_search", "hydra.mode=RUN"] if self.search.study else []
         return shlex.join(["fokker", *overrides, *alone])
 
     def draw(self) -> list[Path]:
-        """The figures in `figures/`: each metric against the trials and against each parameter."""
+        """Draw each metric against the trials and against each parameter, in `figures/`."""
         from fokker.figures import metric_label, save, trials_and_parameters
 
         parameters = {self.search.columns[p.key]: p for p in self.search.parameters}

@@ -1,6 +1,6 @@
-"""What a search varies: `key=interval(1e-4,1e-2)`, `key=a,b`, `key=range(1,4)`.
+"""The space of a search: `key=interval(1e-4,1e-2)`, `key=a,b`, `key=range(1,4)`.
 
-Nothing here needs torch or optuna, so that a search which is done says so at once.
+Nothing here needs torch or optuna, so that a finished search reports at once.
 """
 
 import re
@@ -22,20 +22,20 @@ from fokker.sweeps.jobs import Job, short_columns
 from fokker.sweeps.swept import OF_THE_SWEEP, Swept, short_title
 
 Number = int | float
-# Hydra makes both ends floats, so that whether they were whole numbers is to be seen here alone.
+# Hydra makes both ends floats, so that only the typed text shows whether they were whole.
 _WHOLE = re.compile(r"interval\(\s*(?:start\s*=\s*)?[+-]?\d+\s*,\s*(?:end\s*=\s*)?[+-]?\d+\s*\)")
 
 
 @final
 @dataclass(frozen=True)
 class Parameter:
-    """One key that is searched, over `choices` if there are any, else from low to high, both of it.
+    """A key that is searched over `choices` if there are any, else from low to high, both included.
 
     Attributes:
-        key: as in an override.
-        choices: as texts of overrides.
-        low, high: whole numbers if only such ones are meant.
-        step: between two values, from low on; null: any value between.
+        key: the key as in an override.
+        choices: the choices as texts of overrides.
+        low, high: the two ends, whole numbers if only such ones are meant.
+        step: the step between two values, from low on; null means any value between.
         log: whether equal factors are equally likely.
     """
 
@@ -47,7 +47,7 @@ class Parameter:
     log: bool = False
 
     def suggest(self, trial: Any) -> Any:
-        """Optuna's value for a trial."""
+        """Return Optuna's value for a trial."""
         if self.choices:
             return trial.suggest_categorical(self.key, self.choices)
         if isinstance(self.low, int):
@@ -56,14 +56,14 @@ class Parameter:
         return trial.suggest_float(self.key, self.low, self.high, step=self.step, log=self.log)
 
     def text(self, value: Any) -> str:
-        """A value in an override."""
+        """Return a value as the text of an override."""
         if self.step is not None and isinstance(self.low, float):
             value = _tidy(value)
         return str(value)
 
     @property
     def described(self) -> str:
-        """The key with what it may be."""
+        """Return the key with its possible values."""
         if self.choices:
             return f"{self.key}: {', '.join(self.choices)}"
         steps = f", in steps of {self.step}" if self.step else ", by factors" if self.log else ""
@@ -71,28 +71,28 @@ class Parameter:
 
     @property
     def samples(self) -> list[Any]:
-        """Every choice, or both ends."""
+        """Return every choice, or both ends."""
         return list(self.choices) or list(dict.fromkeys([self.low, self.high]))
 
 
 def _tidy(value: Number) -> Number:
-    """0.3 for the sum 0.1 + 2 * 0.1."""
+    """Round to twelve digits, so that 0.1 + 2 * 0.1 gives 0.3."""
     return float(f"{value:.12g}") if isinstance(value, float) else value
 
 
 @final
 @dataclass(frozen=True)
 class Search:
-    """What makes a search the same one.
+    """The definition of a search, by which it is known to be the same one.
 
     Attributes:
-        name: of the folder and of Optuna's study.
-        folder: where everything lies.
-        fixed: overrides that all trials have.
-        columns: by key of a parameter.
-        parameters: what is searched, as typed.
-        study: the file of `sweeps/` that it comes from; empty without.
-        meant: what a job's overrides mean.
+        name: the name of the folder and of Optuna's study.
+        folder: the folder of the search, with its trials.
+        fixed: the overrides that all trials have.
+        columns: the column of each parameter, by key.
+        parameters: the parameters, in the order in which they were typed.
+        study: the name of the study in `sweeps/` that it comes from; empty without one.
+        meant: the function that returns the overrides that a job's overrides mean.
     """
 
     name: str
@@ -104,30 +104,33 @@ class Search:
     meant: Callable[[Sequence[str], Sequence[str]], Sequence[str]] = field(compare=False)
 
     def job(self, number: int, values: Mapping[str, Any]) -> Job:
-        """The job of a trial."""
+        """Return the job of a trial."""
         texts = {p.key: p.text(values[p.key]) for p in self.parameters}
         chosen = [f"{key}={text}" for key, text in texts.items()]
         overrides = tuple(self.meant([*self.fixed, *chosen], chosen))
         return Job(self.folder, f"t{number:04d}", overrides, self.shown(values))
 
     def shown(self, values: Mapping[str, Any]) -> dict[str, str]:
-        """Values by column, to be read."""
+        """Return values by column, as a user reads them."""
         return {
             self.columns[p.key]: f"{v:.4g}" if isinstance(v := values[p.key], float) else str(v)
             for p in self.parameters
         }
 
     def lock(self, number: int) -> FileLock:
-        """Held by the process that has taken a trial, until it is told."""
+        """Return the lock that a process holds from taking a trial until it is told."""
         return FileLock(self.folder / f".t{number:04d}.search.lock")
 
     def is_held(self, number: int) -> bool:
-        """Whether a living process has taken a trial."""
+        """Tell whether a living process has taken a trial."""
         return is_locked(Path(self.lock(number).lock_file))
 
     @property
     def probes(self) -> list[Job]:
-        """The first values of all parameters, then each other choice or end with these."""
+        """Return a job with the first values of all parameters, then each other choice or end.
+
+        Each of the others has the first values of all other parameters.
+        """
         first = {p.key: p.samples[0] for p in self.parameters}
         others = [{**first, p.key: v} for p in self.parameters for v in p.samples[1:]]
         return [self.job(0, values) for values in (first, *others)]
@@ -136,15 +139,15 @@ class Search:
 def read_search(
     arguments: Sequence[str], config: DictConfig, loader: ConfigLoader, identity: Sequence[str]
 ) -> Search:
-    """What is searched.
+    """Read a search from its overrides.
 
     Args:
-        arguments: overrides, some of them with several values or an interval.
-        config: composed, of the search.
-        loader: knows the options of groups, for `glob(*)`.
-        identity: texts that make it another search, besides its parameters and overrides.
+        arguments: the overrides, some of them with several values or an interval.
+        config: the composed configuration of the search.
+        loader: the loader that knows the options of groups, for `glob(*)`.
+        identity: the texts that, besides parameters and overrides, make it another search.
     Raises:
-        ValueError: if there is nothing to search, or something that cannot be.
+        ValueError: if there is nothing to search, or something that cannot be searched.
     """
     asked = Swept.read(arguments, config, loader)
     several = map(parameter, asked.several.values())
@@ -160,7 +163,7 @@ def read_search(
     made_of = [title, asked.body, *sorted(asked.unswept), *space, *identity]
     name = f"{short_title(title)}-{short_hash(made_of)}"
     folder = Path(config.hydra.sweep.dir)
-    if folder == Path(config.output_dir, "sweeps"):  # No other one was given.
+    if folder == Path(config.output_dir, "sweeps"):  # The user gave no other folder.
         folder /= name
     kept = tuple(t for key, t in asked.fixed.items() if read_key(key).name not in OF_THE_SWEEP)
     meant = JobMeanings(config, loader)
@@ -168,7 +171,7 @@ def read_search(
 
 
 def _of_models(parameter: Parameter, config: DictConfig) -> Parameter:
-    """With the model that is the last one now, so that the search stays what it is."""
+    """Put the path of the last model in place of `last`, so that the search stays the same."""
     if read_key(parameter.key).name not in INHERITING or LAST not in parameter.choices:
         return parameter
     last = last_model(config, parameter.key)
@@ -176,11 +179,11 @@ def _of_models(parameter: Parameter, config: DictConfig) -> Parameter:
 
 
 def parameter(override: Override) -> Parameter:
-    """What an override with several values lets a search choose from.
+    """Return the parameter that an override with several values makes.
 
-    `interval(a,b)` has both ends in it, whole numbers between two whole ones, and is searched by
-    factors as `tag(log,interval(a,b))`; `range(a,b,step)` leaves b out, as everywhere in hydra;
-    `a,b` and `choice(a,b)` are values without an order.
+    `interval(a,b)` includes both ends, and gives whole numbers between two whole ends. As
+    `tag(log,interval(a,b))` it is searched by factors. `range(a,b,step)` excludes b, as everywhere
+    in hydra. `a,b` and `choice(a,b)` are values without an order.
 
     Raises:
         ValueError: if it cannot be searched.

@@ -1,4 +1,4 @@
-"""Optuna's storage of a search: its address, opening it, and what is wrong with it in words."""
+"""Optuna's storage of a search: its address, its opening, and its errors in words."""
 
 import errno
 import os
@@ -10,26 +10,26 @@ from typing import Any
 from fokker.machine.disk import DamagedError, writing
 from fokker.machine.masking import without_password
 
-#: What SQLite says of the system's errors.
+#: SQLite's messages for errors of the system.
 SQLITE = {
     "database or disk is full": errno.ENOSPC,
     "disk I/O error": errno.EIO,
     "attempt to write a readonly database": errno.EROFS,
 }
 
-#: With what a journal of SQLite's ends that names another file.
+#: The last bytes of a SQLite journal that names another file.
 JOURNAL_END = bytes.fromhex("d9d505f920a163d7")
 
 
 def address(storage: str, folder: Path) -> str:
-    """A storage as any process finds it."""
+    """Return the address of a storage, by which any process finds it."""
     if storage == "sqlite":
         return f"sqlite:///{folder.resolve() / 'search.db'}"
     return f"journal:{folder.resolve() / 'search.log'}" if storage == "journal" else storage
 
 
 def open_storage(url: str) -> Any:
-    """Optuna's storage at an address.
+    """Open Optuna's storage at an address.
 
     Raises:
         ValueError: if it cannot be reached.
@@ -42,11 +42,11 @@ def open_storage(url: str) -> Any:
         return optuna.storages.JournalStorage(JournalFileBackend(url.removeprefix("journal:")))
     if url.startswith("sqlite:///"):
         _check_journal(Path(url.removeprefix("sqlite:///")))
-    # A job that reports waits for another one's.
+    # A job that reports may have to wait for another job.
     patient = {"connect_args": {"timeout": 60}} if url.startswith("sqlite:") else {}
     try:
         return optuna.storages.RDBStorage(url, engine_kwargs=patient)
-    except Exception as error:  # Every database has errors of its own.
+    except Exception as error:  # Every database has its own errors.
         why = without_password(str(error).strip(), url).splitlines()[0]
         raise ValueError(
             "hydra.sweeper.storage must be sqlite, journal or the URL of a database, such as "
@@ -55,12 +55,12 @@ def open_storage(url: str) -> Any:
 
 
 def _check_journal(file: Path) -> None:
-    """Refuse a database beside which lies a journal that names another file: SQLite deletes that.
+    """Refuse a database next to a journal that names another file: SQLite would delete that file.
 
-    Such a name is of a change to several databases at once, which fokker makes none of.
+    Such a name belongs to a change of several databases at once, which fokker never makes.
 
     Raises:
-        DamagedError: says the file.
+        DamagedError: if there is such a journal.
     """
     journal = file.with_name(f"{file.name}-journal")
     if journal.is_file() and journal.read_bytes()[-len(JOURNAL_END) :] == JOURNAL_END:
@@ -69,17 +69,17 @@ def _check_journal(file: Path) -> None:
 
 @contextmanager
 def storing(url: str) -> Iterator[None]:
-    """Let a storage that is a file say what is wrong with it, whatever Optuna makes of it.
+    """Turn the errors of a storage that is a file into errors that name the file.
 
     Raises:
-        DiskError: for what the disk refuses.
-        DamagedError: for what it does not hold.
+        DiskError: if the disk refuses something.
+        DamagedError: if Optuna cannot read the file.
     """
     place = Path(url.removeprefix("journal:").removeprefix("sqlite:///"))
     with writing(place):
         try:
             yield
-        except OSError:  # Of a journal; a database has errors of its own.
+        except OSError:  # It is a journal's; a database has its own errors.
             raise
         except Exception as error:
             number = next((n for text, n in SQLITE.items() if text in _chain(error)), None)
@@ -94,7 +94,7 @@ def storing(url: str) -> Iterator[None]:
 
 
 def _is_optunas(error: Exception) -> bool:
-    """Whether an error is of Optuna's or of what it stores by, not of fokker's own."""
+    """Tell whether an error was raised by Optuna or what it stores with, not by fokker itself."""
     last, trace = "", error.__traceback__
     while trace is not None:
         last, trace = trace.tb_frame.f_globals.get("__name__", ""), trace.tb_next
@@ -102,12 +102,12 @@ def _is_optunas(error: Exception) -> bool:
 
 
 def _chain(error: BaseException | None) -> str:
-    """What an error and those that it comes from say."""
+    """Return the messages of an error and of those that it comes from."""
     return "" if error is None else f"{error}\n{_chain(error.__cause__ or error.__context__)}"
 
 
 def trial_id(storage: Any, study: str, number: int) -> int:
-    """What a storage calls a trial."""
+    """Return the storage's own number of a trial."""
     of_study = storage.get_study_id_from_name(study)
     found: int = storage.get_trial_id_from_study_id_trial_number(of_study, number)
     return found

@@ -28,23 +28,24 @@ from fokker.sweeps.verdict import Verdict
 
 
 class SearchSweeper(GridSweeper):
-    """A sweep whose jobs are asked one after the other, each in the light of those before.
+    """A sweep whose jobs are asked one after the other, each from the results of those before.
 
-    A search's folder is `<output_dir>/sweeps/<name>-<key>`; its key is of all that changes what is
-    asked, so not of n_trials and n_jobs. The same command goes on to `n_trials` in all, whoever
-    runs them. A trial that was killed is run again in `<job>.2`, with its values; one that failed
-    or was pruned counts.
+    A search's folder is `<output_dir>/sweeps/<name>-<key>`. The key depends on all that changes
+    what is asked, so not on n_trials and n_jobs. The same command goes on until there are
+    `n_trials` in all, whoever runs them. A trial that was killed is run again in `<job>.2`, with
+    its values; one that failed or was pruned counts.
 
     Args:
-        n_trials: so many in all.
-        storage: `sqlite` or `journal`, a file in the search's folder, or a URL for Optuna.
+        n_trials: the number of trials in all.
+        storage: `sqlite` or `journal` for a file in the search's folder, or a URL for Optuna.
         sampler: `tpe`, `random`, `qmc`, `gp`, `nsgaii`, `cmaes`, or `{tpe: {ARGUMENT: VALUE}}`.
-        seed: of the sampler.
-        directions: `minimize` or `maximize` for each objective; null: as for a sweep's table.
+        seed: the seed of the sampler.
+        directions: `minimize` or `maximize` for each objective; null means the directions of a
+            sweep's table.
         pruner: `median`, `percentile`, `hyperband`, `successive_halving`, `threshold`, or the same
-            with arguments; null: every training goes to its end.
-        prune_on: what of the training curve the pruner judges by, such as `ema_excess`.
-        n_jobs: trials that a launcher gets at once.
+            with arguments; null lets every training go to its end.
+        prune_on: the part of the training curve that the pruner judges by, such as `ema_excess`.
+        n_jobs: the number of trials that a launcher gets at once.
         params: the searched keys of a study.
     """
 
@@ -70,7 +71,7 @@ class SearchSweeper(GridSweeper):
             self._given[key] = whole(self._given[key], int)
 
     def _sweep(self, arguments: list[str]) -> int:
-        """Run the search; the exit code."""
+        """Run the search; return the exit code."""
         self._check_keys()
         study = [f"{key}={value}" for key, value in self._params.items()]
         typed = self._whole([*study, *arguments])
@@ -84,14 +85,14 @@ class SearchSweeper(GridSweeper):
 
     @property
     def _asked_by(self) -> dict[str, Any]:
-        """The keys of the sweeper that change what is asked."""
+        """Return the keys of the sweeper that change what is asked."""
         unused = ["n_trials", "n_jobs", *(["prune_on"] if self._given["pruner"] is None else [])]
         return {key: value for key, value in self._given.items() if key not in unused}
 
     # ---- running it ----------------------------------------------------------------------
 
     def _search_on(self) -> int:
-        """Run what is to be run, then collect; the exit code."""
+        """Run the trials that have not ended, then collect; return the exit code."""
         started, n_trials = perf_counter(), self._given["n_trials"]
         before = [row["status"] in ENDED for row in self._results().rows]
         progress = Progress(0, 0)
@@ -126,10 +127,10 @@ class SearchSweeper(GridSweeper):
         return code or int(good < max(n_trials, counts.total()))
 
     def _run_trials(self, trials: Trials, progress: Progress) -> None:
-        """Ask, launch and tell until there is nothing left to take."""
+        """Ask for trials, launch them and tell how they ended, until no trial is left to take."""
         best, todo = self._results().best_cost, trials.open
         while taken := trials.take(self._given["n_jobs"]):
-            # Others may have run some of those that were to be done.
+            # Other processes may have run some of the trials that were left.
             progress.ended = todo - trials.open
             self._launch(taken, progress)
             for job in taken:
@@ -154,14 +155,14 @@ class SearchSweeper(GridSweeper):
         return Results.of(self._search, self._objectives, listed_trials(self._search))
 
     def _report(self, has_run: bool) -> Outcome:
-        """Write and say what the search has come to."""
+        """Write and print the results of the search."""
         results = self._results()
         if results.rows:
             results.write()
             print(results.text())
             folder = self._search.folder
             print(f"results  {folder / 'results.csv'}")
-            # Figures of an earlier start are as good if nothing has run.
+            # If nothing has run, the figures of an earlier start are still right.
             if has_run or not (folder / "figures").is_dir():
                 with SIGNALS.raised(TABLES):
                     present(results.outcome, self._settings, has_run, results.draw())
@@ -170,7 +171,7 @@ class SearchSweeper(GridSweeper):
     # ---- before --------------------------------------------------------------------------
 
     def _check_keys(self) -> None:
-        """Refuse values of the search's own keys; fokker.config.keys would wait for torch."""
+        """Refuse wrong values of the search's own keys; fokker.config.keys would wait for torch."""
         for key in ("n_trials", "n_jobs"):
             value = self._given[key]
             if type(value) is not int or value < 1:
@@ -188,9 +189,9 @@ class SearchSweeper(GridSweeper):
             raise ValueError(f"fail_fast must be true or false, got {self._settings.fail_fast}")
 
     def _check_probes(self) -> None:
-        """Refuse what no trial can be, an unknown objective, and a curve that is not there.
+        """Refuse values that no trial can have, an unknown objective, and a missing curve.
 
-        Tried are the first values of all parameters, and every other choice or end beside them.
+        The first values of all parameters are tried, and every other choice or end with these.
         """
         from fokker.launch.job import built
 
@@ -203,7 +204,7 @@ class SearchSweeper(GridSweeper):
                 raise ValueError(f"{error}\n{HELP}") from error
             try:
                 experiments.append(built(config))
-            except REFUSALS as error:  # Of some ends together; such a trial fails in its turn.
+            except REFUSALS as error:  # Ends may fail together; such a trial fails in its turn.
                 errors.append(error)
         if not experiments:
             raise errors[0]
@@ -220,7 +221,7 @@ class SearchSweeper(GridSweeper):
         self._method = with_steps(self._method, experiments)
 
     def _show(self) -> int:
-        """Say what would be searched, and what its first values would do; the exit code."""
+        """Print the search, and what its first values would do; return the exit code."""
         print(f"search   {self._search.folder}")
         for parameter in self._search.parameters:
             print(f"         {parameter.described}")

@@ -29,15 +29,15 @@ class Trials:
 
     A trial that has not ended and that nobody runs any more is taken again, with its values. The
     sampler is made anew for every trial, from the seed and the trial's number, so that a search
-    that was killed asks what an unbroken one does.
+    that was killed asks for the same trials as an unbroken one.
 
     Args:
-        search: what is searched.
-        method: how.
-        objectives: what is told.
-        n_trials: so many in all, by whatever processes.
+        search: the search.
+        method: the method of the search.
+        objectives: the objectives whose values Optuna is told.
+        n_trials: the number of trials in all, whichever processes run them.
     Raises:
-        ValueError: if the storage cannot be opened, or is not that of the folder.
+        ValueError: if the storage cannot be opened, or does not belong to the folder.
     """
 
     def __init__(
@@ -53,14 +53,14 @@ class Trials:
         for name in ("search.db", "search.log"):
             if (search.folder / name).is_symlink():
                 raise DamagedError(search.folder / name, "it is a link")
-        # A database is looked for first, so that a wrong address leaves nothing behind.
+        # A database is opened first, so that a wrong address leaves no folder behind.
         storage = open_storage(self.url) if self.url == method.storage else None
         make_folder(search.folder)
-        # Two processes that make the tables of one file at once do not get on.
+        # Two processes must not make the tables of one file at the same time.
         with self._together():
             self._storage = optuna.storages.get_storage(storage or open_storage(self.url))
             known = {study.study_name for study in self._storage.get_all_studies()}
-            if search.name in known:  # To make it again would write into a journal.
+            if search.name in known:  # Making it again would write into a journal.
                 self._study = optuna.load_study(study_name=search.name, storage=self._storage)
             else:
                 self._study = optuna.create_study(
@@ -86,30 +86,31 @@ class Trials:
                     "of the two is another one's; bring back what is gone, or give another folder "
                     "with hydra.sweep.dir"
                 )
-            # It knows how these have ended, and nobody else does any more.
+            # The storage has their ends, but their records are damaged, so that they are run again.
             ended = [t for t in trials if t.state.is_finished()]
             self._again = {t.number for t in ended if self._job(t).row()["status"] == DAMAGED}
 
     @contextmanager
     def _together(self) -> Iterator[None]:
-        """One process after the other."""
+        """Hold the search's lock, so that one process after the other uses the storage."""
         SIGNALS.ask()
-        # A storage that is stopped in the middle would have to undo what it has begun.
+        # A signal in the middle would leave the storage with a half-made change to undo.
         with locked(self._search.folder / ".search.lock"), storing(self.url), SIGNALS.held():
             yield
 
     @property
     def open(self) -> int:
-        """How many trials are still to be run, by whomever."""
+        """Return how many trials are still to be run, by this process or others."""
         with storing(self.url):
             trials = self._study.get_trials(deepcopy=False)
         ended = sum(not self._is_open(t) for t in trials)
         return max(self._n_trials, len(trials)) - ended
 
     def take(self, count: int) -> list[Job]:
-        """Up to `count` trials to run here; none if all are asked and others run the rest.
+        """Take up to `count` trials to run here; none if others run all that are left.
 
-        What was left is taken alone: an unbroken search would have told it before it asked on.
+        Trials that were left are taken without new ones: an unbroken search would have told them
+        before it asked for more.
         """
         with self._together():
             trials = self._study.get_trials(deepcopy=False)
@@ -124,29 +125,29 @@ class Trials:
         return taken
 
     def tell(self, job: Job) -> None:
-        """Tell Optuna how a trial ended, unless it is to be run again, and leave it."""
+        """Tell Optuna how a trial ended, unless it is to be run again, and release its lock."""
         with self._together():
             self._tell(job)
             self._owned.pop(int(job.key[1:])).release()
 
     def leave(self) -> None:
-        """Leave what was taken and not told to others."""
+        """Release the trials that were taken and not told, so that others may take them."""
         for lock in self._owned.values():
             lock.release()
         self._owned.clear()
 
     def _is_open(self, trial: Any) -> bool:
-        """Whether a trial is to be run, for the first time or for its damaged record."""
+        """Tell whether a trial has not ended, or is to be run again for its damaged record."""
         return not trial.state.is_finished() or trial.number in self._again
 
     # ---- under the lock ------------------------------------------------------------------
 
     def _retry(self, trial: Any) -> list[Job]:
-        """A trial that its process has left, unless it was tried here before."""
+        """Take a trial that its process has left, unless it was tried here before."""
         if trial.number in self._tried or not self._own(trial.number):
             return []
         job = self._job(trial)
-        # It may run on without who asked for it, or have ended so.
+        # The job may run on, or have ended, after the process that asked for it was killed.
         if job.row()["status"] in (*ENDED, "running"):
             self._tell(job)
             self._owned.pop(trial.number).release()
@@ -161,9 +162,9 @@ class Trials:
         return job
 
     def _own(self, number: int) -> bool:
-        """Say to others, for as long as this process lives, that somebody looks after a trial."""
+        """Take the lock of a trial for as long as this process lives; tell whether it was free."""
         lock = self._search.lock(number)
-        # Not at once: who looks whether a trial is held holds it for a moment.
+        # Retry briefly: a status check also holds the lock for a moment.
         with suppress(Timeout):
             lock.acquire(timeout=0.2, poll_interval=0.01)
             self._owned[number] = lock
@@ -171,7 +172,7 @@ class Trials:
         return False
 
     def _job(self, trial: Any) -> Job:
-        """The job of a trial, all of whose values may not have been asked."""
+        """Return the job of a trial, and ask for those of its values that are missing."""
         from optuna.trial import Trial
 
         values = trial.params
@@ -182,7 +183,7 @@ class Trials:
         return self._search.job(trial.number, values)
 
     def _suggested(self, begin: Callable[[], Any], number: int) -> dict[str, Any]:
-        """The values of a trial, by a sampler whose seed is of this trial alone."""
+        """Return the values of a trial, by a sampler whose seed belongs to this trial."""
         digest = hashlib.sha256(f"{self._method.seed}/{number}".encode()).hexdigest()
         self._study.sampler = self._method.make_sampler(int(digest[:8], 16))
         with warnings.catch_warnings():
@@ -192,7 +193,7 @@ class Trials:
             return {p.key: p.suggest(trial) for p in in_order}
 
     def _prepare(self, job: Job) -> None:
-        """Let the job know, in whatever process, which trial it is."""
+        """Write down for the job, in whatever process it runs, which trial it is."""
         self._tried.add(int(job.key[1:]))
         facts = {
             "storage": self.url,
@@ -203,7 +204,7 @@ class Trials:
         }
         place = job.next_folder
         make_folder(place)
-        # Alone in the folder it may hold a password, by which the job reaches the storage.
+        # Only this file may hold a password, with which the job reaches the storage.
         write_private(place / "trial.json", json.dumps(facts, indent=2) + "\n")
 
     def _tell(self, job: Job) -> None:
@@ -219,15 +220,15 @@ class Trials:
             self._study.tell(number, state=state, skip_if_finished=True)
 
     def _list(self) -> None:
-        """Write what all trials are, for whoever wants no more than their table."""
+        """Write the list of all trials, for commands that only need their table."""
         jobs = [self._job(t) for t in self._study.get_trials(deepcopy=False)]
-        # Again, as one whose process was killed has all its values by now.
+        # They are read again: a trial whose process was killed has all its values by now.
         values = [trial.params for trial in self._study.get_trials(deepcopy=False)]
         Study(self._search.folder, tuple(jobs), tuple(values), self._search.name).write()
 
 
 def listed_trials(search: Search) -> list[tuple[Job, dict[str, Any]]]:
-    """The jobs of a search's folder with their values, without asking the storage.
+    """Return the jobs of a search's folder with their values, without asking the storage.
 
     Raises:
         ValueError: if the folder holds another search or a sweep.

@@ -1,4 +1,4 @@
-"""Checkpoints and exported weights: read, checked, and given to a model."""
+"""Checkpoints and exported weights: reading them, checking them, and loading them."""
 
 import hashlib
 import json
@@ -20,13 +20,13 @@ DESCRIPTION = "fokker"
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's tensors and plain values.
+    """Read a checkpoint's tensors and plain values.
 
     Raises:
         ValueError: if it is not a checkpoint of fokker's, or damaged.
     """
     try:
-        # Mapped, so that who wants the description alone does not read the weights.
+        # Mapped, so that the weights are not read where only the description is wanted.
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # Damage shows in many ways: EOF, zip, pickle, key, value errors.
         raise ValueError(
@@ -41,7 +41,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _why_damaged(checkpoint: Mapping[Any, Any]) -> str:
-    """Say which part of a checkpoint is of another kind than it must be; empty if none is."""
+    """Return in words which part of a checkpoint has a wrong kind; empty if none has."""
     ema = checkpoint["ema"]
     weights = {"state_dict": checkpoint["state_dict"], **(ema if isinstance(ema, dict) else {})}
     for name, named in weights.items():
@@ -66,7 +66,7 @@ def _is_weight(value: Any) -> bool:
 
 
 def safetensors_metadata(path: Path) -> dict[str, str]:
-    """The words in the head of an exported file.
+    """Return the metadata in the head of an exported file.
 
     Raises:
         ValueError: if it cannot be read.
@@ -81,14 +81,14 @@ def safetensors_metadata(path: Path) -> dict[str, str]:
 
 
 def weights_in(path: Path, training: Trained, asked: str | None) -> str:
-    """Return the name of the weights that a file gives a model where `asked` are asked for.
+    """Return the name of the weights that a file gives if `asked` are asked for.
 
     Args:
-        path: a checkpoint, which has all, or an exported file, which has one kind.
-        model: whose averages have names.
-        asked: null: `ema`, of an exported file those that it holds.
+        path: a checkpoint, which has all kinds of weights, or an exported file, which has one.
+        training: the training, whose averages have names.
+        asked: the name that is asked for; null: `ema`, or the weights that an exported file holds.
     Raises:
-        ValueError: if an exported file holds others.
+        ValueError: if an exported file holds other weights, or there are none of this name.
     """
     if path.suffix != SAFETENSORS:
         if asked not in (None, *training.weight_names):
@@ -106,17 +106,17 @@ def weights_in(path: Path, training: Trained, asked: str | None) -> str:
 
 
 def load_checkpoint(path: Path, training: Trained) -> None:
-    """Give a model the raw and averaged weights of a checkpoint.
+    """Load the raw and averaged weights of a checkpoint into a model.
 
-    An exported file has one kind of weights; all of the model's are those then.
+    An exported file has one kind of weights; the raw and the averaged ones are then the same.
 
     Raises:
-        ValueError: if it is not one, or of another architecture.
+        ValueError: if it is no checkpoint, damaged, or of another architecture.
     """
     if path.suffix == SAFETENSORS:
         from safetensors.torch import load_file
 
-        safetensors_metadata(path)  # Refuses what is damaged.
+        safetensors_metadata(path)  # Refuses a damaged file by a ValueError.
         state = load_file(path)
         network = training.formulation.network
         check_shapes(path, state, network.state_dict())
@@ -131,9 +131,9 @@ def load_checkpoint(path: Path, training: Trained) -> None:
 
 
 def check_undamaged(path: Path) -> None:
-    """Refuse, by a ValueError, a model's checkpoint or weights that are not as they were written.
+    """Refuse, by a ValueError, a checkpoint or exported weights whose recorded checksum differs.
 
-    A flipped bit of a weight is read without complaint.
+    Without this check, a flipped bit of a weight would not be noticed.
     """
     record = read_record(path.with_name("model.json"))
     if path.name == "last.ckpt":
@@ -150,7 +150,7 @@ def check_network(path: Path, checkpoint: Mapping[str, Any], training: Trained) 
 
 
 def check_shapes(path: Path, state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
-    """Refuse weights of other names and shapes than one's own by a ValueError."""
+    """Refuse, by a ValueError, weights of other names or shapes than those of `own`."""
     found = {name: list(weight.shape) for name, weight in state.items()}
     wanted = {name: list(weight.shape) for name, weight in own.items()}
     for name in dict.fromkeys([*wanted, *found]):
@@ -162,7 +162,7 @@ def check_shapes(path: Path, state: Mapping[str, Tensor], own: Mapping[str, Tens
 
 
 def weights_digest(weights: dict[str, Tensor]) -> str:
-    """A hash of weights, in the order of their names."""
+    """Return a hash of weights, in the order of their names."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(name.encode())

@@ -1,4 +1,4 @@
-"""Training curves: JSON lines of a step each."""
+"""Training curves: JSON lines, with a step in each."""
 
 import warnings
 from pathlib import Path
@@ -10,10 +10,10 @@ from fokker.store.shapes import COUNT, NUMBER
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The good lines of a training's curve: a step in each, and numbers or lists of them.
+    """Read the intact lines of a training curve: a step in each, and numbers or lists of them.
 
-    A last line without an end, which a kill has left, is left out. So is one that is damaged, of
-    which a warning tells: a model is as good without it.
+    A last line that a kill has cut off is left out. So are damaged lines, with a warning and no
+    error, since the model does not depend on them.
     """
     if not path.is_file():
         return []
@@ -28,7 +28,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _is_row(row: Any) -> bool:
-    """Whether a line of a curve is as one is written."""
+    """Tell whether a line of a curve is as fokker writes it: a step, and numbers or lists."""
     if not isinstance(row, dict) or not COUNT.fits(row.get("step")):
         return False
     kinds = (NUMBER.or_null, NUMBER.or_null.listed)

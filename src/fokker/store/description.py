@@ -1,4 +1,4 @@
-"""The description of a model: all that loading it needs, in the files of its weights."""
+"""The description of a model in the files of its weights: all that is needed to load it."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ _PARTS = {"format": int, "key": str, "config": dict, "data": dict, "record": dic
 
 
 def read_description(file: Path) -> dict[str, Any]:
-    """Read the description in a checkpoint or an exported file, with classes where they are today.
+    """Read the description in a checkpoint or an exported file, with targets as they are today.
 
     Raises:
         ValueError: if it is damaged, another version's, or there is none.
@@ -26,7 +26,7 @@ def read_description(file: Path) -> dict[str, Any]:
         text = safetensors_metadata(file).get(DESCRIPTION)
     else:
         text = read_checkpoint(file).get(DESCRIPTION)
-    if text is None and file.suffix == SAFETENSORS:  # Which anyone writes.
+    if text is None and file.suffix == SAFETENSORS:  # Other programs write such files too.
         raise ValueError(
             f"nothing in {file} says what model it is, for it is not fokker's or was written by an "
             f"older version of fokker (format 1; this one reads {FORMAT}); name a file that this "
@@ -56,7 +56,7 @@ def read_description(file: Path) -> dict[str, Any]:
 
 
 def _whole_number(digits: str) -> int:
-    """A whole number, of a size that can be reckoned with."""
+    """Return the whole number of these digits, unless there are too many to compute with."""
     if len(digits) > _MOST_DIGITS:
         raise ValueError(f"a number has {len(digits)} digits")
     return int(digits)
@@ -65,7 +65,7 @@ def _whole_number(digits: str) -> int:
 def record_of(file: Path) -> dict[str, Any]:
     """Return what a checkpoint was made of: its key, overrides, options and hashes, and `config`.
 
-    It stands in the file itself.
+    All of it is read from the file itself.
     """
     found = read_description(file)
     return {**found["record"], "key": found["key"], "config": found["config"]}

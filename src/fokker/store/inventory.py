@@ -1,4 +1,4 @@
-"""The trained models of an output folder: what they are, who used them, and taking some away.
+"""The trained models of an output folder: their status, their uses, and the deletion of some.
 
 Nothing here needs torch, so that `fokker task=models` answers at once.
 """
@@ -30,7 +30,7 @@ from fokker.store.listing import (
 from fokker.store.model_uses import uses_of
 from fokker.store.records import FormatError, record_or_why
 
-# A model that is trained again is made in a folder of its own, and belongs to the first's runs.
+# The ending of the folder in which a model is trained again; uses of the first count for both.
 RETRAIN = ".retrain"
 
 
@@ -40,16 +40,17 @@ class Model:
     """One folder of outputs/models.
 
     Attributes:
-        path: of the folder.
-        status: in words.
-        steps: in the checkpoint; none where nothing says so.
-        size_bytes: of its files.
-        age_seconds: since it was last written.
-        last_use: when a run that used it was last written, in seconds since 1970; none: never.
-        runs: how many used it.
+        path: the path of the folder.
+        status: the status of the training, in words.
+        steps: the optimizer steps of the checkpoint; none if no record says so.
+        size_bytes: the bytes of its files.
+        age_seconds: the time since it was last written.
+        last_use: the last time that a run which used it was written, in seconds since 1970; none:
+            it was never used.
+        runs: the number of runs that used it.
         is_ours: whether this version of fokker wrote it.
         is_held: whether a live process trains it.
-        overrides: of the run that trained it, without hydra's own.
+        overrides: the overrides of the run that trained it, without hydra's own.
     """
 
     path: Path
@@ -65,24 +66,24 @@ class Model:
 
     @property
     def name(self) -> str:
-        """<formulation>-<data>-<10 hex>."""
+        """Return the name of the folder: <formulation>-<data>-<10 hex>, perhaps with `RETRAIN`."""
         return self.path.name
 
 
 def models(output_dir: Path) -> list[Model]:
-    """The models of an output folder, the most recently used first, then those never used."""
+    """Return the models of an output folder: the last used first, those never used at the end."""
     used = _uses(output_dir)[0]
     found = [_model_or_why(path, used) for path in folders_in(output_dir / "models")]
     return sorted(found, key=lambda m: (-(m.last_use or 0.0), m.age_seconds, m.name))
 
 
 def delete(output_dir: Path, asked: Sequence[str] | None) -> list[Model]:
-    """Delete models, and give back what they were.
+    """Delete models, and return their descriptions.
 
     Args:
-        output_dir: whose models.
-        asked: names, or their last 10 hexadecimal digits; none: all that no run used, wherever it
-            lies, no live process holds, and this version wrote.
+        output_dir: the output folder of the models.
+        asked: the names of models, or their last 10 hexadecimal digits; none: all that no run used,
+            wherever it lies, that no live process holds, and that this version wrote.
     Raises:
         ValueError: for an unknown name, a model that a live process trains, or, where unused ones
             are asked for, a record that cannot be read; then nothing is deleted.
@@ -108,7 +109,7 @@ def delete(output_dir: Path, asked: Sequence[str] | None) -> list[Model]:
                     f"delete must list models that no process trains now, got {name}; wait for it "
                     "or stop it, nothing was deleted"
                 ) from None
-        # A model is gone at once: a removal that is cut off leaves no half of it under its name.
+        # Renamed first: a removal that is cut off leaves no half of a model under its name.
         gone = [m.path.with_name(f"{DELETED}{m.name}.{os.getpid()}") for m in chosen]
         for model, place in zip(chosen, gone, strict=True):
             model.path.rename(place)
@@ -117,7 +118,7 @@ def delete(output_dir: Path, asked: Sequence[str] | None) -> list[Model]:
 
 
 def models_text(found: Sequence[Model], output_dir: Path) -> str:
-    """Models as a table, their sum, and records that do not tell which model a run used."""
+    """Format models as a table, with their sum and the records that do not tell what a run used."""
     return "\n".join([_table(found, output_dir), *map(str, _uses(output_dir)[1])])
 
 
@@ -137,7 +138,7 @@ def _table(found: Sequence[Model], output_dir: Path) -> str:
 
 
 def deleted_text(gone: Sequence[Model]) -> str:
-    """What a deletion has freed."""
+    """Format the models that were deleted, with the space that this has freed."""
     freed = sum(model.size_bytes for model in gone) / MEGABYTE
     lines = [f"deleted  {model.name}  {model.size_bytes / MEGABYTE:.1f} MB" for model in gone]
     count = f"{len(gone)} model{'' if len(gone) == 1 else 's'}"
@@ -145,7 +146,7 @@ def deleted_text(gone: Sequence[Model]) -> str:
 
 
 def _named(name: str, there: Sequence[Model], output_dir: Path) -> list[Model]:
-    """The model of a name; its key means the retraining of it too."""
+    """Return the model of a name; the 10 digits of its key mean the retraining of it too."""
     found = [model for model in there if model.name == name]
     if not found and re.fullmatch("[0-9a-f]{10}", name):
         found = [m for m in there if m.name.removesuffix(RETRAIN).endswith(f"-{name}")]
@@ -158,12 +159,12 @@ def _named(name: str, there: Sequence[Model], output_dir: Path) -> list[Model]:
 
 
 def _lock_path(path: Path) -> Path:
-    """The lock of a model's training, of the name that experiment.models gives it."""
+    """Return the file of the lock of a model's training, as `ModelFolder.lock` names it."""
     return path.with_name(f".{path.name.removesuffix(RETRAIN)}.lock")
 
 
 def _model_or_why(path: Path, used: dict[str, list[float]]) -> Model:
-    """Describe a model; of one that this user may not read, why nothing is known."""
+    """Describe a model; for one that this user may not read, say why nothing is known."""
     try:
         return _model(path, used)
     except OSError as error:
@@ -202,7 +203,7 @@ def _model(path: Path, used: dict[str, list[float]]) -> Model:
     elif status == "complete" and has_weights:
         words = "complete"
     else:
-        # A rerun goes on after an interruption and after a divergence alike.
+        # The step is given, since a rerun goes on from it, even after a divergence.
         begun = status if status in ("diverged", "stopped early") else "unfinished"
         words = f"{begun} at step {steps} of {_max_steps(path)}"
     if is_known and version != __version__:
@@ -222,26 +223,26 @@ def _model(path: Path, used: dict[str, list[float]]) -> Model:
 
 
 def _uses(output_dir: Path) -> tuple[dict[str, list[float]], list[DamagedError]]:
-    """By the name of a model, when the runs that used it were last written; what is not read."""
+    """Return the times of uses by the model's name, and the records that cannot be read."""
     return uses_of(output_dir, list(folders_in(output_dir / "models")))
 
 
 def _text(node: Any, key: str) -> str:
-    """An entry of what should be a dictionary."""
+    """Return an entry of what should be a dictionary, as a text; empty if it is missing."""
     return str(node.get(key, "")) if isinstance(node, dict) else ""
 
 
 def _max_steps(path: Path) -> str:
-    """How many steps a model's configuration asks for."""
+    """Return how many optimizer steps a model's configuration asks for; `?` if it does not say."""
     file = path / "config.yaml"
-    # Of a resolved configuration, in which nothing else has this name; a YAML parser is slow.
+    # In a resolved configuration nothing else has this name, and a YAML parser would be slow.
     text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
     found = re.search(r"^  max_steps: (\d+)$", text, re.MULTILINE)
     return found[1] if found else "?"
 
 
 def _ago(seconds: float) -> str:
-    """A time span in its largest unit."""
+    """Format a time span in its largest unit."""
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= length:
             return f"{seconds / length:.0f} {unit}"

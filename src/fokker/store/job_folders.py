@@ -1,4 +1,4 @@
-"""The folders of a sweep's jobs: who holds one, and what a failed one says."""
+"""The folders of a sweep's jobs: their locks, and the records of failed jobs."""
 
 import json
 import traceback
@@ -18,33 +18,33 @@ DAMAGED = "damaged"
 
 
 def write_text(path: Path, text: str) -> None:
-    """A text file, whole or not at all, and its folder."""
+    """Write a text file, whole or not at all, and make its folder."""
     make_folder(path.parent)
     files.write_text(path, text)
 
 
 def write_json(path: Path, content: Any) -> None:
-    """A JSON file, whole or not at all, and its folder."""
+    """Write a JSON file, whole or not at all, and make its folder."""
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def job_lock(path: Path) -> FileLock:
-    """Held by the process that runs a job, for as long as it lives.
+    """Return the lock that the process which runs a job holds for as long as it lives.
 
     Args:
-        path: of any of the job's folders, `<sweep>/<job>` or `<sweep>/<job>.2`.
+        path: the path of any folder of the job, `<sweep>/<job>` or `<sweep>/<job>.2`.
     """
     make_folder(path.parent)
     return FileLock(lock_file(path))
 
 
 def lock_file(path: Path) -> Path:
-    """Return the file by which a job is held."""
+    """Return the file of a job's lock."""
     return path.parent / f".{job_id(path)}.lock"
 
 
 def record_failure(path: Path, error: BaseException, seconds: float, **facts: Any) -> None:
-    """traceback.txt, and a run.json that says how a job failed, however far it came."""
+    """Write traceback.txt, and a run.json that says how a job failed, however far it came."""
     text = "".join(traceback.format_exception(error))
     write_text(path / "traceback.txt", text)
     stored = {"format": FORMAT, **facts, **record_or_why(path / "run.json")[0]}

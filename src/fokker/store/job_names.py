@@ -7,29 +7,29 @@ from pathlib import Path
 
 MAX_NAME = 60
 MAX_VALUE = 30
-#: Of the hash in the name of a sweep's or a job's folder.
+#: The digits of the hash in the name of a sweep's or a job's folder.
 DIGITS = 10
-#: The name of a trial's folder.
+#: The pattern of the name of a trial's folder.
 TRIAL_NAME = r"t\d{4,}"
 
 
 def job_id(path: Path) -> str:
-    """What tells a job from others in the name of its folders: the hash, or a trial's number.
+    """Return what identifies a job in the names of its folders: the hash, or a trial's `t0007`.
 
     Args:
-        path: `<values>-<hash>`, `<hash>` or `t0007`, each also with the number of an attempt
-            behind it: `<values>-<hash>.2`.
+        path: a folder named `<values>-<hash>`, `<hash>` or `t0007`, perhaps with the number of an
+            attempt behind it: `<values>-<hash>.2`.
     """
     return job_name(path).rpartition("-")[2]
 
 
 def job_name(path: Path) -> str:
-    """The name of the folder of a job's first attempt."""
+    """Return the name of the folder of a job's first attempt."""
     return re.sub(r"\.\d+$", "", path.name)
 
 
 def short_values(values: Sequence[str]) -> str:
-    """Values in the name of a folder: `ddpm-5`, of a path its last part, none of them long."""
+    """Join values for the name of a folder, as `ddpm-5`; paths and long values are shortened."""
     short = []
     for value in values:
         plain = re.sub(r"[^A-Za-z0-9._]+", "-", value.rstrip("/").rpartition("/")[2])
@@ -38,5 +38,5 @@ def short_values(values: Sequence[str]) -> str:
 
 
 def short_hash(parts: Sequence[str]) -> str:
-    """Ten hexadecimal digits that tell texts apart."""
+    """Return a hash of texts, in ten hexadecimal digits."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:DIGITS]

@@ -1,4 +1,4 @@
-"""Losses over levels as a finished run has recorded them."""
+"""Losses over levels, read as a finished run has recorded them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

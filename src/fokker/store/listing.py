@@ -1,4 +1,4 @@
-"""Listings of models and of runs: sizes, words and lines of a table, and what deletions leave."""
+"""Listings of models and of runs: sizes, texts and lines of a table, and remains of deletions."""
 
 import re
 import shutil
@@ -9,38 +9,38 @@ from typing import Any
 from fokker.machine.named_files import one_line
 from fokker.machine.text_tables import GAP, aligned, widths_of
 
-# What a deletion that was killed leaves behind.
+# The beginning of the name of a folder that is being deleted; a killed deletion leaves it behind.
 DELETED = ".deleted."
 MEGABYTE = 1e6
 
 
 def folders_in(place: Path) -> Iterator[Path]:
-    """Find the folders in a place, without those that are hidden."""
+    """Yield the folders in a place, without those that are hidden."""
     if place.is_dir():
         yield from (p for p in place.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
 def size_of(folder: Path) -> int:
-    """The bytes of a folder's files, without those that links lead to."""
+    """Return the bytes of a folder's files, without those that links lead to."""
     files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     return sum(path.stat().st_size for path in files)
 
 
 def typed_text(overrides: Any) -> str:
-    """Recorded overrides without hydra's own; nothing if they are none."""
+    """Return recorded overrides as a text, without hydra's own; empty if they are no list."""
     known = overrides if isinstance(overrides, list) else []
     kept = [str(o) for o in known if not re.match(r"[+~]*hydra[./]", str(o))]
     return " ".join(" ".join(kept).split())
 
 
 def listed(rows: Sequence[Sequence[str]], right: Sequence[int]) -> list[str]:
-    """A table's lines, the last column cut where the terminal ends; a file gets all of it.
+    """Return a table's lines, with the last column cut where a terminal ends, but not for a file.
 
-    What a terminal would take for a command stands there as it is typed, such as `\\x1b`.
+    Characters that a terminal would take for a command are written as escapes, such as `\\x1b`.
 
     Args:
-        rows: the head first.
-        right: columns that end at the same place.
+        rows: the rows of cells, the head first.
+        right: the columns that are aligned at the right.
     """
     rows = [[one_line(cell) for cell in row] for row in rows]
     widths = widths_of(rows)
@@ -54,7 +54,7 @@ def listed(rows: Sequence[Sequence[str]], right: Sequence[int]) -> list[str]:
 
 
 def remove_deleted(place: Path) -> None:
-    """Take away what deletions have put aside in a folder, also those that were cut off."""
+    """Remove what deletions have put aside in a folder, including those that were killed."""
     for path in place.glob(f"{DELETED}*"):
         if path.is_symlink():
             path.unlink()

@@ -1,4 +1,4 @@
-"""Which runs used a model, of those in its output folder and of those elsewhere.
+"""The runs that used a model, in its output folder and elsewhere.
 
 Nothing here needs torch.
 """
@@ -11,22 +11,22 @@ from fokker.machine.disk import DamagedError
 from fokker.machine.files import json_lines
 from fokker.store.records import FormatError, record_or_why
 
-#: The file of a model's folder that lists the runs elsewhere which used it, a line each.
+#: The file of a model's folder that lists the runs elsewhere which used it, one in a line.
 USED_BY = "used_by.jsonl"
-# Of the jobs of a sweep, counted from the folder of all sweeps, and one more.
+# The depth of the search: a sweep's job is two below the folder of all sweeps, and one is spare.
 _DEPTH = 3
 
 
 def uses_of(
     output_dir: Path, models: Sequence[Path]
 ) -> tuple[dict[str, list[float]], list[DamagedError]]:
-    """When the runs that used a model were last written, by the model's name.
+    """Return when the runs that used a model were last written, by the model's name.
 
     Args:
-        output_dir: whose runs and sweeps are looked through.
-        models: folders of models, which know themselves which runs elsewhere used them.
+        output_dir: the output folder whose runs and sweeps are searched.
+        models: the folders of models, each with a list of the runs elsewhere that used it.
     Returns:
-        Seconds since 1970, and what does not tell.
+        the times in seconds since 1970, and errors for the records that cannot be read.
     """
     used: dict[str, list[float]] = {}
     unread: list[DamagedError] = []
@@ -37,7 +37,7 @@ def uses_of(
                 continue
             record, why = record_or_why(file)
             if isinstance(why, FormatError) and why.is_older:
-                record = dict(why.known)  # It used a model of its own version, if any.
+                record = dict(why.known)  # If it used a model, then one of its own version.
             elif why:
                 unread.append(why)
             model = record.get("model")
@@ -53,7 +53,7 @@ def uses_of(
 
 
 def _records(folder: Path, unread: list[DamagedError], depth: int = _DEPTH) -> Iterator[Path]:
-    """The records of runs below a folder, also behind links; what cannot be read is added."""
+    """Yield the records of runs below a folder, also behind links; add errors to `unread`."""
     try:
         names = sorted(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):
@@ -69,10 +69,10 @@ def _records(folder: Path, unread: list[DamagedError], depth: int = _DEPTH) -> I
 
 
 def _outside(model: Path) -> tuple[list[float], DamagedError | None]:
-    """When the runs elsewhere that used a model were last written, and why that is not known.
+    """Return when the runs elsewhere that used a model were last written, and an error if any.
 
-    One is no more where its folder is gone from a folder that is there. Where that is not there
-    either, as of a disk that is not mounted, the run is taken to be as old as what tells of it.
+    A run counts as deleted if it is gone from a folder that is there. If that folder is missing
+    too, as on a disk that is not mounted, the run is taken to be as old as the list that names it.
     """
     file = model / USED_BY
     found: list[float] = []

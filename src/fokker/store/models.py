@@ -25,20 +25,22 @@ from fokker.store.places import SAFETENSORS
 from fokker.store.records import FORMAT, FormatError, check_has, read_record
 from fokker.store.trained import Trained
 
-#: What the system says of a folder that is another's, or no place for a file.
+#: The system's errors for a folder of another user, or for something else in the file's place.
 _ANOTHERS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENXIO, errno.EISDIR)
-#: What model.json calls a training that a limit of the run has ended.
+#: The status in model.json of a training that a limit of the run has ended.
 EARLY = "stopped early"
-#: What it calls one that has come to an end, so that its model may be used.
+#: The statuses of a training that has ended, so that its model may be used.
 USABLE = ("complete", EARLY)
 
 
 @final
 class ModelFolder:
-    """`last.ckpt`, `model.json`, `config.yaml`, `metrics.jsonl` and `*.safetensors` of a model.
+    """The folder of a model.
+
+    It holds `last.ckpt`, `model.json`, `config.yaml`, `metrics.jsonl` and `*.safetensors`.
 
     Args:
-        path: outputs/models/<formulation>-<data>-<10 hex>.
+        path: the path outputs/models/<formulation>-<data>-<10 hex>.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,27 +51,27 @@ class ModelFolder:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What model.json says."""
+        """Return the content of model.json."""
         return read_record(self.path / "model.json")
 
     @property
     def is_complete(self) -> bool:
-        """Whether the training came to its end."""
+        """Return whether the training came to its end, and the checkpoint is there."""
         return self.record.get("status") == "complete" and self.checkpoint.is_file()
 
     @property
     def is_usable(self) -> bool:
-        """Whether it came to an end that was asked for, be it an early one."""
+        """Return whether the training ended, fully or early as asked, and left a checkpoint."""
         return self.record.get("status") in USABLE and self.checkpoint.is_file()
 
     @property
     def seconds(self) -> float:
-        """How long it was trained, by runs that were not killed."""
+        """Return the seconds of training, without those of runs that were killed."""
         return float(self.record.get("seconds") or 0.0)
 
     @property
     def steps_done(self) -> int:
-        """Steps in the checkpoint; 0 if there is none."""
+        """Return the optimizer steps of the checkpoint; 0 if there is none."""
         return self.record.get("step", 0) if self.checkpoint.is_file() else 0
 
     def write(self, **entries: Any) -> None:
@@ -77,9 +79,14 @@ class ModelFolder:
         write_json(self.path / "model.json", {"format": FORMAT, **self.record, **entries})
 
     def save(self, step: int, write: Callable[[Path], None]) -> None:
-        """Put a checkpoint in the place of the last one.
+        """Replace the checkpoint by a new one.
 
-        The record has its checksum before it is there, and those of the last one until it is.
+        The record gets the new checksum before the new checkpoint is in its place, and keeps those
+        of the last one until then.
+
+        Args:
+            step: the optimizer steps of the new checkpoint.
+            write: a function that writes the checkpoint to a path.
         """
         known = self.record.get("checksums", [])
 
@@ -91,10 +98,10 @@ class ModelFolder:
         self.write(step=step, checksums=self.record["checksums"][-1:])
 
     def take_over(self, other: "ModelFolder") -> None:
-        """Put the files of another folder, which ends, in the place of these.
+        """Move the files of another folder to the place of these, and remove that folder.
 
-        There is a whole model at every moment: whichever of its files come first, the record beside
-        the checkpoint knows it.
+        There is a whole model at every moment: in whatever order the files are moved, the record
+        next to a checkpoint has its checksum.
         """
         folders = (self, other)
         both = [known for folder in folders for known in folder.record.get("checksums", [])]
@@ -106,7 +113,7 @@ class ModelFolder:
             other.path.rmdir()
 
     def check(self, training: Trained) -> None:
-        """Refuse what could neither be used nor be continued, before anything is written.
+        """Refuse a model that can be neither used nor continued, before anything is written.
 
         Raises:
             ValueError: if the folder is damaged, another program's or another version's.
@@ -121,7 +128,7 @@ class ModelFolder:
             return
         if not record:
             raise ValueError(f"{self.path} has a checkpoint but no model.json; {remedy}")
-        # A kill may come between the first save and its step.
+        # A kill may come between the first save and the record of its step.
         needed = ("status", "step") if record.get("status") in USABLE else ("status",)
         check_has(self.path / "model.json", record, *needed)
         try:
@@ -133,12 +140,13 @@ class ModelFolder:
             raise ValueError(f"{error}; {remedy}") from error
 
     def note_use(self, run: Path) -> None:
-        """Let the model know of a run that lies where its inventory does not look.
+        """List a run that used the model, if the inventory of these outputs does not find it.
 
-        It is a line of a file of its own. Where another's model cannot be written, there is none.
+        The list is the file `USED_BY`. Nothing is listed where another user's folder cannot be
+        written.
 
         Raises:
-            DiskError: if there is no space for it.
+            DiskError: if the list cannot be written for another reason, such as a full disk.
         """
         run, outputs = run.resolve(), self.path.resolve().parent.parent
         known = [(outputs / place).resolve() for place in ("runs", "sweeps")]
@@ -149,11 +157,11 @@ class ModelFolder:
             try:
                 if file.is_file() and line.encode() in file.read_bytes().splitlines():
                     return
-                # Of another's folder: a link leads elsewhere, and a pipe waits for its reader.
+                # In another user's folder a link may lead elsewhere, and a pipe waits for a reader.
                 flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
                 handle = os.open(file, flags, 0o666)
                 try:
-                    # What stands before may have been cut off.
+                    # A new line is begun, since the one before may have been cut off.
                     os.write(handle, f"\n{line}\n".encode())
                 finally:
                     os.close(handle)
@@ -162,7 +170,7 @@ class ModelFolder:
                     raise
 
     def lock(self) -> FileLock:
-        """Held by the one process that trains this model."""
+        """Return the lock that the process which trains this model holds."""
         make_folder(self.path.parent, may_be_link=True)
         return FileLock(self.path.parent / f".{self.path.name}.lock")
 
@@ -173,17 +181,18 @@ class ModelFolder:
     def export(self, training: Trained, description: str) -> dict[str, str]:
         """Write the raw and averaged weights of the network as safetensors.
 
-        Each file holds what is in the network's state: weights of one kind, and buffers, which are
-        not averaged. Its metadata describe the model, with the name of the kind as `weights` and
-        without the overrides; in one entry, as several would stand in any order.
+        Each file holds the network's state: weights of one kind, and buffers, which are not
+        averaged. Its metadata are the description of the model, with the name of the kind as
+        `weights` and without the overrides. They are one entry, since the order of several would
+        vary.
 
         Returns:
             the sha256 of each file by its name.
         """
-        from safetensors.torch import save  # save_file hides the file from other users.
+        from safetensors.torch import save  # save_file makes a file that others cannot read.
 
         state, about = training.formulation.network.state_dict(), json.loads(description)
-        about["record"].pop("overrides", None)  # The same model may be asked for in many words.
+        about["record"].pop("overrides", None)  # Different overrides may ask for the same model.
         written = {}
         for name in ("raw", *training.ema.names):
             whole = {**state, **training.weights(name)}

@@ -1,4 +1,4 @@
-"""The source of a user's own classes, with the files of their own that it imports."""
+"""The source of a user's own classes, with the user's own files that it imports."""
 
 import ast
 import hashlib
@@ -16,23 +16,23 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, final
 
-#: Packages whose source is not hashed; a version stands for it.
+#: Packages whose source is not hashed, since a version identifies it.
 OTHERS = ("fokker", "torch", "lightning", "torchmetrics")
 MAIN = "__main__"
 
 
 def source_of(classes: Sequence[Any], allow: Sequence[str] = ()) -> str:
-    """A hash of the files in which classes and functions of the user's own stand.
+    """Return a hash of the files that define the user's own classes and functions.
 
-    With each file go the modules beneath `allow` that it imports, and those that these import, as
-    its text says: nothing is run to find them. A class of a notebook stands in its cell. Neither
-    the names of files nor where they lie are hashed, so that they may be moved.
+    The hash includes the modules beneath `allow` that a file imports, and those that these import.
+    They are found in the text of the files, and nothing is run for it. A class of a notebook is
+    found in its cell. Neither names nor places of files are hashed, so that they may be moved.
 
     Args:
-        classes: those of fokker, torch or lightning among them are left out.
-        allow: packages of the user's.
+        classes: the classes and functions; those of `OTHERS` are left out.
+        allow: the packages of the user.
     Returns:
-        nothing where no class is the user's.
+        the hash; an empty text if no class is the user's.
     Raises:
         ValueError: if a source cannot be read, as of a class that was typed into a shell.
     """
@@ -50,8 +50,8 @@ class _Files:
     """The files that were read, in the order in which imports lead to them.
 
     Attributes:
-        allow: packages of the user's.
-        found: the sha256 of each file, and the places in this list of those that it imports.
+        allow: the packages of the user.
+        found: the sha256 of each file, and the places in this list of the files that it imports.
     """
 
     allow: tuple[str, ...]
@@ -59,7 +59,7 @@ class _Files:
     _known: dict[str, int | None] = field(default_factory=dict)
 
     def of(self, own: Any) -> int:
-        """The place of the file in which a class or a function stands."""
+        """Return the place in `found` of the file that defines a class or a function."""
         name = str(own.__module__)
         try:
             is_cell = name == MAIN and not _stands_in_file(own)
@@ -78,7 +78,7 @@ class _Files:
         return self._add(text.encode(), "")
 
     def _module(self, name: str) -> int | None:
-        """The place of a module's file; none if it has none, as a folder, or is not there."""
+        """Return the place of a module's file; none for a folder or a module that is not there."""
         if name not in self._known:
             self._known[name] = None
             file = _file_of(name)
@@ -97,7 +97,7 @@ class _Files:
         return place
 
     def _read(self, name: str) -> int | None:
-        """The place of an imported module's file, which must be readable if it is there."""
+        """Return the place of an imported module's file, and refuse one that cannot be read."""
         try:
             return self._module(name)
         except OSError as error:
@@ -109,14 +109,17 @@ class _Files:
 
 
 def _stands_in_file(own: Any) -> bool:
-    """Whether a class of a script is found in the script's file, and not in a cell."""
+    """Tell whether a class of `__main__` is defined in a script's file, and not in a cell."""
     with suppress(OSError, TypeError):
         return bool(inspect.getsource(own))
     return False
 
 
 def _cell(own: Any) -> str | None:
-    """The cell of a notebook in which a class stands: it has no file, but its functions know it."""
+    """Return the text of the notebook cell that defines a class, or none.
+
+    The class itself has no file, but its functions know the cell.
+    """
     for part in [own, *vars(own).values()]:
         text = "".join(linecache.getlines(part.__code__.co_filename)) if isfunction(part) else ""
         with suppress(SyntaxError):
@@ -129,11 +132,11 @@ def _cell(own: Any) -> str | None:
 
 
 def _imported(content: bytes, package: str) -> Iterator[str]:
-    """The dotted names that a file's text imports, modules among them.
+    """Yield the dotted names that a file's text imports; they may be modules or not.
 
     Args:
-        content: of the file; a compiled one tells nothing.
-        package: of which it is a part, which relative imports begin with.
+        content: the bytes of the file; nothing is found in a compiled one.
+        package: the package of the file, which relative imports start from.
     """
     try:
         tree = ast.parse(content)
@@ -155,7 +158,7 @@ def _imported(content: bytes, package: str) -> Iterator[str]:
 
 
 def _file_of(name: str) -> tuple[bytes, str] | None:
-    """The bytes of a module's file and the package that it is in; none if there is no file."""
+    """Return the bytes of a module's file and the module's package; none if there is no file."""
     module, spec = sys.modules.get(name), _spec(name)
     package = getattr(module, "__package__", None)
     if package is None:
@@ -168,7 +171,10 @@ def _file_of(name: str) -> tuple[bytes, str] | None:
 
 
 def _spec(name: str) -> ModuleSpec | None:
-    """Where a module is, also one that is not imported yet; no package is run to look into it."""
+    """Return the spec of a module, even of one that is not imported yet.
+
+    No package is imported for it, since that would run code.
+    """
     module: ModuleType | None = sys.modules.get(name)
     if module is not None:
         return getattr(module, "__spec__", None)

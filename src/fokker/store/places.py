@@ -1,4 +1,4 @@
-"""Models and runs that a user names, found or refused without torch."""
+"""Models and runs that a user names, which are found or refused without torch."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,23 +12,24 @@ from fokker.store.run_files import check_unchanged, read_config
 
 #: The ending of files of exported weights.
 SAFETENSORS = ".safetensors"
-#: How a message begins about a run that is to be drawn beside another.
+#: The beginning of a message about a run that is to be drawn beside another.
 BESIDE = "evaluation.beside must list"
-#: How far above a run's folder its outputs' `models` may be: a sweep's jobs lie two deeper.
+#: The number of folders above a run in which `models` is searched; it is in the third for a job.
 _LEVELS_UP = 4
 
 
 def find_checkpoint(path: Path, key: str = "") -> Path:
-    """The checkpoint that a path means: a file, a model's folder or a run's folder.
+    """Return the checkpoint at a path: a file, a model's folder or a run's folder.
 
-    A run's model is looked for by its name below the folders above the run, as `outputs` may have
-    been moved or copied; then where it was.
+    A run's model is searched by its name below the folders above the run, since `outputs` may have
+    been moved or copied, and then at its recorded path. A checkpoint file that the run was given is
+    searched at its recorded path first.
 
     Args:
-        path: that is given.
-        key: by which it is given, for the message.
+        path: the path as the user gives it.
+        key: the key that gives it, for the message.
     Raises:
-        ValueError: if there is none.
+        ValueError: if there is no checkpoint.
     """
     path = path.expanduser()
     if path.name in ("model.json", "run.json", "config.yaml"):
@@ -47,13 +48,13 @@ def find_checkpoint(path: Path, key: str = "") -> Path:
 
 
 def _places(path: Path) -> Iterator[Path]:
-    """Where the checkpoint of a folder may be."""
+    """Yield the places where the checkpoint of a folder may be."""
     yield path / "last.ckpt"
     model = read_record(path / "run.json").get("model")
     if not model or "path" not in model:
         return
     was, key = Path(model["path"]), model["key"]
-    if was.suffix:  # The checkpoint that was given, in place of a model of these outputs.
+    if was.suffix:  # The run was given this file, in place of a model of its outputs.
         yield was
         key = was.parent.name
     if Path(key).name == key and key not in ("", ".."):
@@ -67,7 +68,7 @@ def finished_run(path: Path, asks: str) -> dict[str, Any]:
 
     Args:
         path: the run's folder.
-        asks: how the message begins, such as "task=compare needs".
+        asks: the beginning of the message, such as "task=compare needs".
     Raises:
         ValueError: if the folder is not that of a finished run, or one of its files is damaged.
     """
@@ -89,10 +90,10 @@ def finished_run(path: Path, asks: str) -> dict[str, Any]:
 
 
 def last_run(output_dir: Path) -> Path | None:
-    """The folder of the completed run with a model whose record was written last.
+    """Return the folder of the completed run with a model whose record was written last, if any.
 
     Raises:
-        DamagedError: if a record that was written later cannot be read, for it may be that run's.
+        DamagedError: if a later record cannot be read, since it may be the one of that run.
     """
     files = {
         (file.stat().st_mtime, file.parent.name): file

@@ -15,10 +15,10 @@ class Predecessor:
     """A trained model that another training goes on from; its folder is read and never written.
 
     Attributes:
-        checkpoint: its weights, averages and state of the optimiser.
-        name: of the model.
-        step: the steps that it was trained for.
-        digest: of its name and of all its weights; by its name it knows what it continues itself.
+        checkpoint: the file with its weights, averages and state of the optimizer.
+        name: the key of the model.
+        step: the number of optimizer steps that it was trained for.
+        digest: its key and a hash of all its weights; the key covers what it continues itself.
     """
 
     checkpoint: Path
@@ -31,11 +31,11 @@ class Predecessor:
         """Name the model of a checkpoint.
 
         Args:
-            checkpoint: where it lies.
-            content: what it holds.
-            key: of the model.
+            checkpoint: the path of the checkpoint.
+            content: the entries of the checkpoint.
+            key: the key of the model.
         Raises:
-            ValueError: if it is damaged.
+            ValueError: if the checkpoint is damaged.
         """
         check_undamaged(checkpoint)
         averages = {f"{n}/{k}": w for n, ws in content["ema"].items() for k, w in ws.items()}
@@ -44,17 +44,17 @@ class Predecessor:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the records of its successor say."""
+        """Return the entries about it in the records of its successor."""
         return {"continued_from": self.name, "continued_at": self.step}
 
     @property
     def curve(self) -> list[dict[str, Any]]:
-        """Its training curve, as far as it is known."""
+        """Return its training curve up to `step`, as far as it is known."""
         rows = read_json_lines(self.checkpoint.with_name("metrics.jsonl"))
         return [row for row in rows if row["step"] <= self.step]
 
     @property
     def last_rate(self) -> float | None:
-        """The learning rate of its last step, if its curve says so."""
+        """Return the last learning rate in its curve, if there is one."""
         rates: list[float] = [row["lr"] for row in self.curve if "lr" in row]
         return rates[-1] if rates else None

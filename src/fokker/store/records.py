@@ -1,7 +1,7 @@
-"""Records of runs, models and sweeps: read, and checked to be of the kinds that are used.
+"""Records of runs, models and sweeps: reading them, and checking the kinds of their values.
 
-They may be another's or damaged. What is read here runs nothing, and is of the kinds that are
-written, or it is refused in a sentence that names the file.
+A record may be another program's or damaged. Reading it runs no code of it. A value of another
+kind than fokker writes is refused in a sentence that names the file.
 """
 
 from collections.abc import Mapping
@@ -12,23 +12,23 @@ from fokker.machine.disk import DamagedError, short
 from fokker.machine.files import read_json
 from fokker.store.shapes import COUNT, SHAPES
 
-#: Keys of the data that say how they are read, and leave them as they are.
+#: The keys of the data that say how data are read, and do not change them.
 WAYS_OF_READING = ("batch_size", "workers", "in_memory")
-#: Of run.json, model.json and the description in a model's files; raised when an older version
-#: could not read them.
+#: The format of run.json, model.json and the description in a model's files. It is raised when an
+#: older version could not read them.
 FORMAT = 2
-#: The records that say their format.
+#: The records that name their format.
 WITH_FORMAT = ("run.json", "model.json")
 
 
 @final
 class FormatError(DamagedError):
-    """A file that another version of fokker wrote, in a format that this one does not read.
+    """An error of a file of another version of fokker, in a format that this one does not read.
 
     Args:
-        path: of the file.
-        format: of it.
-        known: what it holds, of whatever kinds.
+        path: the path of the file.
+        format: the format of the file.
+        known: the entries of the file, with values of any kinds.
     """
 
     def __init__(self, path: Path, format: int, known: Mapping[str, Any] | None = None) -> None:
@@ -47,9 +47,9 @@ class FormatError(DamagedError):
 
 
 def check_format(path: Path, content: Mapping[str, Any]) -> None:
-    """Refuse, by a FormatError, what another version wrote; the first one did not say its format.
+    """Refuse, by a FormatError, content of another version; without an entry the format is 1.
 
-    What is no format at all is left to who checks the other values.
+    An entry that is no format at all is left to the check of the other values.
     """
     found = content.get("format", 1)
     if COUNT.fits(found) and found != FORMAT:
@@ -57,7 +57,7 @@ def check_format(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """What a record holds, of the kinds that its name asks for; nothing if it is not there.
+    """Read a record, with values of the kinds that its name asks for; empty if it is not there.
 
     Raises:
         DamagedError: if it is another program's, or damaged.
@@ -67,7 +67,8 @@ def read_record(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     shape = SHAPES[path.name]
-    if path.name in WITH_FORMAT and content.keys() & shape.kinds.keys():  # Else it is foreign.
+    # Without any known name it is another program's file, not one of an older version.
+    if path.name in WITH_FORMAT and content.keys() & shape.kinds.keys():
         check_format(path, content)
     if why := "it holds nothing" if not content else shape.why_not(content):
         raise DamagedError(path, why)
@@ -75,14 +76,14 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def check_has(path: Path, record: Mapping[str, Any], *names: str) -> None:
-    """Refuse, by a DamagedError, a record that is there and lacks what is needed now."""
+    """Refuse, by a DamagedError, a record that is not empty and lacks one of these names."""
     for name in names:
         if record and name not in record:
             raise DamagedError(path, f"{name} is missing")
 
 
 def record_or_why(path: Path) -> tuple[dict[str, Any], DamagedError | None]:
-    """What a record holds, or nothing and what is wrong with it."""
+    """Return a record and nothing, or an empty record and the error that says what is wrong."""
     try:
         return read_record(path), None
     except DamagedError as error:

@@ -1,4 +1,4 @@
-"""Files of a run beside its record: its configuration, tables and arrays, read and checked."""
+"""Files of a run besides its record: reading and checking its configuration, tables and arrays."""
 
 import csv
 import zipfile
@@ -19,14 +19,14 @@ from fokker.store.whereabouts import as_today
 
 
 def check_unchanged(folder: Path, record: Mapping[str, Any], *names: str) -> None:
-    """Refuse files of a finished run that are not those that its record knows.
+    """Refuse files of a finished run whose sha256 is not the one in its record.
 
     Args:
-        folder: of the run.
-        record: its run.json, with a sha256 of each file in `files`, once it is finished.
-        names: of the files; one that is not there is left to who needs it, but for metrics.json.
+        folder: the folder of the run.
+        record: its run.json, with the sha256 of each file in `files` once the run is finished.
+        names: the names of the files; a missing one is refused only if it is metrics.json.
     Raises:
-        DamagedError: for the first one.
+        DamagedError: for the first file that is wrong.
     """
     known = record.get("files", {})
     for name in names:
@@ -38,16 +38,17 @@ def check_unchanged(folder: Path, record: Mapping[str, Any], *names: str) -> Non
 
 
 def read_config(path: Path, *groups: str) -> DictConfig:
-    """A recorded configuration, with fokker's classes where they are today.
+    """Read a recorded configuration, with the targets that fokker's classes have today.
 
     Args:
-        path: of config.yaml.
-        groups: what must be mappings in it.
+        path: the path of config.yaml.
+        groups: the keys that must hold mappings.
     Raises:
-        DamagedError: if it is none.
+        DamagedError: if it is no such configuration.
     """
     try:
-        if "*" in (text := path.read_text(encoding="utf-8")):  # An alias may stand for a billion.
+        # Nested aliases of a small file may expand to more than fits into memory.
+        if "*" in (text := path.read_text(encoding="utf-8")):
             for event in yaml.parse(text, Loader=yaml.SafeLoader):
                 if isinstance(event, yaml.AliasEvent):
                     raise ValueError(f"it must hold no aliases, and has *{event.anchor}")
@@ -65,10 +66,10 @@ def read_config(path: Path, *groups: str) -> DictConfig:
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """The rows of a table, by the names in its head.
+    """Read the rows of a table, by the names in its head.
 
     Raises:
-        DamagedError: if it is none, or a row has more or fewer cells than the head.
+        DamagedError: if it is no table, or a row has more or fewer cells than the head.
     """
     try:
         with path.open(newline="", encoding="utf-8") as handle:
@@ -86,13 +87,13 @@ def read_table(path: Path) -> list[dict[str, str]]:
 
 
 def read_arrays(path: Path, *names: str) -> dict[str, Any]:
-    """The arrays of numbers in an .npz file.
+    """Read the arrays of numbers in an .npz file.
 
     Args:
-        path: of the file.
-        names: of arrays that must be there.
+        path: the path of the file.
+        names: the names of arrays that must be there.
     Raises:
-        DamagedError: if it is none, or has others.
+        DamagedError: if it is no such file, lacks one of them, or holds other values than numbers.
     """
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""The runs of an output folder: how they ended, what they take, and taking some away.
+"""The runs of an output folder: their status, their size, and the deletion of some.
 
 Nothing here needs torch, so that `fokker task=runs` answers at once.
 """
@@ -31,7 +31,7 @@ from fokker.store.records import FormatError, read_record, record_or_why
 from fokker.store.run_files import check_unchanged
 
 SAMPLES = "samples.npz"
-#: What `delete=failed` means.
+#: The statuses of the runs that `delete=failed` deletes.
 NOT_DONE = ("failed", "diverged", "interrupted", "killed")
 #: The status of a folder that this user may not read.
 UNREAD = "unread"
@@ -47,17 +47,17 @@ class Run:
     """One run below outputs/runs, or one job of a sweep, with all its attempts.
 
     Attributes:
-        name: of the folder; of a job `<sweep>/<job>`.
-        folders: of all attempts, the last one behind.
-        status: as in run.json, `killed` if it says that the run is at work and no process is,
-            `damaged` where its record cannot be read, `unread` where this user may not read it,
-            `of another version` where it is in another format.
-        overrides: without hydra's own; of what cannot be read, why.
-        size_bytes: of all its files.
-        written: when its record was last written, in seconds since 1970.
-        metric: the main one with its name; empty before there is one.
-        model: that it used.
-        is_trial: whether a search has told it to Optuna.
+        name: the name of the folder, or `<sweep>/<job>` of a job.
+        folders: the folders of all attempts, the last attempt at the end.
+        status: the status in run.json; `killed` if that says `running` and no process holds the
+            run; `damaged` if the record cannot be read, `unread` if this user may not read it,
+            `of another version` if it is in another format.
+        overrides: the overrides without hydra's own; why, if the record cannot be read.
+        size_bytes: the bytes of all its files.
+        written: the time at which its record was last written, in seconds since 1970.
+        metric: the main metric with its name; empty before there is one.
+        model: the key of the model that it used, or `exact`.
+        is_trial: whether it is a trial of a search, which Optuna knows.
     """
 
     name: str
@@ -72,12 +72,12 @@ class Run:
 
     @property
     def path(self) -> Path:
-        """The folder of the last attempt."""
+        """Return the folder of the last attempt."""
         return self.folders[-1]
 
 
 def runs(output_dir: Path) -> list[Run]:
-    """The runs of an output folder, the one that was written last first."""
+    """Return the runs of an output folder; the one that was written last is first."""
     found = [_run_or_why(path.name, (path,), False) for path in folders_in(output_dir / "runs")]
     for sweep in folders_in(output_dir / "sweeps"):
         jobs: dict[str, list[Path]] = {}
@@ -95,15 +95,15 @@ def runs(output_dir: Path) -> list[Run]:
 
 
 def delete_runs(output_dir: Path, asked: Sequence[str] | None) -> list[Run]:
-    """Delete runs, and give back what they were.
+    """Delete runs, and return their descriptions.
 
     Args:
-        output_dir: whose runs.
-        asked: names, or their last 10 hexadecimal digits; none: all that failed, diverged, or were
-            interrupted or killed, but for trials of searches.
+        output_dir: the output folder of the runs.
+        asked: the names of runs, or their last 10 hexadecimal digits; none: all that failed,
+            diverged, or were interrupted or killed, except for trials of searches.
     Raises:
-        ValueError: for an unknown name, a trial of a search, or a run that a live process holds;
-            then nothing is deleted.
+        ValueError: for an unknown name, a trial of a search, a run behind a link, or a run that a
+            live process holds; then nothing is deleted.
     """
     there = runs(output_dir)
     if asked is None:
@@ -123,7 +123,7 @@ def delete_runs(output_dir: Path, asked: Sequence[str] | None) -> list[Run]:
                     f"{run.path.parent}; delete it where it is; nothing was deleted"
                 )
             _hold(run, locks)
-        # A folder is gone at once: a removal that is cut off leaves no half of it under its name.
+        # Renamed first: a removal that is cut off leaves no half of a run under its name.
         for folder in [folder for run in chosen for folder in reversed(run.folders)]:
             folder.rename(folder.with_name(f"{DELETED}{folder.name}.{os.getpid()}"))
     for place in (output_dir / "runs", *folders_in(output_dir / "sweeps")):
@@ -132,7 +132,7 @@ def delete_runs(output_dir: Path, asked: Sequence[str] | None) -> list[Run]:
 
 
 def prune_samples(output_dir: Path) -> tuple[int, int]:
-    """Delete the samples of completed runs that no process holds; how many, and their bytes."""
+    """Delete the samples of completed runs that no process holds; return their count and bytes."""
     count = size = 0
     for run in runs(output_dir):
         file = run.path / SAMPLES
@@ -142,7 +142,7 @@ def prune_samples(output_dir: Path) -> tuple[int, int]:
         with ExitStack() as locks:
             try:
                 _hold(run, locks)
-            except ValueError:  # Its mirror in W&B may not be finished.
+            except ValueError:  # A process may still be mirroring it in W&B.
                 continue
             size += file.stat().st_size
             file.unlink()
@@ -151,7 +151,7 @@ def prune_samples(output_dir: Path) -> tuple[int, int]:
 
 
 def runs_text(found: Sequence[Run], output_dir: Path) -> str:
-    """Runs as a table, and their sum."""
+    """Format runs as a table, with a line of their number and size."""
     total = sum(run.size_bytes for run in found) / MEGABYTE
     sum_line = f"{_count(found)} in {output_dir}, {total:.1f} MB"
     if not found:
@@ -167,7 +167,7 @@ def runs_text(found: Sequence[Run], output_dir: Path) -> str:
 
 
 def deleted_runs_text(gone: Sequence[Run]) -> str:
-    """What a deletion of runs has freed."""
+    """Format the runs that were deleted, with the space that this has freed."""
     lines = [f"deleted  {run.name}  {run.size_bytes / MEGABYTE:.1f} MB" for run in gone]
     freed = sum(run.size_bytes for run in gone) / MEGABYTE
     return "\n".join([*lines, f"{_count(gone)} deleted, {freed:.1f} MB freed"])
@@ -178,10 +178,10 @@ def _count(found: Sequence[Run]) -> str:
 
 
 def _hold(run: Run, locks: ExitStack) -> None:
-    """Hold a run as its own process would.
+    """Take the locks that a run's own process would hold.
 
     Raises:
-        ValueError: if a live process does so.
+        ValueError: if a live process holds them.
     """
     try:
         if run.status == "running":
@@ -198,7 +198,7 @@ def _hold(run: Run, locks: ExitStack) -> None:
 
 
 def _named(name: str, there: Sequence[Run], output_dir: Path) -> Run:
-    """The run of a name, or of the digits that it ends with."""
+    """Return the run of a name, or of the digits that it ends with."""
     found = [run for run in there if name in (run.name, run.name.rpartition("/")[2])]
     if not found and re.fullmatch("[0-9a-f]{10}", name):
         found = [run for run in there if job_id(run.folders[0]) == name]
@@ -216,7 +216,7 @@ def _named(name: str, there: Sequence[Run], output_dir: Path) -> Run:
 
 
 def _run_or_why(name: str, folders: tuple[Path, ...], is_trial: bool) -> Run:
-    """Describe a run; of one that this user may not read, why nothing is known."""
+    """Describe a run; for one that this user may not read, say why nothing is known."""
     try:
         return _run(name, folders, is_trial)
     except OSError as error:

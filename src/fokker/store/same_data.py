@@ -1,4 +1,4 @@
-"""Whether two runs have the same data."""
+"""A comparison of the data of two runs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,16 +9,17 @@ from fokker.store.records import WAYS_OF_READING
 
 
 def what_data(config: Mapping[str, Any], groups: Sequence[str], content: str) -> dict[str, Any]:
-    """What is equal for two runs that have the same data, and for them alone, by dotted keys.
+    """Return the values, by dotted keys, that are equal exactly for runs with the same data.
 
-    The seed is of the order of the data, and of fresh points of one law; a part that is held out is
-    the same for every seed. It decides where a set of `num_points` is drawn by it.
+    The seed counts only where a set of `num_points` is drawn by it. Else it decides only the order
+    of the data and which fresh points are drawn from the same law. A held-out part is the same for
+    every seed.
 
     Args:
-        config: resolved.
-        groups: of the data.
-        content: hash of the points of a file or a dataset; empty for other data, or where it is not
-            known.
+        config: the resolved configuration of the run.
+        groups: the data's groups of the configuration.
+        content: the hash of the points of a file or a dataset; empty for other data, or where it is
+            not known.
     """
     found = {}
     for group, data in comparable_data(config, groups, content).items():
@@ -30,11 +31,11 @@ def what_data(config: Mapping[str, Any], groups: Sequence[str], content: str) ->
 def differing(
     there: Mapping[str, Any], here: Mapping[str, Any], by_name: bool = True
 ) -> list[str]:
-    """The dotted keys of two flat configurations whose values are not the same.
+    """Return the dotted keys of two flat configurations whose values are not the same.
 
     Args:
-        there, here: by dotted keys.
-        by_name: whether a class is known by its name alone, wherever it is defined.
+        there, here: the values by dotted keys.
+        by_name: whether classes are compared only by their names, wherever they are defined.
     """
 
     def value(side: Mapping[str, Any], key: str) -> Any:

@@ -1,4 +1,4 @@
-"""The shapes of records: which names each has, and values of which kinds."""
+"""The shapes of records: the names that each has, and the kinds of their values."""
 
 import math
 import sys
@@ -15,8 +15,8 @@ class Kind:
     """A kind of values.
 
     Attributes:
-        words: what it is, as in `must be a text`.
-        fits: whether a value is of it.
+        words: the name of the kind, as in `must be a text`.
+        fits: a function that tells whether a value is of this kind.
     """
 
     words: str
@@ -24,12 +24,12 @@ class Kind:
 
     @property
     def or_null(self) -> "Kind":
-        """The same, or null."""
+        """Return the kind of such a value or null."""
         return Kind(f"{self.words} or null", lambda v: v is None or self.fits(v))
 
     @property
     def listed(self) -> "Kind":
-        """A list of such values."""
+        """Return the kind of a list of such values."""
         return Kind(
             f"a list, each {self.words}",
             lambda v: isinstance(v, list) and all(map(self.fits, v)),
@@ -37,7 +37,7 @@ class Kind:
 
     @property
     def by_name(self) -> "Kind":
-        """A mapping to such values."""
+        """Return the kind of a mapping to such values."""
         return Kind(
             f"a mapping, each value {self.words}",
             lambda v: isinstance(v, dict) and all(map(self.fits, v.values())),
@@ -55,7 +55,7 @@ def _one_of(*words: str) -> Kind:
 
 
 def _with(**kinds: Kind) -> Kind:
-    """A mapping that has these names, and maybe others."""
+    """Return the kind of a mapping that has these names, and maybe others."""
 
     def fits(value: Any) -> bool:
         return isinstance(value, dict) and all(
@@ -85,11 +85,12 @@ _PRUNER = Kind(
 @final
 @dataclass(frozen=True)
 class Shape:
-    """What a JSON file of a name holds.
+    """The names and values of a JSON file.
 
     Attributes:
-        needed: names that must be there.
-        kinds: of values, by name; a name that is not listed is used by nothing.
+        kinds: the kinds of values, by name; fokker uses no other names, except where `others` is
+            given.
+        needed: the names that must be there.
         others: the kind of all other values.
     """
 
@@ -98,7 +99,7 @@ class Shape:
     others: Kind = ANYTHING
 
     def why_not(self, content: Mapping[str, Any]) -> str:
-        """What is wrong with what a file holds, in words; empty if nothing is."""
+        """Return in words what is wrong with the content of a file; empty if nothing is."""
         for name in self.needed:
             if name not in content:
                 return f"{name} is missing"
@@ -109,7 +110,7 @@ class Shape:
         return ""
 
 
-#: Of runs and of models.
+#: The kinds of the names that records of runs and of models share.
 _OF_BOTH = {
     "format": COUNT,
     "parts": TEXT.listed,
@@ -127,7 +128,7 @@ _OF_BOTH = {
     "continued_from": TEXT,
     "continued_at": COUNT,
 }
-#: What the record of a run and that of a model have alike.
+#: The shape of what the record of a run and that of a model have in common.
 OF_BOTH = Shape(_OF_BOTH)
 SHAPES = {
     "run.json": Shape(

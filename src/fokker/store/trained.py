@@ -1,4 +1,4 @@
-"""What files of models need of a training, whose weights they hold."""
+"""The parts of a training that the files of models need to save and load its weights."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -13,13 +13,13 @@ class Averages(Protocol):
 
     @property
     def names(self) -> Sequence[str]:
-        """Of the averages; the first is what `ema` means."""
+        """Return the names of the averages; `ema` means the first."""
 
     def follow(self, module: nn.Module) -> None:
-        """Start at the module's present weights."""
+        """Start all averages at the module's present weights."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what a checkpoint holds."""
+        """Take over the averages of a checkpoint."""
 
 
 class Trained(Protocol):
@@ -27,15 +27,15 @@ class Trained(Protocol):
 
     @property
     def formulation(self) -> Formulation:
-        """With the raw weights."""
+        """Return the formulation, with the raw weights."""
 
     @property
     def ema(self) -> Averages:
-        """Of its network's weights."""
+        """Return the averages of its network's weights."""
 
     @property
     def weight_names(self) -> Sequence[str]:
-        """The kinds of weights: `raw`, `ema` and the averages' own names."""
+        """Return the kinds of weights: `raw`, `ema` and the averages' own names."""
 
     def weights(self, name: str) -> Mapping[str, Tensor]:
-        """Give weights of one kind, by the names in the network's state."""
+        """Return the weights of one kind, by the names in the network's state."""

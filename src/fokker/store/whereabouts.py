@@ -1,7 +1,7 @@
-"""Where fokker's own classes are today: records name them by where they were then.
+"""The present places of fokker's own classes, for records that name them by their former ones.
 
-A class is known by its group and its name, which the options of the group have, so that one that
-has moved to another file is found. What no option names stays as it was written.
+A class is found by its group and its name among the options of the group, even if it has moved to
+another file. A class that no option names keeps its recorded place.
 """
 
 import re
@@ -16,18 +16,18 @@ _NAMED = re.compile(r"(_target_\s*:\s*[\"']?)(fokker(?:\.\w+)+)")
 
 
 def config_dir() -> Path:
-    """The folder of the configuration: inside the package in a wheel, else the repository's."""
+    """Return the folder of the configuration: in the package of a wheel, else in the repository."""
     package = Path(__file__).resolve().parents[1]
     inside = package / "conf"
     return inside if inside.is_dir() else package.parents[1] / "conf"
 
 
 def as_today(node: Any, groups: Sequence[str] = ()) -> Any:
-    """A recorded part of a configuration with the targets that its classes have today.
+    """Return a recorded part of a configuration with the targets that its classes have today.
 
     Args:
-        node: of the configuration, or the whole of it.
-        groups: in which it stands, the innermost first: `noise_levels.sde` is an SDE.
+        node: the part of the configuration, or the whole of it.
+        groups: the groups that it is in, the innermost first: `noise_levels.sde` is an SDE.
     """
     if isinstance(node, Mapping):
         return {
@@ -40,7 +40,7 @@ def as_today(node: Any, groups: Sequence[str] = ()) -> Any:
 
 
 def override_as_today(override: str) -> str:
-    """A recorded override with the targets that its classes have today."""
+    """Return a recorded override with the targets that its classes have today."""
     key, equals, value = override.partition("=")
     parts = re.split(r"[./@]", key.lstrip("+~"))
     groups = [part for part in reversed(parts) if _is_group(part)]
@@ -51,7 +51,7 @@ def override_as_today(override: str) -> str:
 
 
 def target_today(target: Any, groups: Sequence[str]) -> Any:
-    """The dotted name that a class of fokker's has in the options of the first group with it."""
+    """Return the dotted name of a class of fokker's in the first of these groups that has it."""
     if not isinstance(target, str) or not _OWN.fullmatch(target):
         return target
     name = target.rpartition(".")[2]
@@ -65,7 +65,10 @@ def _is_group(name: Any) -> bool:
 
 @cache
 def _classes(group: str) -> Mapping[str, str]:
-    """What the options of a group name, by the last part; by their text, which is read at once."""
+    """Return the classes that the options of a group name, by the last part of the name.
+
+    The options are read as text, which is faster than as YAML.
+    """
     found: dict[str, str] = {}
     for file in sorted((config_dir() / group).rglob("*.yaml")):
         for line in file.read_text(encoding="utf-8").splitlines():

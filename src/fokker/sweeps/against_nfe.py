@@ -1,4 +1,4 @@
-"""A metric against NFE: which rows of evaluations.csv are which points of which line."""
+"""Figures of a metric against NFE, from the rows of evaluations.csv."""
 
 import math
 import re
@@ -14,12 +14,12 @@ from fokker.sweeps.standings import TRIAL
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Keys that lead along a line, as NFE does, and make no other line.
+#: Keys that vary along a line, as NFE does; their values make no further lines.
 ALONG = re.compile(r"(sampler\.)?(num_steps|rtol|atol)")
 #: Lines beyond this number cannot be told apart in a panel.
 MAX_LINES = 15
 _MAX_PANELS = 9
-#: What error bars are.
+#: Texts that say in a caption what the error bars are.
 BLOCKS = "1 standard error, from blocks of samples"
 SEEDS = "1 standard error of the mean over the seeds"
 
@@ -45,10 +45,11 @@ class Point:
     """A metric of a setting at one NFE.
 
     Attributes:
-        line: what is said of the setting, by key: `{"formulation": "formulation=ddpm"}`.
-        sampler: its name.
-        num_steps: none of an adaptive sampler.
-        nfe, value, error: NaN where they are not known.
+        line: the text of each key that tells lines apart: `{"formulation": "formulation=ddpm"}`.
+        sampler: the name of the sampler; where samplers are swept, the next part of the sampling
+            method, or nothing.
+        num_steps: the number of steps; null for an adaptive sampler.
+        nfe, value, error: the NFE, the metric, and its standard error; NaN where not known.
     """
 
     line: Mapping[str, str]
@@ -62,10 +63,13 @@ class Point:
 def points_of(
     evaluations: Sequence[Mapping[str, str]], swept: Sequence[str], metric: str
 ) -> list[Point]:
-    """Evaluations as points, each setting and number of steps once, over the seeds if several."""
+    """Return the evaluations as points, one for each setting and number of steps.
+
+    Where seeds are swept, a point is a mean over them with its standard error.
+    """
     keys = [name for name in beside(swept) if name != TRIAL]
     lines = [name for name in keys if not ALONG.fullmatch(name)]
-    # Where one job has evaluated several samplers, each is a line of its own, and so are grids.
+    # A job may have evaluated several samplers or grids; each of them makes a line of its own.
     parts = _parts(evaluations, swept)
     for name in parts:
         jobs: dict[str, set[str]] = {}
@@ -77,7 +81,7 @@ def points_of(
     for row in evaluations:
         if metric not in row:
             continue
-        # Samplers and grids speak for themselves.
+        # A swept value is named with its key; samplers and grids need none.
         where = tuple(f"{n}={row[n]}" if n in keys else row[n] for n in lines)
         along = (row["num_steps"], *(row[name] for name in keys if ALONG.fullmatch(name)))
         seed, trial = row.get(SEED, ""), row.get(TRIAL, "")
@@ -99,14 +103,14 @@ def points_of(
 
 
 def _parts(evaluations: Sequence[Mapping[str, str]], swept: Sequence[str]) -> list[str]:
-    """The parts of a way to sample that are not swept: other columns before the evaluations."""
+    """Return the columns before `nfe` that describe the sampling and are not swept."""
     others = {"num_steps", *swept, *(f"swept_{name}" for name in swept)}
     before = takewhile(lambda name: name != "nfe", evaluations[0] if evaluations else ())
     return [name for name in before if name not in others]
 
 
 def _number(text: str | None) -> float:
-    """NaN where there is none."""
+    """Return the number in a text; NaN where there is none."""
     try:
         return float(text or "nan")
     except ValueError:
@@ -114,10 +118,10 @@ def _number(text: str | None) -> float:
 
 
 def panel_key(lines: Sequence[Mapping[str, str]]) -> str | None:
-    """The key whose values are panels, as few as do; none if all lines fit in one.
+    """Return the key that divides the lines into the fewest panels; null if one panel fits all.
 
     Raises:
-        ValueError: if no key does that.
+        ValueError: if no key gives few enough panels of few enough lines.
     """
     if len(lines) <= MAX_LINES:
         return None
@@ -142,9 +146,12 @@ def against_nfe(
     units: str,
     data: str,
 ) -> Iterator[Sketch]:
-    """The metric against NFE: a line a setting, or a dot each where they are too many."""
+    """Draw the metric against NFE, with a line for each setting.
+
+    For a search, and if the settings are too many for lines, draw a dot for each result instead.
+    """
     points = points_of(evaluations, swept, metric)
-    if not points:  # It is a number of the model, or of a report, and has no NFE.
+    if not points:  # A metric of the model, or of a report, has no NFE.
         return
     shown = [p for p in points if 0 < p.value < math.inf and 0 < p.nfe < math.inf]
     if not shown:
@@ -183,7 +190,7 @@ def against_nfe(
 
 
 def _front(points: Sequence[Point], measure: Measure, units: str) -> "Figure":
-    """Dots, told apart by the first key with few values."""
+    """Draw a dot for each point, in groups by the first key with two to six values."""
     from fokker.figures import front_per_nfe, metric_label
 
     key = next((k for k in points[0].line if 2 <= len({p.line[k] for p in points}) <= 6), None)
@@ -195,7 +202,7 @@ def _front(points: Sequence[Point], measure: Measure, units: str) -> "Figure":
 
 
 def _best(points: Sequence[Point]) -> str:
-    """The best up to each NFE, in words."""
+    """Name the best points up to each NFE, at most five of them."""
     from fokker.figures.front_per_nfe import front_of
 
     best = [points[i] for i in front_of([(p.nfe, p.value) for p in points])]

@@ -1,4 +1,4 @@
-"""Configurations of jobs, of which those that differ in single values alone are composed once."""
+"""Configurations of jobs, where jobs that differ only in single values are composed once."""
 
 import re
 from collections.abc import Callable
@@ -11,26 +11,27 @@ from fokker.config.keys import KEYS
 from fokker.overrides import read
 from fokker.sweeps.jobs import Job
 
-#: A job's configuration, with hydra's own node.
+#: Composes a job's configuration, with hydra's own part.
 Compose = Callable[[Job], DictConfig]
-#: Refuses a configuration, for one key's value where all else of it was checked.
+#: Refuses a wrong configuration, or only the value of one key if all else was checked.
 Check = Callable[[DictConfig, str], None]
-# A key below others: no group, which has a slash or no dot, and none of hydra's.
+# A key with a dot. Groups, which have a slash or no dot, and hydra's own keys do not match.
 _BELOW = re.compile(r"(?!hydra\.)\w+(?:\.\w+)+")
 
 
 @final
 class Alike:
-    """Configurations of jobs, of which those that differ in single values alone are composed once.
+    """The configurations of jobs, where jobs that differ only in single values are composed once.
 
-    Hydra sets single values last, so a value that is set in what was composed with another one
-    comes to the same. That takes some milliseconds with its checks, and to compose 0.3 s.
+    Hydra sets single values last. So setting a value in a configuration that was composed with
+    another value gives the same result. Setting takes some milliseconds with its checks, composing
+    0.3 s.
 
     Args:
-        compose: a job's configuration, with hydra's own node.
-        check: refuses a configuration.
-        most: how many jobs are composed at most, and how many of one kind are looked at if none is
-            right.
+        compose: the function that composes a job's configuration, with hydra's own part.
+        check: the function that refuses a wrong configuration.
+        most: the largest number of configurations that are composed, and of jobs of one kind that
+            are tried until one is right.
     """
 
     def __init__(self, compose: Compose, check: Check, most: int) -> None:
@@ -38,10 +39,13 @@ class Alike:
         self._kinds: dict[tuple[str, ...], _Kind] = {}
 
     def __call__(self, job: Job) -> DictConfig | None:
-        """The configuration of a job, which holds until the next call; none where too many differ.
+        """Return the configuration of a job, which holds until the next call.
+
+        It is null if the jobs differ so much that too many would have to be composed.
 
         Raises:
-            ValueError: if the job cannot be; also what hydra and OmegaConf raise.
+            ValueError: if the configuration is wrong; hydra and OmegaConf raise errors of their
+                own.
         """
         name = tuple(single_key(override) or override for override in job.overrides)
         while True:
@@ -56,7 +60,7 @@ class Alike:
                 return None
             if self._set(kind, kind.config, job):
                 break
-            # It must be composed by itself.
+            # This job must be composed by itself.
             name = job.overrides
         if not kind.first:
             kind.wrong += 1
@@ -73,7 +77,7 @@ class Alike:
             return _Kind(error, job.overrides)
 
     def _set(self, kind: "_Kind", config: DictConfig, job: Job) -> bool:
-        """Set a job's values in what was composed for its kind, if none is a whole node."""
+        """Set a job's values in its kind's configuration; return false if one is a mapping."""
         changed = [new for new, old in zip(job.overrides, kind.now) if new != old]
         values = {single_key(o): read(o).value for o in changed}
         nodes = [*values.values(), *(OmegaConf.select(config, key) for key in values)]
@@ -87,13 +91,13 @@ class Alike:
 
 @dataclass
 class _Kind:
-    """What jobs of the same overrides but for single values have in common.
+    """A kind of jobs, whose overrides differ only in single values.
 
     Attributes:
-        config: of one of them, or why there is none.
-        now: the overrides of the job whose values are set.
-        first: of the first job that was right; none yet if empty.
-        wrong: how many were looked at before.
+        config: the configuration of one of them, or the error that composing it raised.
+        now: the overrides of the job whose values are set in it.
+        first: the overrides of the first job that was right; empty if there is none yet.
+        wrong: the number of jobs that were checked until one was right.
     """
 
     config: DictConfig | Exception
@@ -103,7 +107,7 @@ class _Kind:
 
 
 def single_key(override: str) -> str:
-    """The key of a single value that an override sets; empty if it does something else."""
+    """Return the key of the single value that an override sets; empty if it sets none."""
     word = read(override)
     is_single = word.name in KEYS or _BELOW.fullmatch(word.name) is not None
     return word.name if is_single and word.is_set else ""

@@ -1,4 +1,4 @@
-"""Which jobs of a sweep cannot be, before the first one is run."""
+"""The check of a sweep's jobs, before the first one is run."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,12 @@ from fokker.machine.start import Start, asked_ranks, check_alone
 from fokker.sweeps.alike import Alike, Check, Compose
 from fokker.sweeps.jobs import FIXED, Job, Row
 
-# What can be wrong with a job's overrides.
+# The errors that refuse a job's overrides.
 REFUSALS = (ValueError, HydraException, OmegaConfBaseException)
-#: Jobs that are composed before the sweep begins, which takes some 0.2 s each, as to build does.
+#: The most jobs that are composed before the sweep begins. Each takes some 0.2 s to compose, and as
+#: long to build.
 MOST_COMPOSED = 24
-#: Of more jobs than may be composed.
+#: The most jobs that are built, if there are more jobs than may be composed.
 MOST_BUILT = 6
 
 
@@ -30,21 +31,23 @@ def check_jobs(
     objective: Any,
     with_objects: bool,
 ) -> None:
-    """Refuse a sweep of which no job can be, and an unknown objective; warn of single jobs.
+    """Refuse a sweep if none of its jobs can run, or its objective is unknown; warn of single jobs.
 
-    A few jobs are all looked at; of many, the first with each value, so that what it takes grows
-    with the sum of the values and not with their product. Some of these may be built too.
+    A few jobs are all checked; of many, only the first one with each value. So the time grows with
+    the sum of the numbers of values, not with their product. Some of these jobs may also be built.
 
     Args:
-        compose: a job's configuration, with hydra's own node.
-        check: refuses a configuration for the value of one key.
+        compose: the function that composes a job's configuration, with hydra's own part.
+        check: the function that refuses a wrong configuration, or only the value of one key.
         todo: the jobs that are to be run.
-        rows: what all jobs have come to so far.
-        objective: a metric, or null.
-        with_objects: whether to build. What runs in processes of its own, as several ranks do, may
-            have the memory that its data need, and be killed without ending the sweep.
+        rows: the rows of all jobs, as they are now.
+        objective: the metric that is asked for, or null.
+        with_objects: whether jobs run in this process, so that an error in building one counts. It
+            does not count for a job in processes of its own, such as several ranks: these may have
+            the memory that its data need, and do not end the sweep if they are killed.
     Raises:
-        ValueError: says what is wrong with the first job, or which metrics there are.
+        ValueError: if no job can run, with the first job's error; or if the objective is unknown,
+            with the metrics that there are.
     """
     first_with = {item: job for job in reversed(todo) for item in job.swept.items()}
     chosen = set(first_with.values())
@@ -63,7 +66,7 @@ def check_jobs(
                 check_alone(config.trainer)
             is_here = config is not None and with_objects and asked_ranks(config.trainer) == 1
             if config is not None and job in spread and (is_here or objective is not None):
-                # What is not run here fails in its turn.
+                # A job that runs elsewhere fails in its turn.
                 with nullcontext() if is_here else suppress(*REFUSALS):
                     known += _metric_names(config, job, objective)
             right += config is not None and (job in spread or not is_here)
@@ -84,12 +87,12 @@ def check_jobs(
 
 
 def _metric_names(config: DictConfig, job: Job, objective: Any) -> list[set[str]]:
-    """Build a job; the metrics that it will have, or nothing if they cannot be known."""
+    """Build a job; return its set of metrics in a list, which is empty if they are not known."""
     from fokker.experiment.metric_names import metric_names
-    from fokker.launch.job import built  # Both need torch.
+    from fokker.launch.job import built  # Both modules need torch.
 
     with flag_override(config.hydra, ["struct", "readonly"], False):
-        config.hydra.overrides.task = list(job.overrides)  # In place of those of a job alike.
+        config.hydra.overrides.task = list(job.overrides)  # Those here may be another job's.
     experiment = built(config)
     names = None if objective is None else metric_names(experiment)
     return [] if names is None else [set(names)]

@@ -1,6 +1,6 @@
-"""What a sweep has come to: a line a job, the tables, for files and for a terminal.
+"""The collection of a sweep's results: a line for each job, and tables for files and a terminal.
 
-Nothing here needs torch, so that a sweep which is done says so at once.
+Nothing here needs torch, so that a finished sweep reports at once.
 """
 
 import math
@@ -20,13 +20,13 @@ from fokker.sweeps.jobs import FIXED, Job, Row
 
 SEED = "seed"
 _NO_METRIC = ("num_steps", "nfe")
-#: Behind a distance's name: that of as many points of the data.
+#: Suffix of a distance's name: the same distance for as many points of the data.
 OF_DATA = "_data"
 
 
 @final
 class Progress:
-    """A line for each job that ends."""
+    """A printer of one line for each job that ends."""
 
     def __init__(self, jobs: int, todo: int) -> None:
         self._jobs, self._todo = jobs, todo
@@ -34,7 +34,14 @@ class Progress:
         self.ended = self.failed = self.trained = self.begun = 0
 
     def end(self, job: Job, row: Row, mine: bool, after: int = 0) -> None:
-        """Say how a job ended, in this sweep or another one, `after` others at the same time."""
+        """Print how a job ended, in this sweep or another one, and how much is left.
+
+        Args:
+            job: the job that ended.
+            row: its row.
+            mine: whether this sweep ran it.
+            after: the number of jobs that ended at the same time and are printed after it.
+        """
         self.ended += 1
         self.begun += mine
         status, why = row["status"], row["error"]
@@ -61,7 +68,7 @@ class Progress:
 
 
 def at_work(folders: Mapping[Job, Path]) -> str:
-    """Say how far jobs are that run: what a single one said last, or how many are done."""
+    """Say how far running jobs are: the last line of a single one, or how many are done."""
     if len(folders) > 1:
         found = Counter(job.row()["status"] for job in folders)
         done = len(folders) - found["running"] - found["not run"]
@@ -74,24 +81,28 @@ def at_work(folders: Mapping[Job, Path]) -> str:
 
 
 def count(number: int, what: str) -> str:
-    """A number with its word."""
+    """Return a number with its word, in the plural unless it is 1."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def write_results(path: Path, rows: Sequence[Row]) -> None:
-    """results.csv: a row a job."""
+    """Write results.csv, a row for each job."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     names = [n for n in names if n not in FIXED[3:]] + list(FIXED[3:])
     write_csv(path, rows, names)
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
-    """A table with these columns, whole or not at all."""
+    """Write a table with these columns, whole or not at all."""
     write_text(path, csv_text(rows, names))
 
 
 def main_metric(rows: Sequence[Row], swept: Sequence[str]) -> str:
-    """`w1` where every finished row has it, else `sliced_w2`; of other samples the first number."""
+    """Return the metric by which a sweep is judged if no objective is given.
+
+    It is `w1` if every completed row has it, else `sliced_w2` if any has that, else the first
+    metric of the first completed row.
+    """
     finished = [row for row in rows if row["status"] == "completed"]
     if finished and all("w1" in row for row in finished):
         return "w1"
@@ -102,12 +113,12 @@ def main_metric(rows: Sequence[Row], swept: Sequence[str]) -> str:
 
 
 def excess_metric(rows: Sequence[Row]) -> str:
-    """The excess by which models compare; of some data only that of their own losses is known."""
+    """Return `relative_excess`, by which models compare; `excess` if no row has that."""
     return "relative_excess" if any("relative_excess" in row for row in rows) else "excess"
 
 
 def settings_of(rows: Sequence[Row], swept: Sequence[str]) -> dict[tuple[str, ...], list[Row]]:
-    """The rows of each setting, which differ in the seed alone, in their order."""
+    """Return the rows of each setting, in their order; they differ only in the seed."""
     found: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         found.setdefault(tuple(str(row[name]) for name in beside(swept)), []).append(row)
@@ -115,12 +126,12 @@ def settings_of(rows: Sequence[Row], swept: Sequence[str]) -> dict[tuple[str, ..
 
 
 def beside(swept: Sequence[str]) -> list[str]:
-    """The swept keys but the seed."""
+    """Return the swept keys without the seed."""
     return [name for name in swept if name != SEED]
 
 
 def metrics_of(row: Row, swept: Sequence[str]) -> dict[str, float]:
-    """The metrics of a job, without their standard errors and what the data themselves have."""
+    """Return the metrics of a job, without standard errors and the values of the data."""
     none = {*FIXED, *swept}
     return {
         name: float(value)
@@ -135,7 +146,10 @@ def metrics_of(row: Row, swept: Sequence[str]) -> dict[str, float]:
 @final
 @dataclass(frozen=True)
 class Spread:
-    """`mean`, and `std = sqrt(sum_i (v_i - mean)^2 / (n - 1))` of n values, NaN of a single one."""
+    """The mean and the standard deviation of n values.
+
+    It has `mean`, and `std = sqrt(sum_i (v_i - mean)^2 / (n - 1))`, which is NaN of a single value.
+    """
 
     mean: float
     std: float
@@ -144,18 +158,18 @@ class Spread:
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread":
         n, mean = len(values), sum(values) / len(values)
-        # Not by squares, which overflow where a sampler diverges.
+        # Where a sampler diverges, squares would overflow; math.dist scales the values first.
         std = math.dist(values, [mean] * n) / math.sqrt(n - 1) if n > 1 else math.nan
         return cls(mean, std, n)
 
     @property
     def standard_error(self) -> float:
-        """`std / sqrt(n)`, of the mean; NaN of a single value."""
+        """Return `std / sqrt(n)`, the standard error of the mean; NaN of a single value."""
         return self.std / math.sqrt(self.n)
 
 
 def over_seeds(rows: Sequence[Row], swept: Sequence[str]) -> list[tuple[Row, dict[str, Spread]]]:
-    """Each setting with its first row, and its metrics over the seeds whose jobs are completed."""
+    """Return each setting's first row, with the spread of its metrics over the completed seeds."""
     found = []
     for same in settings_of(rows, swept).values():
         values: dict[str, list[float]] = {}
@@ -167,7 +181,10 @@ def over_seeds(rows: Sequence[Row], swept: Sequence[str]) -> list[tuple[Row, dic
 
 
 def write_over_seeds(path: Path, rows: Sequence[Row], swept: Sequence[str]) -> None:
-    """over_seeds.csv: a row a setting, `<metric>_mean`, `<metric>_std` and `<metric>_n` of each."""
+    """Write over_seeds.csv, a row for each setting.
+
+    Each metric has the columns `<metric>_mean`, `<metric>_std` and `<metric>_n`.
+    """
     table = []
     for row, metrics in over_seeds(rows, swept):
         line: Row = {name: row[name] for name in beside(swept)}
@@ -182,11 +199,12 @@ def write_over_seeds(path: Path, rows: Sequence[Row], swept: Sequence[str]) -> N
 def evaluation_rows(
     folder: Path, rows: Sequence[Row], swept: Sequence[str]
 ) -> list[dict[str, str]]:
-    """Every row of every completed job's evaluations.csv, as it is written there.
+    """Return every row of every completed job's evaluations.csv, with its texts as they are.
 
-    The swept keys come first, the job's folder last. A swept key that an evaluation has too, such
-    as `num_steps`, is the evaluation's; where a job made others beside its own (`evaluation.
-    num_steps=[5,10]`), what was swept is `swept_num_steps`.
+    The swept keys come first, the job's folder last. A swept key that is also a column of the
+    evaluations, such as `num_steps`, has the evaluation's value. Where a job made further
+    evaluations next to its own (`evaluation.num_steps=[5,10]`), the swept value is in
+    `swept_num_steps`.
     """
     found: list[tuple[Row, dict[str, str]]] = []
     for row in rows:
@@ -206,6 +224,6 @@ def evaluation_rows(
 
 
 def write_evaluations(path: Path, rows: Sequence[dict[str, str]]) -> None:
-    """evaluations.csv: a row an evaluation of a job."""
+    """Write evaluations.csv, a row for each evaluation of a job."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     write_csv(path, rows, [n for n in names if n != "folder"] + ["folder"])

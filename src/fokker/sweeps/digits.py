@@ -8,32 +8,31 @@ from typing import Any
 Number = tuple[Any, float | None]
 _MAX_PLACES = 7
 _MAX_PLAIN = 1e6
-#: Below this share of its value an error is that of rounding.
+#: An error below this share of its value comes from rounding.
 _ROUNDING = 1e-12
 
 
 def column(numbers: Sequence[Number], plus: str = " +- ", none: str = "-") -> list[str]:
     """Return the cells of a column.
 
-    Numbers from a million on are written with a power of ten, and so are those of which the
-    decimals of their column would show nothing: an error as 0, or a value without an error. What is
-    no number is written as it is.
+    Numbers from a million on are written with a power of ten. So is a value without an error if the
+    column's decimals would show it as 0, and a value with an error if they would show the error as
+    0. What is no number is written as it is.
 
     Args:
-        numbers: each a value, a number or not, with its standard error.
-        plus: stands between a value and its error.
-        none: stands for a value that is None.
+        numbers: the values, numbers or not, each with its standard error.
+        plus: the text between a value and its error.
+        none: the text for a value that is None.
     """
     places = decimals(numbers)
     return [_cell(value, error, places, plus, none) for value, error in numbers]
 
 
 def decimals(numbers: Iterable[Number]) -> int:
-    """Return how many decimals a column has.
+    """Return how many decimals a column has, at most seven.
 
-    As many as show one digit of the smallest standard error in it, two where that begins with a 1.
-    Where no errors are known: two digits of the smallest value and at least four of the largest.
-    At most seven.
+    They show one digit of the smallest standard error, or two where that begins with a 1. Where no
+    errors are known, they show two digits of the smallest value and at least four of the largest.
     """
     floats = [(v, e) for v, e in numbers if isinstance(v, float) and abs(v) < _MAX_PLAIN]
     errors = [e for v, e in floats if e and math.isfinite(e) and e > _ROUNDING * abs(v)]
@@ -42,13 +41,13 @@ def decimals(numbers: Iterable[Number]) -> int:
     sizes = [abs(v) for v, _ in floats if v]
     if not sizes or all(v == int(v) for v in sizes):
         return 0
-    # Lest one that is 0 but for rounding rules all others.
+    # A value that is 0 except for rounding must not decide for all others.
     seen = [size for size in sizes if size > max(sizes) * 1e-5]
     return _clipped(max(_places(min(seen), 2), _places(max(seen), 4)))
 
 
 def _places(value: float, digits: int) -> int:
-    """Return the decimals that show so many digits of a value, as it is when rounded to them."""
+    """Return how many decimals a value has that is rounded to so many digits."""
     exponent = int(f"{value:.{digits - 1}e}".partition("e")[2])
     return digits - 1 - exponent
 

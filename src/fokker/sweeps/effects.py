@@ -1,7 +1,7 @@
 r"""Main effects and two-way interactions of a factorial sweep, with standard errors.
 
-A setting's metric is `y = m + sum_f a_f(level) + sum_{f<g} b_fg(level, level) + rest`, where the
-effects of a factor sum to 0 over its levels, and an interaction does over the levels of either.
+A setting's metric is `y = m + sum_f a_f(level) + sum_{f<g} b_fg(level, level) + rest`. The effects
+of a factor sum to 0 over its levels, and an interaction sums to 0 over the levels of either factor.
 In a full factorial the least-squares estimates are the textbook's:
 
     m = mean of all settings,  a_f(l) = mean of those with level l - m,
@@ -20,23 +20,23 @@ from fokker.sweeps.collection import SEED, beside, settings_of
 from fokker.sweeps.jobs import Row
 from fokker.sweeps.standings import TRIAL
 
-#: Settings beyond this number are no factorial that one would look at factor by factor.
+#: The most settings of a factorial; nobody would look at a larger one factor by factor.
 MAX_SETTINGS = 2000
 
 
 @final
 @dataclass(frozen=True)
 class Effect:
-    """Of a level of a factor, or of a pair of levels of two.
+    """The effect of a level of a factor, or of a pair of levels of two factors.
 
     Attributes:
         factors: one or two swept keys.
         levels: a value of each.
         value: the difference that it makes, in the metric's unit.
-        error: the standard error of that; none if it is not known.
-        factor: by how much it multiplies the metric, the exponential of the effect on the
-            logarithm; none where a value is not positive.
-        factor_error: the standard error of that factor, to first order.
+        error: the standard error of that difference; null if it is not known.
+        factor: the ratio by which it multiplies the metric, the exponential of the effect on the
+            logarithm; null where a value is not positive.
+        factor_error: the standard error of that ratio, to first order.
     """
 
     factors: tuple[str, ...]
@@ -50,13 +50,14 @@ class Effect:
 @final
 @dataclass(frozen=True)
 class Effects:
-    """Of one metric.
+    """The effects on one metric.
 
     Attributes:
-        effects: main effects in the order of the factors, then interactions; empty if nothing can
-            be said.
-        n: how many seeds they are means over.
-        note: what is behind the errors, what is missing, and what could not be estimated.
+        effects: the main effects in the order of the factors, then the interactions; empty if
+            nothing can be estimated.
+        n: the number of seeds that they are means over.
+        note: a text that says where the errors come from, what is missing, and what could not be
+            estimated.
     """
 
     effects: Sequence[Effect]
@@ -65,9 +66,9 @@ class Effects:
 
 
 def factors_of(rows: Sequence[Row], swept: Sequence[str]) -> dict[str, list[str]]:
-    """Return the levels of each factor, in their order; nothing where there are fewer than two.
+    """Return the levels of each factor, in their order; nothing with fewer than two factors.
 
-    A factor is a swept key with several values, but for the seed; a search has none.
+    A factor is a swept key with several values, other than the seed. A search has no factors.
     """
     if TRIAL in swept:
         return {}
@@ -79,18 +80,19 @@ def factors_of(rows: Sequence[Row], swept: Sequence[str]) -> dict[str, list[str]
 def effects_of(rows: Sequence[Row], swept: Sequence[str], metric: str) -> Effects:
     """Estimate the effects on a metric.
 
-    Over seeds: each effect is estimated from each seed that all settings have, and the standard
-    error is that of the mean over these, `std / sqrt(n)`; so what a seed adds to all settings
-    alike is no error. Of one seed it is `sqrt(sum_i w_i^2 e_i^2)` with the standard errors e_i of
-    the runs, and the weights w_i of the settings in the effect.
+    With several seeds, each effect is estimated from each seed that all settings have, and the
+    standard error is that of the mean over these, `std / sqrt(n)`. So what a seed adds to all
+    settings alike is no error. With one seed it is `sqrt(sum_i w_i^2 e_i^2)` with the standard
+    errors e_i of the runs, and the weights w_i of the settings in the effect.
 
-    Where settings are missing, the effects are estimated by least squares from those that are
-    there, interactions as 0 if these cannot be told; and not at all if main effects cannot either.
+    Where settings are missing, the effects are estimated by least squares from the others.
+    Interactions are taken as 0 if the others do not determine them. Nothing is estimated if they do
+    not determine the main effects either.
 
     Args:
-        rows: of all jobs.
-        swept: their keys that are swept, at least two of them with several values but for the seed.
-        metric: a column.
+        rows: the rows of all jobs.
+        swept: the swept keys; without two factors among them there are no effects.
+        metric: the column of the metric.
     """
     factors = factors_of(rows, swept)
     cells = _cells(rows, swept, metric)
@@ -107,7 +109,7 @@ def effects_of(rows: Sequence[Row], swept: Sequence[str], metric: str) -> Effect
     seeds = [seed for seed in every if all(seed in found for found in cells.values())]
     if not seeds:
         return Effects([], 0, "; ".join([*notes, "no seed has a value in all settings"]))
-    # Late: it needs numpy, for which no command waits that only looks at what is there.
+    # Imported late: a command that only reads results must not wait for numpy.
     from fokker.sweeps.factorial import Factorial
 
     model = Factorial.of(factors, list(cells))
@@ -125,7 +127,7 @@ def effects_of(rows: Sequence[Row], swept: Sequence[str], metric: str) -> Effect
 
 
 def _behind(seeds: int, are_known: bool) -> str:
-    """Say what is behind the errors."""
+    """Say where the errors come from."""
     if seeds > 1:
         return f"± is one standard error over {seeds} seeds, each with all settings"
     if not are_known:
@@ -139,7 +141,7 @@ def _behind(seeds: int, are_known: bool) -> str:
 def _cells(
     rows: Sequence[Row], swept: Sequence[str], metric: str
 ) -> dict[tuple[str, ...], dict[str, tuple[float, float]]]:
-    """Return the finite value and its own error, NaN if unknown, of each seed of each setting."""
+    """Return the finite values of each setting by seed, each with its own error, NaN if unknown."""
     found = {}
     keys = list(factors_of(rows, swept))
     for same in settings_of(rows, swept).values():

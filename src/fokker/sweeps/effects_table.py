@@ -8,14 +8,15 @@ from fokker.sweeps.digits import column
 from fokker.sweeps.effects import Effect, Effects
 from fokker.sweeps.tables import Table
 
-#: Interactions that a table shows.
+#: The most interactions that a table lists.
 _MAX_INTERACTIONS = 12
 
 
 def write_effects(path: Path, found: Mapping[str, Effects]) -> None:
-    """effects.csv: a row an effect of a metric; `factor` is by how much it multiplies the metric.
+    """Write effects.csv, a row for each effect on a metric.
 
-    An interaction has both of its keys as `term`, and both levels as `level`, with a colon between.
+    `factor` is the ratio by which the effect multiplies the metric. An interaction has both of its
+    keys as `term`, and both levels as `level`, with a colon between.
     """
     names = ["metric", "term", "level", "effect", "effect_standard_error"]
     names += ["factor", "factor_standard_error", "seeds"]
@@ -28,7 +29,7 @@ def write_effects(path: Path, found: Mapping[str, Effects]) -> None:
 
 
 def effects_table(effects: Effects) -> Table:
-    """Return the main effects, and the largest interactions by what they are of their errors."""
+    """Return the main effects, and the largest interactions relative to their standard errors."""
     main = [e for e in effects.effects if len(e.factors) == 1]
     pairs = [e for e in effects.effects if len(e.factors) > 1]
     largest = sorted(pairs, key=_weight, reverse=True)[:_MAX_INTERACTIONS]

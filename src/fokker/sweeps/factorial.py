@@ -18,7 +18,13 @@ _ROUNDING = 1e-12
 @final
 @dataclass(frozen=True)
 class Factorial:
-    """Which effects there are, and their weights on the settings, (effects, settings)."""
+    """The effects of a factorial, and the weights of the settings in each.
+
+    Attributes:
+        names: the factors and the levels of each effect.
+        weights: the weights, of shape (effects, settings).
+        has_interactions: whether interactions are estimated too.
+    """
 
     names: Sequence[tuple[tuple[str, ...], tuple[str, ...]]]
     weights: Floats
@@ -28,7 +34,10 @@ class Factorial:
     def of(
         cls, factors: Mapping[str, Sequence[str]], cells: Sequence[tuple[str, ...]]
     ) -> "Factorial | None":
-        """Return the one with interactions if the settings tell these, else without, else none."""
+        """Return the model with interactions if the settings determine these, else without them.
+
+        It is null if the settings do not determine the main effects either.
+        """
         for order in (2, 1):
             terms = [t for size in range(1, order + 1) for t in combinations(factors, size)]
             parts = [_columns(term, factors, cells) for term in terms]
@@ -46,8 +55,8 @@ class Factorial:
         """Estimate the effects.
 
         Args:
-            values: of the settings by seeds.
-            own: standard errors of the settings, NaN where they are not known.
+            values: the values of the metric, of shape (settings, seeds).
+            own: the standard errors of the settings, NaN where they are not known.
         """
         return _estimated(self, np.array(values), np.array(own))
 
@@ -55,9 +64,9 @@ class Factorial:
 def _columns(
     term: tuple[str, ...], factors: Mapping[str, Sequence[str]], cells: Sequence[tuple[str, ...]]
 ) -> tuple[Floats, Floats]:
-    """Return a term's columns of the design, and what makes the effects of all levels of them.
+    """Return a term's columns of the design, and the matrix that gives its effects from them.
 
-    Contrasts that sum to 0: the last level is minus the sum of the others.
+    The contrasts sum to 0: the last level is minus the sum of the others.
     """
     places = [list(factors).index(factor) for factor in term]
     contrasts = []
@@ -74,7 +83,7 @@ def _columns(
 
 
 def _estimated(model: Factorial, values: Floats, own: Floats) -> list[Effect]:
-    """Return the effects of values (settings, seeds) with their own errors (settings,)."""
+    """Estimate the effects from values (settings, seeds) with their own errors (settings,)."""
     effects, errors = _with_errors(model.weights, values, own)
     if (values > 0).all():
         logs, log_errors = _with_errors(model.weights, np.log(values), own / values[:, 0])
@@ -90,7 +99,7 @@ def _estimated(model: Factorial, values: Floats, own: Floats) -> list[Effect]:
 
 def _with_errors(weights: Floats, values: Floats, own: Floats) -> tuple[Floats, Floats]:
     each = weights @ values
-    # Lest a 0 that is so but for rounding has digits.
+    # An effect that is 0 except for rounding must not have digits.
     each[np.abs(each) < _ROUNDING * np.abs(values).max()] = 0.0
     seeds = values.shape[1]
     if seeds > 1:

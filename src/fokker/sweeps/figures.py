@@ -1,4 +1,4 @@
-"""Which figures a sweep has, from the rows of its jobs.
+"""The figures of a sweep, from the rows of its jobs.
 
 Nothing here needs torch or matplotlib before something is drawn.
 """
@@ -37,9 +37,9 @@ _MAX_BARS = 30
 
 
 def study_comment(config: DictConfig) -> str:
-    """The `#` lines at the head of a study's file, from the sweep's configuration.
+    """Return the `#` lines at the head of a study's file, from the sweep's configuration.
 
-    An empty one ends a paragraph; hydra's `# @package` is left out.
+    An empty line ends a paragraph; hydra's `# @package` is left out.
     """
     runtime = config.hydra.runtime
     for source in runtime.config_sources:
@@ -60,18 +60,19 @@ def draw_results(
 ) -> list[Path]:
     """Write the tables and figures of a sweep besides results.csv, and report.html.
 
-    What is there of the same rows is left alone. What cannot be drawn is said in a printed line,
-    and ends nothing.
+    Nothing is written if the folder has a complete report of the same rows. If something cannot be
+    drawn, a line says so, and the rest is drawn.
 
     Args:
-        outcome: of the sweep.
-        comment: what the sweep is about, for the report.
-        command: that makes it again; as typed by default.
-        also: PNG files in `figures/` that the report is to show besides.
+        outcome: the outcome of the sweep.
+        comment: a text that says what the sweep is about, for the report.
+        command: the command that makes the sweep again; as typed by default.
+        also: the PNG files in `figures/` that the report has too.
     Returns:
-        The tables for a paper, PNG files, those in `also` left out, and at last the report.
+        The tables for a paper, the PNG files without those in `also`, and at last the report; only
+            the report if it was complete.
     """
-    # The flag first, as one types it.
+    # The flag comes first, as one types it.
     typed = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
     report = Report(outcome, comment, command or shlex.join(["fokker", *typed]))
     folder, factors = outcome.folder, factors_of(outcome.rows, outcome.swept)
@@ -99,7 +100,7 @@ def draw_results(
         pictures += [Picture(path, path.stem.replace("_", " ")) for path in also]
         for note in notes:
             print(note)
-        # What failed for no reason that is known is tried again at the next start.
+        # A figure that failed for an unknown reason is tried again at the next start.
         is_final = all(isinstance(error, ValueError) for error in errors)
         chosen = [outcome.metric, excess_metric(outcome.rows), *outcome.objectives]
         shown = {metric: effects[metric] for metric in chosen if metric in effects}
@@ -116,7 +117,7 @@ def draw_results(
 def _sketches(
     outcome: Outcome, evaluations: Sequence[dict[str, str]]
 ) -> dict[str, Callable[[], Iterator[Sketch]]]:
-    """The kinds of figures by what they show; none where nothing is completed."""
+    """Return what draws each kind of figure, by what it shows; nothing if no job is completed."""
     if not outcome.done:
         return {}
     metric = main_metric(outcome.rows, outcome.swept)
@@ -133,7 +134,7 @@ def _sketches(
 
 
 def _effects(outcome: Outcome) -> dict[str, Effects]:
-    """Those on each metric that settings differ in."""
+    """Return the effects on each metric in which settings differ."""
     found: dict[tuple[str, str], set[float]] = {}
     for row in outcome.done:
         for metric, value in metrics_of(row, outcome.swept).items():
@@ -149,7 +150,7 @@ def _saved(
     notes: list[str],
     errors: list[Exception],
 ) -> Iterator[Picture]:
-    """The figures of one kind, saved; why there are none is noted."""
+    """Save the figures of one kind; if one cannot be drawn, note why."""
     try:
         from fokker.figures import save
 
@@ -172,7 +173,7 @@ def _sentence(error: Exception) -> str:
 
 
 def single_changes(outcome: Outcome) -> Iterator[Sketch]:
-    """The first value of every key, and each setting that differs from it in one key."""
+    """Draw the first value of every key, and each setting that differs from it in one key."""
     rows, swept, keys = outcome.rows, outcome.swept, beside(outcome.swept)
     if outcome.is_search or all(ALONG.fullmatch(key) for key in keys):
         return
@@ -194,7 +195,7 @@ def single_changes(outcome: Outcome) -> Iterator[Sketch]:
             errors = {m: row[m + ERROR] for m in metrics if row.get(m + ERROR) is not None}
         bars.append(Bar(group, name, values, errors, str(row["status"])))
         costs |= {values["nfe"]} if "nfe" in values else set()
-    # Keys in their order, however the rows come.
+    # The keys keep their order, whatever the order of the rows.
     bars.sort(key=lambda bar: ["", *keys].index(bar.group))
     if len(bars) < 2:
         return

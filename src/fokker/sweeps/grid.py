@@ -42,21 +42,22 @@ from fokker.sweeps.verdict import Verdict
 BASIC = "BasicLauncher"
 
 
-# Not a BasicSweeper: hydra runs the files of its own plugins anew when it looks for plugins, and a
-# class that was imported before is then another one.
+# It does not derive from BasicSweeper: hydra runs the files of its own plugins anew when it looks
+# for plugins, and a class that was imported before is then another class.
 class GridSweeper(Sweeper):
-    """The product of all swept keys; a job is skipped if it is done or somebody does it.
+    """A sweeper over all combinations of the swept keys; it skips jobs that are done or running.
 
-    A sweep's folder is `<output_dir>/sweeps/<name>-<key>`, a job's `<values>-<hash>` with the hash
-    of its overrides in any order, by which the same sweep or a longer one finds what is done. A job
-    that failed or was killed is run again in `<job>.2`. At the end, whatever happened, stand
-    results.csv and a table.
+    A sweep's folder is `<output_dir>/sweeps/<name>-<key>`. A job's folder is `<values>-<hash>` with
+    the hash of its overrides in any order, by which the same sweep or a longer one finds what is
+    done. A job that failed or was killed is run again in `<job>.2`. At the end results.csv and a
+    table are written, whatever happened.
 
     Args:
-        max_batch_size: jobs that a launcher gets at once; null: one for hydra's basic launcher,
-            which runs them here one after the other, all for others.
-        params: swept keys of a study.
-        settings: of a study: overrides by name, as a text or a list, the rows of an ablation.
+        max_batch_size: the number of jobs that a launcher gets at once. Null means one for hydra's
+            basic launcher, which runs jobs in this process one after the other, and all for others.
+        params: the swept keys of a study.
+        settings: the settings of a study, the rows of an ablation: overrides by name, as a text or
+            a list.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class GridSweeper(Sweeper):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Take what hydra has composed, before the sweep."""
+        """Keep what hydra has composed, and make the launcher, before the sweep."""
         loader: Any = WholeLoader(hydra_context.config_loader)
         self._settings, self._loader = config, loader
         name = str(config.hydra.launcher.get("_target_")).rpartition(".")[2]
@@ -90,7 +91,7 @@ class GridSweeper(Sweeper):
         """Run the sweep.
 
         Raises:
-            SystemExit: 1 if a job failed or the sweep cannot be, 130 or 143 after a signal.
+            SystemExit: 1 if a job failed or the sweep is refused, 130 or 143 after a signal.
         """
         with SIGNALS.heard(), SIGNALS.raised():
             try:
@@ -103,7 +104,7 @@ class GridSweeper(Sweeper):
             raise SystemExit(code)
 
     def _sweep(self, arguments: list[str]) -> int:
-        """Run the sweep; the exit code."""
+        """Run the sweep; return the exit code."""
         study = [f"{key}={value}" for key, value in self._params.items()]
         named = {name: self._whole(texts) for name, texts in self._named.items()}
         typed = self._whole([*study, *arguments])
@@ -115,11 +116,11 @@ class GridSweeper(Sweeper):
     # ---- running them --------------------------------------------------------------------
 
     def _run(self, jobs: Sequence[Job]) -> int:
-        """Run what is to be run, then collect; the exit code."""
+        """Run the jobs that are not completed, then collect; return the exit code."""
         settings, started = self._settings, perf_counter()
         rows = {job: job.row() for job in jobs}
         todo = [job for job in jobs if rows[job]["status"] != "completed"]
-        # Before what takes its time, such as torch.
+        # This line comes before what takes time, such as the import of torch.
         print(f"sweep    {jobs[0].sweep}", flush=True)
         for job in todo:
             if rows[job]["status"] == DAMAGED:
@@ -149,11 +150,14 @@ class GridSweeper(Sweeper):
 
     @property
     def _is_serial(self) -> bool:
-        """Whether the jobs run in this process, one after the other."""
+        """Return whether the jobs run in this process, one after the other."""
         return type(self._launcher).__name__ == BASIC
 
     def _batches(self, jobs: Sequence[Job]) -> Iterator[Sequence[Job]]:
-        """One job after the other where the launcher does so too, else all at once."""
+        """Yield the jobs in batches of `max_batch_size`.
+
+        By default a batch is one job if the launcher is serial, else it is all jobs.
+        """
         size = self._batch_size or (1 if self._is_serial else len(jobs))
         for start in range(0, len(jobs), max(size, 1)):
             yield jobs[start : start + size]
@@ -168,7 +172,7 @@ class GridSweeper(Sweeper):
                 return
 
     def _launch(self, batch: Sequence[Job], progress: Progress) -> None:
-        """Run a batch; what is done or held by now is left alone."""
+        """Run a batch, without the jobs that are completed or running by now."""
         begun: dict[Job, Path] = {}
         for job in batch:
             if job.row()["status"] not in ("completed", "running"):
@@ -182,11 +186,11 @@ class GridSweeper(Sweeper):
                     ends = self._launcher.launch(overrides, initial_job_idx=progress.ended)
                 mine -= {job for job, end in zip(begun, ends) if not end.return_value}
         except Exception as error:
-            SIGNALS.ask()  # A launcher may make an error of its own of what a signal raises.
+            SIGNALS.ask()  # A launcher may turn what a signal raises into its own error.
             if alone:
                 (job,), seconds = batch, perf_counter() - started
                 record_refusal(begun[job], error, seconds, job.overrides)
-            else:  # Of a launcher whose job was killed; it does not wait for the others then.
+            else:  # A launcher whose job was killed does not wait for the others.
                 print(f"launcher: {type(error).__name__}: {error}", flush=True)
                 while any(job.is_held for job in batch):
                     SIGNALS.ask()
@@ -195,19 +199,19 @@ class GridSweeper(Sweeper):
             progress.end(job, job.row(), job in mine, after)
 
     def _overrides(self, job: Job, path: Path) -> list[str]:
-        """A job's overrides with its folder."""
+        """Return a job's overrides, followed by two that name its folder."""
         places = (("hydra.sweep.dir", path.parent), ("hydra.sweep.subdir", path.name))
         quoted = [f"{k}={QuotedString(str(v), Quote.single).with_quotes()}" for k, v in places]
         return [*job.overrides, *quoted]
 
     def _compose(self, job: Job) -> DictConfig:
-        """A job's configuration, with hydra's own node, if its launcher can start it."""
+        """Return a job's configuration, with hydra's own part, and refuse it if it is wrong."""
         config = self._load(job)
         self._check(config)
         return config
 
     def _load(self, job: Job) -> DictConfig:
-        """A job's configuration, of which nothing is checked but that hydra can compose it."""
+        """Return a job's configuration, of which only hydra's composition is checked."""
         overrides = self._overrides(job, job.next_folder)
         sources = self._settings.hydra.runtime.config_sources
         folders = [Path(source.path) for source in sources if source.schema == "file"]
@@ -219,23 +223,23 @@ class GridSweeper(Sweeper):
             raise in_words(error, job.overrides)  # noqa: B904 (its cause is the error)
 
     def _check(self, config: DictConfig, only: str = "") -> None:
-        """Refuse a job's configuration, or one key's value in it."""
+        """Refuse a wrong configuration of a job, or only the value of one key in it."""
         if not only:
-            check_hydra(config)  # An option's file may set its node.
+            check_hydra(config)  # An option's file may set hydra's part.
         check_early(config, config.hydra.runtime.config_sources, self._read, only)
         if only.split(".")[0] in ("", "trainer"):
             launcher = self._settings.hydra.launcher
             check_launcher(type(self._launcher).__name__, launcher, config.trainer)
 
     def _whole(self, overrides: Sequence[str]) -> list[str]:
-        """Overrides with whole numbers written as such."""
+        """Return overrides with whole numbers written as such."""
         sources = self._settings.hydra.runtime.config_sources
         return in_whole_numbers(overrides, self._settings, sources, self._read)
 
     # ---- before and after ----------------------------------------------------------------
 
     def _check_keys(self) -> None:
-        """Refuse values of the sweep's own keys; fokker.config.keys would wait for torch."""
+        """Refuse wrong values of the sweep's own keys; fokker.config.keys would wait for torch."""
         for key, kinds, rule in (
             ("fail_fast", bool, "true or false"),
             ("objective", (str, type(None)), "the name of a metric or null"),
@@ -244,13 +248,13 @@ class GridSweeper(Sweeper):
                 raise ValueError(f"{key} must be {rule}, got {self._settings[key]}")
 
     def _put_into(self, folder: Path) -> None:
-        """Name the sweep's folder, which hydra would choose before the sweep is known."""
+        """Set the sweep's folder, which hydra would choose before the sweep is known."""
         place = self._settings.hydra.sweep
         with flag_override(place, ["struct", "readonly"], False):
             place.dir = str(folder)
 
     def _plan(self, jobs: Sequence[Job]) -> int:
-        """Say what each job would do; the exit code."""
+        """Say what each job would do; return the exit code."""
         code = 0
         for job in jobs:
             print(f"job      {job.label}", flush=True)

@@ -1,6 +1,6 @@
 """The jobs of a grid: every combination of the swept keys, none twice.
 
-Nothing here needs torch, so that a sweep which is done says so at once.
+Nothing here needs torch, so that a finished sweep reports at once.
 """
 
 import re
@@ -26,16 +26,16 @@ def grid_jobs(
     loader: ConfigLoader,
     settings: Mapping[str, Sequence[str]],
 ) -> list[Job]:
-    """The jobs of a sweep in order, none twice.
+    """Return the jobs of a sweep in order, none twice.
 
     Args:
-        arguments: overrides, some of them with several values.
-        config: composed, of the sweep.
-        loader: knows the options of groups, for `glob(*)`.
-        settings: overrides by name, each crossed with all that is swept; what `arguments` say of
-            the same key wins.
+        arguments: the overrides, some of them with several values.
+        config: the composed configuration of the sweep.
+        loader: the loader that knows the options of groups, for `glob(*)`.
+        settings: the overrides of each named setting, which is crossed with all that is swept; a
+            key in `arguments` wins over the same key here.
     Raises:
-        ValueError: if nothing is swept, or something that cannot be.
+        ValueError: if nothing is swept, or something that cannot be swept.
     """
     asked = Swept.read(arguments, config, loader)
     swept = {key: _values(key, override) for key, override in asked.several.items()}
@@ -48,7 +48,7 @@ def grid_jobs(
     columns = short_columns([*(["setting"] if named else []), *swept])
     title, body, unswept = asked.title(columns.values()), asked.body, asked.unswept
     folder = Path(config.hydra.sweep.dir)
-    if folder == Path(config.output_dir, "sweeps"):  # No other one was given.
+    if folder == Path(config.output_dir, "sweeps"):  # The user gave no other folder.
         keys = sorted(read_key(key).name for key in swept)
         folder /= f"{short_title(title)}-{short_hash([title, body, *keys, *sorted(unswept)])}"
     jobs, made_of = dict[str, Job](), dict[str, list[str]]()
@@ -58,14 +58,14 @@ def grid_jobs(
         own = [text for key, text in named.get(name, {}).items() if key not in asked.keys]
         typed = [*own, *asked.fixed.values(), *chosen]
         words = meant(typed, [*own, *chosen])
-        if words != typed:  # A model brings overrides of its own.
+        if words != typed:  # A model brings its own overrides.
             values = [_value_of(key, words, value) for key, value in zip(swept, values)]
         decisive = [*own, *chosen, *unswept] if words == typed else _of_the_job(words)
         key = short_hash([body, *filter(None, [name]), *sorted(decisive)])
-        # As one reads them: hydra escapes colons and the like.
+        # Hydra escapes colons and the like; a user reads them without backslashes.
         read = [re.sub(r"\\(.)", r"\1", value) for value in values]
         labels = dict(zip(columns.values(), [name, *read] if named else read))
-        # In one order, however the keys were typed.
+        # The name of a folder has one order, however the keys were typed.
         shown = [labels[column] for _, column in sorted(columns.items())]
         job = Job(folder, key, tuple(words), labels, short_values(shown))
         whole = [name, *sorted(decisive)]
@@ -76,18 +76,18 @@ def grid_jobs(
 
 
 def _of_the_job(overrides: Sequence[str]) -> list[str]:
-    """The overrides that change a job's results."""
+    """Return the overrides that change a job's results."""
     return [o for o in overrides if group_of(read(o).key) not in NOT_OF_THE_JOB]
 
 
 def _value_of(key: str, overrides: Sequence[str], value: str) -> str:
-    """The value that a swept key has in a job's overrides, to be read."""
+    """Return the value that a job's overrides give to a swept key, as a user reads it."""
     found = [w for w in map(read, overrides) if w.name == read_key(key).name and w.is_set]
     return found[-1].plain_value if found else value
 
 
 def _fixed(name: str, overrides: Sequence[Override]) -> dict[str, str]:
-    """The overrides of a setting by key."""
+    """Return the overrides of a setting by key; refuse several values of one key."""
     for override in overrides:
         if override.is_sweep_override():
             raise ValueError(
@@ -99,7 +99,7 @@ def _fixed(name: str, overrides: Sequence[Override]) -> dict[str, str]:
 
 
 def _values(key: str, override: Override) -> list[str]:
-    """The values of a swept key."""
+    """Return the values of a swept key."""
     if read_key(key).name in OF_THE_SWEEP:
         raise ValueError(f"{key} must have one value for the whole sweep, got several")
     if not override.is_discrete_sweep():

@@ -1,4 +1,4 @@
-"""What composes the jobs of a launcher that runs many at once."""
+"""The loaders that compose the jobs of a sweep, some of them inside a launcher's processes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,52 +21,57 @@ from fokker.sweeps.check import REFUSALS
 
 @final
 class WholeLoader:
-    """A loader that is not stopped in the middle: hydra and OmegaConf fail then with errors of
-    their own. In everything else it is hydra's.
+    """A loader that no signal stops in the middle of composing.
+
+    Hydra and OmegaConf would then fail with their own errors. In everything else it is hydra's
+    loader.
 
     Args:
-        loader: hydra's.
+        loader: hydra's loader.
     """
 
     def __init__(self, loader: ConfigLoader) -> None:
         self._loader = loader
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # As of one that is being unpickled.
+        if name.startswith("_"):  # Unpickling asks for names before there is a loader.
             raise AttributeError(name)
         return getattr(self._loader, name)
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> Any:
-        """Compose a job's configuration."""
+        """Compose a job's configuration, and let signals wait until then."""
         with SIGNALS.deferred():
             return self._loader.load_sweep_config(master_config, sweep_overrides)
 
 
 @final
 class JobLoader:
-    """A loader whose jobs that cannot be are recorded as failed, and take no others with them.
+    """A loader that records a job with a wrong configuration as failed, and lets the others go on.
 
-    It stands in the process of the job, so that the sweep need not compose all of them before the
-    first one starts. In everything else it is hydra's.
+    It runs in the process of the job, so that the sweep need not compose all jobs before the first
+    one starts. In everything else it is hydra's loader.
 
     Args:
-        loader: hydra's.
-        launcher: name of its class.
+        loader: hydra's loader.
+        launcher: the class name of the launcher.
     """
 
     def __init__(self, loader: ConfigLoader, launcher: str) -> None:
         self._loader, self._launcher = loader, launcher
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # As of one that is being unpickled.
+        if name.startswith("_"):  # Unpickling asks for names before there is a loader.
             raise AttributeError(name)
         return getattr(self._loader, name)
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> Any:
-        """A job's configuration; of one that cannot be another one, whose folder says it has run.
+        """Return a job's configuration; if it is wrong, record that and return another one.
+
+        The other one has only the overrides that name the job's folder. The job is not run then,
+        because the folder has a record.
 
         Raises:
-            ValueError: for a plan, which writes nothing.
+            ValueError: if the configuration is wrong in a plan, which writes nothing.
         """
         try:
             config = self._loader.load_sweep_config(master_config, sweep_overrides)
@@ -77,7 +82,7 @@ class JobLoader:
         except REFUSALS as error:
             if master_config.task == "plan":
                 raise
-            # The last two name the folder.
+            # The last two overrides name the folder.
             own, places = sweep_overrides[:-2], sweep_overrides[-2:]
             config = self._loader.load_sweep_config(master_config, places)
             if Start.here().rank == 0:

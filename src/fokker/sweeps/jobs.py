@@ -1,6 +1,6 @@
-"""The jobs of a sweep: what they are, where they lie, and what they have come to.
+"""The jobs of a sweep: their overrides, their folders, and their results.
 
-Nothing here needs torch, so that a sweep which is done says so at once.
+Nothing here needs torch, so that a finished sweep reports at once.
 """
 
 import os
@@ -32,7 +32,7 @@ FIXED = ("status", "training", "model", "seconds", "folder", "error")
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """One process after the other writes what all sweeps of a folder share."""
+    """Hold the lock of a folder while one process writes what all its sweeps share."""
     make_folder(folder)
     with locked(folder / ".sweep.lock"):
         yield
@@ -40,11 +40,11 @@ def alone(folder: Path) -> Iterator[None]:
 
 @lru_cache(maxsize=1)
 def _by_key(folder: Path, changed: int) -> Mapping[str, str]:
-    """Names in a folder by what stands behind their last dash, read once for all jobs of a sweep.
+    """Return the names in a folder by the text after their last dash, read once for a sweep's jobs.
 
     Args:
-        folder: of a sweep.
-        changed: when, by which what has been read since is known to hold.
+        folder: the folder of a sweep.
+        changed: the time of its last change, so that a changed folder is read again.
     """
     return {name.rpartition("-")[2]: name for name in sorted(os.listdir(folder), reverse=True)}
 
@@ -56,10 +56,10 @@ class Job:
 
     Attributes:
         sweep: the sweep's folder.
-        key: of the job: ten hexadecimal digits, or `t` and the number of a trial.
-        overrides: all of them, as on a command line.
+        key: the key of the job: ten hexadecimal digits, or `t` and the number of a trial.
+        overrides: all its overrides, as on a command line.
         swept: the values of the swept keys, by column.
-        short: these in the name of the job's folder; empty: the key alone.
+        short: these values in the name of the job's folder; if empty, the name is only the key.
     """
 
     sweep: Path
@@ -70,28 +70,28 @@ class Job:
 
     @property
     def label(self) -> str:
-        """The swept keys with their values."""
+        """Return the swept keys with their values."""
         return " ".join(f"{column}={value}" for column, value in self.swept.items())
 
     def folder(self, attempt: int) -> Path:
-        """Of the first attempt, the second (`<job>.2`), and so on."""
+        """Return the folder of the first attempt, the second (`<job>.2`), and so on."""
         return self.sweep / (self._name if attempt == 1 else f"{self._name}.{attempt}")
 
     @property
     def _name(self) -> str:
-        """`<values>-<hash>`, unless it has a folder of another name: the hash alone decides."""
+        """Return `<values>-<hash>`, or the name of a folder that is there with the same hash."""
         name = f"{self.short}-{self.key}" if self.short else self.key
         if (self.sweep / name).is_dir():
             return name
         try:
             named = _by_key(self.sweep, self.sweep.stat().st_mtime_ns)
-        except OSError:  # It is not there yet.
+        except OSError:  # The sweep's folder is not there yet.
             return name
         return named.get(self.key, name)
 
     @property
     def attempts(self) -> int:
-        """How often the job has been begun."""
+        """Return how many attempts at the job have a record."""
         count = 0
         while (self.folder(count + 1) / "run.json").is_file():
             count += 1
@@ -99,18 +99,18 @@ class Job:
 
     @property
     def next_folder(self) -> Path:
-        """Of the next attempt; none is written twice."""
+        """Return the folder of the next attempt; no attempt writes into an earlier folder."""
         return self.folder(self.attempts + 1)
 
     @property
     def is_held(self) -> bool:
-        """Whether a living process runs the job."""
+        """Return whether a living process runs the job."""
         return is_locked(lock_file(self.folder(1)))
 
     def _check_own(self, record: Mapping[str, Any]) -> None:
-        """Refuse the folder of another job whose key is the same by chance."""
+        """Refuse a folder of another job whose key happens to be the same."""
         stored = record.get("overrides")
-        if not isinstance(stored, list) or len(self.key) != DIGITS:  # Of trials, keys are numbers.
+        if not isinstance(stored, list) or len(self.key) != DIGITS:  # A trial's key is no hash.
             return
         there, here = (
             sorted(
@@ -122,10 +122,10 @@ class Job:
             raise ValueError(alike_by_chance(self.sweep, self.key, there, here))
 
     def row(self) -> Row:
-        """What the last attempt came to: the swept keys, its record, and its metrics.
+        """Return the results of the last attempt: the swept keys, its record, and its metrics.
 
         Raises:
-            ValueError: if another version, or by chance another job, wrote its folder.
+            ValueError: if another version, or another job with the same key, wrote its folder.
         """
         count = self.attempts
         folder = self.folder(max(count, 1))
@@ -160,10 +160,10 @@ class Job:
 
 
 def _results(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
-    """The metrics of a completed job.
+    """Return the metrics of a completed job.
 
     Raises:
-        DamagedError: if a part of the record that a sweep reads is not as it was written.
+        DamagedError: if a file that a sweep reads is not as it was written.
     """
     check_unchanged(folder, record, "metrics.json", "evaluations.csv", "config.yaml")
     table = folder / "evaluations.csv"
@@ -173,7 +173,7 @@ def _results(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def alike_by_chance(folder: Path, key: str, one: Sequence[str], other: Sequence[str]) -> str:
-    """Say that two jobs have one key, in a sentence."""
+    """Say that two different jobs happen to have one key, in a sentence."""
     first = " ".join(o for o in one if o not in other)
     second = " ".join(o for o in other if o not in one)
     return (
@@ -183,7 +183,7 @@ def alike_by_chance(folder: Path, key: str, one: Sequence[str], other: Sequence[
 
 
 def short_columns(keys: Sequence[str]) -> dict[str, str]:
-    """A column for each swept key: its last part where that is unique and means nothing else."""
+    """Return a column for each swept key: its last part where that is unambiguous."""
     words = {key: read_key(key) for key in keys}
     full = {key: word.package or word.name for key, word in words.items()}
     short = {key: re.split("[./]", name)[-1] for key, name in full.items()}

@@ -15,13 +15,13 @@ MAX_RUNS = 6
 
 
 def joint_figures(folders: Mapping[str, Path]) -> dict[str, Figure]:
-    """Figures by the name of their files, of what two to six runs recorded alike.
+    """Return figures by the name of their files, each of what two to six runs have recorded.
 
-    The flow fields, marginal maps and steps maps of evaluation=flow_field, marginal_map and
-    steps_map; what fewer or more runs recorded has no figure.
+    These are the flow fields, marginal maps and steps maps of evaluation=flow_field, marginal_map
+    and steps_map. A kind that fewer or more runs have recorded has no figure.
 
     Args:
-        folders: of finished runs, by label.
+        folders: the folders of finished runs, by label.
     """
     from fokker.figures import marginal_maps, steps_maps
 
@@ -41,13 +41,13 @@ def joint_figures(folders: Mapping[str, Path]) -> dict[str, Figure]:
 
 
 def recorded_units(runs: Iterable[Path]) -> str:
-    """Return the units in which the runs of these folders count, for one figure of them all."""
+    """Return the units of the distances of these runs, for one figure of them all."""
     return common_units([read_record(run / "run.json") for run in runs])
 
 
 def _flows(runs: Mapping[str, Mapping[str, Any]], units: str) -> Figure:
     from fokker.figures import flow_fields
 
-    # Of network=exact the two fields are one.
+    # With network=exact both fields are the same.
     ideal = all(np.array_equal(run["exact"], run["learned"]) for run in runs.values())
     return flow_fields(runs, ("exact", "ideal denoiser" if ideal else "learned"), units)

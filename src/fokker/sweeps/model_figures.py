@@ -20,7 +20,10 @@ _MAX_JOINT = 6
 
 
 def losses(outcome: Outcome) -> Iterator[Sketch]:
-    """The losses of the models over their levels, where there are several on the same data."""
+    """Draw the losses of the models over their levels, for models on the same data.
+
+    Data with a single model have no figure.
+    """
     from fokker.figures import loss_per_level
 
     found: dict[Any, list[tuple[Row, Table]]] = {}
@@ -32,7 +35,7 @@ def losses(outcome: Outcome) -> Iterator[Sketch]:
             found.setdefault(same, []).append((row, table))
     for number, jobs in enumerate(found.values(), 1):
         curves = [table.where_trained for _, table in jobs]
-        # Of a law that is known the loss is floor + excess, in both of which the noise is gone.
+        # For a known law the loss is floor + excess, both of which are free of sampling noise.
         is_known = all({"loss", "excess", "floor"} <= c.keys() for c in curves)
         kind = "loss" if is_known or not all("held_out" in c for c in curves) else "held_out"
         labels = model_labels([(row, tuple(c[kind])) for (row, _), c in zip(jobs, curves)],
@@ -59,7 +62,7 @@ def losses(outcome: Outcome) -> Iterator[Sketch]:
 
 
 def trainings(outcome: Outcome) -> Iterator[Sketch]:
-    """The training curves of all models, those on the same data in one figure."""
+    """Draw the training curves of all models, those on the same data in one figure."""
     from fokker.figures import training_curves
     from fokker.store.curves import read_json_lines
 
@@ -89,7 +92,7 @@ def _data_name(outcome: Outcome, row: Row) -> str:
 
 
 def _data(job: Path) -> str:
-    """What says whether two jobs have the same data."""
+    """Return a text that two jobs share if they have the same data."""
     from fokker.store.identity import Groups, by_name
     from fokker.store.same_data import what_data
 
@@ -98,15 +101,14 @@ def _data(job: Path) -> str:
     groups, content = Groups.of_data(record), record.get("made_of", {}).get("content", "")
     config: Any = OmegaConf.to_container(read_config(file, *groups)) if file.is_file() else {}
     data = what_data(by_name(config), groups, content)
-    # The models of several seeds are lines of one figure, also where each has a set of its own.
+    # The models of several seeds share a figure, even if each seed has its own set of points.
     return repr({key: v for key, v in data.items() if key.rpartition(".")[2] != SEED})
 
 
 def model_labels(jobs: Sequence[tuple[Row, Any]], swept: Sequence[str]) -> list[str]:
-    """What the model of each job is called: by the swept keys that models differ in.
+    """Return the name of each job's model, made of the swept keys in which models differ.
 
-    Jobs with the same curve are of one model, and those that differ in the seed alone have one
-    name.
+    Jobs with the same curve share a model. Models that differ only in the seed share a name.
     """
     groups: dict[Any, list[Row]] = {}
     for row, curve in jobs:
@@ -116,7 +118,7 @@ def model_labels(jobs: Sequence[tuple[Row, Any]], swept: Sequence[str]) -> list[
     names = {curve: " ".join(f"{k}={same[0][k]}" for k in own) for curve, same in groups.items()}
     told = [(names[curve], str(same[0].get(SEED))) for curve, same in groups.items()]
     if len(set(told)) < len(told):
-        # What two settings with one model are called lists both.
+        # The name of a model that several settings share lists all of them.
         names = {
             curve: " ".join(
                 f"{k}={','.join(dict.fromkeys(str(row[k]) for row in same))}" for k in keys
@@ -127,12 +129,12 @@ def model_labels(jobs: Sequence[tuple[Row, Any]], swept: Sequence[str]) -> list[
 
 
 def _mean(curves: Sequence[Sequence[float]]) -> list[float]:
-    """Of each level, over models that differ in the seed alone."""
+    """Return the mean at each level, over models that differ only in the seed."""
     return [sum(values) / len(values) for values in zip(*curves)]
 
 
 def joint(outcome: Outcome) -> Iterator[Sketch]:
-    """What several jobs have recorded alike, side by side: one of each setting, at most six."""
+    """Draw what several jobs have all recorded, side by side: one of each setting, at most six."""
     swept, folder = outcome.swept, outcome.folder
     first: dict[tuple[str, ...], Row] = {}
     for row in outcome.done:

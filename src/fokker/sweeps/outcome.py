@@ -1,4 +1,4 @@
-"""What a sweep has come to, for all that is said of it: its rows, data, units and ranks."""
+"""The outcome of a sweep: its rows, data, units and ranks, for all that reports on it."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,14 +20,14 @@ _MAX_NAMES = 3
 @final
 @dataclass(frozen=True)
 class Outcome:
-    """The jobs of a sweep and what is asked of them.
+    """The jobs of a sweep, and what is asked of them.
 
     Attributes:
-        folder: of the sweep.
-        rows: of all jobs, as `Job.row` gives them; those of a search have the key `trial`.
-        swept: their keys that are swept.
-        objectives: metrics that are asked for.
-        directions: of these, where a search was told any.
+        folder: the folder of the sweep.
+        rows: the rows of all jobs, as `Job.row` gives them; those of a search have the key `trial`.
+        swept: the swept keys of the rows.
+        objectives: the metrics that are asked for.
+        directions: the directions of the objectives, where a search was told any.
     """
 
     folder: Path
@@ -38,37 +38,37 @@ class Outcome:
 
     @property
     def metric(self) -> str:
-        """What is judged by."""
+        """Return the metric by which settings are judged."""
         return self.objectives[0] if self.objectives else main_metric(self.rows, self.swept)
 
     @property
     def done(self) -> list[Row]:
-        """The rows of completed jobs."""
+        """Return the rows of completed jobs."""
         return [row for row in self.rows if row["status"] == "completed"]
 
     @property
     def is_search(self) -> bool:
-        """Whether the jobs are trials."""
+        """Return whether the jobs are trials of a search."""
         return TRIAL in self.swept
 
     @property
     def has_seeds(self) -> bool:
-        """Whether seeds are swept."""
+        """Return whether seeds are swept."""
         return SEED in self.swept
 
     @property
     def keys(self) -> list[str]:
-        """The swept keys that make settings: not the seed, nor the number of a trial."""
+        """Return the swept keys that make settings, without the seed and the number of a trial."""
         return [key for key in beside(self.swept) if key != TRIAL]
 
     def measure(self, metric: str) -> Measure:
-        """What a metric is, with the direction that a search was told."""
+        """Return the measure of a metric, with the direction that a search was told."""
         best = dict(zip(self.objectives, self.directions or ())).get(metric)
         said = next((r["measures"] for r in self.records.values() if "measures" in r), None)
         return measure_of(metric, best, said)
 
     def ranked(self, metric: str, rows: Sequence[Row] | None = None) -> list[Standing]:
-        """Settings, of some rows if not of all, from the best to the worst."""
+        """Return the settings of all rows, or of the given ones, from the best to the worst."""
         chosen = self.rows if rows is None else rows
         return standings(chosen, self.swept, metric, self.measure(metric).best)
 
@@ -76,18 +76,18 @@ class Outcome:
 
     @cached_property
     def records(self) -> dict[str, dict[str, Any]]:
-        """The run.json of each job, by the name of its folder; empty where none can be read."""
+        """Return the run.json of each job by its folder's name; empty if it cannot be read."""
         names = [str(row["folder"]) for row in self.rows]
         return {name: record_or_why(self.folder / name / "run.json")[0] for name in names}
 
     @property
     def units(self) -> str:
-        """In which distances count."""
+        """Return the units in which distances count."""
         return common_units(self._records_of_done)
 
     @property
     def mixed_units(self) -> str:
-        """That distances do not compare, for they count in different units; empty if they do."""
+        """Return a warning that distances count in different units; empty if they do not."""
         found = Counter(map(units_of, self._records_of_done))
         counts = ", ".join(f"{units} in {count(n, 'job')}" for units, n in found.items())
         said = f"distances do not compare across jobs: they count in {counts}"
@@ -99,9 +99,10 @@ class Outcome:
 
     @cached_property
     def data_of(self) -> Mapping[str, str]:
-        """The data of each completed job by its folder, with keys where one name has several.
+        """Return the name of each completed job's data by its folder.
 
-        Distances to different data do not compare.
+        If different data have one name, the overrides of the data are added to it. Distances to
+        different data do not compare.
         """
         found: dict[str, tuple[Any, ...]] = {}
         for row in self.done:
@@ -119,14 +120,14 @@ class Outcome:
 
     @property
     def data(self) -> str:
-        """What the data of all are called in a sentence."""
+        """Return the name of all data for a sentence."""
         names = list(dict.fromkeys(self.data_of.values()))
         if len(names) > _MAX_NAMES:
             return f"{len(names)} data sets"
         return " and ".join(names) or "unknown data"
 
     def by_data(self) -> dict[str, list[Row]]:
-        """The rows of each data set, with those of their settings that are not completed."""
+        """Return the rows of each data set, with unfinished rows of the same settings."""
         found: dict[str, list[Row]] = {}
         for row in self.done:
             found.setdefault(self.data_of[str(row["folder"])], []).append(row)
@@ -140,7 +141,7 @@ class Outcome:
         return found
 
     def setting(self, row: Row) -> tuple[str, ...]:
-        """The values of the keys that make settings."""
+        """Return the values of the keys that make settings."""
         return tuple(str(row[key]) for key in self.keys)
 
 

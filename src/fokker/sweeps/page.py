@@ -1,4 +1,4 @@
-"""A page that is one file, of a template: text as it is, tables, and figures inside."""
+"""A page in one file, made of a template: escaped text, tables, and embedded figures."""
 
 import base64
 import html
@@ -21,8 +21,8 @@ class Cells:
     """A table of a page.
 
     Attributes:
-        heads: above the columns; what stands in one after a line's end is smaller and below.
-        lines: rows with their looks; one of a single cell is as wide as the table.
+        heads: the heads of the columns; the text after a line break is smaller and below.
+        lines: the rows, each with its CSS class; a row of a single cell is as wide as the table.
     """
 
     heads: Sequence[str]
@@ -32,14 +32,14 @@ class Cells:
 @final
 @dataclass(frozen=True)
 class Inside:
-    """A figure with its file inside.
+    """A figure whose file is embedded in the page.
 
     Attributes:
-        caption: what it shows.
-        name: by which the page knows it; empty: by none.
-        data: its PNG file in base64; empty where it cannot be read.
-        file: its name.
-        why: it cannot be read.
+        caption: a text that says what it shows.
+        name: the name by which the page knows it; empty if it has none.
+        data: the PNG file in base64; empty where it cannot be read.
+        file: the name of the file.
+        why: the reason why it cannot be read; empty if it can.
     """
 
     caption: str
@@ -50,10 +50,10 @@ class Inside:
 
 
 def rendered(template: str, values: dict[str, Any]) -> str:
-    """Return a page of values, by a template that lies beside this file.
+    """Return a page of values, by a template in the folder of this file.
 
     Raises:
-        UndefinedError: of jinja2, for a value that the template names and is not given.
+        UndefinedError: if the template names a value that is not given; it is jinja2's error.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -70,10 +70,10 @@ def rendered(template: str, values: dict[str, Any]) -> str:
 
 
 def escaped(value: Any) -> "Markup":
-    """Text as it is, without the control characters that no page may hold."""
+    """Return a text escaped for HTML, without the control characters that no page may hold."""
     from markupsafe import Markup
 
-    if isinstance(value, Markup):  # Of a macro.
+    if isinstance(value, Markup):  # A macro's text is escaped already.
         return value
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(value))
     kept = re.sub(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffe\uffff]", "\ufffd", text)
@@ -81,7 +81,7 @@ def escaped(value: Any) -> "Markup":
 
 
 def figure(path: Path, caption: str, width: int | None, name: str = "") -> Inside:
-    """Return a figure, at most so wide, or why it cannot be read."""
+    """Return a figure at most `width` pixels wide, or the reason why it cannot be read."""
     try:
         data = path.read_bytes() if width is None else _smaller(path, width)
     except (OSError, ValueError) as error:
@@ -90,7 +90,7 @@ def figure(path: Path, caption: str, width: int | None, name: str = "") -> Insid
 
 
 def _smaller(path: Path, width: int) -> bytes:
-    """A PNG at most so wide, of few colours, which a tenth of its bytes hold."""
+    """Return a PNG at most `width` pixels wide, of few colours, in a tenth of its bytes."""
     from PIL import Image
 
     with Image.open(path) as stored:

@@ -17,14 +17,14 @@ from fokker.sweeps.outcome import Outcome
 from fokker.sweeps.standings import TRIAL, Standing
 from fokker.sweeps.tables import head
 
-#: Columns after those that are asked for, where they are known.
+#: The metrics that follow the objectives as columns, where they are known.
 _METRICS = ("w1", "sliced_w2", "energy_distance", "nearest_neighbour_ratio")
 _LETTERS_A_HEAD = 14
 _LATEX = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': "''",
-    # At the start of a row it would be an argument of the line before.
+    # At the start of a row a bracket would be an argument of the line before.
     "[": "{[}", "]": "{]}", "²": r"$^2$", "±": r"$\pm$", "↓": r"$\downarrow$",
     "↑": r"$\uparrow$", "→": r"$\to$", "–": r"\textendash{}", "†": r"$^\dagger$",
 }  # fmt: skip
@@ -34,12 +34,12 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#~$])")
 @final
 @dataclass(frozen=True)
 class Cell:
-    """A number as text, or why there is none.
+    """A number as text, or the reason why there is none.
 
     Attributes:
-        text: `0.041 ± 0.003`, or a word.
+        text: the number with its error, such as `0.041 ± 0.003`, or a word.
         is_best: whether its setting is the best.
-        is_close: whether it is within one standard error of the best.
+        is_close: whether its setting is not the best, but within one standard error of it.
     """
 
     text: str
@@ -50,15 +50,15 @@ class Cell:
 @final
 @dataclass(frozen=True)
 class PaperTable:
-    """Settings as rows, metrics as columns.
+    """A table with settings as rows and metrics as columns.
 
     Attributes:
-        caption: what is shown, and what ±, bold and a dagger mean.
-        keys: swept keys, the first columns.
-        heads: of the metrics, in words with the direction that is better, and on a second line
-            their unit.
-        settings: their values of the keys.
-        cells: of each setting, one a metric.
+        caption: a text that says what the table compares, and what ±, bold and a dagger mean.
+        keys: the swept keys, which are the first columns.
+        heads: the heads of the metrics: words with the direction that is better, and on a second
+            line the unit.
+        settings: the values of the keys in each setting.
+        cells: the cells of each setting, one for each metric.
     """
 
     caption: str
@@ -88,7 +88,7 @@ class PaperTable:
         return "\n".join(lines) + "\n"
 
     def _latex_heads(self) -> Iterator[str]:
-        """Return the rows of the head: words and units are wrapped, or columns would be wide."""
+        """Yield the rows of the head; words and units are wrapped, or columns would be wide."""
         wrapped = [
             [line for part in name.split("\n") for line in textwrap.wrap(part, _LETTERS_A_HEAD)]
             for name in (*self.keys, *self.heads)
@@ -98,7 +98,7 @@ class PaperTable:
             yield f"    {' & '.join(map(latex_text, own))} \\\\"
 
     def markdown(self) -> str:
-        """Return it with its caption below."""
+        """Return the table as Markdown, with its caption below."""
         rows = [[markdown_text(" ".join(name.split())) for name in (*self.keys, *self.heads)]]
         rows.append(["---"] * len(self.keys) + ["---:"] * len(self.heads))
         for names, cells in zip(self.settings, self.cells):
@@ -116,13 +116,13 @@ def write_paper_tables(outcome: Outcome) -> None:
 
 
 def table_paths(outcome: Outcome) -> tuple[Path, Path]:
-    """Return where the tables of a sweep are."""
+    """Return the paths of the LaTeX table and the Markdown table of a sweep."""
     name = "over_seeds" if outcome.has_seeds else "results"
     return outcome.folder / f"{name}.tex", outcome.folder / f"{name}.md"
 
 
 def paper_table(outcome: Outcome) -> PaperTable:
-    """Return the table: settings in the order of the jobs, those of a search from the best on."""
+    """Return the table, its settings in the order of the jobs or, of a search, from the best on."""
     settings: list[Sequence[Row]] = list(settings_of(outcome.rows, outcome.keys).values())
     if outcome.is_search:
         settings = [standing.rows for standing in outcome.ranked(outcome.metric)]
@@ -173,7 +173,7 @@ def _mean(same: Sequence[Row], name: str) -> float | None:
 
 
 def _cells(outcome: Outcome, metric: str, settings: Sequence[Sequence[Row]]) -> list[Cell]:
-    """Return the column of a metric, in the order of the settings; the best is of the same data."""
+    """Return the column of a metric, in the order of the settings; each data set has a best one."""
     own = {id(standing.rows[0]): standing for standing in outcome.ranked(metric)}
     ordered = [own[id(same[0])] for same in settings]
     texts = column([(s.mean if s.n else None, s.error) for s in ordered], " ± ", "")
@@ -184,7 +184,7 @@ def _cells(outcome: Outcome, metric: str, settings: Sequence[Sequence[Row]]) -> 
     ranks = {id(standing): place for place, standing in enumerate(own.values())}
     for group in groups.values():
         known = [s for s in group if math.isfinite(s.badness)]
-        # Where all are equal none is the best.
+        # If all are equal, none is the best.
         if len({s.mean for s in known}) > 1:
             best = min(known, key=lambda s: ranks[id(s)])
             leaders |= {id(s): best for s in known}
@@ -203,13 +203,13 @@ def _data(outcome: Outcome, standing: Standing) -> str:
 
 
 def _why(same: Sequence[Row]) -> str:
-    """Say why there is no number."""
+    """Return why there is no number: the statuses of the runs."""
     statuses = {str(row["status"]) for row in same} - {"completed"}
     return ", ".join(sorted(statuses)) or "–"
 
 
 def _values(same: Sequence[Row], key: str) -> str:
-    """Return what rows of one setting have under a key: of trials with the same values all."""
+    """Return the values that the rows of one setting have under a key, such as all its trials."""
     found = (f"{v:.4g}" if isinstance(v, float) else str(v) for v in (row[key] for row in same))
     return ", ".join(dict.fromkeys(found))
 
@@ -218,21 +218,21 @@ def _values(same: Sequence[Row], key: str) -> str:
 
 
 def latex_text(text: str) -> str:
-    """Return a text as LaTeX shows it: its special characters escaped, no control characters."""
+    """Return a text for LaTeX, with its special characters escaped and no control characters."""
     kept = re.sub(r"[\x00-\x1f\x7f]", " ", text)
     # Two hyphens would be a dash.
     return re.sub("-(?=-)", "-{}", "".join(_LATEX.get(sign, sign) for sign in kept))
 
 
 def markdown_text(text: str) -> str:
-    """Return a text as Markdown shows it, on one line."""
+    """Return a text for Markdown, escaped and on one line."""
     return _MARKDOWN.sub(r"\\\1", re.sub(r"[\x00-\x1f\x7f]", " ", text)).replace("&", "&amp;")
 
 
 def _latex_cell(cell: Cell) -> str:
     text = latex_text(cell.text)
     if cell.is_best:
-        # Both: \textbf alone leaves the sign in mathematics thin.
+        # The sign ± stays thin: \textbf has no effect in mathematics.
         text = rf"\textbf{{{text}}}"
     return text + _LATEX["†"] * cell.is_close
 

@@ -18,7 +18,7 @@ from fokker.sweeps.standings import in_order
 from fokker.sweeps.tables import heading, results_table, seeds_table
 from fokker.tracking.wandb_sweep import log_sweep
 
-#: What a line says of a file, by its kind.
+#: The first word of the line that names a file, by the file's suffix.
 _KINDS = {".html": "report   ", ".png": "figure   ", ".tex": "table    ", ".md": "table    "}
 
 
@@ -26,8 +26,9 @@ def collected(jobs: Sequence[Job], settings: DictConfig, has_run: bool) -> Outco
     """Write the tables and figures of the jobs, and print the main tables.
 
     Args:
-        settings: composed, of the sweep.
-        has_run: whether a job was run now, so that figures of an earlier start are not as good.
+        jobs: the jobs of the sweep, in order.
+        settings: the composed configuration of the sweep.
+        has_run: whether a job was run now, so that the results are logged to W&B again.
     """
     folder, objective = jobs[0].sweep, settings.objective
     rows = [job.row() for job in jobs]
@@ -64,7 +65,14 @@ def collected(jobs: Sequence[Job], settings: DictConfig, has_run: bool) -> Outco
 def present(
     outcome: Outcome, settings: DictConfig, has_run: bool, also: Sequence[Path] = ()
 ) -> None:
-    """Draw what the rows show, besides the figures in `also`, and log it to W&B."""
+    """Draw the tables and figures of an outcome, and log them to W&B if something is new.
+
+    Args:
+        outcome: the outcome of the sweep or search.
+        settings: its composed configuration.
+        has_run: whether a job was run now.
+        also: the figures that are drawn already.
+    """
     folder, rows = outcome.folder, outcome.rows
     drawn = [*also, *draw_results(outcome, study_comment(settings), None, also)]
     for path in drawn:
@@ -74,7 +82,7 @@ def present(
         report = next((path for path in drawn if path.suffix == ".html"), None)
         tables = {"evaluations": evaluation_rows(folder, rows, outcome.swept)}
         address = log_sweep(folder, settings.logger, rows, tables, figures, report)
-        if address.startswith("wandb sync"):  # One run of many.
+        if address.startswith("wandb sync"):  # The sweep's run is one of many.
             address = f"wandb sync {folder}/wandb/offline-run-* {folder}/*/wandb/offline-run-*"
         if address:
             print(f"wandb    {address}")

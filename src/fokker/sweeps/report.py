@@ -1,4 +1,4 @@
-"""A sweep's report.html: one file with all that one wants to read of it, figures inside."""
+"""A sweep's report.html: one file with all that one wants to read of it, and embedded figures."""
 
 import hashlib
 import html
@@ -28,7 +28,7 @@ from fokker.sweeps.standings import TRIAL, in_order
 from fokker.sweeps.tables import Table, head, results_table, seeds_table
 from fokker.sweeps.verdict import Verdict
 
-#: Jobs whose own figures are shown, and how wide in pixels.
+#: The most jobs whose own figures are in the report, and the width of these in pixels.
 MAX_JOBS = 24
 MAX_WIDTH = 900
 _MAX_FIGURES = 10
@@ -37,7 +37,7 @@ _MAX_FIGURES = 10
 @final
 @dataclass(frozen=True)
 class Picture:
-    """A PNG file and what it shows."""
+    """A PNG file and its caption."""
 
     path: Path
     caption: str
@@ -46,12 +46,12 @@ class Picture:
 @final
 @dataclass(frozen=True)
 class Report:
-    """What a sweep's report is made of.
+    """The report of a sweep.
 
     Attributes:
-        outcome: of the sweep.
-        comment: what the sweep is about.
-        command: that makes it again.
+        outcome: the outcome of the sweep.
+        comment: a text that says what the sweep is about.
+        command: the command that makes the sweep again.
     """
 
     outcome: Outcome
@@ -60,19 +60,19 @@ class Report:
 
     @property
     def path(self) -> Path:
-        """`report.html` in the sweep's folder."""
+        """Return the path of `report.html` in the sweep's folder."""
         return self.outcome.folder / "report.html"
 
     @property
     def _key(self) -> str:
-        """Another one for all that reads otherwise."""
+        """Return a hash of all that the report depends on."""
         own = self.outcome
         content = [__version__, own.rows, own.swept, own.objectives, own.directions, self.comment]
         text = json.dumps(content, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def is_whole(self, files: Sequence[Path]) -> bool:
-        """Whether it is there as it would be written, with these files and all its figures."""
+        """Tell whether the same report is there, with these files and all its figures."""
         if not self.path.is_file() or not all(file.is_file() for file in files):
             return False
         text = self._text()
@@ -86,13 +86,13 @@ class Report:
         effects: Mapping[str, Effects],
         is_final: bool,
     ) -> None:
-        """Write it, and take away the figures of the one before that this one has not.
+        """Write the report, and delete the figures of the previous one that this one does not have.
 
         Args:
-            pictures: of the sweep, in `figures/`.
-            notes: what has no figure and why.
-            effects: of the factors of the sweep, by metric.
-            is_final: whether to leave it if the same is to be written again.
+            pictures: the figures of the sweep, in `figures/`.
+            notes: sentences that say which figures are missing, and why.
+            effects: the effects of the sweep's factors, by metric.
+            is_final: whether the next start leaves the report if nothing has changed.
         """
         before = _names(self._text()) if self.path.is_file() else []
         values = self._values(pictures, notes, effects, self._key if is_final else "")
@@ -102,7 +102,7 @@ class Report:
                 self._figure(f"{name}.{kind}").unlink(missing_ok=True)
 
     def _text(self) -> str:
-        """What is there, of which another one is written if it is damaged."""
+        """Return the text of the report that is there, even if it is damaged."""
         return self.path.read_text(encoding="utf-8", errors="replace")
 
     def _figure(self, name: str) -> Path:
@@ -117,7 +117,7 @@ class Report:
         effects: Mapping[str, Effects],
         key: str,
     ) -> dict[str, Any]:
-        """All that the template names."""
+        """Return all values that the template names."""
         own, ordered = self.outcome, self._ordered()
         seeds = seeds_table(own)
         completed = [r["folder"] for r in ordered if r["status"] == "completed"]
@@ -151,7 +151,7 @@ class Report:
         return f"{'Search' if self.outcome.is_search else 'Sweep'} over {', '.join(keys)}"
 
     def _facts(self) -> dict[str, str]:
-        """When, how long, how many, and with what."""
+        """Return facts about the jobs: when and how long they ran, how many, and which versions."""
         rows, folder = self.outcome.rows, self.outcome.folder
         known = [
             (folder / name / "run.json", record)
@@ -183,7 +183,7 @@ class Report:
         return in_order(own.rows, own.swept, own.metric if own.objectives else None)
 
     def _over_seeds(self, seeds: Table) -> Cells:
-        """The main metrics a setting, the best of them marked."""
+        """Return the main metrics, a row for each setting, with the best one marked."""
         own = self.outcome
         best = own.ranked(own.metric)[0]
         settings = [own.setting(row) for row, _ in over_seeds(own.rows, own.swept)]
@@ -193,13 +193,13 @@ class Report:
         return Cells(self._heads(seeds), list(zip(looks, map(_plus, seeds.lines))))
 
     def _results(self) -> Cells:
-        """The main columns, a row a job, and below it why it failed."""
+        """Return the main columns, a row for each job; if it failed, the reason is below."""
         own, ordered = self.outcome, self._ordered()
         shown = results_table(own, ordered)
         lines: list[tuple[str, list[str]]] = []
         for number, (row, cells) in enumerate(zip(ordered, shown.lines)):
             look = "bad" if row["status"] in FAILED else ""
-            # Of several seeds it would be the luckiest.
+            # With several seeds, a single best job may owe that to its seed.
             if number == 0 and own.objectives and own.metric in row and not own.has_seeds:
                 look = "best"
             lines.append((look, _plus(cells)))
@@ -211,7 +211,7 @@ class Report:
         return [head(name, self.outcome) for name in shown.names]
 
     def _effects(self, metric: str, effects: Effects) -> dict[str, Any]:
-        """Main effects and interactions on a metric, and what is behind them."""
+        """Return the main effects and interactions on a metric, and where the errors come from."""
         words = self.outcome.measure(metric).words
         table = None
         if effects.effects:
@@ -224,7 +224,7 @@ class Report:
         return {"metric": words, "table": table, "note": note}
 
     def _job(self, row: Row, is_shown: bool) -> dict[str, Any]:
-        """What a closed part of a job holds."""
+        """Return the content of the folded part of a job."""
         folder = self.outcome.folder / str(row["folder"])
         overrides = self.outcome.records[str(row["folder"])].get("overrides") or []
         metrics = metrics_of(row, self.outcome.swept)
@@ -244,7 +244,7 @@ class Report:
 
 
 def _names(text: str) -> list[str]:
-    """The sweep's figures in a report."""
+    """Return the names of the sweep's figures in a report."""
     return [html.unescape(name) for name in re.findall(r'<figure id="([^"]+)"', text)]
 
 
@@ -253,11 +253,11 @@ def _plus(cells: Sequence[str]) -> list[str]:
 
 
 def _with_error(row: Row, name: str) -> str:
-    """A metric of a job by itself, with its standard error."""
+    """Return a metric of a single job, with its standard error."""
     return column([(row.get(name), row.get(name + ERROR))], " ± ")[0]
 
 
 def _of_data(row: Row, name: str) -> str:
-    """What a distance is for as many points of the data, in brackets behind it."""
+    """Return in brackets the distance of as many points of the data; empty if it is not known."""
     value = row.get(name + OF_DATA)
     return "" if value is None else f" (data {value:.4g})"

@@ -1,4 +1,4 @@
-"""One job of a sweep, which is recorded in its folder."""
+"""The run of one job of a sweep, which is recorded in the job's folder."""
 
 import os
 import sys
@@ -27,7 +27,7 @@ from fokker.training.watching import Pruned, Watch
 
 
 def _nobody(path: Path) -> None:
-    """Nobody watches."""
+    """Return null: nobody watches."""
 
 
 def run_in_sweep(
@@ -37,17 +37,22 @@ def run_in_sweep(
     ranks: Ranks = ALONE,
     watcher: Callable[[Path], Watch | None] = _nobody,
 ) -> bool:
-    """One job of a sweep, whose failure is recorded in its folder and ends nothing else.
+    """Run one job of a sweep; record a failure in its folder, and let the other jobs go on.
 
-    What it says goes to output.txt there. What a living process runs by now, or has run in this
-    folder, is left alone, unless it is this same job of a scheduler, which was requeued.
+    The output goes to output.txt there. A job is left alone if a living process runs it, or if this
+    folder has a record. A job that a scheduler has requeued is run in spite of its record.
 
     Args:
-        watcher: gives what sees the training's curve of the job in a folder and may end it.
+        config: the configuration of the job.
+        choices: the choices that the configuration was composed with.
+        path: the folder of the job.
+        ranks: the ranks that run the job together.
+        watcher: the function that returns a watch for the job in a folder, or null; a watch sees
+            the training curve and may end the training.
     Returns:
-        whether it was run here.
+        True if the job was run here.
     """
-    make_folder(path)  # Which is no link of another's.
+    make_folder(path)  # It refuses a link.
     lock = job_lock(path)
     if not ranks.first_says(lambda: _take(lock, path)):
         return False
@@ -67,7 +72,7 @@ def run_in_sweep(
 
 
 def _leave_nothing_empty(path: Path) -> None:
-    """Take away the folder of a job that a signal has ended before there was a record."""
+    """Delete the folder of a job that a signal has ended before it wrote anything."""
     file = path / "output.txt"
     with suppress(OSError):
         if not (path / "run.json").exists() and file.stat().st_size == 0:
@@ -76,8 +81,8 @@ def _leave_nothing_empty(path: Path) -> None:
 
 
 def _take(lock: FileLock, path: Path) -> bool:
-    """Hold a job that nobody holds and that is not done."""
-    # Not at once: who looks whether a job is held holds it for a moment.
+    """Take the lock of a job, and tell whether it was free and the job is not done."""
+    # Retry briefly: a status check also holds the lock for a moment.
     with suppress(Timeout):
         lock.acquire(timeout=0.2, poll_interval=0.01)
         record, _ = record_or_why(path / "run.json")
@@ -102,7 +107,7 @@ def _run_recorded(
             print(masked(text), file=output, flush=True)
 
     try:
-        # The curve is seen by the first rank, which decides for all.
+        # The first rank sees the curve, and decides for all.
         watch = watcher(path) if ranks.is_first else None
         if ranks.first_says(lambda: watch is not None) and watch is None:
             watch = _unasked
@@ -113,8 +118,8 @@ def _run_recorded(
     except Interrupted as stop:
         if ranks.is_first:
             print(f"fokker: {stop}", file=sys.stderr)
-        raise SystemExit(stop.code) from stop  # It is said.
-    except DiskError:  # It would refuse the other jobs too.
+        raise SystemExit(stop.code) from stop  # The error is printed already.
+    except DiskError:  # The disk would refuse the other jobs too.
         raise
     except (Exception, SystemExit) as error:
         if isinstance(error, SystemExit) and error.code in SIGNALLED:
@@ -131,6 +136,6 @@ def _unasked(metrics: Mapping[str, Any], step: int) -> bool:
 
 
 def facts_of_sweep(path: Path) -> dict[str, Any]:
-    """The sweep of the job in `path`, and the job's values of the swept keys; nothing without."""
+    """Return the sweep and the swept values of the job in `path`; empty if no list has the job."""
     job = Study.read(path.parent).job_in(path)
     return {} if job is None else {"sweep": path.parent.name, "swept": job.swept}

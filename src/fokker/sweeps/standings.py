@@ -1,4 +1,4 @@
-"""Which setting of a sweep is the best, by its mean over the seeds, and which come close to it."""
+"""The standings of a sweep: its settings in order, by their mean over the seeds."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,27 +16,27 @@ TRIAL = "trial"
 @final
 @dataclass(frozen=True)
 class Gap:
-    """How much worse a setting is than another one, and the standard error of that, if known."""
+    """The amount by which a setting is worse than another one, and its standard error if known."""
 
     size: float
     error: float | None
 
     @property
     def is_within(self) -> bool:
-        """Whether it is at most one standard error; a gap of 0 is."""
+        """Return whether the gap is at most one standard error; a gap of 0 is."""
         return self.size <= (self.error or 0.0)
 
 
 @final
 @dataclass(frozen=True)
 class Standing:
-    """A setting, whose runs differ in the seed alone, and its value of one metric.
+    """A setting, whose runs differ only in the seed, and its values of one metric.
 
     Attributes:
-        rows: of all its jobs.
-        values: of those that have one, by seed.
-        own_error: the standard error of a value by its samples, where it stands alone.
-        measure: of the metric.
+        rows: the rows of all its jobs.
+        values: the values of the jobs that have one, by seed.
+        own_error: the standard error of a single value, estimated from its samples.
+        measure: the measure of the metric.
     """
 
     rows: Sequence[Row]
@@ -46,33 +46,33 @@ class Standing:
 
     @property
     def n(self) -> int:
-        """How many runs have a value."""
+        """Return how many seeds have a value."""
         return len(self.values)
 
     @property
     def mean(self) -> float:
-        """Over the seeds; NaN without a value."""
+        """Return the mean over the seeds; NaN without a value."""
         return Spread.of(list(self.values.values())).mean if self.values else math.nan
 
     @property
     def error(self) -> float | None:
-        """The standard error of the mean over the seeds; of a single run that of its samples."""
+        """Return the standard error of the mean over the seeds, or that of a single value."""
         if self.n > 1:
             return Spread.of(list(self.values.values())).standard_error
         return self.own_error if self.n else None
 
     @property
     def badness(self) -> float:
-        """Of the mean; infinite where that is no finite number."""
+        """Return the badness of the mean; infinite if the mean is not finite."""
         mean = self.mean
         return self.measure.badness(mean) if math.isfinite(mean) else math.inf
 
     def behind(self, other: "Standing") -> Gap:
-        """How much worse it is than another one.
+        """Return how much worse this setting is than another one.
 
-        Over the seeds that both have, if they are two or more, the error is that of the mean of
-        the differences, seed by seed: runs with one seed have the same data and noise. Otherwise
-        it is the root of the sum of both errors' squares.
+        If both share two seeds or more, the error is that of the mean of the differences, seed by
+        seed: runs with one seed have the same data and randomness. Otherwise it is the root of the
+        sum of both errors' squares, or null if one of these is not known.
         """
         size = self.badness - other.badness
         slopes = [s.measure.slope(s.mean) for s in (self, other)]
@@ -90,21 +90,21 @@ def standings(
 ) -> list[Standing]:
     """Return all settings from the best to the worst; those without a finite value are the last.
 
-    Where others have several seeds, a setting of which one run alone has a value stands behind
-    them: it may be that seed's luck.
+    If other settings have several seeds, a setting with a value of one seed comes after them: its
+    value may be due to sampling noise.
 
     Args:
-        rows: of all jobs.
-        swept: their keys that are swept; trials of a search with the same values are one setting.
-        metric: judged by.
-        best: the direction, if not the metric's own.
+        rows: the rows of all jobs.
+        swept: the swept keys of the rows; trials of a search with the same values are one setting.
+        metric: the metric by which settings are judged.
+        best: the direction that is better, if it is not the metric's own.
     """
     measure = measure_of(metric, best)
     keys = [key for key in swept if key != TRIAL]
     found = []
     for same in settings_of(rows, keys).values():
         known = [row for row in same if isinstance(row.get(metric), (int, float))]
-        # A trial may have the same seed as another one.
+        # Two trials may have the same seed; they count as one value.
         values = {str(row.get(SEED, "")): float(row[metric]) for row in known}
         error = known[0].get(metric + ERROR) if len(values) == 1 else None
         found.append(Standing(same, values, error, measure))
@@ -118,7 +118,7 @@ def standings(
 def in_order(rows: Sequence[Row], swept: Sequence[str], objective: str | None) -> list[Row]:
     """Return the rows as they came, or from the best setting by a metric to the worst.
 
-    Runs of one setting stay together: the best single run is that of the luckiest seed.
+    Runs of one setting stay together, for a single best run may owe that to its seed.
     """
     if objective is None:
         return list(rows)

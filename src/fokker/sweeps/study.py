@@ -1,6 +1,6 @@
-"""A sweep or a search as its folder has it.
+"""The list of a sweep's or a search's jobs, in its folder.
 
-Nothing here needs torch, so that a sweep which is done says so at once.
+Nothing here needs torch, so that a finished sweep reports at once.
 """
 
 from dataclasses import dataclass
@@ -16,13 +16,14 @@ from fokker.sweeps.jobs import Job
 @final
 @dataclass(frozen=True)
 class Study:
-    """A sweep or a search as its folder has it.
+    """A sweep or a search, as the list in its folder describes it.
 
     Attributes:
-        folder: where its jobs lie, and jobs.json, which lists them.
-        jobs: in order, each with its key, its values of the swept keys and its overrides.
-        values: of the parameters of a search, a mapping a job as it stands there; empty of a sweep.
-        search: the name of the search; empty of a sweep, or where nothing is listed.
+        folder: the folder with its jobs, and with jobs.json, which lists them.
+        jobs: the jobs in order, each with its key, its values of the swept keys and its overrides.
+        values: the values of a search's parameters, a mapping for each job as the file has it;
+            empty for a sweep.
+        search: the name of the search; empty for a sweep, or where nothing is listed.
     """
 
     folder: Path
@@ -32,7 +33,7 @@ class Study:
 
     @classmethod
     def read(cls, folder: Path) -> "Study":
-        """What a folder lists; nothing where it has no list.
+        """Read the list of a folder; a folder without a list gives no jobs.
 
         Raises:
             DamagedError: if the list is damaged.
@@ -46,11 +47,11 @@ class Study:
 
     @property
     def file(self) -> Path:
-        """The list."""
+        """Return the path of the list."""
         return self.folder / "jobs.json"
 
     def write(self) -> None:
-        """Write the list, for whoever wants no more than what the jobs are."""
+        """Write the list, for commands that only need to know the jobs."""
         listed: list[dict[str, Any]] = [
             {"key": job.key, "swept": job.swept, "overrides": job.overrides} for job in self.jobs
         ]
@@ -59,6 +60,6 @@ class Study:
         write_json(self.file, {**({"search": self.search} if self.search else {}), "jobs": listed})
 
     def job_in(self, path: Path) -> Job | None:
-        """The job whose folder this is, of whatever attempt; null if it is none of the listed."""
+        """Return the listed job whose folder this is, of any attempt; null if there is none."""
         known = job_id(path)
         return next((job for job in self.jobs if known == job.key), None)

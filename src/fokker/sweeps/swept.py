@@ -1,4 +1,4 @@
-"""What a command sweeps over or searches, and what is the same in all of its jobs."""
+"""The overrides of a sweep or search: those with several values, and those that all jobs share."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -24,13 +24,14 @@ NOT_OF_THE_JOB = (*OF_THE_SWEEP, "logger")
 @final
 @dataclass(frozen=True)
 class Swept:
-    """What a command sweeps over or searches, and what is the same in all of its jobs.
+    """The overrides of a sweep or search, divided by whether they have one value or several.
 
     Attributes:
-        fixed: overrides of one value, in one form however they were typed, by key with its signs.
-        several: those of several values, by the same.
-        study: the name of the study, empty where there is none.
-        body: what the study sets besides what is swept.
+        fixed: the overrides with one value by key with its signs, in one form however they were
+            typed.
+        several: the overrides with several values, by key with its signs.
+        study: the name of the study; empty where there is none.
+        body: the content of the study's file as YAML, without hydra's keys.
     """
 
     fixed: dict[str, str]
@@ -43,9 +44,9 @@ class Swept:
         """Read overrides.
 
         Args:
-            arguments: overrides, some of them with several values or an interval.
-            config: composed, of the sweep.
-            loader: knows the options of groups, for `glob(*)`.
+            arguments: the overrides, some of them with several values or an interval.
+            config: the composed configuration of the sweep.
+            loader: the loader that knows the options of groups, for `glob(*)`.
         """
         # As in hydra, the last of several overrides of a key counts.
         overrides = {o.get_key_element(): o for o in parse(arguments, loader)}
@@ -57,22 +58,22 @@ class Swept:
 
     @property
     def keys(self) -> set[str]:
-        """All that a value is given to, with signs."""
+        """Return the keys of all overrides, with their signs."""
         return {*self.fixed, *self.several}
 
     @property
     def unswept(self) -> list[str]:
-        """Those of one value that a sweep is known by."""
-        # With its signs, so that the sweeps that there are keep their names.
+        """Return the overrides with one value by which a sweep is known."""
+        # The keys keep their signs, so that existing sweeps keep their names.
         return [text for key, text in self.fixed.items() if group_of(key) not in NOT_OF_THE_JOB]
 
     def title(self, columns: Iterable[str]) -> str:
-        """What it is called: the study, else what is swept."""
+        """Return the title of the sweep: its study, or else what is swept."""
         return self.study or "-".join(sorted(columns))
 
 
 def short_title(title: str) -> str:
-    """A title in the name of a folder."""
+    """Return a title for the name of a folder."""
     return re.sub(r"[^\w.]+", "-", title).strip("-")[:MAX_NAME]
 
 
@@ -86,7 +87,7 @@ def _body(config: DictConfig, study: str) -> str:
 
 
 def in_one_form(override: Override) -> str:
-    """An override that is not swept, in one form however it was typed."""
+    """Return an override that is not swept in one form, however it was typed."""
     key = override.get_key_element()
     if override.is_delete() and read(str(override.input_line)).value_text is None:
         return key

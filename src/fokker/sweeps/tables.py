@@ -21,26 +21,27 @@ from fokker.sweeps.outcome import Outcome
 @final
 @dataclass(frozen=True)
 class Table:
-    """Cells as text.
+    """A table of texts.
 
     Attributes:
-        names: of the columns: keys, or metrics as in results.csv.
-        lines: a cell a column.
+        names: the names of the columns: keys, or metrics as in results.csv.
+        lines: the rows, with a cell for each column.
     """
 
     names: Sequence[str]
     lines: Sequence[Sequence[str]]
 
     def aligned(self) -> str:
-        """Return it for a terminal, with the names as they are typed at its head."""
+        """Return the table for a terminal, with the names of the columns as they are typed."""
         rows = aligned([self.names, *self.lines], right=None)
         return "\n".join(f"  {row}" for row in rows)
 
 
 def head(name: str, outcome: Outcome) -> str:
-    """Return what stands above a column in words: of a metric with its direction, and its unit.
+    """Return the head of a column in words: a metric has its direction, and its unit.
 
-    The unit is on a second line. What is no metric, such as a swept key, is called as it is typed.
+    The unit is on a second line. A column that is no metric, such as a swept key, is called as it
+    is typed.
     """
     if name in outcome.swept or name in (*FIXED, "seeds"):
         return name
@@ -52,7 +53,7 @@ def head(name: str, outcome: Outcome) -> str:
 
 
 def heading(outcome: Outcome) -> str:
-    """Return what stands above the results on a terminal: the data, and the metrics in words."""
+    """Return the line above the results on a terminal: the data, and the metrics in words."""
     known = dict.fromkeys([main_metric(outcome.rows, outcome.swept), excess_metric(outcome.rows)])
     metrics = [m for m in {**known, **dict.fromkeys(outcome.objectives)} if m != "nfe"]
     measures = {m: outcome.measure(m) for m in metrics if any(m in row for row in outcome.rows)}
@@ -63,7 +64,7 @@ def heading(outcome: Outcome) -> str:
 
 
 def main_columns(outcome: Outcome) -> list[str]:
-    """Return the columns of results.csv that tell most."""
+    """Return the most important columns of results.csv."""
     rows = outcome.rows
     shown = [*outcome.swept, "status", main_metric(rows, outcome.swept), "nfe", excess_metric(rows)]
     wanted = dict.fromkeys([*shown, *outcome.objectives, "seconds"])
@@ -71,11 +72,11 @@ def main_columns(outcome: Outcome) -> list[str]:
 
 
 def results_table(outcome: Outcome, rows: Sequence[Row]) -> Table:
-    """Return the main columns, a row a job, metrics with their standard errors.
+    """Return the main columns, a row for each job, and metrics with their standard errors.
 
     Args:
-        outcome: of the sweep.
-        rows: of all its jobs, in the order of the table.
+        outcome: the outcome of the sweep.
+        rows: the rows of all its jobs, in the order of the table.
     """
     names = main_columns(outcome)
     columns = [
@@ -88,15 +89,15 @@ def results_table(outcome: Outcome, rows: Sequence[Row]) -> Table:
 
 
 def _value(value: Any) -> str:
-    """Return a swept value, a number of a search in four digits."""
+    """Return a swept value as text, a number of a search with four digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def seeds_table(outcome: Outcome) -> Table | None:
-    """Return the main metrics of each setting over the seeds; none where no seeds are swept.
+    """Return the main metrics of each setting over the seeds; null where no seeds are swept.
 
-    After +- is the standard error of the mean. `seeds` says of how many it is, and of how many
-    there are, `2 of 3`, where one has no result.
+    The number after +- is the standard error of the mean. `seeds` is the number of seeds with a
+    result, such as `2 of 3` where one has none.
     """
     if not outcome.has_seeds or not outcome.done:
         return None

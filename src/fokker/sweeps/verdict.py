@@ -1,4 +1,4 @@
-"""What a sweep has found, in a sentence: the best setting, its error, and what comes close."""
+"""The verdict on a sweep, in a sentence: the best setting, its error, and what comes close."""
 
 import math
 from collections import Counter
@@ -13,7 +13,7 @@ from fokker.sweeps.jobs import Row
 from fokker.sweeps.outcome import Outcome
 from fokker.sweeps.standings import TRIAL, Standing
 
-#: Keys whose values speak for themselves.
+#: Keys whose values are clear without the key.
 _SPEAKING = ("sampler", "formulation")
 _MAX_DATA = 4
 
@@ -21,17 +21,17 @@ _MAX_DATA = 4
 @final
 @dataclass(frozen=True)
 class Verdict:
-    """Says what a sweep has found.
+    """The verdict on a sweep.
 
     Attributes:
-        outcome: of the sweep.
+        outcome: the outcome of the sweep.
     """
 
     outcome: Outcome
 
     @property
     def line(self) -> str:
-        """The line of a terminal, which may not have every sign."""
+        """Return the line for a terminal, which may not have every sign."""
         return f"answer   {self.text().replace('±', '+-')}"
 
     def text(self) -> str:
@@ -80,7 +80,7 @@ class Verdict:
     def _behind(
         self, best: Standing, others: Sequence[Standing], number: str, keys: Sequence[str]
     ) -> str:
-        """Say what comes next, and how surely it is worse."""
+        """Say which setting comes next, and how surely it is worse."""
         gaps = [other.behind(best) for other in others]
         close = [gap for gap in gaps if gap.is_within]
         second = f"{self._name(others[0], keys)}, {number}"
@@ -99,7 +99,7 @@ class Verdict:
         return said
 
     def _how(self, best: Standing, ranked: Sequence[Standing], of_data: str) -> Iterator[str]:
-        """Say what stands behind a number: seeds, errors, a yardstick, and cost if that differs."""
+        """Yield what a number rests on: seeds, errors, a yardstick, and cost if that differs."""
         if best.n > 1:
             unsure = ", which two leave unsure" if best.n == 2 else ""
             yield f"mean ± standard error over {best.n} seeds{unsure}"
@@ -127,7 +127,7 @@ class Verdict:
         )
 
     def _of_front(self, name: str, rows: Sequence[Row]) -> str:
-        """Say the best trial in each of several objectives."""
+        """Say which trial is the best in each of several objectives."""
         said = []
         for metric in self.outcome.objectives:
             measure = self.outcome.measure(metric)
@@ -150,13 +150,13 @@ class Verdict:
         return units_of(self.outcome.records[str(done["folder"])])
 
     def _varying(self, own: Sequence[Row]) -> list[str]:
-        """Return the keys in which settings of a data set differ, those without a result too."""
+        """Return the keys in which settings of a data set differ, even those without a result."""
         without = [row for row in self.outcome.rows if row["status"] != "completed"]
         values = {key: {str(row[key]) for row in [*own, *without]} for key in self.outcome.keys}
         return [key for key, found in values.items() if key != "data" and len(found) > 1]
 
     def _name(self, standing: Standing, keys: Sequence[str]) -> str:
-        """Return what a setting is called."""
+        """Return the name of a setting for a sentence."""
         row = standing.rows[0]
         said = [f"{row[k]}" if k in _SPEAKING else f"{k}={_value(row[k])}"
                 for k in keys if k not in ("setting", "num_steps")]  # fmt: skip
@@ -170,7 +170,7 @@ class Verdict:
         return f"trial{'s' * (len(standing.rows) > 1)} {numbers} ({told})"
 
     def _statuses(self) -> str:
-        """Count what is not completed."""
+        """Count the jobs that are not completed, by status."""
         lost: Mapping[str, int] = Counter(
             str(row["status"]) for row in self.outcome.rows if row["status"] != "completed"
         )
@@ -178,14 +178,14 @@ class Verdict:
 
 
 def _of_data(standing: Standing, metric: str) -> float | None:
-    """What a distance is for as many points of the data, a mean over the seeds, where known."""
+    """Return the distance of as many points of the data, a mean over the seeds, where known."""
     found = [row.get(metric + OF_DATA) for row in standing.rows]
     known = [float(value) for value in found if isinstance(value, (int, float))]
     return sum(known) / len(known) if known else None
 
 
 def _cost(standing: Standing) -> float:
-    """Evaluations a sample, a mean over the seeds."""
+    """Return the evaluations for a sample, a mean over the seeds."""
     known = [float(row["nfe"]) for row in standing.rows if row.get("nfe") is not None]
     return sum(known) / len(known) if known else math.nan
 

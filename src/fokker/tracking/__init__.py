@@ -1,4 +1,4 @@
-"""Loggers: where a run is told of besides its record; `Logger` and `Log` are for your own."""
+"""The loggers of a run besides its record; `Logger` and `Log` are the protocols for your own."""
 
 from fokker.tracking.loggers import CSV, Log, Logger
 from fokker.tracking.tensorboard import TensorBoard

@@ -1,4 +1,4 @@
-"""Where a run is told of besides its local record, which comes first and is whole without it."""
+"""The loggers of a run besides its local record, which comes first and is whole without them."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,38 +11,38 @@ from fokker.machine.files import write_text
 
 
 class Log(Protocol):
-    """What a run tells while it goes on."""
+    """The log of one run, which gets the training curves while the run goes on."""
 
     @property
     def address(self) -> str:
-        """Where the run can be looked at; empty if only its folder says."""
+        """Return the address at which the run can be seen; empty if there is only its folder."""
 
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
-        """A line of the training curves."""
+        """Take a row of the training curves."""
 
     def finish(self) -> None:
-        """The run has ended, well or not; its folder holds all that there is."""
+        """Close the log: the run has ended, well or not, and its folder holds all that there is."""
 
 
 class Logger(Protocol):
-    """Opens the log of one run."""
+    """A logger, which opens the log of each run."""
 
     def open(self, folder: Path, config: Mapping[str, Any]) -> Log:
-        """The log of the run in `folder`, whose run.json says what it is.
+        """Open the log of the run in `folder`, whose run.json says what it is.
 
         Args:
-            config: nested, resolved, of plain values.
+            config: the resolved configuration, nested and of plain values.
         """
 
 
 def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The single numbers among metrics."""
+    """Return the single numbers among metrics."""
     return {key: value for key, value in metrics.items() if isinstance(value, (int, float))}
 
 
 @final
 class CSV(Logger):
-    """The curves as `metrics.csv` in the run's folder, for spreadsheets."""
+    """A logger that writes the curves to `metrics.csv` in the run's folder, for spreadsheets."""
 
     def open(self, folder: Path, config: Mapping[str, Any]) -> Log:
         return CSVLog(folder / "metrics.csv")
@@ -50,7 +50,7 @@ class CSV(Logger):
 
 @final
 class CSVLog:
-    """One table with a row a line of the curves; a cell is empty where nothing was measured."""
+    """A table of the curves' rows, in which a cell is empty where nothing was measured."""
 
     address = ""
 
@@ -71,8 +71,8 @@ class CSVLog:
 class Logs:
     """The logs of one run by the names of their loggers.
 
-    A log that fails is left out from there on, with a warning, and the run goes on; only a disk
-    that refuses ends a run, after the others are finished.
+    A log that fails is left out from then on, with a warning, and the run goes on. Only an error of
+    the disk ends a run, after the other logs are finished.
     """
 
     def __init__(self) -> None:
@@ -89,17 +89,17 @@ class Logs:
 
     @property
     def addresses(self) -> Mapping[str, str]:
-        """Where the run can be looked at, by logger, of those that say it."""
+        """Return the addresses at which the run can be seen, by logger, without empty ones."""
         return {name: address for name, address in self._addresses.items() if address}
 
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
-        """Tell each log a line of the training curves."""
+        """Give each log a row of the training curves."""
         for name, log in list(self._logs.items()):
             with self._alone(name):
                 log.log(metrics, step)
 
     def finish(self) -> None:
-        """Finish each log, once however often this is called."""
+        """Finish each log once, however often this is called."""
         with ExitStack() as last:
             while self._logs:
                 name, log = self._logs.popitem()
@@ -112,7 +112,7 @@ class Logs:
 
     @contextmanager
     def _alone(self, name: str) -> Iterator[None]:
-        """Leave a log out that fails in the block."""
+        """Leave out a log that fails in the block, and print a warning."""
         try:
             yield
         except DiskError:

@@ -1,4 +1,4 @@
-"""Runs in TensorBoard, by lightning's logger."""
+"""A logger for TensorBoard, by lightning's own."""
 
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -15,10 +15,10 @@ from fokker.tracking.loggers import Log, Logger, numbers
 
 @final
 class TensorBoard(Logger):
-    """TensorBoard's files: the training curves by step, and the numbers of the run at the end.
+    """A logger that writes TensorBoard's files: curves by step, and the run's numbers at its end.
 
     Args:
-        folder: into which each run writes a folder of its own name, so that one command shows
+        folder: the folder in which each run makes one of its own name, so that one command displays
             several; null: `tensorboard/` in the run's folder.
     Raises:
         ValueError: if the package `tensorboard` is not installed.
@@ -41,12 +41,12 @@ class TensorBoard(Logger):
 
 @final
 class TensorBoardLog:
-    """The files of one run.
+    """The TensorBoard files of one run.
 
     Args:
-        folder: of the run.
-        place: of the files.
-        config: resolved, shown among the hyperparameters.
+        folder: the folder of the run.
+        place: the folder of the files.
+        config: the resolved configuration, written among the hyperparameters.
     """
 
     def __init__(self, folder: Path, place: Path, config: Mapping[str, Any]) -> None:
@@ -67,7 +67,7 @@ class TensorBoardLog:
         record = read_record(self._run / "run.json")
         found = self._run / "metrics.json"
         metrics = numbers(read_json(found)) if found.is_file() else {}
-        # A curve may have the name of one of them.
+        # A curve may have the name of one of the metrics.
         of_run = {f"run/{name}": value for name, value in metrics.items()}
         self._made.log_hyperparams(dict(self._config), of_run)
         from PIL import Image

@@ -1,4 +1,4 @@
-"""Runs in W&B: a mirror of the local record, made of its files."""
+"""A logger for W&B, which mirrors the files of the local record."""
 
 import os
 import re
@@ -15,29 +15,30 @@ from fokker.tracking.wandb_run import SafeRun
 
 MAX_TAG, MAX_NAME = 64, 128  # W&B's own limits
 MAX_POINTS, MAX_DIM = 1000, 3
-# W&B's own code for what a user has stopped, which it shows as killed.
+# W&B's own exit code for a run that a user has stopped, which it displays as killed.
 STOPPED = 255
 EXIT_CODES = {"completed": 0, "pruned": 0, "interrupted": STOPPED}
 #: Overrides that change no factor of a run.
 NO_FACTORS = ("hydra", "logger", "output_dir", "task", "allow_targets", "formulation", "data")
-#: What run.json says that W&B has in other places.
+#: The entries of run.json that W&B has in other places.
 NOT_IN_SUMMARY = ("overrides", "swept", "sweep", "formulation", "data", "versions", "model")
 
 
 @final
 class WandB(Logger):
-    """Weights & Biases: online where there is a key, else offline; never a prompt.
+    """A logger for Weights & Biases, online if there is a key, else offline; it never prompts.
 
-    One W&B run a run. The curves go there as they come, against `images`; the rest at the end, from
-    the local record: the metrics, a history row for each evaluation, tables and figures.
+    Each run has one W&B run. The curves are sent as they come, against `images`. The rest is sent
+    at the end, from the local record: the metrics, a history row for each evaluation, tables and
+    figures.
 
     Args:
-        project, entity: as W&B has them.
-        group: null: of a sweep, its folder's name.
-        tags: besides the formulation, the data and the swept values (of a single run: its
+        project, entity: the project and the entity in W&B.
+        group: the group in W&B; null: in a sweep the name of its folder, else none.
+        tags: the tags besides the formulation, the data and the swept values (of a single run: its
             overrides).
         log_model: whether the model's checkpoint is kept in W&B, as an artifact with its key.
-        finish_seconds: how long W&B may take at the end; what is left then stays on disk.
+        finish_seconds: the time that W&B may take at the end; what is left then stays on disk.
     Raises:
         ValueError: if finish_seconds is not positive.
     """
@@ -53,7 +54,7 @@ class WandB(Logger):
     ) -> None:
         if not finish_seconds > 0:
             raise ValueError(f"finish_seconds must be positive, got {finish_seconds}")
-        # WANDB_PROJECT may be empty.
+        # The variable WANDB_PROJECT may be empty.
         self._project, self._entity, self._group = project or "fokker", entity, group
         self._tags, self._log_model, self._seconds = list(tags or ()), log_model, finish_seconds
 
@@ -79,7 +80,7 @@ class WandB(Logger):
         earlier: Path | None = None,
         is_agents: bool = False,
     ) -> SafeRun:
-        """A W&B run in a folder; for the last three see `SafeRun`."""
+        """Start a W&B run in a folder; for `earlier` and `is_agents` see `SafeRun`."""
         return SafeRun(
             folder, self._seconds, earlier, is_agents, project=self._project, entity=self._entity,
             group=self._group or group, tags=list(labels), job_type=job_type, name=title[:MAX_NAME],
@@ -92,9 +93,9 @@ class WandBLog:
     """The mirror of one run.
 
     Args:
-        run: in W&B.
-        folder: of the local record.
-        log_model: whether the checkpoint goes along.
+        run: the W&B run.
+        folder: the folder of the local record.
+        log_model: whether the checkpoint is logged too.
     """
 
     def __init__(self, run: SafeRun, folder: Path, log_model: bool) -> None:
@@ -116,11 +117,11 @@ class WandBLog:
         self._run.finish()
 
     def _mirror(self, run: Any) -> None:
-        """All that is in the folder by now."""
+        """Log all that is in the folder by now."""
         facts = read_record(self._folder / "run.json")
         self._run.exit_code = EXIT_CODES.get(facts["status"], 1)
         rows = list(typed_rows(self._folder / "evaluations.csv"))
-        # A line is drawn from row to row.
+        # W&B draws a line from row to row.
         rows.sort(key=lambda row: row["nfe"])
         for label, row in zip(labels(rows), rows, strict=True):
             self._step += 1
@@ -133,17 +134,17 @@ class WandBLog:
             log_model(run, facts["model"])
 
     def _history(self, run: Any, row: Mapping[str, float], axis: str) -> None:
-        """A history row whose charts are drawn against one of its values."""
+        """Log a history row whose charts are drawn against one of its values."""
         for key in row:
             if key not in self._known:
                 self._known.add(key)
                 run.define_metric(key, step_metric=None if key == axis else axis)
-        # With a step of its own, a row that W&B has from before an interruption is not doubled.
+        # By its step, W&B does not double a row that it has from before an interruption.
         run.log(dict(row), step=self._step, commit=True)
 
 
 def name(facts: Mapping[str, Any], folder: Path) -> str:
-    """What a run is called: what a job of a sweep is, or the folder of a single run."""
+    """Return the title of a run: the parts of a sweep's job, or the folder of a single run."""
     if "sweep" not in facts:
         return folder.name
     swept = {k: v for k, v in facts["swept"].items() if k not in ("formulation", "data")}
@@ -151,7 +152,7 @@ def name(facts: Mapping[str, Any], folder: Path) -> str:
 
 
 def tags(facts: Mapping[str, Any], given: Sequence[str]) -> list[str]:
-    """The formulation, the data, what was changed, and the user's own, each once."""
+    """Return the tags: the formulation, the data, what was changed, and the user's, each once."""
     if "sweep" in facts:
         changed = _pairs({k: v for k, v in facts["swept"].items() if k not in NO_FACTORS})
     else:
@@ -163,7 +164,7 @@ def tags(facts: Mapping[str, Any], given: Sequence[str]) -> list[str]:
 
 
 def tag(text: str) -> str:
-    """A tag of at most 64 characters: of a key that is too long its last part, then both ends.
+    """Shorten a tag to 64 characters: first to the last part of its key, then to both ends.
 
     Any text may be a tag, so that it is not read as an override.
     """
@@ -179,14 +180,14 @@ def _pairs(values: Mapping[str, Any]) -> list[str]:
 
 
 def _root(override: str) -> str:
-    """The first part of an override's key: `logger` of `+logger.tags=[a]`."""
+    """Return the first part of an override's key: `logger` of `+logger.tags=[a]`."""
     return re.split(r"[./]", read(override).key)[0]
 
 
 def _earlier(folder: Path) -> Path | None:
-    """The last earlier attempt at a sweep's job that W&B knows: `<job>.2` for `<job>.3`."""
+    """Return the last earlier attempt at a sweep's job that W&B knows: `<job>.2` for `<job>.3`."""
     job, _, attempt = folder.name.rpartition(".")
-    if not attempt.isdecimal():  # Values in the name may have points as well.
+    if not attempt.isdecimal():  # Values in the name may have dots too.
         return None
     for number in range(int(attempt) - 1, 0, -1):
         before = folder.with_name(job if number == 1 else f"{job}.{number}")
@@ -196,10 +197,10 @@ def _earlier(folder: Path) -> Path | None:
 
 
 def labels(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the charts of each evaluation are filed under.
+    """Return the name under which W&B files the charts of each evaluation.
 
-    `evaluation` where one way was used, so that runs lie in the same chart; else its first part,
-    such as the sampler, with the grid and the weights where there are several.
+    It is `evaluation` if there is one way to sample, so that runs share a chart. Else it is the
+    first part, such as the sampler, with the grid and the weights where there are several.
     """
     parts = [*takewhile(lambda name: name != "num_steps", rows[0] if rows else ()), "weights"]
     columns = [column for column in parts if len({row.get(column) for row in rows}) > 1]
@@ -208,12 +209,12 @@ def labels(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if columns[0] != parts[0]:
         columns.insert(0, parts[0])
     named = (" ".join(str(row[c]) for c in columns if row[c] is not None) for row in rows)
-    # A dot or slash would be read as a level of names.
+    # W&B would split a name at a dot or a slash.
     return [part.replace(".", "_").replace("/", "_") for part in named]
 
 
 def typed_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a table of the record, with numbers as numbers and None for an empty cell."""
+    """Yield the rows of a table, with numbers as numbers and None for an empty cell."""
     if path.is_file():
         for row in read_table(path):
             yield {key: _value(text) for key, text in row.items()}
@@ -229,7 +230,7 @@ def _value(text: str | None) -> Any:
 
 
 def tables(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """The tables of a run by name: all but its curves, and some samples."""
+    """Return the tables of a run by name: all but its curves, and some samples."""
     files = sorted(path for path in folder.glob("*.csv") if path.stem != "metrics")
     found = {path.stem: list(typed_rows(path)) for path in files}
     found["samples"] = samples(folder / "samples.npz")
@@ -237,7 +238,7 @@ def tables(folder: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def samples(path: Path) -> list[dict[str, float]]:
-    """The first samples, if they have few dimensions; others are in their figure."""
+    """Return the first samples, if they have few dimensions; others are in their figure."""
     if not path.is_file():
         return []
     points = read_arrays(path, "samples")["samples"][:MAX_POINTS]
@@ -249,12 +250,12 @@ def samples(path: Path) -> list[dict[str, float]]:
 
 
 def figures(folder: Path) -> list[Path]:
-    """The figures of a folder, as PNG."""
+    """Return the PNG figures of a folder."""
     return sorted((folder / "figures").glob("*.png"))
 
 
 def log_figures(run: Any, figures: Sequence[Path]) -> None:
-    """PNG files as `figures/<name>`."""
+    """Log PNG files as `figures/<name>`."""
     import wandb
 
     if figures:
@@ -262,7 +263,7 @@ def log_figures(run: Any, figures: Sequence[Path]) -> None:
 
 
 def log_tables(run: Any, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """Tables as `tables/<name>`; online, W&B asks its server about each of them."""
+    """Log tables as `tables/<name>`; online, W&B asks its server about each of them."""
     import wandb
 
     row: dict[str, Any] = {}
@@ -275,7 +276,7 @@ def log_tables(run: Any, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> N
 
 
 def summary(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run came to: run.json's facts, the model, and all of metrics.json."""
+    """Return the summary of a run: run.json's facts, the model, and all of metrics.json."""
     model = facts.get("model") or {}
     known = {key: value for key, value in facts.items() if key not in NOT_IN_SUMMARY}
     known.update({f"model_{key}": value for key, value in model.items()})
@@ -283,7 +284,7 @@ def summary(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def log_model(run: Any, model: Mapping[str, str]) -> None:
-    """A model's checkpoint as an artifact that is named after its key."""
+    """Log a model's checkpoint as an artifact that is named after its key."""
     import wandb
 
     path = Path(model["path"])

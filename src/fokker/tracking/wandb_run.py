@@ -17,10 +17,10 @@ from fokker.store.records import record_or_why
 
 # A healthy start takes one to three seconds, and a server that is down answers at once or never.
 INIT_SECONDS = 15.0
-# What is asked of W&B's service, which runs on this machine, takes milliseconds.
+# A call to W&B's service, which runs on this machine, takes milliseconds.
 CALL_SECONDS = 15.0
 LEAVE_SECONDS = 5.0
-#: What a W&B agent tells the one run that it starts.
+#: The variables by which a W&B agent addresses the one run that it starts.
 AGENT = ("WANDB_SWEEP_ID", "WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH")
 
 T = TypeVar("T")
@@ -28,18 +28,18 @@ T = TypeVar("T")
 
 @final
 class SafeRun:
-    """A W&B run: offline without a key, never a prompt, and off after its first failure.
+    """A W&B run, which is offline without a key, never prompts, and is off after a failure.
 
-    Whatever W&B does, be it not installed, without its server, service or disk, raising or
-    silent: the caller waits at most some seconds, once, and stderr gets one sentence. Everything
+    W&B may not be installed, may lack its server, service or disk, may raise or never answer. In
+    each case the caller waits at most some seconds, once, and stderr gets one sentence. Everything
     that W&B writes lies in `<folder>/wandb`, and `<folder>/wandb.json` keeps the run's id.
 
     Args:
-        folder: of what is mirrored; it exists.
-        finish_seconds: how long the end may take; the rest stays on disk, for `wandb sync`.
+        folder: the folder of what is mirrored, which exists.
+        finish_seconds: the time that the end may take; the rest stays on disk, for `wandb sync`.
         earlier: a folder whose id is taken over if this one has none yet.
-        is_agents: whether it is the run that a W&B agent asks for, if there is one.
-        init: for `wandb.init`.
+        is_agents: whether this is the run that a W&B agent asks for, if there is an agent.
+        init: the arguments of `wandb.init`.
     """
 
     def __init__(
@@ -53,14 +53,14 @@ class SafeRun:
         self._folder, self._seconds = folder.resolve(), finish_seconds
         self._is_agents = is_agents and not _is_stale()
         self._run: Any = None
-        #: Where the run can be looked at, or how it gets to the server.
+        #: The URL of the run, or the command that sends it to the server.
         self.address = ""
-        #: With which the run will end: 0 for success, 255 for one that was stopped, else a failure.
+        #: The code that the run will end with: 0 for success, 255 if stopped, else a failure.
         self.exit_code = 1
         if os.environ.get("WANDB_MODE") == "disabled":
             return
         try:
-            # Two starts, the second offline, and W&B's service.
+            # This is time for two starts, the second one offline, and for W&B's service.
             self._run = self._within(3 * INIT_SECONDS, lambda: self._start(earlier, init))
             self._files = Path(self._run.dir).parent
             is_offline = self._run.offline
@@ -69,7 +69,7 @@ class SafeRun:
             self._off(error)
 
     def do(self, work: Callable[[Any], object], is_long: bool = False) -> None:
-        """Do something with W&B's own run, if it is on; if it is long in the seconds given."""
+        """Do some work with W&B's own run, if it is on; long work may take `finish_seconds`."""
         run = self._run
         if run is None:
             return
@@ -101,7 +101,7 @@ class SafeRun:
     # ---- the start -----------------------------------------------------------------------
 
     def _start(self, earlier: Path | None, init: Mapping[str, Any]) -> Any:
-        # Where W&B cannot write it takes the system's temporary folder.
+        # W&B would take the system's temporary folder if it could not write here.
         (self._folder / "wandb").mkdir(exist_ok=True)
         run_id = self._run_id(earlier)
         write_json(self._folder / "wandb.json", {"id": run_id})
@@ -124,15 +124,15 @@ class SafeRun:
         except Exception as error:
             if mode == "offline":
                 raise
-            # Nor are the later runs of this process kept waiting.
+            # Later runs of this process do not wait for the server again.
             os.environ["WANDB_MODE"] = "offline"
-            self._leave()  # The service has the id in use.
+            self._leave()  # The service still uses the id.
             run = start(mode="offline", **given)
             _warn(f"W&B cannot be reached ({_sentence(error)}); this and later runs are offline")
             return run
 
     def _run_id(self, earlier: Path | None) -> str:
-        """The agent's, this folder's, an earlier folder's, or a new one."""
+        """Return the agent's id, this folder's, an earlier folder's, or a new one."""
         agents = os.environ.get("WANDB_RUN_ID") if self._is_agents else None
         places = [self._folder, *([earlier] if earlier else [])]
         kept = [record_or_why(place / "wandb.json")[0].get("id") for place in places]
@@ -145,7 +145,7 @@ class SafeRun:
             return within(seconds, work)
 
     def _off(self, error: Exception) -> None:
-        """Say once that there is no mirror, and let W&B go."""
+        """Warn once that there is no mirror, and end the connection to W&B."""
         run, self._run, self.address = self._run, None, ""
         _warn(f"W&B is off for this run, whose local record is whole: {_sentence(error)}")
         if run is not None and not isinstance(error, TimeoutError):
@@ -167,10 +167,10 @@ class SafeRun:
 
 
 def within(seconds: float, work: Callable[[], T]) -> T:
-    """What `work` gives; it has a thread of its own, which is left behind if it takes too long.
+    """Return what `work` gives in a thread, which is left behind if it takes too long.
 
     Raises:
-        TimeoutError: after so many seconds.
+        TimeoutError: if there is no answer after so many seconds.
     """
     results: list[T] = []
     errors: list[BaseException] = []
@@ -193,9 +193,10 @@ def within(seconds: float, work: Callable[[], T]) -> T:
 
 @contextmanager
 def _environment(folder: Path, is_agents: bool) -> Iterator[None]:
-    """W&B's own places inside the run's folder, no reports of its errors, and no other's sweep.
+    """Set W&B's environment for the block: folders inside the run's, and no reports of its errors.
 
-    What is set to nothing is hidden from W&B, which would refuse it.
+    Variables that are empty are hidden from W&B, which would refuse them. So are an agent's, for a
+    run that the agent has not asked for.
     """
     places = {"WANDB_DATA_DIR": "data", "WANDB_CACHE_DIR": "cache"}
     ours = {name: str(folder / "wandb" / place) for name, place in places.items()}
@@ -220,13 +221,13 @@ def _environment(folder: Path, is_agents: bool) -> Iterator[None]:
 
 
 def _is_stale() -> bool:
-    """Whether what a W&B agent told is left from an agent whose files are gone."""
+    """Tell whether a W&B agent's variables are left from an agent whose files are gone."""
     parameters = os.environ.get("WANDB_SWEEP_PARAM_PATH")
     return bool(parameters) and not Path(str(parameters)).is_file()
 
 
 def _mode() -> str | None:
-    """As the user has it, but offline where W&B would ask for a key; null: as W&B has it."""
+    """Return the user's mode, but offline where W&B would ask for a key; None: W&B's default."""
     mode = os.environ.get("WANDB_MODE")
     if mode in ("offline", "dryrun"):
         return "offline"
@@ -238,7 +239,7 @@ def _mode() -> str | None:
 
 
 def _has_key() -> bool:
-    """Whether W&B can go online without asking: a key or token in the environment or in .netrc."""
+    """Tell whether a key or token is in the environment or in .netrc, so that W&B does not ask."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     address = os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai"

@@ -1,4 +1,4 @@
-"""A whole sweep in W&B, beside the runs of its jobs."""
+"""The W&B run of a whole sweep, next to the runs of its jobs."""
 
 import sys
 from collections import Counter
@@ -19,19 +19,19 @@ def log_sweep(
     figures: Sequence[Path],
     report: Path | None = None,
 ) -> str:
-    """One more run in the group of the sweep's jobs, of the job type `sweep`, with its answer.
+    """Log a sweep's answer as one more run in the group of its jobs, of the job type `sweep`.
 
     A sweep that is started again goes on with the same run. Whatever W&B does, the sweep goes on.
 
     Args:
-        folder: of the sweep; its name is that of the run and of the group.
-        loggers: the nodes of the configuration, by name; of several the first of W&B.
-        rows: of results.csv, a job each.
-        tables: other tables by name.
-        figures: PNG files.
-        report: an HTML file.
+        folder: the folder of the sweep; the run and the group have its name.
+        loggers: the logger nodes of the configuration by name; the first one of W&B is used.
+        rows: the rows of results.csv, one for each job.
+        tables: the other tables by name.
+        figures: the figures, of which those in PNG are logged.
+        report: the report, an HTML file.
     Returns:
-        where the run can be looked at; empty without W&B.
+        the address at which the run can be seen; empty without W&B.
     """
     logger = next((node for node in loggers.values() if node.get("_target_") == OF_WANDB), None)
     if logger is None:

@@ -1,4 +1,4 @@
-"""The training of a formulation: its optimiser, averages, gradients over ranks, and files."""
+"""The training of a formulation: its optimizer, averages, gradients over ranks, and files."""
 
 from fokker.training.callbacks import Intervals
 from fokker.training.divergence import DivergedError

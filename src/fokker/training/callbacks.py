@@ -25,15 +25,15 @@ from fokker.training.watching import Pruned
 @final
 @dataclass(frozen=True)
 class Intervals:
-    """How often something is logged, validated and saved, in optimiser steps and seconds.
+    """The intervals of logging, validation and saving, in optimizer steps and seconds.
 
     Args:
-        log_steps, validation_steps, save_steps, save_seconds: between two of them.
-        extra: lightning's callbacks by name. With one, each batch is a step, and `outputs` has its
-            loss as `losses`; their states are in checkpoints. As one may change the weights, they
-            are in the model's key.
+        log_steps, validation_steps, save_steps, save_seconds: the distance from one to the next.
+        extra: lightning's callbacks by name. If there is one, each batch is a single step, and
+            `outputs` has its loss as `losses`. Checkpoints hold the states of the callbacks. A
+            callback may change the weights, so that all are part of the model's key.
     Raises:
-        ValueError: if one is not positive, or no callback.
+        ValueError: if an interval is not positive, or an entry of `extra` is no callback.
     """
 
     log_steps: int = 100
@@ -59,16 +59,16 @@ Metrics = dict[str, Any]
 
 @final
 class Curves(L.Callback):
-    """Writes the training curves to the model's folder, and to what else listens.
+    """A writer of the training curves, to the model's folder and to listeners.
 
-    The loss is the mean over the steps since the last line, whatever the blocks. All ranks measure,
-    the first one writes and tells.
+    The loss is the mean over the steps since the last row with a loss, however long the blocks. All
+    ranks measure; the first one writes and calls the listeners.
 
     Args:
-        folder: where metrics.jsonl lies.
-        intervals: when.
-        ranks: that validate together.
-        listeners: called with (metrics, step).
+        folder: the folder where metrics.jsonl lies.
+        intervals: the intervals of logging and validation.
+        ranks: the ranks that validate together.
+        listeners: the functions that are called with (metrics, step).
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Curves(L.Callback):
         if not trainer.is_global_zero:
             return
         self._floor = floor_of(pl_module.formulation)
-        # What was written after the last save is written again.
+        # The steps after the last save are made again, and so are their rows.
         kept = [r for r in read_json_lines(self._folder.curves) if r["step"] <= trainer.global_step]
         write_json_lines(self._folder.curves, kept)
 
@@ -122,15 +122,15 @@ class Curves(L.Callback):
 
 @final
 class Saving(L.Callback):
-    """Saves the training's whole state, by steps, by time, at the end and on the way out.
+    """A callback that saves a training's whole state: at intervals, at its end and on a stop.
 
-    All ranks take part, for each may hold a part of the weights; the first one writes.
+    All ranks take part, since each may hold a part of the weights; the first one writes.
 
     Args:
-        folder: where last.ckpt lies.
-        intervals: when.
-        ranks: of the training.
-        description: of the model, which makes a checkpoint whole on its own.
+        folder: the folder where last.ckpt lies.
+        intervals: the intervals of saving.
+        ranks: the ranks of the training.
+        description: the model's description, so that a checkpoint can be used without other files.
     """
 
     def __init__(
@@ -167,8 +167,8 @@ class Saving(L.Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
         # In the middle of a block the weights are ahead of the step that they would be saved
-        # under; and if they have diverged there, they must not take the place of good ones. What
-        # befalls one rank alone finds the others elsewhere.
+        # under; and weights that have diverged must not replace good ones. If an error comes in
+        # only one rank, the others are elsewhere and cannot take part in a save.
         together = self._ranks.size == 1 or isinstance(exception, (Stop, Pruned))
         if self._between_blocks and together and not isinstance(exception, DiskError):
             self._save(trainer)
@@ -185,11 +185,11 @@ class Saving(L.Callback):
 
 @final
 class Progress(L.Callback):
-    """Shows how far a training is, and its loss.
+    """A display of how far a training is, and of its loss.
 
     Args:
-        say: tells a line to the user.
-        last: the step at which it will end.
+        say: the function that prints a line to the user.
+        last: the step at which the training will end.
     """
 
     def __init__(self, say: Callable[[str], None], last: int) -> None:
@@ -213,10 +213,10 @@ class Progress(L.Callback):
 
 @final
 class Speed(L.Callback):
-    """Measures the steps of a training alone, without what happens between their blocks.
+    """A measurement of a training's speed, without what happens between the blocks of steps.
 
-    It stands before all other callbacks. The first block, which warms up, does not count where
-    there are more.
+    It must be the first callback, so that it does not time the others at the end of a block. The
+    first block warms up, and counts only if there is no other.
     """
 
     def __init__(self) -> None:
@@ -225,7 +225,7 @@ class Speed(L.Callback):
 
     @property
     def steps_per_second(self) -> float | None:
-        """Optimiser steps a second; none where there were no steps."""
+        """Return the optimizer steps per second; None if there were no steps."""
         return self._steps / self._seconds if self._steps else None
 
     def on_train_batch_start(

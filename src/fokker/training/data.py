@@ -1,4 +1,4 @@
-"""What lightning iterates over: blocks of steps, and no data; a step fetches its own rows."""
+"""Blocks of steps, over which lightning iterates instead of data; a step fetches its own rows."""
 
 from collections.abc import Iterator
 from time import perf_counter
@@ -12,15 +12,16 @@ BLOCK_SECONDS = 0.2
 
 @final
 class StepBlocks:
-    """The optimiser steps of a training, as blocks (first, last + 1).
+    """The optimizer steps of a training, as blocks (first, last + 1).
 
     A block ends at each multiple of every interval, where something is saved or logged, and at
-    the last step; and it is as long as fits in a fifth of a second, so that signals are seen soon.
+    the last step. It is at most as long as fits in a fifth of a second, so that signals are seen
+    soon.
 
     Args:
-        trainer: whose `global_step` says where to start, also after a restart.
-        max_steps: of the training.
-        intervals: in steps.
+        trainer: the trainer, whose `global_step` says where to start, also after a restart.
+        max_steps: the number of steps of the training.
+        intervals: the intervals in steps.
     """
 
     def __init__(self, trainer: L.Trainer, max_steps: int, intervals: tuple[int, ...]) -> None:
@@ -35,6 +36,6 @@ class StepBlocks:
             yield first, last
             per_step = (perf_counter() - started) / (last - first)
             length = max(1, min(MAX_BLOCK_STEPS, 2 * length, int(BLOCK_SECONDS / per_step)))
-            # Ranks have clocks of their own and have to take the same blocks.
+            # Each rank has its own clock, and all must take the same blocks.
             length = self._trainer.strategy.broadcast(length)
             first = last

@@ -11,19 +11,18 @@ from fokker.store.identity import Groups, extra_callbacks
 from fokker.store.records import FORMAT
 from fokker.training.task import TrainingTask
 
-# Facts of a model's record that a checkpoint on its own is checked and continued by.
+# The facts of a model's record that are needed to check and continue a checkpoint without it.
 _RECORDED = ("overrides", "formulation", "data", "made_of", "parts", "data_groups")
 _PLAIN = "make lists and numbers of it"
-#: The platform's own entries, which no formulation says.
+#: The platform's own entries, which a formulation must not give.
 _OWN = ("format", "key", "record", "config", "data", "weights")
 
 
 def check_described(model: Formulation) -> None:
-    """Refuse, before a training, what its checkpoint could not hold.
+    """Refuse a formulation whose description could not be written into a checkpoint.
 
     Raises:
-        ValueError: if a formulation describes itself by no plain values, or by the platform's
-            names.
+        ValueError: if the description is not of plain values by name, or uses the platform's names.
     """
     said, rule = f"{type(model).__name__}.described", "must give plain values by name"
     with own_code(f"{said} cannot be asked", "mend it"):
@@ -44,15 +43,15 @@ def check_described(model: Formulation) -> None:
 
 
 def description_of(task: TrainingTask) -> str:
-    """Return the description of a task's model, JSON.
+    """Return the description of a task's model, as JSON.
 
-    - `format`, of run.json and model.json too;
-    - `key`, and `record`: the overrides, options, groups and hashes that it was made of;
-    - `config`: the resolved configuration of what the training is built from, so also the
+    - `format`: the version of the format, as in run.json and model.json;
+    - `key`: the model's key; `record`: the overrides, options, groups and hashes that made it;
+    - `config`: the resolved configuration of what the training is built from, including the
       preconditioning and the network;
     - `data`: shape, shift, scale, moments and levels, see `facts_of`;
-    - in an exported file, `weights`: the kind that it holds;
-    - what the formulation says of itself: `network`, what it is made for, and the like.
+    - `weights`, only in an exported file: the kind of weights that it holds;
+    - the entries of the formulation's own description, such as `network`.
     """
     model, config = task.model, task.config
     steps = {key: config["trainer"][key] for key in ("max_steps", "precision")}

@@ -1,24 +1,24 @@
-"""A training that came to numbers which are not finite, and what to say of it."""
+"""The error of a training whose numbers are not finite."""
 
 import torch
 from torch import Tensor
 
 
 class DivergedError(RuntimeError):
-    """A loss, a gradient or data that are not finite."""
+    """An error about a loss, a gradient or data that are not finite."""
 
 
 def diverged(
     what: str, step: int, points: Tensor, levels: Tensor, level_name: str
 ) -> DivergedError:
-    """The error for a step that is not finite: its data are to blame, or the training is.
+    """Return the error for a step that is not finite; it blames the data or the training.
 
     Args:
-        what: that is not finite, `loss` or `gradient`.
-        step: the optimiser step's number.
+        what: the quantity that is not finite, `loss` or `gradient`.
+        step: the number of the optimizer step.
         points: the step's batch, (batch, *shape).
-        levels: of those samples whose loss or gradient it is, (n,).
-        level_name: what they are called.
+        levels: the levels of the samples whose loss or gradient is not finite, (n,).
+        level_name: the name of a level.
     """
     bad = int((~torch.isfinite(points.flatten(1))).any(1).sum())
     if bad:

@@ -1,4 +1,4 @@
-"""Draws of training steps: ahead of the device that computes with them, and by the network."""
+"""The random draws of training steps: those made ahead of the device, and the network's own."""
 
 from collections.abc import Callable
 from typing import final
@@ -8,20 +8,20 @@ import torch
 from fokker.formulation import Draws
 from fokker.randomness import Randomness
 
-# Draws that are ahead hold at most so many bytes of the device, but one step is always ahead.
+# No more draws are made ahead once they hold so many bytes of the device.
 MAX_BYTES = 2**28
 
 
 @final
 class DrawsAhead:
-    """The draws of the steps of a training, of which some are made before they are asked for.
+    """The draws of a training's steps, some of which are made before they are asked for.
 
-    Random numbers are drawn on the CPU. While a device computes what it was asked for, the host
-    draws the next steps' and sends them off, so that the device need not wait for them. The numbers
-    are the same in whatever order they are drawn.
+    Random numbers are drawn on the CPU. While a device computes, the host draws the numbers of the
+    next steps and sends them to the device, so that it need not wait for them. The numbers do not
+    depend on the order in which they are drawn.
 
     Args:
-        draw: gives those of a step.
+        draw: the function that makes the draws of a step.
     """
 
     def __init__(self, draw: Callable[[int], Draws]) -> None:
@@ -29,7 +29,7 @@ class DrawsAhead:
         self._made: dict[int, Draws] = {}
 
     def __call__(self, step: int) -> Draws:
-        """Give the draws of a step."""
+        """Return the draws of a step."""
         return self._made.pop(step) if step in self._made else self._draw(step)
 
     def prepare(self, steps: range) -> None:
@@ -38,7 +38,7 @@ class DrawsAhead:
         for step in steps:
             try:
                 self._made[step] = self._draw(step)
-            except Exception:  # It is raised anew where the step is asked for, after the last save.
+            except Exception:  # It is raised again when the step is asked for, after the save.
                 return
             held += self._made[step].nbytes
             if held >= MAX_BYTES:
@@ -47,19 +47,19 @@ class DrawsAhead:
 
 @final
 class NetworkNoise:
-    """Torch's own generators in a training, from which networks draw, as dropout does.
+    """Torch's own generators in a training, from which a network draws, for instance for dropout.
 
-    Seeded anew for each step, they make what is drawn a function of (seed, step, rank): nothing
-    that happens between steps changes it, and a training that is resumed goes on exactly.
+    They are seeded for each step, so that what is drawn is a function of (seed, step, rank).
+    Nothing that happens between steps changes it, and a resumed training goes on exactly.
 
     Args:
-        randomness: of the training's seed.
-        rank: of this process; ranks hold different samples, and so have different noise.
-        device: where the network is.
+        randomness: the randomness of the training's seed.
+        rank: the rank of this process; ranks hold different samples, and draw different numbers.
+        device: the device of the network.
     """
 
     def __init__(self, randomness: Randomness, rank: int, device: torch.device) -> None:
-        # To hash each step would take as long as to seed.
+        # Only the first seed is hashed: a hash for each step would take as long as the seeding.
         self._first = randomness.seed_of("dropout", rank)
         self._generators = [torch.default_generator]
         if device.type == "cuda":

@@ -19,10 +19,11 @@ class EMA:
     2022's code). Half-lives count images, so that they do not depend on the batch.
 
     Args:
-        half_lives: in images, one or several; the first is what `ema` means.
-        rampup: the largest half-life as a share of the images seen; null for none.
+        half_lives: the half-lives in images, one or several; `ema` means the first one's average.
+        rampup: the largest half-life as a share of the images seen; null: no limit.
     Raises:
-        ValueError: if there is no half-life or one is not positive, or rampup is not positive.
+        ValueError: if there is no half-life, one is not positive or comes twice, or rampup is not
+            positive.
     """
 
     def __init__(self, half_lives: Sequence[int] = (50_000,), rampup: float | None = 0.05) -> None:
@@ -44,11 +45,11 @@ class EMA:
 
     @property
     def names(self) -> list[str]:
-        """The names of the averages: ema_<half-life in images>."""
+        """Return the names of the averages: ema_<half-life in images>."""
         return [f"ema_{int(half_life)}" for half_life in self.half_lives]
 
     def follow(self, module: nn.Module) -> None:
-        """Start at the module's present weights, and average these from now on."""
+        """Start the averages at the module's present weights, and follow them from then on."""
         self._module = module
         self._names = [name for name, _ in module.named_parameters()]
         self._live = list(module.parameters())
@@ -56,8 +57,8 @@ class EMA:
         self._is_spread = any(hasattr(weight, "to_local") for weight in self._live)
 
     def update(self, images: int, batch_size: int) -> None:
-        """Take in the present weights after `images` in all and a batch of `batch_size`."""
-        # On some devices a module that is moved there has other parameters than before.
+        """Add the present weights, after `images` in all and a batch of `batch_size` of them."""
+        # On some devices a module that is moved there has new parameters.
         if next(self._module.parameters()) is not self._live[0]:
             self._live = list(self._module.parameters())
         device = self._live[0].device
@@ -74,14 +75,14 @@ class EMA:
                     torch._foreach_lerp_(average, self._live, weight)
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
-        """The averages by name, each as a state dict of the module."""
+        """Return the averages by name, each as a state dict of the module."""
         return {
             name: dict(zip(self._names, average, strict=True))
             for name, average in zip(self.names, self._averages, strict=True)
         }
 
     def whole_state(self) -> dict[str, dict[str, Tensor]]:
-        """The same where weights are spread over ranks, for a file: every rank has to ask."""
+        """Return the averages with whole weights, for a file; every rank must call this."""
         state = self.state_dict()
         return {n: {key: whole(w) for key, w in weights.items()} for n, weights in state.items()}
 
@@ -89,7 +90,7 @@ class EMA:
         """Go on from saved averages.
 
         Raises:
-            ValueError: if the half-lives are others.
+            ValueError: if they are averages over other half-lives.
         """
         if set(state) != set(self.names):
             raise ValueError(

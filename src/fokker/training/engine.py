@@ -1,4 +1,4 @@
-"""What a training runs on: devices and processes, precision, and how a batch is divided."""
+"""The engine of a training: devices and processes, precision, and the division of a batch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,23 +25,24 @@ ACCELERATORS = {"cuda": "gpu"}
 
 @final
 class Engine:
-    """Makes the lightning trainer of a training.
+    """The engine of a training, which makes its lightning trainer.
 
     Args:
-        accelerator: what computes; `auto`: a GPU if there is one.
-        devices: ranks on each machine, one a device; `auto`: as many as were started or, started
-            as one process, all GPUs.
-        num_nodes: machines.
-        strategy: `ddp`: every rank holds all weights; `fsdp`: each holds a part (lightning's
-            ModelParallelStrategy); `auto`: there is one rank.
-        precision: `32-true`, or of the network alone `bf16-mixed`, `16-mixed`.
-        max_steps: optimiser steps.
-        device_batch_size: images that a device holds at once; null: its whole share of the batch.
+        accelerator: the kind of device; `auto`: a GPU if there is one.
+        devices: the number of ranks on each machine, one for each device; `auto`: as many as were
+            started or, if a single process was started, all GPUs.
+        num_nodes: the number of machines.
+        strategy: the place of the weights; `ddp`: every rank holds all; `fsdp`: each holds a part
+            (lightning's ModelParallelStrategy); `auto`: there is one rank.
+        precision: `32-true`, or `bf16-mixed` or `16-mixed` for only the network.
+        max_steps: the number of optimizer steps.
+        device_batch_size: the images that a device holds at once; null: its whole share of the
+            batch.
         compile: whether the network goes through `torch.compile` in the training.
-        max_time, limit_train_batches: end the training early, see `Limits.of`.
-        deterministic, benchmark, detect_anomaly: as lightning's trainer has them, in the training.
+        max_time, limit_train_batches: the limits that end the training early, see `Limits.of`.
+        deterministic, benchmark, detect_anomaly: the flags of lightning's trainer.
     Raises:
-        ValueError: for what cannot be together.
+        ValueError: for a value out of range, or for values that exclude each other.
     """
 
     def __init__(
@@ -81,10 +82,10 @@ class Engine:
         }  # fmt: skip
 
     def parts(self, batch_size: int, size: int) -> int:
-        """Into how many parts each of `size` ranks cuts its share of a batch, one after the other.
+        """Return the number of parts into which each of `size` ranks cuts its share of a batch.
 
         Raises:
-            ValueError: if a batch does not divide; says the nearest that do.
+            ValueError: if a batch does not divide; the text has the nearest sizes that do.
         """
         piece, share = self._device_batch_size, batch_size / size
         fits = piece is None or share <= piece or batch_size % (size * piece) == 0
@@ -100,7 +101,7 @@ class Engine:
         )
 
     def descent(self, device: torch.device, ranks: Ranks, batch_size: int) -> Descent:
-        """How gradients are made here."""
+        """Return the computation of gradients on this device and by these ranks."""
         scaler = GradScaler(device.type) if self.precision == "16-mixed" else None
         return Descent(
             ranks, self.parts(batch_size, ranks.size), self.precision, self._compile,
@@ -108,17 +109,17 @@ class Engine:
         )  # fmt: skip
 
     def is_sharded(self, ranks: Ranks) -> bool:
-        """Whether each rank holds a part of the weights alone."""
+        """Tell whether each rank holds only a part of the weights."""
         return self.is_sharded_over(ranks.size)
 
     def is_sharded_over(self, size: int) -> bool:
-        """The same for so many ranks, which may not have been started."""
+        """Tell the same for a number of ranks, which may not have been started."""
         return self._strategy == "fsdp" and size > 1
 
     def trainer(
         self, device: torch.device, ranks: Ranks, callbacks: Sequence[L.Callback], folder: Path
     ) -> L.Trainer:
-        """Lightning's trainer, without what fokker does itself: loggers, checkpoints, the bar."""
+        """Make lightning's trainer, without what fokker does: loggers, checkpoints, progress."""
         strategy: Strategy = SingleDeviceStrategy(device=device)
         if self.is_sharded(ranks):
             strategy = ModelParallelStrategy(
@@ -127,7 +128,7 @@ class Engine:
             )  # fmt: skip
         elif ranks.size > 1:
             strategy = DDPStrategy(gradient_as_bucket_view=True)
-        # The group is there already, whatever started it, with its ranks in torchrun's words.
+        # The process group exists already, and torchrun's variables name its ranks.
         plugins: Any = [TorchElasticEnvironment()] if ranks.size > 1 else None
         single: Any = [device.index or 0] if device.type == "cuda" else 1
         trainer = L.Trainer(
@@ -139,11 +140,11 @@ class Engine:
             enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
             limit_val_batches=0, **self._flags,
         )  # fmt: skip
-        # At SIGTERM lightning would wait for the other ranks, wherever they are. It calls the
-        # handler that was there before too.
+        # At SIGTERM lightning would wait for the other ranks, wherever they are. It still calls
+        # the handler that was set before.
         trainer._signal_connector._sigterm_notifier_fn = _nothing  # type: ignore[assignment]
         return trainer
 
 
 def _nothing(number: Any, frame: Any) -> None:
-    """Hear a signal that somebody else heeds."""
+    """Do nothing at a signal, which another handler takes care of."""

@@ -14,7 +14,7 @@ from fokker.training.losses import checked
 from fokker.training.module import Training
 from fokker.training.task import TrainingTask
 
-#: Rows are added until a step takes so long; a whole batch is then measured for as long again.
+#: Rows are added until a step takes so long; if all fit, they are measured for as long again.
 SECONDS = 0.7
 GROWTH = 4
 
@@ -22,11 +22,11 @@ GROWTH = 4
 @final
 @dataclass(frozen=True)
 class Estimate:
-    """Speed and memory, as some steps of a training have shown them.
+    """The speed and memory of a training, measured in some of its steps.
 
     Attributes:
-        images_per_second: of one rank.
-        peak: as `peak_memory` gives it.
+        images_per_second: the speed of one rank.
+        peak: the largest memory, as `peak_memory` gives it.
         is_whole: whether the steps held as many samples at once as the training will.
     """
 
@@ -35,18 +35,18 @@ class Estimate:
     is_whole: bool
 
     def text(self, images: int, ranks: int) -> str:
-        """Say it for a training of so many samples by so many ranks."""
+        """Describe the estimate for a training of `images` samples by `ranks` ranks."""
         speed = ranks * self.images_per_second
         memory = memory_text(self.peak) + ("" if self.is_whole else " and more")
         return f"{speed:,.0f} samples/s, {duration(images / speed)}; memory: {memory}"
 
 
 def estimate(task: TrainingTask, ranks: int) -> Estimate:
-    """Train a few steps, whose weights are of no use afterwards, without `torch.compile`.
+    """Measure a few training steps without `torch.compile`; the model is of no use afterwards.
 
     Args:
-        task: whose model is untrained.
-        ranks: among which a batch would be divided.
+        task: the task, whose model is untrained.
+        ranks: the number of ranks that would share a batch.
     """
     training, engine, device = task.training, task.engine, task.device
     batch = task.model.data.batch_size
@@ -60,7 +60,7 @@ def estimate(task: TrainingTask, ranks: int) -> Estimate:
         _update(training, optimizer, device)
         fixed = _update(training, optimizer, device)
         held, before, seconds = 1, (0, 0.0), _gradients(training, 1, device)
-        while held < rows and (seconds < SECONDS or held == 1):  # Two sizes at least.
+        while held < rows and (seconds < SECONDS or held == 1):  # At least two sizes.
             before, held = (held, seconds), min(GROWTH * held, rows)
             seconds = _gradients(training, held, device)
         if held == rows:
@@ -85,7 +85,7 @@ def _gradients(training: Training, rows: int, device: torch.device) -> float:
 
 
 def _update(training: Training, optimizer: Optimizer, device: torch.device) -> float:
-    """Time a step of the optimiser and of the averages, in seconds."""
+    """Time a step of the optimizer and of the averages, in seconds."""
     wait_for(device)
     started = perf_counter()
     optimizer.step()

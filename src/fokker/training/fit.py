@@ -25,7 +25,7 @@ from fokker.training.task import TrainingTask
 
 @contextmanager
 def _held(folder: ModelFolder, ranks: Ranks, say: Callable[[str], None]) -> Iterator[None]:
-    """The one place where a model is trained: one run after the other."""
+    """Hold the model's lock in the block, so that one run after the other trains the model."""
     lock = folder.lock()
 
     def take(seconds: int) -> bool:
@@ -38,7 +38,7 @@ def _held(folder: ModelFolder, ranks: Ranks, say: Callable[[str], None]) -> Iter
 
     if not ranks.first_says(lambda: take(0)):
         say(f"another process trains {folder.path.name}; waiting for it")
-        # A word a minute, so that the other ranks do not take the first one for dead.
+        # The first rank answers every minute, so that the others do not take it for dead.
         while not ranks.first_says(lambda: take(60)):
             pass
     try:
@@ -56,19 +56,19 @@ def obtain(
 ) -> str:
     """Give the task's model its trained weights: found, continued or trained now.
 
-    One run trains; others wait for it and then find the model. All its ranks get the weights.
+    One run trains; others wait for it and then find the model. All ranks of a run get the weights.
 
     Args:
-        task: with the model as built, untrained.
-        listener: called with (metrics, step).
-        say: tells the user what happens.
-        signals: of the process, which are noted until what is done is saved.
+        task: the task, whose model is as built, untrained.
+        listener: the function that is called with (metrics, step).
+        say: the function that prints a line to the user.
+        signals: the signals of the process, which are only noted until what is done is saved.
     Returns:
         `found`, `continued` or `trained`.
     Raises:
         DivergedError: at a loss that is not finite.
         InterruptedTraining: after a signal.
-        Pruned: if the task's watch ends it.
+        Pruned: if the task's watch ends the training.
     """
     folder, ranks, retrain = task.folder, task.ranks, task.retrain
     with _held(folder, ranks, say), signals.held():
@@ -77,11 +77,11 @@ def obtain(
             return "found"
         if ranks.first_says(lambda: is_far_enough(folder, task)):
             folder.load_into(task.training)
-            if ranks.is_first and not folder.is_usable:  # It was interrupted here.
+            if ranks.is_first and not folder.is_usable:  # The last run was interrupted.
                 finish(folder, task, EARLY, folder.steps_done)
             say(early(folder.steps_done, task))
             return "found"
-        # A model that is in use stays until its successor is complete.
+        # A usable model stays until its successor is complete.
         work = ModelFolder(folder.path.with_name(f"{folder.path.name}.retrain"))
         work = work if ranks.first_says(lambda: retrain and folder.is_usable) else folder
         done = ranks.first_says(lambda: _begin(work, task))
@@ -96,7 +96,7 @@ def obtain(
         task.model.made_from = ()
         if work is not folder and ranks.is_first:
             folder.take_over(work)
-        if done == task.engine.max_steps:  # Only its last files were not there.
+        if done == task.engine.max_steps:  # Only its last files were missing.
             return "found"
         return "continued" if done else "trained"
 
@@ -104,7 +104,7 @@ def obtain(
 def _make_earlier(
     earlier: Origin, device: torch.device, say: Callable[[str], None], signals: Signals
 ) -> None:
-    """Let the model of the stage before be ready, with its averaged weights."""
+    """Make the model of the stage before ready, with its averaged weights."""
     how = earlier.obtain(lambda *_: None, say, signals)
     say(f"earlier  {how}: {earlier.words}")
     earlier.task.training.formulation.to(device)
@@ -113,7 +113,7 @@ def _make_earlier(
 
 
 def is_far_enough(folder: ModelFolder, task: TrainingTask) -> bool:
-    """Whether a model has come to a limit of the run before it is complete."""
+    """Tell whether a model has reached a limit of the run and is not to be retrained."""
     limits = task.engine.limits
     has_begun = folder.steps_done > 0 and not task.retrain
     return has_begun and limits.are_reached(folder.steps_done, folder.seconds)
@@ -169,7 +169,7 @@ class Trained(Origin):
 
 
 def _begin(work: ModelFolder, task: TrainingTask) -> int:
-    """Write what is trained; the steps that are done."""
+    """Write the files of a training that begins or goes on; return the steps that are done."""
     done = work.steps_done
     make_folder(work.path)
     write_text(work.config, task.config_text)
@@ -184,7 +184,7 @@ def _begin(work: ModelFolder, task: TrainingTask) -> int:
 
 
 def _threads(before: Any) -> int | list[int]:
-    """The threads of each rank; of a training that went on with others all of them, in order."""
+    """Return the threads of each rank; if they changed between runs, all numbers in order."""
     now = torch.get_num_threads()
     known = [n for n in (before if isinstance(before, list) else [before]) if type(n) is int]
     known += [now] if known[-1:] != [now] else []
@@ -192,7 +192,7 @@ def _threads(before: Any) -> int | list[int]:
 
 
 def _continuation(predecessor: Predecessor, task: TrainingTask) -> str:
-    """Say what is continued, and how its learning rate goes on."""
+    """Describe which training is continued, and how its learning rate goes on."""
     schedule, max_steps = task.training.schedule, task.engine.max_steps
     before = predecessor.last_rate
     stretched = f"the cosine is now that of {max_steps:,} steps, and "
@@ -205,7 +205,7 @@ def _continuation(predecessor: Predecessor, task: TrainingTask) -> str:
 
 
 def _announcement(task: TrainingTask, done: int) -> str:
-    """Say what is trained, and where."""
+    """Describe what is trained, and where."""
     model, engine, size = task.model, task.engine, task.ranks.size
     parameters = sum(p.numel() for p in model.network.parameters())
     steps = f"{engine.max_steps:,} steps of {model.data.batch_size:,}"

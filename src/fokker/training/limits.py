@@ -1,4 +1,4 @@
-"""Ends of a training before its last step, which a run may set."""
+"""The limits by which a run may end a training before its last step."""
 
 import re
 from collections.abc import Mapping
@@ -19,15 +19,15 @@ from fokker.training.signals import Stop
 @final
 @dataclass(frozen=True)
 class Limits:
-    """How far a run lets a training go, counted from the training's own start.
+    """The limits of a run on a training, counted from the training's own start.
 
-    A limit is no part of what a model is. One that has come so far is used as it is; a run whose
-    limit is larger, or that has none, goes on with it, exactly.
+    A limit is not part of the model's key. A model that has reached it is used as it is. A run with
+    a larger limit, or without one, continues the training exactly.
 
     Attributes:
-        steps: optimiser steps in all, below those of the whole training; null: no limit.
-        seconds: of training in all, of all runs that came to an end; null: no limit.
-        words: as they were typed.
+        steps: the optimizer steps in all, fewer than those of the whole training; null: no limit.
+        seconds: the training time in all, over the runs that were not killed; null: no limit.
+        words: the limits as they were typed.
     """
 
     steps: int | None = None
@@ -41,14 +41,14 @@ class Limits:
         max_time: Any,
         limit_train_batches: float | None,
     ) -> "Limits":
-        """Read lightning's keys, where a batch is an optimiser step.
+        """Read lightning's keys, in which a batch is an optimizer step.
 
         Args:
-            max_steps: of the whole training.
+            max_steps: the number of steps of the whole training.
             max_time: days, hours, minutes and seconds as `00:01:30:00` or `{hours: 1}`.
-            limit_train_batches: steps, or a share of `max_steps` where it is a float.
+            limit_train_batches: a number of steps, or a share of `max_steps` if it is a float.
         Raises:
-            ValueError: if one is none.
+            ValueError: if a value is not a limit.
         """
         steps = _steps(limit_train_batches, max_steps)
         given = {"max_time": max_time, "limit_train_batches": steps and limit_train_batches}
@@ -57,7 +57,7 @@ class Limits:
         return cls(steps, _seconds(max_time), words)
 
     def are_reached(self, step: int, seconds: float) -> bool:
-        """Whether a training that has come so far is to end."""
+        """Tell whether a training is to end at this step, or after so many seconds."""
         by_steps = self.steps is not None and step >= self.steps
         return by_steps or (self.seconds is not None and seconds >= self.seconds)
 
@@ -93,17 +93,17 @@ def _seconds(time: Any) -> float | None:
 
 
 class Enough(Stop):
-    """A limit is reached."""
+    """A stop of a training that has reached a limit."""
 
 
 @final
 class Ending(L.Callback):
-    """Ends a training where a limit is reached, in all ranks at once; behind what saves.
+    """A callback that ends a training at a limit, in all ranks at once; `Saving` precedes it.
 
     Args:
-        limits: of the run.
-        ranks: of the training.
-        seconds: of training before this run.
+        limits: the limits of the run.
+        ranks: the ranks of the training.
+        seconds: the training time before this run.
     """
 
     def __init__(self, limits: Limits, ranks: Ranks, seconds: float) -> None:
@@ -114,7 +114,7 @@ class Ending(L.Callback):
         self, trainer: L.Trainer, pl_module: Training, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         is_over = self._limits.are_reached(trainer.global_step, monotonic() - self._start)
-        if self._limits.seconds is not None:  # Ranks have clocks of their own.
+        if self._limits.seconds is not None:  # Each rank has its own clock.
             is_over = bool(self._ranks.largest(torch.tensor(is_over, dtype=torch.int)))
         if is_over and trainer.global_step < trainer.max_steps:
             raise Enough

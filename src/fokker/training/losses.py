@@ -1,17 +1,19 @@
-"""Losses as a formulation gives them, held against what they must be."""
+"""A check of the losses that a formulation gives."""
 
 from fokker.formulation import Formulation, Losses
 
 
 def checked(losses: object, count: int, model: Formulation) -> Losses:
-    """Refuse losses that are not one of each sample: a mean would be averaged once more, quietly.
+    """Return losses that have one number for each sample, and refuse others.
+
+    A loss that is a mean already would silently be averaged again.
 
     Args:
-        losses: as given.
-        count: of the samples.
-        model: that gave them.
+        losses: the losses as given.
+        count: the number of samples.
+        model: the formulation that gave the losses.
     Raises:
-        ValueError: says what must be there.
+        ValueError: if the losses have another type or shape.
     """
     if isinstance(losses, Losses):
         found = [getattr(part, "shape", None) for part in (losses.value, losses.objective)]

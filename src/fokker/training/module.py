@@ -22,12 +22,12 @@ from fokker.training.sharding import one_by_one, shard
 
 @final
 class Training(L.LightningModule):
-    """A formulation with its optimiser and its averages, in blocks of steps.
+    """A formulation with its optimizer and its averages, trained in blocks of steps.
 
     Args:
-        formulation: what is trained.
-        optimizer: and its learning rates.
-        ema: averages of the weights of the formulation's network.
+        formulation: the formulation that is trained.
+        optimizer: the optimizer and its learning rates.
+        ema: the averages of the weights of the formulation's network.
     """
 
     formulation: Formulation
@@ -37,8 +37,8 @@ class Training(L.LightningModule):
     def __init__(self, formulation: Formulation, optimizer: Schedule, ema: EMA) -> None:
         super().__init__()
         self.automatic_optimization = False
-        # Its modules, parameters and buffers are the formulation's own, by their names there, so
-        # that files have these names; the formulation itself is no module of it.
+        # The modules, parameters and buffers are the formulation's own under the same names, so
+        # that files have these names; the formulation itself is not a submodule.
         self._modules, self._buffers = formulation._modules, formulation._buffers
         self._parameters = formulation._parameters
         self._non_persistent_buffers_set = formulation._non_persistent_buffers_set
@@ -51,17 +51,19 @@ class Training(L.LightningModule):
     # ---- steps ---------------------------------------------------------------------------
 
     def training_draws(self, step: int) -> Draws:
-        """Give the draws of an optimiser step for this rank's share of the batch."""
+        """Return the draws of an optimizer step for this rank's share of the batch."""
         size = self.formulation.data.batch_size
         share = self.descent.ranks.share(size)
         batch = self.formulation.fetch(step * size + share.start, step * size + share.stop)
         return self.formulation.draws(step, share, batch)
 
     def training_step(self, block: tuple[int, int], batch_idx: int) -> dict[str, list[float]]:
-        """The optimiser steps of a block, first to last - 1; lightning's loop costs once a block.
+        """Make the optimizer steps of a block, first to last - 1.
+
+        A block is one batch of lightning's loop, so that the loop's cost comes once a block.
 
         Raises:
-            DivergedError: at a loss that is not finite; says the step and the levels.
+            DivergedError: at a loss or gradient that is not finite; says the step and the levels.
         """
         first, last = block
         optimizer = cast(torch.optim.Optimizer, self.optimizers(use_pl_optimizer=False))
@@ -74,17 +76,17 @@ class Training(L.LightningModule):
             self.descent.finish(parameters, optimizer, self.schedule.max_grad_norm)
             optimizer.param_groups[0]["lr"] = self.schedule.rate(step, max_steps)
             self.descent.step(optimizer)
-            for parameter in parameters:  # In a third of the time of zero_grad.
+            for parameter in parameters:  # It takes a third of the time of zero_grad.
                 parameter.grad = None
             self.ema.update((step + 1) * size, size)
-        if self.device.type != "cpu":  # Before the losses are waited for.
+        if self.device.type != "cpu":  # Reading the losses waits for the device.
             self._draws.prepare(range(last, min(2 * last - first, max_steps)))
         means = self._checked_means(torch.stack(losses), first)
         self._count_steps(last - first)
         return {"losses": means.tolist()}
 
     def differentiate(self, draws: Draws) -> Tensor:
-        """Gradients of the batch's mean objective; the losses of this rank's samples, (n,)."""
+        """Compute the gradients of the batch's mean objective; return this rank's losses, (n,)."""
         values, parts = [], list(draws.cut(self.descent.parts))
         for number, part in enumerate(parts, start=1):
             losses = checked(self.formulation.losses(part), len(part.level), self.formulation)
@@ -97,7 +99,7 @@ class Training(L.LightningModule):
         return values[0] if len(values) == 1 else torch.cat(values)
 
     def _unsynchronised(self) -> AbstractContextManager[Any]:
-        """Ranks wait for the last part of a batch before they average its gradients."""
+        """Return a context in which ranks do not average gradients: only the last part does."""
         strategy = self.trainer.strategy
         if isinstance(strategy, ParallelStrategy):
             return strategy.block_backward_sync()
@@ -106,18 +108,18 @@ class Training(L.LightningModule):
     def _backward(self, objective: Tensor) -> None:
         if self._trainer is None or isinstance(self.trainer.strategy, SingleDeviceStrategy):
             torch.autograd.backward(objective)
-        else:  # A plain backward would silently not be synchronised.
+        else:  # A plain backward would silently not average over the ranks.
             self.manual_backward(objective)
 
     def _checked_means(self, losses: Tensor, first: int) -> Tensor:
-        """The mean loss of each step over the whole batch, (k,), all of which have to be finite.
+        """Return the mean loss of each step over the whole batch, (k,); refuse any not finite.
 
         Args:
-            losses: of this rank's samples, (k, n).
+            losses: the losses of this rank's samples, (k, n).
             first: the number of the first step.
         """
         ranks = self.descent.ranks
-        # The last step's gradient may not be finite although its loss is.
+        # The last step's gradient may not be finite although its loss is: the weights show it.
         norm = self.descent.norm([p.detach() for p in self.parameters()])
         sums = ranks.total(torch.cat([losses.mean(1), norm.to(losses)[None]])).cpu()
         if torch.isfinite(sums).all():
@@ -132,7 +134,7 @@ class Training(L.LightningModule):
         raise diverged(what, step, batch.x, levels, self.formulation.axis.name)
 
     def _count_steps(self, steps: int) -> None:
-        # Manual optimisation counts optimiser calls, which lightning does not see in a block.
+        # In manual optimization lightning counts optimizer calls, but does not see those here.
         progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress.total
         progress.ready += steps
         progress.completed += steps
@@ -141,19 +143,22 @@ class Training(L.LightningModule):
 
     @contextmanager
     def prepared(self) -> Iterator[None]:
-        """For a training: the network in its precision there, or compiled."""
+        """Prepare the network for a training in the block: its precision and its compilation."""
         with self.formulation.prepared(self.descent.dtype, self.descent.compile):
             yield
 
     def configure_model(self) -> None:
-        """Spread the weights over the ranks, where the strategy is to."""
+        """Spread the weights over the ranks, if the strategy asks for it."""
         mesh = self.device_mesh
         if self.descent.is_sharded and mesh is not None:
             shard(self.formulation.network, mesh["data_parallel"])
             self.ema.follow(self.formulation.network)
 
     def on_train_start(self) -> None:
-        """After a checkpoint was read, which may be of one process."""
+        """Make the draws, and adjust an optimizer that may be read from another run's checkpoint.
+
+        That run may have had other numbers for the optimizer, or a single process.
+        """
         self._draws = DrawsAhead(self.training_draws)
         rank = self.descent.ranks.rank
         self._network_noise = NetworkNoise(self.formulation.randomness, rank, self.device)
@@ -172,7 +177,7 @@ class Training(L.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.ema.load_state_dict(checkpoint["ema"])
-        # A training in another precision, that is continued in this one, has none.
+        # A training that was begun in another precision has no scaler.
         if self.descent.scaler is not None and "scaler" in checkpoint:
             self.descent.scaler.load_state_dict(checkpoint["scaler"])
 
@@ -180,11 +185,11 @@ class Training(L.LightningModule):
 
     @property
     def weight_names(self) -> list[str]:
-        """What `use` takes: raw, ema (the first average), and each average by its name."""
+        """Return the names that `use` takes: raw, ema (the first average), and each average's."""
         return ["raw", "ema", *self.ema.names]
 
     def weights(self, name: str) -> dict[str, Tensor]:
-        """Weights of the network by name, as a state dict.
+        """Return weights of the network by name, as a state dict.
 
         Raises:
             ValueError: for an unknown name.
@@ -198,7 +203,7 @@ class Training(L.LightningModule):
         return self.ema.state_dict()[self.ema.names[0] if name == "ema" else name]
 
     def share_buffers(self) -> None:
-        """Let all ranks have the first one's buffers, which each changes by its own samples."""
+        """Give all ranks the first one's buffers, since each changes its own by its samples."""
         ranks, network = self.descent.ranks, self.formulation.network
         if ranks.size > 1:
             first = ranks.first_says(lambda: [b.cpu() for b in network.buffers()])
@@ -206,7 +211,7 @@ class Training(L.LightningModule):
                 own.copy_(other)
 
     def use(self, name: str) -> None:
-        """Let the network have the weights of this name, for good; training needs `raw`.
+        """Give the network the weights of this name, until the next call; training needs `raw`.
 
         Buffers, such as the running statistics of batch norm, stay as the training has left them.
         """

@@ -1,4 +1,4 @@
-"""One training, from where its folder stands to what ends it."""
+"""One training, from the last save in its folder to its end or interruption."""
 
 import copy
 import logging
@@ -38,15 +38,15 @@ Listener = Callable[[dict[str, Any], int], None]
 @final
 @dataclass(frozen=True)
 class OneTraining:
-    """A training from where its folder stands to its end, or to what ends it before.
+    """A training, from the last save in its folder to its end or interruption.
 
     Attributes:
-        task: what is trained.
-        folder: that is written, perhaps one beside the task's own.
-        listener: called with (metrics, step).
-        say: tells the user what happens.
-        signals: of the process, which are noted until what is done is saved.
-        done: the steps that were there before.
+        task: the task that is carried out.
+        folder: the folder that is written, perhaps one next to the task's own.
+        listener: the function that is called with (metrics, step).
+        say: the function that prints a line to the user.
+        signals: the signals of the process, which are only noted until what is done is saved.
+        done: the number of steps that were done before.
     """
 
     task: TrainingTask
@@ -57,7 +57,7 @@ class OneTraining:
     done: int
 
     def run(self) -> None:
-        """Train.
+        """Carry out the training.
 
         Raises:
             DivergedError: at a loss that is not finite.
@@ -78,19 +78,19 @@ class OneTraining:
                 number, self.folder.steps_done or self.done, max_steps, self.done
             )
         if trained is not task.training:
-            task.ranks.first_says(lambda: None)  # It has put its last save in its place.
+            task.ranks.first_says(lambda: None)  # Wait until it has put its last save in place.
             self.folder.load_into(task.training)
         task.training.share_buffers()
         limits = task.engine.limits
         if is_enough and limits.seconds and step != limits.steps:
-            seconds = max(seconds, limits.seconds)  # By the clock of one of the ranks.
+            seconds = max(seconds, limits.seconds)  # Another rank's clock may have ended it.
         self._complete(step, is_enough, seconds, speed.steps_per_second)
 
     # ---- what it is made of --------------------------------------------------------------
 
     @property
     def _ends(self) -> list[int]:
-        """The step of a limit, if it is one of steps."""
+        """Return the step of a limit as a list, which is empty if no limit is one of steps."""
         limit = self.task.engine.limits.steps
         return [limit] if limit else []
 
@@ -99,7 +99,7 @@ class OneTraining:
         return min([self.task.engine.max_steps, *self._ends])
 
     def _trained(self) -> Training:
-        """What lightning trains: what a strategy does to the weights it does for good."""
+        """Return what lightning trains: a copy if weights are sharded, which cannot be undone."""
         task, model = self.task, self.task.model
         kept = {id(part): part for part in model.made_from}
         is_sharded = task.engine.is_sharded(task.ranks)
@@ -108,15 +108,15 @@ class OneTraining:
         return trained
 
     def _callbacks(self) -> list[L.Callback]:
-        """What happens between blocks. A checkpoint has to hold what the curves have counted."""
+        """Make the callbacks, the curves first: a checkpoint has to hold what they have counted."""
         task, folder, ranks = self.task, self.folder, self.task.ranks
         listeners: list[Callable[[dict[str, Any], int], None]] = [self.listener]
         callbacks: list[L.Callback] = [Curves(folder, task.intervals, ranks, listeners)]
-        if ranks.is_first:  # A listener hears the curve from its start, before an interruption.
+        if ranks.is_first:  # A listener first gets the rows from before an interruption.
             hear = lambda *_: tell(folder.curves, self.listener)  # noqa: E731
             callbacks.append(LambdaCallback(on_train_start=hear))
         callbacks += task.intervals.extra.values()
-        # What ends it stands behind what saves.
+        # The callbacks that end a training come after the one that saves.
         callbacks.append(Saving(folder, task.intervals, ranks, description_of(task)))
         callbacks.append(Stopping(self.signals, ranks))
         so_far = ranks.first_says(lambda: folder.seconds)
@@ -128,7 +128,7 @@ class OneTraining:
 
     @contextmanager
     def _surroundings(self, trained: Training) -> Iterator[None]:
-        """Lightning without its notes, torch's settings as they were, the network prepared."""
+        """Prepare network and data for the block, silence lightning, and restore torch's state."""
         device = self.task.device
         forked = [device.index or 0] if device.type == "cuda" else []
         with (
@@ -147,11 +147,11 @@ class OneTraining:
     # ---- steps ---------------------------------------------------------------------------
 
     def _fit(self, trainer: L.Trainer, trained: Training) -> tuple[int, bool]:
-        """Train until something ends it: the number of a signal, and whether a limit did."""
+        """Train until something ends it; return a signal's number, and whether a limit did."""
         task, ranks = self.task, self.task.ranks
         intervals, engine = task.intervals, task.engine
         cuts = (intervals.log_steps, intervals.validation_steps, intervals.save_steps, *self._ends)
-        if intervals.extra:  # What they do must not depend on where the clock ends a block.
+        if intervals.extra:  # Extra callbacks must not depend on where the clock ends a block.
             cuts = (1,)
         resume = task.predecessor.checkpoint if task.predecessor else None
         if ranks.first_says(self.folder.checkpoint.is_file):
@@ -164,13 +164,13 @@ class OneTraining:
             return 0, True
         except Stop:
             return self.signals.asked, False
-        except SystemExit:  # Lightning's way to leave after KeyboardInterrupt.
+        except SystemExit:  # Lightning exits by it after KeyboardInterrupt.
             return self.signals.asked or signal.SIGINT, False
         except DivergedError:
             self._leave("diverged")
             raise
         except LostRank:
-            self.signals.end()  # Who watches the ranks ends those that are left.
+            self.signals.end()  # The launcher ends the ranks that are left, by a signal.
             self._leave("interrupted")
             raise
         except MisconfigurationException as error:
@@ -187,7 +187,7 @@ class OneTraining:
     def _complete(
         self, step: int, is_enough: bool, seconds: float, steps_per_second: float | None
     ) -> None:
-        """Write what others read, and say what has come in the last block."""
+        """Write the finished model, and then raise for a signal that came in the last block."""
         task, size = self.task, self.task.model.data.batch_size
         self._note(
             seconds=seconds,
@@ -209,12 +209,12 @@ class OneTraining:
             self.folder.write(**facts)
 
     def _leave(self, status: str) -> None:
-        with suppress(DiskError):  # It may be what ends the training.
+        with suppress(DiskError):  # The disk may be what ends the training.
             self._note(status=status)
 
 
 def finish(folder: ModelFolder, task: TrainingTask, status: str, step: int) -> None:
-    """Write the weights that others read, and then that the model may be used."""
+    """Export the weights, and then mark the model as usable."""
     model = task.model
     exports = folder.export(task.training, description_of(task))
     folder.write(
@@ -226,7 +226,7 @@ def finish(folder: ModelFolder, task: TrainingTask, status: str, step: int) -> N
 
 
 def early(step: int, task: TrainingTask) -> str:
-    """Say that a limit has ended a training."""
+    """Describe that a limit has ended a training."""
     return (
         f"stopped early at step {step:,} of {task.engine.max_steps:,} by "
         f"{task.engine.limits.words}; the same command finds the model as it is, and one "
@@ -235,14 +235,14 @@ def early(step: int, task: TrainingTask) -> str:
 
 
 def tell(curves: Path, listener: Callable[[dict[str, Any], int], object]) -> None:
-    """Let a listener hear a curve that is there."""
+    """Call a listener with each row of a curve that is there."""
     for row in read_json_lines(curves):
         listener(row, row["step"])
 
 
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
-    """Without lightning's notes on devices and on parts that are not used here."""
+    """Silence lightning's notes on devices and on parts that are not used here."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -257,7 +257,7 @@ def _quiet_lightning() -> Iterator[None]:
 
 @contextmanager
 def _flags_kept() -> Iterator[None]:
-    """Let what a training asks of torch's algorithms end with it."""
+    """Restore torch's flags for its algorithms at the end of the block."""
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     benchmark = torch.backends.cudnn.benchmark

@@ -1,4 +1,4 @@
-"""An optimiser with its learning rate over the steps."""
+"""An optimizer with its learning rate over the steps."""
 
 import inspect
 import math
@@ -15,27 +15,27 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 @final
 class Schedule:
-    """How to minimise: a torch optimiser, its learning rate and the largest gradient.
+    """A torch optimizer, its learning rate over the steps, and the largest norm of a gradient.
 
-    The rate is a function of the step, counted from 0, and of the steps of the training alone:
+    The rate depends only on the step, counted from 0, and on the training's number of steps:
 
         rate(step) = lr min(1, (step + 1)/warmup_steps) factor(step)
 
-    with a factor of 1 (`constant`), of a half cosine from 1 behind the warm-up to 0 at the last
-    step (`cosine`), or of the last milestone (`piecewise`). A scheduler of torch gives the product
-    `lr factor(step)`: it is stepped once through the whole training, before that begins, with an
-    optimiser of no use, and what it says is kept.
+    The factor is 1 (`constant`), a half cosine from 1 after the warm-up to 0 at the end (`cosine`),
+    or the factor of the last milestone (`piecewise`). A scheduler of torch gives the product
+    `lr factor(step)`: it is stepped once through the whole training, before that begins, with a
+    throwaway optimizer, and its rates are kept.
 
     Args:
-        optimizer: makes the optimiser from parameters, as `torch.optim.Adam` does.
-        lr: largest learning rate.
-        warmup_steps: optimiser steps in which the rate rises in a line, whatever the schedule.
-        schedule: `cosine`, `constant`, `piecewise`, or what makes a scheduler of torch from an
-            optimiser; those in its arguments are made with the same optimiser.
-        max_grad_norm: gradients longer than this are cut to it; null for none.
-        milestones: of `piecewise`: the factor that holds from a step on, by this step.
+        optimizer: what makes the optimizer from parameters, such as `torch.optim.Adam`.
+        lr: the largest learning rate.
+        warmup_steps: the optimizer steps in which the rate rises linearly, whatever the schedule.
+        schedule: `cosine`, `constant`, `piecewise`, or a function that makes a scheduler of torch
+            from an optimizer; schedulers in its arguments are made with the same optimizer.
+        max_grad_norm: the norm to which longer gradients are cut; null: no limit.
+        milestones: the factors of `piecewise`, each by the step from which on it holds.
     Raises:
-        ValueError: if a number is not positive, the schedule unknown, or one that needs a metric.
+        ValueError: if a number is out of range, or the schedule is unknown or needs a metric.
     """
 
     def __init__(
@@ -74,17 +74,17 @@ class Schedule:
 
     @property
     def name(self) -> str:
-        """What the schedule is called: `cosine`, or the class of a scheduler."""
+        """Return the name of the schedule: `cosine`, or the class of a scheduler."""
         if isinstance(self._schedule, str):
             return self._schedule
         made = self._schedule.func if isinstance(self._schedule, partial) else self._schedule
         return str(getattr(made, "__name__", made))
 
     def build(self, parameters: Iterable[Tensor]) -> Optimizer:
-        """The optimiser of these parameters.
+        """Make the optimizer of these parameters.
 
         Raises:
-            ValueError: if what makes it refuses, or makes something else.
+            ValueError: if it cannot be made, is no optimizer, or needs more than dense gradients.
         """
         try:
             made = self._make(parameters, lr=self._lr)
@@ -106,15 +106,15 @@ class Schedule:
         return made
 
     def restore_numbers(self, optimizer: Optimizer) -> None:
-        """Give an optimiser whose state was read from a file the numbers that are asked for.
+        """Give an optimizer whose state was read from a file the numbers that are asked for.
 
-        A file has its own betas, decay and so on, which would take their place without a word.
+        The file has its own betas, decay and so on, which would silently replace them.
         """
         for group in optimizer.param_groups:
             group.update({k: v for k, v in optimizer.defaults.items() if k in group})
 
     def state_names(self) -> list[str]:
-        """Name what the optimiser keeps of each parameter, such as `exp_avg`."""
+        """Return the names of what the optimizer keeps of each parameter, such as `exp_avg`."""
         parameter = nn.Parameter(torch.zeros(1))
         optimizer = self.build([parameter])
         parameter.grad = torch.ones(1)
@@ -122,10 +122,10 @@ class Schedule:
         return sorted(optimizer.state[parameter])
 
     def check(self, max_steps: int) -> None:
-        """Refuse what gives no rate to one of the steps of a training.
+        """Refuse a schedule that has no valid rate for one of the steps of a training.
 
         Raises:
-            ValueError: says why.
+            ValueError: if a rate is negative or not finite, or the scheduler cannot be made.
         """
         for step in range(max_steps) if not isinstance(self._schedule, str) else ():
             rate = self.rate(step, max_steps)
@@ -136,7 +136,7 @@ class Schedule:
                 )
 
     def rate(self, step: int, max_steps: int) -> float:
-        """Learning rate of a step, counted from 0."""
+        """Return the learning rate of a step, counted from 0."""
         warm = min(1.0, (step + 1) / max(1, self._warmup_steps))
         if not isinstance(self._schedule, str):
             if max_steps not in self._rates:
@@ -153,12 +153,12 @@ class Schedule:
         return rate
 
     def _stepped(self, schedule: Callable[..., LRScheduler], max_steps: int) -> list[float]:
-        """Rates of all steps, by a scheduler."""
+        """Return the rates of all steps, by a scheduler of torch."""
         optimizer, rates = self.build([nn.Parameter(torch.zeros(1))]), []
         group = optimizer.param_groups[0]
         before = {k: v for k, v in group.items() if k not in ("params", "lr")}
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # That the optimiser did not step.
+            warnings.simplefilter("ignore")  # Torch warns that the optimizer did not step.
             try:
                 scheduler = _made(schedule, optimizer)
                 for step in range(max_steps):
@@ -177,7 +177,7 @@ class Schedule:
 
 
 def _made(schedule: Callable[..., LRScheduler], optimizer: Optimizer) -> LRScheduler:
-    """The scheduler of an optimiser, with those in its arguments made before it."""
+    """Make the scheduler of an optimizer, and before it those in its arguments."""
     inner = {
         key: [_made(part, optimizer) for part in parts]
         for key, parts in _arguments(schedule).items()
@@ -196,7 +196,7 @@ def _is_scheduler(part: object) -> bool:
 
 
 def _all_parts(schedule: object) -> Iterator[object]:
-    """A schedule and those in its arguments."""
+    """Yield what makes a schedule, and what makes those in its arguments."""
     yield schedule.func if isinstance(schedule, partial) else schedule
     for value in _arguments(schedule).values():
         for part in value if isinstance(value, list) else ():

@@ -1,4 +1,4 @@
-"""Where the weights of a model come from, in place of a training or by one."""
+"""The origins of a model's weights: a training, a checkpoint, or nothing to train."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -17,10 +17,10 @@ Listener = Callable[[dict[str, Any], int], None]
 
 @dataclass(frozen=True)
 class Origin(ABC):
-    """Where the weights of a model come from.
+    """The origin of a model's weights.
 
     Attributes:
-        task: that the model is of, with its weights as built until they are obtained.
+        task: the task of the model, whose weights are as built until they are obtained.
     """
 
     task: TrainingTask
@@ -30,27 +30,27 @@ class Origin(ABC):
     @property
     @abstractmethod
     def folder(self) -> ModelFolder | None:
-        """The folder of the model; none if it has no weights."""
+        """Return the folder of the model; None if it has no weights."""
 
     @property
     @abstractmethod
     def place(self) -> Path | None:
-        """What a user finds the weights at."""
+        """Return the path at which a user finds the weights; None if there are none."""
 
     @property
     def words(self) -> str:
-        """The place, for a terminal."""
+        """Return the place as text for a terminal."""
         return "nowhere" if self.place is None else str(short(self.place))
 
     @property
     def is_ready(self) -> bool:
-        """Whether the weights are there, so that nothing is trained."""
+        """Tell whether the weights are there, so that nothing is trained."""
         return True
 
     @property
     @abstractmethod
     def state(self) -> str:
-        """What is there, and what would be done, in words."""
+        """Describe what is there, and what would be done."""
 
     def check(self) -> None:
         """Refuse, before work begins, a folder that cannot be written."""
@@ -61,20 +61,20 @@ class Origin(ABC):
         """Give the model its weights.
 
         Args:
-            listener: called with (metrics, step) of a training.
-            say: tells the user what happens.
-            signals: of the process.
+            listener: the function that is called with (metrics, step) of a training.
+            say: the function that prints a line to the user.
+            signals: the signals of the process.
         Returns:
-            how: `exact`, `loaded`, `found`, `continued` or `trained`.
+            the source of the weights: `exact`, `loaded`, `found`, `continued` or `trained`.
         """
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a run's record says of the training."""
+        """Return the facts on the training for a run's record."""
         return {}
 
     def called(self, name: str) -> str:
-        """Return what a model of this formulation is called in figures."""
+        """Return the name of a model of this formulation in figures."""
         return name
 
 

@@ -1,4 +1,4 @@
-"""Weights that are spread over ranks: each holds a part of every one (FSDP2's `fully_shard`)."""
+"""Weights spread over ranks: each rank holds a part of every weight (FSDP2's `fully_shard`)."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from fokker.machine.ranks import Ranks, local
 
 
 def shard(module: nn.Module, mesh: DeviceMesh) -> None:
-    """Spread a module's weights; the entries of its lists, its blocks, are gathered one by one."""
+    """Spread a module's weights over ranks; entries of its module lists are gathered one by one."""
     from torch.distributed.fsdp import fully_shard
 
     blocks = [b for m in module.modules() if isinstance(m, nn.ModuleList) for b in m]
@@ -30,7 +30,7 @@ def norm_of(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def total_norm(tensors: Sequence[Tensor], ranks: Ranks) -> Tensor:
-    """Return the norm of all together, some of which may be spread over the ranks, float64."""
+    """Return the norm of all tensors together, float64; some may be spread over the ranks."""
     spread = [local(t) for t in tensors if hasattr(t, "to_local")]
     kept = [t for t in tensors if not hasattr(t, "to_local")]
     square = torch.zeros((), dtype=torch.float64, device=local(tensors[0]).device)
@@ -43,9 +43,9 @@ def total_norm(tensors: Sequence[Tensor], ranks: Ranks) -> Tensor:
 
 
 def one_by_one(optimizer: Optimizer) -> None:
-    """Let an optimiser of both kinds of weights take them one after the other.
+    """Let an optimizer of both spread and whole weights update them one after the other.
 
-    What takes all of them at once, as fused Adam does, refuses the mixture.
+    An update of all at once, as that of fused Adam, refuses the mixture.
     """
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     if len({hasattr(weight, "to_local") for weight in weights}) > 1:
@@ -54,7 +54,7 @@ def one_by_one(optimizer: Optimizer) -> None:
 
 
 def average_whole(parameters: Sequence[nn.Parameter], ranks: Ranks) -> None:
-    """Average the gradients of what is not spread, such as a weighting's, over the ranks."""
+    """Average over the ranks the gradients of whole parameters, such as those of a weighting."""
     for parameter in parameters:
         if parameter.grad is not None and not hasattr(parameter.grad, "to_local"):
             parameter.grad.copy_(ranks.total_there(parameter.grad) / ranks.size)

@@ -1,4 +1,4 @@
-"""Signals in a training, which ends between two blocks of steps, where all is saved."""
+"""Signals in a training, which then ends between two blocks of steps, where it can be saved."""
 
 from collections.abc import Callable
 from typing import Any, final
@@ -12,17 +12,17 @@ from fokker.training.module import Training
 
 
 class Stop(BaseException):
-    """A training ends here, in all ranks at once, and is saved."""
+    """A stop of a training, in all ranks at once; its state is then saved."""
 
 
 class InterruptedTraining(Interrupted):
     """A training that was told to stop before its last step; what is done is saved.
 
     Args:
-        number: the signal's.
+        number: the number of the signal.
         step: the steps that are saved.
-        max_steps: those that were asked for.
-        begun: the steps that it began with.
+        max_steps: the steps that were asked for.
+        begun: the steps with which the training began.
     """
 
     def __init__(self, number: int, step: int, max_steps: int, begun: int = 0) -> None:
@@ -32,11 +32,11 @@ class InterruptedTraining(Interrupted):
 
 @final
 class Stopping(L.Callback):
-    """Ends a training as soon as one of its ranks was told to; it stands behind what saves.
+    """A callback that ends a training if one of its ranks got a signal; `Saving` precedes it.
 
     Args:
-        signals: of the process, which only notes them in a training.
-        ranks: of the training.
+        signals: the signals of the process, which are only noted in a training.
+        ranks: the ranks of the training.
     """
 
     def __init__(self, signals: Signals, ranks: Ranks) -> None:
@@ -56,5 +56,5 @@ class Stopping(L.Callback):
             raise Stop
 
 
-#: Told the signal that has ended a run and whether it has advanced before, when all is saved.
+#: A function that is told the signal which ended a run, and whether the run had advanced.
 Stopped = Callable[[int, bool], None]

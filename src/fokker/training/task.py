@@ -1,4 +1,4 @@
-"""What is trained, and how."""
+"""The task of a training: its model, its data and all that it is carried out by."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True)
 class TrainingTask:
-    """A model that is to be there: found, gone on with or trained.
+    """A model that a run needs: it is found, continued or trained.
 
     Attributes:
-        training: of the model, which is as built.
-        folder: of the trained model.
-        device: on which this rank computes.
-        engine, intervals: of the training.
+        training: the training of the model, which is as built.
+        folder: the folder of the trained model.
+        device: the device on which this rank computes.
+        engine, intervals: the engine and the intervals of the training.
         config, config_text: the resolved configuration, nested and as YAML.
-        facts: for the records of run and model.
-        data: of each group, the one that is trained on first.
-        earlier: of the stage before, whose model this one is made from; obtained first.
+        facts: the facts for the records of run and model.
+        data: the data by group; those of the first group are trained on.
+        earlier: the origin of the stage before, whose model this one is made from; obtained first.
         predecessor: the model that the training goes on from, if it does not begin anew.
         retrain: whether a complete model is trained again.
-        watch: sees the training's curve and may end it.
+        watch: the watch that gets the training's curve and may end the training.
         ranks: the processes that carry it out together; the first one writes and speaks.
-        stopped: is told the signal that has ended the run, when all is saved.
+        stopped: the function that is told the signal which ended the run, when all is saved.
     """
 
     training: Training
@@ -60,5 +60,5 @@ class TrainingTask:
 
     @property
     def model(self) -> Formulation:
-        """What is trained."""
+        """Return the formulation that is trained."""
         return self.training.formulation

@@ -1,4 +1,4 @@
-"""Measuring a formulation's weights, the averaged ones in the middle of a training too."""
+"""Measurements of a formulation's weights, also of the averaged ones during a training."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,12 +11,12 @@ from fokker.formulation import Formulation, Truth, Validation
 from fokker.machine.ranks import ALONE, Ranks
 from fokker.training.module import Training
 
-#: Of a training these are the losses of its batches.
+#: In a training's curve these are numbers of its batches, not of a validation.
 OWN_LOSS = ("loss", "floor", "excess")
 
 
 def validate(formulation: Formulation, ranks: Ranks = ALONE) -> Validation:
-    """Measure the weights that are in use."""
+    """Measure the present weights, and check what the formulation gives."""
     with as_in_use(formulation):
         found: object = formulation.validation(ranks)
     said = f"{type(formulation).__name__}.validation"
@@ -35,7 +35,7 @@ def validate(formulation: Formulation, ranks: Ranks = ALONE) -> Validation:
 
 
 def floor_of(formulation: Formulation, ranks: Ranks = ALONE) -> float | None:
-    """Compute the least possible loss; none where the law is not known."""
+    """Compute the least possible loss; None where the law is not known."""
     with as_in_use(formulation):
         truth: object = formulation.truth(ranks)
     if not isinstance(truth, Truth | None):
@@ -49,13 +49,13 @@ def floor_of(formulation: Formulation, ranks: Ranks = ALONE) -> float | None:
 def validate_average(training: Training, ranks: Ranks = ALONE) -> dict[str, Any]:
     """Measure the averaged weights in the middle of a training.
 
-    Buffers, such as the running statistics of batch norm, are those of the training, and stay as
-    they are.
+    Buffers, such as the running statistics of batch norm, are those of the training in the first
+    rank; all ranks get them, and the measurement does not change them.
 
     Returns:
-        numbers for a line of the training's curves, with the excess as `ema_excess`, for `loss`,
-        `floor` and `excess` are there those of the training batches; and the table as lists:
-        `level`, and each column as `<name>_per_level`.
+        the numbers for a row of the training's curves, and the table as lists: `level`, and each
+        column as `<name>_per_level`. The excess is called `ema_excess`, since `loss`, `floor` and
+        `excess` are those of the training batches there.
     """
     training.share_buffers()
     network = training.formulation.network
@@ -76,9 +76,9 @@ def validate_average(training: Training, ranks: Ranks = ALONE) -> dict[str, Any]
 
 @contextmanager
 def as_in_use(module: nn.Module) -> Iterator[None]:
-    """Let all parts of a module be in evaluation mode, each of them as it was afterwards.
+    """Put all parts of a module in evaluation mode for the block, and then restore their modes.
 
-    Dropout then draws nothing, and batch norm takes its running statistics and keeps them.
+    Dropout then draws nothing, and batch norm uses its running statistics and keeps them.
     """
     modes = [(part, part.training) for part in module.modules()]
     module.eval()

@@ -1,4 +1,4 @@
-"""Ending a training before its last step, for what its curve shows."""
+"""The early end of a training by a watch, which gets its curve."""
 
 from collections.abc import Callable
 from typing import Any, final
@@ -10,7 +10,7 @@ from fokker.store.curves import read_json_lines
 from fokker.store.models import ModelFolder
 from fokker.training.module import Training
 
-#: Is shown each line of a training's curve, as (metrics, step); true if it should end there.
+#: A function that gets each row of a curve as (metrics, step), and tells whether to end there.
 Watch = Callable[[dict[str, Any], int], bool]
 
 
@@ -19,7 +19,7 @@ class Pruned(Exception):
 
     Args:
         step: the steps that are saved.
-        max_steps: those that were asked for.
+        max_steps: the steps that were asked for.
     """
 
     def __init__(self, step: int, max_steps: int) -> None:
@@ -32,15 +32,15 @@ class Pruned(Exception):
 
 @final
 class Watching(L.Callback):
-    """Lets a watch see the curve and end the training; it stands behind what saves.
+    """A callback that passes the curve to a watch, which may end the training.
 
-    Of a training that is continued, the watch first sees the lines that are there, and at the last
-    step there is nothing to end: then its answer does not count.
+    It must come after the callback that saves. If a training is continued, the watch first gets the
+    rows that are there. At the last step its answer does not count: there is nothing to end.
 
     Args:
-        folder: where metrics.jsonl lies.
-        watch: what to ask; the first rank asks for all.
-        ranks: of the training.
+        folder: the folder where metrics.jsonl lies.
+        watch: the watch, which the first rank asks for all ranks.
+        ranks: the ranks of the training.
     """
 
     def __init__(self, folder: ModelFolder, watch: Watch, ranks: Ranks) -> None:
@@ -48,7 +48,7 @@ class Watching(L.Callback):
         self._line: tuple[dict[str, Any], int] | None = None
 
     def listen(self, metrics: dict[str, Any], step: int) -> None:
-        """Take a line of the curve; to end the training here would leave it unsaved."""
+        """Keep a row of the curve until the save: to end the training here would precede it."""
         self._line = (metrics, step)
 
     def on_train_start(  # type: ignore[override]

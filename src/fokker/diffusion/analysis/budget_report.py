@@ -11,14 +11,15 @@ from fokker.diffusion.samplers import Sampler
 from fokker.formulation import Report
 from fokker.randomness import Randomness
 
-# A flow in more than one dimension is an ODE at rtol 1e-8, a map between quantiles in one.
+# The keys tell whether data have one dimension. A flow is then a map between quantiles; otherwise
+# it is an ODE at rtol 1e-8, which is so slow that fewer points are taken.
 BUDGET_POINTS = {True: 2_000, False: 200}
 #: The terms that every budget has.
 TERMS = ("truncation", "prior", "discretisation", "learning", "measured")
 
 
 def no_budget(model: Model, sampler: Sampler, name: str) -> str:
-    """Say why a run has no error budget; nothing if it can have one."""
+    """Say why a run has no error budget, or return an empty string if it can have one."""
     if not model.data.fresh or model.data.law is None:
         return "the data's law is not known"
     if model.data.law.dim > 1 and not sampler.is_deterministic:
@@ -38,13 +39,15 @@ def budget_report(
     num_samples: int,
     seed: int,
 ) -> Report:
-    """The error budget of a model and its sampling.
+    """Return the error budget of a model and its sampling.
 
     Args:
-        model: on data of a known law.
-        sampler, nodes, name: of the sampling.
-        points: how many starts; null: as many as samples, at most 2,000 in one dimension and 200
-            in more.
+        model: a model on data of a known law.
+        sampler, nodes, name: the sampler, its grid points and its name.
+        points: the number of starts; null: as many as samples, at most 2,000 in one dimension and
+            200 in more.
+        num_samples: the number of the run's samples.
+        seed: the run's seed.
     """
     one_dimensional = model.data.law is not None and model.data.law.dim == 1
     count = min(num_samples, BUDGET_POINTS[one_dimensional]) if points is None else points

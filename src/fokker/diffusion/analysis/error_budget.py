@@ -1,4 +1,4 @@
-"""Where the error of a model's samples comes from."""
+"""The error of a model's samples, split into its causes."""
 
 from dataclasses import dataclass
 from typing import final
@@ -14,9 +14,9 @@ from fokker.distributions import Affine
 from fokker.randomness import Randomness, SamplingNoise
 
 TOLERANCE = 1e-8
-# What the float32 weights of a network allow.
+# The float32 weights of a network allow no smaller tolerance.
 NETWORK_TOLERANCE = 1e-5
-# The flow to sigma = 0 is followed to this share of sigma_min; its rest is of second order in it.
+# The flow to sigma = 0 stops at this share of sigma_min; the error is of second order in it.
 NEARLY_ZERO = 1e-3
 
 
@@ -26,11 +26,12 @@ class ErrorBudget:
     """The displacement of samples from the exact law, split along a chain of maps.
 
     Attributes:
-        terms: signed displacement between neighbours of the chain, in the data's units, (n, d),
-            by name: truncation, prior, discretisation, learning. They add exactly to `measured`.
-        learning_limit: the learning error of infinitely many steps, no part of the sum, (n, d);
-            none for a stochastic sampler.
-        u: the quantiles of the rows, (n,), in one dimension.
+        terms: the signed displacements between neighbours of the chain, in the data's units,
+            (n, d), by name: truncation, prior, discretisation, learning. They add exactly to
+            `measured`.
+        learning_limit: the learning error at infinitely many steps, (n, d), which is not part of
+            the sum; None for a stochastic sampler.
+        u: the quantiles of the rows, (n,), in one dimension; None in more.
     """
 
     terms: dict[str, Tensor]
@@ -39,11 +40,11 @@ class ErrorBudget:
 
     @property
     def measured(self) -> Tensor:
-        """The whole displacement, (n, d)."""
+        """Return the whole displacement, (n, d)."""
         return torch.stack(list(self.terms.values())).sum(0)
 
     def rows(self) -> list[dict[str, str | float]]:
-        """The r.m.s. and the mean length of each term and of the sum; these do not add.
+        """Return the r.m.s. and the mean length of each term and of the sum; these do not add.
 
         In one dimension they are W2 and W1 between neighbours, where the maps are increasing.
         """
@@ -62,23 +63,25 @@ def error_budget(
 ) -> ErrorBudget:
     """Split the error of samples into its causes, on data of a known law.
 
-    From the same start: the exact law -> the exact flow from p_T to sigma_min, then D*
-    (truncation) -> the same from the prior (prior) -> the ideal denoiser D* with this sampler on
-    this grid (discretisation) -> the model (learning).
+    A chain of maps takes the same start to five ends; in brackets is the error that each step of
+    the chain adds: the exact law -> the exact flow from p_T to sigma_min, then D* (truncation) ->
+    the same flow from the prior (prior) -> the ideal denoiser D* with this sampler on this grid
+    (discretisation) -> the model with this sampler on this grid (learning).
 
     In one dimension a start is a quantile, and flows are maps between quantiles, `F_2^-1(F_1(x))`:
-    there is no Monte-Carlo noise. A stochastic sampler's samples are sorted: its displacement is
-    between quantiles of laws, with the noise of `count` samples in it.
+    there is no Monte-Carlo noise. The samples of a stochastic sampler are sorted, so that its
+    displacements are between quantiles of laws; they contain the sampling noise of `count` samples.
 
-    In more dimensions the flow is D*'s probability-flow ODE at rtol 1e-8, and the start of the
-    exact flow is the prior's, moved by the affine map that gives it mean and covariance of p_T.
-    What p_T is not Gaussian is left out: it is of third order in 1/sigma_T.
+    In more dimensions the flow is D*'s probability-flow ODE at rtol 1e-8. The exact flow starts at
+    the prior's start, moved by the affine map that gives it the mean and covariance of p_T. This
+    neglects that p_T is not Gaussian, an effect of third order in 1/sigma_T.
 
     Args:
-        model: with a data set of known law.
-        sampler, nodes: from highest noise to 0.
-        count: of starts.
-        randomness: of starts in more than one dimension, and of a stochastic sampler's steps.
+        model: a model with a data set of known law.
+        sampler, nodes: the sampler and its grid points, from the highest noise to 0.
+        count: the number of starts.
+        randomness: the random numbers of starts in more than one dimension, and of a stochastic
+            sampler's steps.
     Raises:
         ValueError: if the data's law is not known, or the sampler is stochastic in more than one
             dimension.
@@ -132,7 +135,7 @@ def _exact_ends(
     sampler: Sampler,
     moments: StartLaw,
 ) -> list[Tensor]:
-    """The exact law, and D* at the end of the exact flow from p_T and from the prior, (n, d)."""
+    """Return the exact law, and D* after the exact flow from p_T and from the prior, (n, d)."""
     if u is not None:
         from_prior = law.quantile(law.cdf(start, high), low)
         return [
@@ -160,6 +163,6 @@ def _flow(
     low: float,
     tolerance: float = TOLERANCE,
 ) -> Tensor:
-    """The probability-flow ODE from sigma = high to low, then D; of the shape of `start`."""
+    """Return D after the probability-flow ODE from sigma = high to low, shaped like `start`."""
     y = start if low == high else decode(denoiser, start, low, high, tolerance, tolerance)
     return denoiser(y, torch.tensor(low, dtype=torch.float64))

@@ -10,8 +10,10 @@ CAUSES = ("truncation", "initialisation", "discretisation")
 def errors_by_steps(rows: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[int]]:
     """Sort exact W2 errors by sampler and cause, at the numbers of steps that all of them took.
 
+    Where they have no number in common, all numbers count, and missing errors are NaN.
+
     Args:
-        rows: of evaluations.csv, some of which have `w2`.
+        rows: the rows of evaluations.csv, some of which have `w2`.
     """
     timed = [row for row in rows if row["num_steps"] is not None and "w2" in row]
     several = len({row["grid"] for row in timed}) > 1

@@ -1,4 +1,4 @@
-"""What no denoiser can go below, and how far above it a model is."""
+"""The smallest possible denoising error, and the excess of a model over it."""
 
 import math
 from collections.abc import Callable
@@ -21,14 +21,14 @@ from fokker.randomness import Randomness
 POINTS = Randomness(0)
 POINTS_PER_LEVEL = 512
 QUANTILES = 4096
-HALVINGS = 45  # Of a step at a jump, which then is as wide as rounding.
-FARTHEST = 7.5  # Beyond it lie 6e-14 of a normal.
+HALVINGS = 45  # After these a step at a jump is as narrow as rounding.
+FARTHEST = 7.5  # The mass of a normal beyond it is 6e-14.
 
 
 @final
 @dataclass(frozen=True)
 class Excess:
-    """How far a model is above the floor.
+    """The excess of a model's error over the floor.
 
     Attributes:
         levels: `E|D - D*|^2 / d` at each noise level, (b,).
@@ -44,17 +44,17 @@ class Floors:
     """The irreducible part of every loss on data of a known law.
 
     `E|D - x0|^2 = mmse(sigma) + E|D - D*|^2`, D* the ideal denoiser: a floor that depends on the
-    data alone, and an excess. The excess is computed from D - D* and not as a difference of losses:
-    it has no noise of x0, and is never negative. Floors and excesses are divided by d.
+    data only, and an excess. The excess is computed from D - D* and not as a difference of losses,
+    so it has no noise of x0 and is never negative. Floors and excesses are divided by d.
 
     Args:
-        law: of the training data, in the model's units; of a finite set its own.
-        sigmas: noise levels, ascending, (b,).
+        law: the law of the training data, in the model's units; for a finite set, the set's own.
+        sigmas: the noise levels, ascending, (b,).
     """
 
     def __init__(self, law: Affine, sigmas: Tensor) -> None:
         self._law, self._sigmas = law, sigmas
-        # An exact denoiser of many points costs as much as they are, and images take memory.
+        # The cost of an exact denoiser grows with the number of points, and images take memory.
         inner = law.distribution
         size = prod(inner.points.shape) if isinstance(inner, Empirical) else 1
         most = min(POINTS_PER_LEVEL, 2**30 // size, 2**22 // (len(sigmas) * law.dim))
@@ -66,14 +66,14 @@ class Floors:
 
     @property
     def levels(self) -> Tensor:
-        """`mmse(sigma) / d` at each noise level, (b,)."""
+        """Return `mmse(sigma) / d` at each noise level, (b,)."""
         return self._mmse.levels
 
     def total(self, model: Model) -> Estimate:
-        """`E_sigma[lambda mmse] / d` over the training noise of a model, under its weighting.
+        """Return the floor of a model's loss, `E_sigma[lambda mmse] / d` over its training noise.
 
-        Of a chain the mean over its levels; else an integral, to a relative 1e-8 where mmse has no
-        chance (see `MMSECurve`).
+        For a chain it is the mean over its levels. Otherwise it is an integral, to a relative 1e-8
+        where mmse has no sampling noise (see `MMSECurve`).
         """
         value = _mean_over_noise(model, self._mmse)
         if not self._mmse.has_chance:
@@ -85,7 +85,7 @@ class Floors:
         return self._noisy(self._sigmas.repeat_interleave(self._points_per_level), step=0)
 
     def _noisy(self, sigma: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """A noisy point for each level, the levels, and the ideal denoised points."""
+        """Return a noisy point for each level, the levels, and the ideal denoised points."""
         x0 = self._law.sample(len(sigma), POINTS.generator("held_out", step))
         noise = POINTS.normal("noise", 0, len(sigma), (self._law.dim,), step)
         x = (x0 + sigma[:, None] * noise).float()
@@ -93,19 +93,20 @@ class Floors:
 
     @torch.no_grad()
     def excess(self, model: Model, ranks: Ranks = ALONE) -> Excess:
-        """How far a model is above the floor, at each level and in all.
+        """Return the excess of a model, at each level and over its training noise.
 
         Args:
-            model: the same in all ranks.
-            ranks: the processes among which the points are divided.
+            model: the model, the same in all ranks.
+            ranks: the ranks among which the points are divided.
         """
         at_levels = _squared_distance(model, ranks, *self._at_levels)
         sigma, share = _training_noise(model)
         weight = share * _weight(model, sigma)
-        # Three quarters of the points where the training noise is, one where the floor comes from:
-        # under a weighting such as likelihood that is at noise levels that are seldom drawn.
+        # Three quarters of the points follow the training noise, and one quarter follows what each
+        # level adds to the floor: under a weighting such as likelihood, seldom drawn levels add
+        # most.
         part = weight * self._mmse(sigma)
-        # Where all points are equal there is no floor.
+        # There is no floor where all points are equal.
         drawn = 0.75 * share + 0.25 * part / part.sum() if part.sum() > 0 else share
         count = 4 * self._points_per_level
         spread = (POINTS.permutation("sigma", count) + 0.5) / count
@@ -117,14 +118,14 @@ class Floors:
         )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Floors":
-        """Return the same: what it has computed once does not change."""
+        """Return this object itself, for its computed values do not change."""
         return self
 
 
 def _squared_distance(
     model: Model, ranks: Ranks, x: Tensor, sigma: Tensor, best: Tensor
 ) -> Tensor:
-    """`|D - D*|^2 / d` of each row, (n,), float64, each computed by one rank."""
+    """Return `|D - D*|^2 / d` of each row, (n,), float64, each computed by one rank."""
     share = ranks.share(len(x))
     mine = slice(share.start, share.stop)
     shaped = x[mine].reshape(-1, *model.data.shape).to(model.device)
@@ -135,10 +136,11 @@ def _squared_distance(
 
 
 def _training_noise(model: Model) -> tuple[Tensor, Tensor]:
-    """Noise levels that stand for the training noise, and their shares of it, which sum to 1.
+    """Return noise levels that stand for the training noise, and their shares, which sum to 1.
 
-    Quantiles u = Phi(z), evenly spread in z, not in u: the ends of the training noise, which are
-    rare, may be where a weighting is large, as 1/(2t) at t = 1e-5 for likelihood on a VP SDE.
+    A chain has its own levels. Otherwise the quantiles u = Phi(z) are evenly spread in z, not in
+    u: a weighting may be large at the rare ends of the training noise, as 1/(2t) at t = 1e-5 for
+    likelihood on a VP SDE.
     """
     levels = model.noise_levels.levels
     if levels is not None:
@@ -150,7 +152,7 @@ def _training_noise(model: Model) -> tuple[Tensor, Tensor]:
 
 
 def _mean_over_noise(model: Model, curve: Callable[[Tensor], Tensor]) -> float:
-    """`E_sigma[lambda curve]` over the training noise of a model."""
+    """Return `E_sigma[lambda curve]` over the training noise of a model."""
 
     def integrand(z: Tensor) -> Tensor:
         sigma = model.noise_levels.sigma(torch.special.ndtr(z))
@@ -159,18 +161,18 @@ def _mean_over_noise(model: Model, curve: Callable[[Tensor], Tensor]) -> float:
     levels = model.noise_levels.levels
     if levels is not None:
         return float((_weight(model, levels) * curve(levels)).mean())
-    # In z, as in `_training_noise`.
+    # The integral is over z, as in `_training_noise`.
     return integral(integrand, -FARTHEST, FARTHEST) / math.sqrt(2 * math.pi)
 
 
 def integral(
     function: Callable[[Tensor], Tensor], low: float, high: float, tolerance: float = 1e-12
 ) -> float:
-    """The integral of a function of (n,), with a kink or a jump or two, to a relative 1e-9.
+    """Return the integral of a function of (n,), with a kink or a jump or two, to a relative 1e-9.
 
-    By Lobatto's rule with 8 nodes on 64 steps, each of which is halved until that changes its part
-    by less than `tolerance` of the whole. The rule has nodes at both ends of a step, so that a
-    kink near an end is seen.
+    The rule is Lobatto's, with 8 points on each of 64 steps. A step is halved until that changes
+    its part by less than `tolerance` of the whole. The rule has points at both ends of a step, so
+    that it sees a kink near an end.
     """
     last = np.polynomial.Legendre.basis(7)
     inner = np.concatenate([[-1.0], np.sort(last.deriv().roots().real), [1.0]])

@@ -15,7 +15,7 @@ from fokker.diffusion.sde import SDE
 from fokker.distributions import Distribution
 from fokker.distributions.arguments import as_points, as_sigma
 
-#: How much of a density's mass may be missing on the cells.
+#: The largest part of a density's mass that may be missing on the cells.
 MISSING_MASS = 1e-6
 
 
@@ -25,9 +25,9 @@ class Solution:
     """Densities on cells.
 
     Attributes:
-        times: (k,), in the order of the solve.
+        times: the times, (k,), in the order in which they were solved.
         cells: the m cells; `cells.centres` are their x.
-        densities: averages over cells, (k, m).
+        densities: the averages of the densities over the cells, (k, m).
     """
 
     times: Tensor
@@ -35,17 +35,20 @@ class Solution:
     densities: Tensor
 
     def masses(self) -> Tensor:
-        """The integral of each density, (k,)."""
+        """Return the integral of each density, (k,)."""
         return self.densities.sum(dim=1) * self.cells.width
 
     def cdf(self) -> Tensor:
-        """`P(x_t <= face)` at the faces, (k, m + 1)."""
+        """Return `P(x_t <= face)` at the faces, (k, m + 1)."""
         mass = self.densities.cumsum(dim=1) * self.cells.width
         return torch.cat([torch.zeros_like(mass[:, :1]), mass], dim=1)
 
     def w1(self, densities: Tensor) -> Tensor:
-        """`W_1 = int |F - G| dx` to other densities on the same cells, (k, m) or (m,), by the
-        trapezoidal rule, (k,)."""
+        """Return `W_1 = int |F - G| dx` to other densities on the same cells, (k,).
+
+        Args:
+            densities: the others, (k, m) or (m,). The integral is by the trapezoidal rule.
+        """
         gap = (self.densities - densities).cumsum(dim=1) * self.cells.width
         return gap.abs().sum(dim=1) * self.cells.width
 
@@ -53,14 +56,14 @@ class Solution:
 def log_sigma_times(
     sde: SDE, num_steps: int, sigma_min: float | None = None, sigma_max: float | None = None
 ) -> Tensor:
-    """Increasing times of noise levels uniform in log sigma, (num_steps + 1,).
+    """Return increasing times of noise levels that are uniform in log sigma, (num_steps + 1,).
 
     Each step multiplies sigma by the same number, which suits all SDEs from data to noise;
-    `.flip(0)` is the way back.
+    `.flip(0)` gives the times from noise to data.
 
     Args:
-        sde: for t(sigma).
-        num_steps: number of steps.
+        sde: the SDE that gives t(sigma).
+        num_steps: the number of steps.
         sigma_min, sigma_max: the ends; None: the SDE's sampling range.
     Raises:
         ValueError: if num_steps is below 1 or not 0 < sigma_min < sigma_max < inf.
@@ -77,15 +80,15 @@ def log_sigma_times(
 
 
 def marginals(law: Distribution, sde: SDE, times: Tensor, cells: Cells) -> Tensor:
-    """Cell averages of the exact marginals `p_t(x) = s^-1 p(x/s; sigma)` of data, (k, m).
+    """Return cell averages of the exact marginals `p_t(x) = s^-1 p(x/s; sigma)` of data, (k, m).
 
-    From differences of the law's cdf, so that edges are averaged too.
+    They are differences of the law's cdf, so that sharp edges are averaged too.
 
     Args:
-        law: of the data, in one dimension.
-        sde: whose s(t) and sigma(t).
-        times: (k,).
-        cells: must hold all but 1e-6 of each marginal.
+        law: the law of the data, in one dimension.
+        sde: the SDE that gives s(t) and sigma(t).
+        times: the times, (k,).
+        cells: the cells, which must hold all but 1e-6 of each marginal.
     Raises:
         ValueError: if the cells are too narrow, or the law has more than one coordinate.
     """
@@ -100,7 +103,7 @@ def marginals(law: Distribution, sde: SDE, times: Tensor, cells: Cells) -> Tenso
                 f"{missing:.3g} of its mass lies outside [{cells.low:g}, {cells.high:g}]; "
                 "widen them"
             )
-        # Rounding in the cdf may make a difference of 1e-17 negative.
+        # Rounding in the cdf may make a difference negative, by about 1e-17.
         rows.append(cdf.diff().clamp(min=0) / cells.width)
     return torch.stack(rows)
 
@@ -108,26 +111,27 @@ def marginals(law: Distribution, sde: SDE, times: Tensor, cells: Cells) -> Tenso
 def solve_forward(
     process: Process, cells: Cells, density: Tensor, times: Tensor, order: Order = 2
 ) -> Solution:
-    """The Fokker-Planck equation `d_t p = -d_x(b p) + g^2/2 d_xx p` at all the times.
+    """Solve the Fokker-Planck equation `d_t p = -d_x(b p) + g^2/2 d_xx p` at all the times.
 
-    Finite volumes with `jump_rates` at the middle of each step and `JumpRates.advance` in time:
-    second order in dx and dt, and mass is conserved to rounding, which a step magnifies by about
-    `step g^2 / dx^2`. With order 1 no density is ever negative; with order 2, the default, it may
-    be where steps are long, see `advance`. The walls reflect: where much would pass through them,
-    the solution is not that on the line.
+    The method is finite volumes with `jump_rates` at the middle of each step and
+    `JumpRates.advance` in time. It is of second order in dx and dt, and conserves mass to
+    rounding, which a step magnifies by about `step g^2 / dx^2`. With order 1 no density is ever
+    negative; with order 2, the default, it may be negative where steps are long, see `advance`.
+    The walls reflect: where much mass would pass through them, the solution is not that on the
+    line.
 
     For a `Reverse` process, from noise to data, the times fall and dt is the time that passes.
     Sources: Risken 1996; Song 2021 (2011.13456), eq. 6 and 13, for the reverse ones.
 
     Args:
-        process: b and g.
-        cells: m cells.
-        density: at times[0], (m,), of mass 1; see `marginals`.
-        times: (k,), in any spacing; see `log_sigma_times`.
-        order: in time.
+        process: the process that gives b and g.
+        cells: the m cells.
+        density: the density at times[0], (m,), of mass 1; see `marginals`.
+        times: the times, (k,), in any spacing; see `log_sigma_times`.
+        order: the order in time.
     Raises:
-        ValueError: if times do not run the way of the process, or the density is negative, of
-            another shape, or has not the mass 1 on the cells.
+        ValueError: if times do not run in the direction of the process, or the density is
+            negative, has another shape, or does not have mass 1 on the cells.
     """
     p = _values("density", density, cells)
     if float(p.min()) < 0:
@@ -148,20 +152,20 @@ def solve_forward(
 def solve_backward(
     process: Process, cells: Cells, value: Tensor, times: Tensor, order: Order = 2
 ) -> Tensor:
-    """The backward Kolmogorov equation `-d_t u = b d_x u + g^2/2 d_xx u` back from the last time.
+    """Solve the backward Kolmogorov equation `-d_t u = b d_x u + g^2/2 d_xx u` from the last time.
 
     `u(x, t) = E[value(x_T) | x_t = x]`, (k, m), row i at times[i]. Each step is the transpose of
     that of `solve_forward`, so that `sum_j u(x_j, t) p(x_j, t) dx` is the same at all the times to
     rounding (Pavliotis 2014, chapter 2; Risken 1996, chapter 4).
 
     Args:
-        process: b and g.
-        cells: m cells.
-        value: at times[-1], (m,).
-        times: as for `solve_forward`.
-        order: in time.
+        process: the process that gives b and g.
+        cells: the m cells.
+        value: the value at times[-1], (m,).
+        times: the times, as for `solve_forward`.
+        order: the order in time.
     Raises:
-        ValueError: if times do not run the way of the process, or value has another shape.
+        ValueError: if times do not run in the direction of the process, or value has another shape.
     """
     rows = [_values("value", value, cells)]
     for rates, step in reversed(list(_steps(process, cells, times, order))):
@@ -170,14 +174,15 @@ def solve_backward(
 
 
 def transition_matrix(process: Process, cells: Cells, times: Tensor, order: Order = 2) -> Tensor:
-    """P(s, t) from times[0] to times[-1], (m, m): from cell i to j with probability P[i, j].
+    """Return the probabilities P[i, j] to go from cell i at times[0] to j at times[-1], (m, m).
 
-    A product over the steps, so that Chapman-Kolmogorov `P(s, u) = P(s, t) P(t, u)` holds to
-    rounding if the steps are shared. `P[i] / dx` approximates the transition density from the
-    centre of cell i. Rows sum to 1; with order 1 no entry is negative.
+    The matrix P(s, t) is a product over the steps, so that Chapman-Kolmogorov
+    `P(s, u) = P(s, t) P(t, u)` holds to rounding if the steps are shared. `P[i] / dx` approximates
+    the transition density from the centre of cell i. Rows sum to 1; with order 1 no entry is
+    negative.
 
     Raises:
-        ValueError: if times do not run the way of the process.
+        ValueError: if times do not run in the direction of the process.
     """
     columns: Array = np.eye(cells.count)
     for rates, step in _steps(process, cells, times, order):
@@ -186,18 +191,18 @@ def transition_matrix(process: Process, cells: Cells, times: Tensor, order: Orde
 
 
 def fokker_planck_residual(denoise: DenoiserFunction, x: Tensor, sigma: float | Tensor) -> Tensor:
-    """`sigma^3 [d_tau s - d_x(d_x s + s^2)]` of the score s = (D - x)/sigma^2, (n,).
+    """Return `sigma^3 [d_tau s - d_x(d_x s + s^2)]` of the score s = (D - x)/sigma^2, (n,).
 
-    Densities p(x; sigma) solve the heat equation `d_tau p = d_xx p` in tau = sigma^2/2, and their
-    scores this one (Lai et al. 2023, 2210.04296, the score Fokker-Planck equation, in VE form). In
-    D it reads `d_sigma D - sigma d_xx D + 2 (x - D)/sigma d_x D`, without cancellation and without
-    units. It is 0 for an exact denoiser, and also for that of other data: it tells whether the
-    levels agree with each other, not whether they agree with the data.
+    Densities p(x; sigma) solve the heat equation `d_tau p = d_xx p` in tau = sigma^2/2. For their
+    scores this residual is 0 (Lai et al. 2023, 2210.04296, the score Fokker-Planck equation, in VE
+    form). In D it reads `d_sigma D - sigma d_xx D + 2 (x - D)/sigma d_x D`, without cancellation
+    and without units. It is 0 for the exact denoiser of any data: it tells whether the levels
+    agree with each other, not whether they agree with these data.
 
     Args:
         denoise: D(x (n, 1), sigma (n,)), differentiable twice; called once, in float64.
-        x: x0 + sigma n, (n, 1) or (n,).
-        sigma: one level, or (n,).
+        x: the points x0 + sigma n, (n, 1) or (n,).
+        sigma: one noise level, or one for each point, (n,).
     Raises:
         ValueError: if x is not one-dimensional, sigma is not positive, or D has another shape.
     """
@@ -217,7 +222,7 @@ def fokker_planck_residual(denoise: DenoiserFunction, x: Tensor, sigma: float | 
 
 
 def _derivatives(y: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
-    """d y_i / d input_i, where y_i depends on the i-th row alone; 0 where it does not depend."""
+    """Return d y_i / d input_i for y_i that depends on the i-th row only; 0 where it does not."""
     if not y.requires_grad:
         return tuple(torch.zeros_like(value) for value in inputs)
     return torch.autograd.grad(y.sum(), inputs, create_graph=True, materialize_grads=True)
@@ -237,7 +242,7 @@ def _values(name: str, values: Tensor, cells: Cells) -> Array:
 def _steps(
     process: Process, cells: Cells, times: Tensor, order: int
 ) -> Iterator[tuple[JumpRates, float]]:
-    """The rates at the middle of each step, and its length: together of second order."""
+    """Return the rates at the middle of each step, for second order, and the step's length."""
     if order not in (1, 2):
         raise ValueError(f"order must be 1 or 2, got {order}")
     if times.ndim != 1 or len(times) < 2 or not bool(times.isfinite().all()):
@@ -249,7 +254,7 @@ def _steps(
         way = "fall, as the process runs from noise to data" if process.reversed else "increase"
         raise ValueError(f"times must {way}, got {nodes[i + 1]:g} after {nodes[i]:g}")
     middles = (nodes[1:] + nodes[:-1]) / 2
-    # A generator of its own, so that the checks come before any step.
+    # This is a generator expression, so that the checks come before any step.
     return (
         (jump_rates(process, cells, t), step) for t, step in zip(middles.tolist(), steps.tolist())
     )

@@ -1,4 +1,4 @@
-"""The exact law of a sampler on Gaussian data, and where its error comes from."""
+"""The exact law of a sampler on Gaussian data, and its errors by their causes."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -28,19 +28,20 @@ class GaussianErrors:
 
     - data: N(m, S);
     - truncated: D(y; sigma_min) of y ~ p(.; sigma_min), the data's law at the lowest noise;
-    - reversed: the same of y that the exact reverse process brings from the start law at sigma_T
-      to sigma_min, in the members of the SDE family that the sampler's transitions discretise;
-    - sampled: what the sampler gives on its grid.
+    - reversed: D(y; sigma_min) of y that the exact reverse process brings from the start law at
+      sigma_T to sigma_min, in the members of the SDE family that the sampler's transitions
+      discretise;
+    - sampled: the sampler's samples on its grid.
 
-    A distance is one of whole samples: its square is a sum over their d elements, not an average.
+    A distance is between whole samples: its square is a sum over d elements, not an average.
 
     Attributes:
         truncation: W2(data, truncated), in the units of the law.
         initialisation: W2(truncated, reversed).
         discretisation: W2(reversed, sampled).
         total: W2(data, sampled).
-        stds: standard deviations of the four laws along each eigenvector of S, (4, d).
-        means: their means along each eigenvector, (4, d).
+        stds: the standard deviations of the four laws along each eigenvector of S, (4, d).
+        means: the means of the four laws along each eigenvector, (4, d).
     """
 
     truncation: float
@@ -52,11 +53,11 @@ class GaussianErrors:
 
     @property
     def displacements(self) -> Tensor:
-        """What each of the three errors adds to the standard deviations, signed, (3, d).
+        """Return what each of the three errors adds to the standard deviations, signed, (3, d).
 
-        Their sum is what the total adds; the distances themselves do not add. Where all four
-        laws have the eigenvectors of S (prior published, or equal variances of all elements)
-        the root of their summed squares and those of `means.diff(dim=0)` is the distance.
+        Displacements sum to what the total adds, while distances do not add. Where all four laws
+        have the eigenvectors of S (prior published, or equal variances of all elements), a
+        distance is the root of the summed squares of its displacements and `means.diff(dim=0)`.
         """
         return self.stds.diff(dim=0)
 
@@ -67,7 +68,7 @@ class _Law:
     """`N(mean, R R^T)` in the coordinates of the data's eigenvectors.
 
     Args:
-        mean: (d,).
+        mean: the mean, (d,).
         root: R, (d, d), or its diagonal, (d,), where the coordinates are independent.
     """
 
@@ -83,17 +84,17 @@ class _Law:
         return self.root.diag() if self.root.dim() == 1 else self.root
 
     def mapped(self, centre: Tensor, kept: Tensor, gain: Tensor, variance: Tensor) -> "_Law":
-        """The law of `kept centre + gain (y - centre) + sqrt(variance) n`, each (d,)."""
+        """Return the law of `kept centre + gain (y - centre) + sqrt(variance) n`, each (d,)."""
         mean = kept * centre + gain * (self.mean - centre)
         if self.root.dim() == 1:
             return _Law(mean, ((gain * self.root) ** 2 + variance).sqrt())
         wide = torch.cat([gain[:, None] * self.root, variance.sqrt().diag()], dim=1)
-        # A square root of wide wide^T that is never squared: small variances keep their digits.
+        # QR takes a root of wide wide^T without squaring it, so small variances keep their digits.
         return _Law(mean, torch.linalg.qr(wide.T, mode="r").R.T)
 
 
 def _distance(p: _Law, q: _Law) -> float:
-    """W2, `W2^2 = |m_p - m_q|^2 + min_U |R_p - R_q U|^2` over orthogonal U.
+    """Return W2, where `W2^2 = |m_p - m_q|^2 + min_U |R_p - R_q U|^2` over orthogonal U.
 
     The second term is the Bures distance `tr(P + Q - 2 (P^1/2 Q P^1/2)^1/2)` without its
     cancellation, by which laws nearer than 1e-8 could not be told apart.
@@ -119,7 +120,7 @@ class _Problem:
     start: _Law
 
     def sampled(self) -> _Law:
-        """The law of the sampler's end."""
+        """Return the law of the samples."""
         answer = gaussian_answer(self.sampler, self.nodes, self.eigenvalues)
         kept = mean_answer(self.sampler, self.nodes, self.eigenvalues)
         law = self.start.mapped(self.mean, kept, answer.gain, answer.variance)
@@ -129,17 +130,17 @@ class _Problem:
         return law
 
     def reversed(self) -> _Law:
-        """The law after the exact reverse process to sigma_min, and D.
+        """Return the law of D after the exact reverse process to sigma_min.
 
         Along member c a start variance `lambda + sigma_a^2 + delta` becomes `lambda + sigma_b^2 +
         delta ((lambda + sigma_b^2)/(lambda + sigma_a^2))^(1 + c^2)`.
         """
-        logs = torch.zeros_like(self.eigenvalues)  # of the gain of the ODE, squared
-        noise = torch.zeros_like(self.eigenvalues)  # of what c takes from it besides
+        logs = torch.zeros_like(self.eigenvalues)  # ln of the ODE's squared gain
+        noise = torch.zeros_like(self.eigenvalues)  # ln of the factor that c adds to it
         sigmas = self.nodes.sigma[:-1]
         members = self.sampler.members(self.nodes)
         for c, (a, b) in zip(members, pairwise(sigmas), strict=True):
-            # Below 0 even where it rounds to 0, or c = inf would not forget there.
+            # It is negative even where it rounds to 0, so that c = inf forgets the start there too.
             step = ((self.eigenvalues + b**2) / (self.eigenvalues + a**2)).log().clamp(max=-1e-300)
             logs, noise = logs + step, noise + c * c * step
         low = self.eigenvalues + sigmas[-1] ** 2
@@ -173,8 +174,8 @@ def _problem(
         )
     own = StartLaw(torch.zeros_like(centre), variance)
     std = sampler.start(nodes.sigma[0], own, GivenStart(torch.ones_like(centre)))
-    # The start's elements are independent, its coordinates in the data's axes only if all are
-    # alike or the axes are the elements'.
+    # The start's elements are independent. Its coordinates in the data's axes are so only if all
+    # standard deviations are equal, or if the axes are those of the elements.
     alike = isinstance(law, Gaussian) or bool((std == std[0]).all())
     root = std if alike else axes.T * std
     return _Problem(sampler, nodes, law.mean @ axes, eigenvalues, axes, _Law(centre @ axes, root))
@@ -186,17 +187,17 @@ def gaussian_errors(
     sigmas: Tensor,
     start: StartLaw | None = None,
 ) -> GaussianErrors:
-    """What truncation, start and grid cost a sampler on Gaussian data with the exact denoiser.
+    """Return the errors of a sampler by cause, on Gaussian data with the exact denoiser.
 
     With `D = m + S (S + sigma^2 I)^-1 (y - m)` each sampler is an affine map of its start and its
-    draws, eigenvector by eigenvector, so that its law is Gaussian and known to rounding (Pierret
-    & Galerne 2025, arXiv 2405.14250); that of an adaptive one to its tolerance. No sample is
-    drawn: the sampler itself runs on unit starts and unit draws.
+    draws, eigenvector by eigenvector. So its law is Gaussian, and known to rounding (Pierret
+    & Galerne 2025, arXiv 2405.14250); the law of an adaptive sampler is known to its tolerance. No
+    sample is drawn: the sampler itself runs on fixed starts and unit draws.
 
     Args:
-        law: of the data, in the sampler's (standardised) units.
-        sampler: run as it is, in float64.
-        sigmas: the grid's nodes, (N + 1,), the last 0.
+        law: the law of the data, in the sampler's (standardised) units.
+        sampler: the sampler, run as it is, in float64.
+        sigmas: the grid points, (N + 1,), the last 0.
         start: the data's moments as the sampler is given them, (*shape); null: those of `law`.
 
     Raises:
@@ -223,7 +224,7 @@ def sampled_law(
     sigmas: Tensor,
     start: StartLaw | None = None,
 ) -> GaussianCovariance:
-    """The law of the samples that a sampler draws on Gaussian data with the exact denoiser.
+    """Return the law of the samples that a sampler draws on Gaussian data with the exact denoiser.
 
     Arguments and errors are those of `gaussian_errors`.
     """
@@ -236,9 +237,10 @@ def sampled_law(
 def exact_distances(
     model: Model, sampler: Sampler, nodes: Tensor
 ) -> dict[str, float]:
-    """W2 to Gaussian data, and of its causes, of the ideal denoiser's samples, without sampling.
+    """Return the ideal denoiser's exact W2 to Gaussian data, and its causes, without sampling.
 
-    In the data's units; nothing for other data, a network, or a sampler whose law is not known.
+    They are in the data's units. The result is empty for other data, for a network, and for a
+    sampler whose law is not known.
     """
     data = model.data
     law = data.law
@@ -249,7 +251,7 @@ def exact_distances(
     names = ("w2", "w2_truncation", "w2_initialisation", "w2_discretisation")
     try:
         errors = gaussian_errors(standardized, sampler, nodes, model.start_law)
-    except ValueError:  # Not an affine sampler, or one that diverges.
+    except ValueError:  # The sampler is not affine, or it diverges.
         return {}
     found = (errors.total, errors.truncation, errors.initialisation, errors.discretisation)
     return {name: value * data.scale for name, value in zip(names, found, strict=True)}

@@ -25,10 +25,10 @@ Array = NDArray[np.float64]
 class Cells:
     """`count` cells of equal width on [low, high].
 
-    The walls let nothing through: choose them so wide that next to nothing arrives there.
+    Nothing passes through the walls: choose them so wide that almost no mass reaches them.
 
     Raises:
-        ValueError: not low < high, both finite, or fewer than 2 cells.
+        ValueError: if not low < high, one is not finite, or there are fewer than 2 cells.
     """
 
     low: float
@@ -43,17 +43,17 @@ class Cells:
 
     @property
     def width(self) -> float:
-        """dx."""
+        """Return dx."""
         return (self.high - self.low) / self.count
 
     @property
     def faces(self) -> Tensor:
-        """Where cells meet, with the walls at the ends, (m + 1,)."""
+        """Return the faces between cells, with the walls at the ends, (m + 1,)."""
         return torch.linspace(self.low, self.high, self.count + 1, dtype=torch.float64)
 
     @property
     def centres(self) -> Tensor:
-        """(m,)."""
+        """Return the centres of the cells, (m,)."""
         faces = self.faces
         return (faces[1:] + faces[:-1]) / 2
 
@@ -63,18 +63,18 @@ class Cells:
 class JumpRates:
     """Rates of jumps between neighbours through the m - 1 inner faces, per unit time.
 
-    `up[i]` from cell i to i + 1, `down[i]` back. They are a Markov chain on the cells: L has them
-    beside its diagonal, and rows whose sum is 0.
+    `up[i]` leads from cell i to i + 1, and `down[i]` back. They define a Markov chain on the cells:
+    L has them next to its diagonal, and its rows sum to 0.
     """
 
     up: Array
     down: Array
 
     def implicit(self, step: float, values: Array, backward: bool) -> Array:
-        """`(1 - step A)^{-1} values`, A = L^T, or with L itself; values (m,) or (m, k).
+        """Return `(1 - step A)^{-1} values` with A = L^T or, backward, L; values (m,) or (m, k).
 
-        The matrix has a positive diagonal and negative neighbours, and outweighs them by 1: the
-        elimination adds positive numbers only, so that nothing positive becomes negative.
+        The matrix has a positive diagonal, which exceeds its negative neighbours by 1. So the
+        elimination adds positive numbers only, and no positive value becomes negative.
         """
         above, below = (self.up, self.down) if backward else (self.down, self.up)
         bands = np.zeros((3, len(self.up) + 1))
@@ -87,34 +87,34 @@ class JumpRates:
         return result
 
     def advance(self, step: float, values: Array, order: Order, backward: bool = False) -> Array:
-        """`R(step A) values` or, backward, `R(step L) values`: exact adjoints of each other.
+        """Return `R(step A) values` or, backward, `R(step L) values`: exact adjoints of each other.
 
         Order 1: implicit Euler, `R(z) = 1/(1 - z)`, which never makes a density negative.
 
         Order 2: `R(z) = (1 + (1 - 2a) z)/(1 - a z)^2`, a = 1 - 1/sqrt(2), that of TR-BDF2 (Bank et
         al. 1985) and of Alexander's SDIRK (1977). As R(-inf) = 0, unlike Crank-Nicolson's -1,
         edges and spikes do not ring and need no start by implicit Euler. No linear method above
-        order 1 is positive for all steps (Bolley & Crouzeix 1978): this one can turn negative
-        where a step is long, around spikes narrower than a third of `sqrt(step g^2)` and under a
-        strong drift. Shorter steps cure it.
+        order 1 is positive for all steps (Bolley & Crouzeix 1978): this one can give negative
+        values where a step is long, around spikes narrower than a third of `sqrt(step g^2)` and
+        under a strong drift. Shorter steps cure it.
         """
         if order == 1:
             return self.implicit(step, values, backward)
         part = (1 - math.sqrt(0.5)) * step
         root = math.sqrt(2.0)
-        # R in powers of M = 1/(1 - a z): two solves, and no product with a large z.
+        # In powers of M = 1/(1 - a z), R takes two solves, and no product with a large z.
         first = self.implicit(part, values, backward)
         return self.implicit(part, (1 + root) * first - root * values, backward)
 
 
 def jump_rates(process: Process, cells: Cells, t: float) -> JumpRates:
-    """Scharfetter-Gummel's fluxes at time t, read as jump rates.
+    """Return Scharfetter-Gummel's fluxes at time t as jump rates.
 
     Between neighbours with densities p and q the flux is `g^2/(2 dx) (B(-w) p - B(w) q)`, `B(w) =
     w/(e^w - 1)`, `w = 2 b dx / g^2`, b the drift at the face: exact for constant b and flux
     (Scharfetter & Gummel 1969; the weights of Chang & Cooper 1970). Rates are never negative, and
     without flux `q = e^w p`, so that the stationary density of a linear drift is exact on the
-    cells. Of second order in dx; where g = 0 its limit, upwind, of first.
+    cells. The order in dx is 2. Where g = 0 the limit is upwind, of order 1.
 
     Raises:
         ValueError: if b is not finite or of another shape, or g^2 negative or not finite.
@@ -142,7 +142,7 @@ def jump_rates(process: Process, cells: Cells, t: float) -> JumpRates:
 
 
 def generator(process: Process, cells: Cells, t: float) -> csr_array:
-    """L(t) on the cells, sparse, (m, m).
+    """Return L(t) on the cells, sparse, (m, m).
 
     `L u` stands for `b d_x u + g^2/2 d_xx u` and `A p = L^T p` for `-d_x(b p) + g^2/2 d_xx p`: on
     equal cells the adjoint is the transpose, `sum_i u_i (A p)_i dx = sum_i (L u)_i p_i dx`

@@ -1,4 +1,4 @@
-"""How far simulated marginals in one dimension are from the exact p_t."""
+"""The errors of simulated marginals in one dimension against the exact p_t."""
 
 import math
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ from fokker.distributions import Affine, Distribution, Gaussian
 from fokker.randomness import Randomness
 
 NUM_CELLS = 1600
-# Cells must hold all but this of every marginal, on each side.
+# The share of the data that is cut off on each side to find the width of the cells.
 TAIL = 1e-8
-# How many cells a standard deviation of noise takes, so that the solver sees the density.
+# The fewest cells in a standard deviation of noise with which the solver resolves the density.
 CELLS_PER_SIGMA = 3
 STEPS_PER_E_FOLD = 25
-# Where more of a density than this is at the walls, they have shaped it.
+# Walls with more than this mass of a density near them have shaped it.
 AT_THE_WALLS = 1e-3
 
 
 def relative_w1(law: Distribution, points: Tensor, sigma: float) -> float:
-    """`W1(points, p(.; sigma)) / std(p)`, by quantiles, for points y of shape (n,)."""
+    """Return `W1(points, p(.; sigma)) / std(p)`, by quantiles, for points y of shape (n,)."""
     ordered = points.double().sort().values
     u = (torch.arange(len(ordered), dtype=torch.float64) + 0.5) / len(ordered)
     distance = (ordered - law.quantile(u, sigma)).abs().mean()
@@ -34,9 +34,9 @@ def relative_w1(law: Distribution, points: Tensor, sigma: float) -> float:
 
 
 def chance(law: Distribution, count: int, sigma: float) -> float:
-    """What `relative_w1` is in expectation for `count` exact points.
+    """Return the expectation of `relative_w1` for `count` exact points.
 
-    `sqrt(2 / (pi n)) int sqrt(F (1 - F)) dx / std`, for large n.
+    It is `sqrt(2 / (pi n)) int sqrt(F (1 - F)) dx / std`, for large n.
     """
     u = (torch.arange(4096, dtype=torch.float64) + 0.5) / 4096
     q = law.quantile(u, sigma)
@@ -48,16 +48,16 @@ def chance(law: Distribution, count: int, sigma: float) -> float:
 def forward_errors(
     law: Distribution, sde: SDE, sigmas: Tensor, count: int, randomness: Randomness
 ) -> list[float]:
-    """`relative_w1` of points that an Euler-Maruyama simulation of the SDE noises, at each level.
+    """Return `relative_w1` of an Euler-Maruyama simulation of the SDE at each level.
 
-    From exact points at the lowest level, in 25 steps for each factor e of sigma.
+    It starts at exact points of the lowest level, and takes 25 steps for each factor e of sigma.
 
     Args:
-        law: of the data.
-        sde: simulated in its own x_t and t.
-        sigmas: noise levels, ascending, (b,).
-        count: of points.
-        randomness: of the steps; stream validation.
+        law: the law of the data.
+        sde: the SDE, simulated in its own x_t and t.
+        sigmas: the noise levels, ascending, (b,).
+        count: the number of points.
+        randomness: the random numbers of the points and steps; stream validation.
     """
     u = (torch.arange(count, dtype=torch.float64) + 0.5) / count
     shuffled = u[randomness.permutation("validation", count)]
@@ -76,13 +76,15 @@ def forward_errors(
 @final
 @dataclass(frozen=True)
 class SolvedErrors:
-    """`W1 / std` of solutions of the Fokker-Planck equation to p(.; sigma), without chance.
+    """`W1 / std` of solutions of the Fokker-Planck equation to p(.; sigma), without sampling noise.
 
-    NaN at levels that the cells are too wide for, and where the solution has reached the walls.
+    They are NaN at levels for which the cells are too wide, and where the solution has reached the
+    walls.
 
     Attributes:
-        forward: from the data's law at the lowest level to each level.
-        backward: from the prior at the highest level, along the reverse SDE with a model's score.
+        forward: the errors of the solution that starts at the data's law at the lowest level.
+        backward: the errors of the solution that starts at the prior at the highest level, along
+            the reverse SDE with a model's score.
     """
 
     forward: list[float]
@@ -92,17 +94,17 @@ class SolvedErrors:
 def solved_errors(
     law: Distribution, denoiser: DenoiserFunction, prior: Gaussian, sigmas: Tensor
 ) -> SolvedErrors:
-    """Solve the equation forward, and backward with the score of a denoiser.
+    """Solve the Fokker-Planck equation forward, and backward with the score of a denoiser.
 
     In y = x/s the reverse SDE is the same for every SDE, so the equation is solved in the scale of
     the Ornstein-Uhlenbeck SDE, in which densities keep a width of about 1 at all levels, and for
     data of mean 0 and standard deviation 1/2.
 
     Args:
-        law: of the data.
+        law: the law of the data.
         denoiser: D(y; sigma), of y (n, 1).
         prior: the law of y at the highest level.
-        sigmas: noise levels, ascending, (b,).
+        sigmas: the noise levels, ascending, (b,).
     """
     centre, unit = float(law.mean), 2 * _std(law, 0.0)
     law, sigmas = Affine(law, centre, unit), sigmas / unit
@@ -113,7 +115,7 @@ def solved_errors(
 
     tails = law.quantile(torch.tensor([TAIL, 1 - TAIL], dtype=torch.float64))
     reach = max(float(tails.abs().max()), 1.0)
-    # Noise of s sigma < 1 and data of s x: both tails, with room for a wrong score.
+    # Noise is s sigma < 1 and data are s x: the cells hold both tails, and more for a wrong score.
     cells = Cells(-reach - 7, reach + 7, NUM_CELLS)
     solvable = sigmas >= CELLS_PER_SIGMA * cells.width
     levels = sigmas[solvable]
@@ -151,7 +153,7 @@ def solved_errors(
 
 
 def _refined(sde: SDE, low: float, high: float) -> Tensor:
-    """Times from sigma = low to high, even in ln sigma."""
+    """Return times from sigma = low to high, even in ln sigma."""
     steps = math.ceil(STEPS_PER_E_FOLD * math.log(high / low))
     return log_sigma_times(sde, max(1, steps), low, high)
 

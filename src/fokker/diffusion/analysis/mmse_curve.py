@@ -1,4 +1,4 @@
-"""The smallest possible denoising error of a law at any noise level, from its value at some."""
+"""The smallest possible denoising error of a law at any noise level, interpolated between some."""
 
 from collections.abc import Callable
 from math import prod
@@ -13,41 +13,42 @@ from torch import Tensor
 from fokker.distributions import Affine, Empirical, Estimate
 
 Floats = NDArray[np.float64]
-#: Of places, and a number of derivatives.
+#: A function of places and, if given, a number of derivatives.
 Spline = Callable[..., Floats]
 
 MMSE_POINTS = 4096
-# A share of the variance below which an mmse counts as 0.
+# The share of the mmse at the highest level below which an mmse counts as 0.
 NOTHING = 1e-12
 DEGREE = 7
-# A spline that is as wrong as this between two levels errs some 2^8 times less with one between.
+# A spline with this relative error between two levels has some 2^8 times less with one between.
 FORETOLD, ROUNDS = 1e-6, 8
-LOWER = 3  # Levels below those that are given.
+LOWER = 3  # The number of levels added below the given ones.
 
 
 @final
 class MMSECurve:
     """`mmse(sigma) / d` as a function of sigma.
 
-    What is interpolated in ln sigma is `ln(mmse / mmse of independent Gaussians)`, of the same
-    variances v: `sum_i v_i sigma^2 / (v_i + sigma^2)`, which all laws come near to at high noise.
+    The curve interpolates `ln(mmse / mmse of independent Gaussians)` in ln sigma. The Gaussians
+    have the same variances v, and the mmse `sum_i v_i sigma^2 / (v_i + sigma^2)`, which all laws
+    approach at high noise. The spline depends on the law:
 
-    - Where mmse is known without chance, by a spline of degree 7, with more levels until it
-      foretells the next ones to 1e-6; with those it errs by less than 1e-9 on the laws here.
-    - Where points are drawn, by a cubic one through levels twice as dense as those given: it errs
-      by up to 1e-3 of mmse in a single place, and by 3e-5 of a mean over many.
-    - Of a finite set, by a monotone one, for mmse falls off a cliff there.
+    - mmse known without sampling noise: degree 7, with more levels until it predicts the next ones
+      to 1e-6; with those its error is below 1e-9 on the laws here.
+    - mmse from drawn points: degree 3, through levels twice as dense as those given. Its error is
+      up to 1e-3 of mmse in a single place, and 3e-5 of a mean over many.
+    - a finite set: a monotone spline through levels as dense as these, for its mmse falls steeply.
 
     Args:
-        law: in the model's units.
-        sigmas: noise levels, ascending, (b,), at least two.
+        law: the law of the data, in the model's units.
+        sigmas: the noise levels, ascending, (b,), at least two.
     """
 
     def __init__(self, law: Affine, sigmas: Tensor) -> None:
         self._law, inner = law, law.distribution
         self._variance = law.variance.double().numpy()
         is_finite = isinstance(inner, Empirical)
-        # An exact denoiser of many points costs as much as they are.
+        # The cost of an exact denoiser grows with the number of points.
         size = prod(inner.points.shape) if isinstance(inner, Empirical) else 1
         self._points = max(256, min(MMSE_POINTS, 2**27 // size))
         logs = np.log(sigmas.double().numpy())
@@ -55,7 +56,7 @@ class MMSECurve:
         estimates = self._estimates(logs, stops=is_finite)
         #: `mmse / d` at each of the given levels, (b,).
         self.levels = torch.tensor([e.value for e in estimates], dtype=torch.float64)
-        self._spline: Spline = np.zeros_like  # Of points that are all equal.
+        self._spline: Spline = np.zeros_like  # It stays so if all points are equal.
         self._upper: Spline = np.zeros_like
         if float(self.levels[-1]) <= 0:
             return
@@ -64,7 +65,7 @@ class MMSECurve:
             estimates += self._estimates(between, stops=is_finite)
             kind = PchipInterpolator if is_finite else CubicSpline
             values = np.array([e.value for e in estimates])
-            # Errors of all levels come from the same points, and so do not average out.
+            # The errors of all levels come from the same points, so they do not average out.
             upper = values + np.array([e.standard_error for e in estimates])
             logs = np.concatenate([logs, between])
             self._spline, self._upper = (kind(*self._nodes(logs, v)) for v in (values, upper))
@@ -76,16 +77,16 @@ class MMSECurve:
             self._spline = self._upper = self._refined(logs, values)
 
     def __call__(self, sigma: Tensor) -> Tensor:
-        """`mmse / d` at sigma, (n,), float64."""
+        """Return `mmse / d` at sigma, (n,), float64."""
         return self._at(self._spline, sigma)
 
     @property
     def has_chance(self) -> bool:
-        """Whether points were drawn for it."""
+        """Tell whether points were drawn, so that the curve has a standard error."""
         return self._upper is not self._spline
 
     def upper(self, sigma: Tensor) -> Tensor:
-        """The same with a standard error added."""
+        """Return `mmse / d` with a standard error added, (n,), float64."""
         return self._at(self._upper, sigma)
 
     def _at(self, spline: Spline, sigma: Tensor) -> Tensor:
@@ -94,7 +95,7 @@ class MMSECurve:
         logs = np.log(sigma.numpy())
         inside = logs.clip(self._lowest, self._highest)
         beyond = logs - inside
-        # What is left of the ratio there fades like sigma below and 1/sigma^2 above.
+        # Beyond the levels the slope of the ratio fades like sigma below and 1/sigma^2 above.
         fading = np.where(beyond < 0, np.expm1(beyond), -np.expm1(-2 * beyond) / 2)
         ratio = spline(inside) + spline(inside, 1) * fading
         return torch.from_numpy(np.exp(ratio) * self._gaussian(logs))
@@ -105,15 +106,15 @@ class MMSECurve:
         return found
 
     def _nodes(self, logs: Floats, values: Floats) -> tuple[Floats, Floats]:
-        """What is interpolated: ln sigma, ascending, and `ln(mmse / Gaussian mmse)`."""
+        """Return the interpolated numbers: ln sigma, ascending, and `ln(mmse / Gaussian mmse)`."""
         order = np.argsort(logs)
         logs, values = logs[order], values[order]
-        # It grows with sigma.
+        # An exact mmse grows with sigma.
         growing = np.maximum.accumulate(np.maximum(values, NOTHING * max(values[-1], 1e-300)))
         return logs, np.log(growing / self._gaussian(logs))
 
     def _estimates(self, logs: Floats, stops: bool = False) -> list[Estimate]:
-        """mmse/d at noise levels, ascending; `stops`: it is soon nothing on the way down."""
+        """Return mmse/d at noise levels, ascending; with `stops`, 0 below the first negligible."""
         found: list[Estimate] = []
         for sigma in np.exp(logs[::-1]).tolist():
             if stops and found and found[0].value < NOTHING * found[-1].value:
@@ -125,7 +126,7 @@ class MMSECurve:
         return found
 
     def _refined(self, logs: Floats, values: Floats) -> Spline:
-        """A spline through values without chance, and as many more as it needs."""
+        """Return a spline through values without sampling noise, and as many more as it needs."""
         between = (logs[1:] + logs[:-1]) / 2
         for _ in range(ROUNDS):
             spline = _smooth(*self._nodes(logs, values))
@@ -135,7 +136,7 @@ class MMSECurve:
             logs, values = np.concatenate([logs, between]), np.concatenate([values, found])
             if not len(missed):
                 break
-            # The steps about what it missed, and one to either side, where it is wrong as well.
+            # Halve the steps around a miss, and one to either side, where it is wrong as well.
             ends = np.sort(logs)
             steps = np.searchsorted(ends, missed)[:, None] + np.arange(-2, 2)
             steps = np.unique(steps.clip(0, len(ends) - 2))
@@ -144,6 +145,6 @@ class MMSECurve:
 
 
 def _smooth(x: Floats, y: Floats) -> Spline:
-    """A spline of degree 7, of fewer points than 8 of as high a one as they allow."""
+    """Return a spline of degree 7, or of the highest odd degree that fewer than 8 points allow."""
     spline: Spline = make_interp_spline(x, y, k=min(DEGREE, len(x) - 1 - len(x) % 2))
     return spline

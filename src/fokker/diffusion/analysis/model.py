@@ -1,4 +1,4 @@
-"""What the analyses read of a formulation with Gaussian noise."""
+"""The parts of a formulation with Gaussian noise that the analyses read."""
 
 from typing import Protocol
 
@@ -13,7 +13,7 @@ from fokker.diffusion.weighting import Weighting
 
 
 class Model(Protocol):
-    """A denoiser with what it is trained by; `fokker.diffusion.formulations.Diffusion` is one."""
+    """A denoiser and the parts of its training, as in `fokker.diffusion.formulations.Diffusion`."""
 
     data: StandardizedData
     denoiser: Denoiser | ExactDenoiser
@@ -22,22 +22,22 @@ class Model(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Return the device on which it computes."""
 
     @property
     def start_law(self) -> StartLaw:
-        """Mean and variance of each element of the data, in the model's units."""
+        """Return mean and variance of each element of the data, in the model's units."""
 
     @property
     def is_exact(self) -> bool:
-        """Whether the denoiser is the data's ideal one, which is not trained."""
+        """Tell whether the denoiser is the data's ideal one, which is not trained."""
 
     @property
     def usual_range(self) -> tuple[float, float]:
-        """The noise levels at which the denoiser is good for use."""
+        """Return the lowest and highest noise level at which the denoiser is good for use."""
 
     def denoising_error(self, x0: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
-        """`|D(x0 + sigma n; sigma) - x0|^2 / d` of each sample, (n,)."""
+        """Return `|D(x0 + sigma n; sigma) - x0|^2 / d` of each sample, (n,)."""
 
     def loss(self, x0: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
-        """`lambda(sigma)` times the denoising error, of each sample, (n,)."""
+        """Return `lambda(sigma)` times the denoising error, of each sample, (n,)."""

@@ -28,16 +28,16 @@ class Process(ABC):
 
     @abstractmethod
     def drift(self, x: Tensor, t: float) -> Tensor:
-        """b(x, t), x (n,) float64 to (n,)."""
+        """Return b(x, t), x (n,) float64 to (n,)."""
 
     @abstractmethod
     def squared_diffusion(self, t: float) -> float:
-        """g(t)^2, not negative."""
+        """Return g(t)^2, not negative."""
 
 
 @final
 class Diffusion(Process):
-    """Any drift and diffusion.
+    """A process with any drift and diffusion.
 
     Args:
         drift: b(x, t), x (n,) to (n,).
@@ -82,13 +82,13 @@ class Reverse(Process):
     exact score each c >= 0 has the marginals p_t of `Forward`, though other paths.
 
     c = 0 is pure transport. The fluxes are then upwind, which is of first order and adds a
-    diffusion of `|b| dx / 2`; small c > 0 come close to it where `|b| dx > c^2 g^2`. c >= 0.5 and
-    a few cells for each sigma are of second order.
+    diffusion of `|b| dx / 2`; a small c > 0 comes close to it where `|b| dx > c^2 g^2`. With
+    c >= 0.5 and a few cells for each sigma the order is 2.
 
     Args:
-        sde: whose f and g.
-        score: of x_t, exact or learned; see `denoiser_score`.
-        c: how much noise.
+        sde: the SDE that gives f and g.
+        score: the score of x_t, exact or learned; see `denoiser_score`.
+        c: the amount of noise.
     Raises:
         ValueError: if c is negative or not finite.
     """
@@ -112,7 +112,7 @@ class Reverse(Process):
 class OrnsteinUhlenbeck(Process):
     """`dy = k (theta - y) dtau + g dw`, which forgets its start and stays around theta.
 
-    Given y, after tau it is `N(theta + (y - theta) e^{-k tau}, g^2/2k (1 - e^{-2k tau}))`
+    The law after tau, given y, is `N(theta + (y - theta) e^{-k tau}, g^2/2k (1 - e^{-2k tau}))`
     (Pavliotis 2014, chapter 4; Risken 1996, chapter 5).
 
     Args:
@@ -137,13 +137,13 @@ class OrnsteinUhlenbeck(Process):
         return self.diffusion**2
 
     def transition(self, y: float, tau: float) -> Gaussian:
-        """The law after the time tau > 0 of a path that starts at y."""
+        """Return the law after the time tau > 0 of a path that starts at y."""
         tau = as_positive("tau", tau)
         mean = self.level + (y - self.level) * math.exp(-self.rate * tau)
         return Gaussian(mean, self._std() * math.sqrt(-math.expm1(-2 * self.rate * tau)))
 
     def stationary(self) -> Gaussian:
-        """N(theta, g^2/2k), the law after a long time."""
+        """Return N(theta, g^2/2k), the law after a long time."""
         return Gaussian(self.level, self._std())
 
     def _std(self) -> float:
@@ -151,10 +151,10 @@ class OrnsteinUhlenbeck(Process):
 
 
 def denoiser_score(sde: SDE, denoise: DenoiserFunction) -> Score:
-    """The score of x_t by a denoiser, `(D(x/s; sigma) - x/s) / (s sigma^2)`.
+    """Return the score of x_t from a denoiser, `(D(x/s; sigma) - x/s) / (s sigma^2)`.
 
     Args:
-        sde: whose s(t) and sigma(t).
+        sde: the SDE that gives s(t) and sigma(t).
         denoise: D(y (n, 1), sigma), exact (`law.denoise`) or learned.
     """
 

@@ -32,7 +32,7 @@ VALIDATION = Randomness(0)
 
 @torch.no_grad()
 def denoising_errors(model: Model, ranks: Ranks = ALONE) -> Tensor:
-    """`E|D - x0|^2 / d` at each of SIGMAS on a fixed set of (x0, sigma, n), (16,).
+    """Return `E|D - x0|^2 / d` at each of SIGMAS on a fixed set of (x0, sigma, n), (16,).
 
     Each rank has a share of the points, so that each point counts once.
     """
@@ -59,7 +59,7 @@ def is_trained(usual_range: tuple[float, float]) -> Tensor:
 
 @torch.no_grad()
 def held_out_loss(model: Model, ranks: Ranks = ALONE) -> float:
-    """The formulation's own loss on held-out data, at evenly spread quantiles of its noise."""
+    """Return the formulation's loss on held-out data, at evenly spread quantiles of its noise."""
     share = ranks.share(LOSS_POINTS)
     rows = torch.arange(share.start, share.stop)
     whole = model.data.to_model(model.data.held_out(LOSS_POINTS).x)
@@ -72,18 +72,19 @@ def held_out_loss(model: Model, ranks: Ranks = ALONE) -> float:
 
 
 def validation(model: Model, floors: Floors | None, ranks: Ranks = ALONE) -> Validation:
-    """Measure what a model's losses are on held-out data, and on data of its training's law.
+    """Measure a model's losses on held-out data, and on data of the law that it is trained on.
 
-    On the latter every loss is `floor + excess`: what no denoiser can avoid, and what is left to
-    learn. The numbers `loss`, `floor` and `excess` are the formulation's own, over its own
-    training noise; the table's are `E|D - x0|^2 / d`, by which formulations compare, and of which
-    `relative_excess` is the mean of excess/floor. Where data are fresh the two laws are one; of a
-    finite set the floor is what would be left if it were memorised.
+    On the latter every loss is `floor + excess`: the part that no denoiser can avoid, and the part
+    that is left to learn. The numbers `loss`, `floor` and `excess` are of the formulation's own
+    loss, over its own training noise. The table has `E|D - x0|^2 / d`, by which formulations
+    compare; `relative_excess` is the mean of its excess/floor over the trained levels. Where data
+    are fresh the two laws are one. For a finite set the floor is the loss of a model that has
+    memorised it.
 
     Args:
-        model: the same in all ranks.
-        floors: of the law; none where it is not known.
-        ranks: that measure together, each its share of the points.
+        model: the model, the same in all ranks.
+        floors: the floors of the law; None where it is not known.
+        ranks: the ranks that measure together, each its share of the points.
     """
     errors, trained = denoising_errors(model, ranks), is_trained(model.usual_range)
     numbers = {
@@ -96,7 +97,7 @@ def validation(model: Model, floors: Floors | None, ranks: Ranks = ALONE) -> Val
         numbers.update(loss=floor.value + excess.total, floor=floor.value, excess=excess.total)
         if floor.standard_error > 0:
             numbers["floor_standard_error"] = floor.standard_error
-        if model.data.fresh:  # That of a finite set is 0 at low noise.
+        if model.data.fresh:  # The floor of a finite set is 0 at low noise.
             numbers["relative_excess"] = float((excess.levels / levels)[trained].mean())
         columns["loss"] = (levels + excess.levels).tolist()
         columns["floor"], columns["excess"] = levels.tolist(), excess.levels.tolist()

@@ -1,4 +1,4 @@
-"""`evaluation=chain`: the run's samples at several nodes on their way from noise to data."""
+"""`evaluation=chain`: the run's samples at several grid points between noise and data."""
 
 import math
 from collections.abc import Mapping
@@ -25,26 +25,27 @@ from fokker.formulation import Report
 from fokker.measures import Measure
 from fokker.randomness import Randomness
 
-# How far histograms go from the mean, in standard deviations of x_t.
+# The half-width of the histograms, in standard deviations of x_t.
 STDS = 3.5
-# Up to this ratio of standard deviations all histograms have one axis.
+# Up to this ratio of standard deviations all histograms share one axis.
 ONE_AXIS = 4.0
 
 
 @final
 @dataclass(frozen=True)
 class Chain(Evaluation):
-    """x_t of the run's own sampler at nodes spread evenly from the start to the sample.
+    """The states x_t of the run's own sampler at evenly spread grid points, from start to sample.
 
-    In one dimension histograms of all points, beside the exact density where the law is known; in
-    two and three dimensions the points. Otherwise beside them the forward process: data that are
-    not trained on, noised to the same level. In the data's units: `shift + scale x_t`, with
-    `x_t = s (x0 + sigma n)` of the standardised data along the sampler's SDE.
+    The report has histograms of all points in one dimension, and the points in two and three. They
+    are compared with the exact density in one dimension where the law is known, and otherwise with
+    the forward process: held-out data, noised to the same level. All are in the data's units:
+    `shift + scale x_t`, with `x_t = s (x0 + sigma n)` of the standardised data along the sampler's
+    SDE.
 
     Args:
-        num_points: sampled.
-        num_panels: nodes.
-        num_bins: of a histogram.
+        num_points: the number of samples.
+        num_panels: the number of grid points.
+        num_bins: the number of bins of a histogram.
     Raises:
         ValueError: if a number is too small, or there are more than 12 panels.
     """
@@ -76,17 +77,17 @@ class Chain(Evaluation):
         need_memory("chain", "num_bins", self.num_bins, 2 * self.num_bins * panels)
 
     def measures(self, model: Diffusion, way: SamplerWay) -> Mapping[str, Measure]:
-        """Say nothing: what it finds is all of one noise level or number of steps each."""
+        """Return no measures: each number belongs to one noise level or number of steps."""
         return {}
 
     def __call__(self, model: Diffusion, way: SamplerWay, randomness: Randomness) -> Report:
-        """The states of a model that is ready."""
+        """Report the states of a model that is ready."""
         data, sde, nodes = model.data, way.sampler.sde, way.nodes
         last = len(nodes) - 1
         spread = torch.linspace(0, last, min(self.num_panels, last + 1), dtype=torch.float64)
         shown = sorted({round(place) for place in spread.tolist()})
         sigma = nodes[shown]
-        # The last node has no time in some SDEs; there x_t is the sample itself.
+        # The last grid point has no time in some SDEs; there x_t is the sample itself.
         t = torch.cat([sde.time(sigma[:-1]), torch.full((1,), math.nan, dtype=torch.float64)])
         s = torch.cat([sde.scale(t[:-1]), torch.ones(1, dtype=torch.float64)])
         states: list[Tensor] = []
@@ -136,7 +137,7 @@ class Chain(Evaluation):
     def _forward(
         self, model: Diffusion, s: Tensor, sigma: Tensor, randomness: Randomness
     ) -> list[Tensor]:
-        """Held-out data noised to each level, in the data's units, (n, d) each."""
+        """Return held-out data noised to each level, in the data's units, (n, d) each."""
         data = model.data
         x = ((data.held_out(self.num_points).x - data.shift) / data.scale).flatten(1)
         noise = randomness.normal("validation", 0, len(x), data.shape).flatten(1).double()
@@ -151,7 +152,7 @@ class Chain(Evaluation):
         s: Tensor,
         sigma: Tensor,
     ) -> dict[str, Tensor]:
-        """Edges and densities, of the samples and of what is beside them, (k, num_bins)."""
+        """Return the bins, and the densities of the samples and of their comparison, by name."""
         centres = torch.stack([x.mean() for x in forward])
         reach = STDS * torch.stack([x.std(correction=0) for x in forward])
         if reach.max() <= ONE_AXIS * reach.min():
@@ -174,7 +175,7 @@ class Chain(Evaluation):
 
 
 def _std(x: Tensor) -> float:
-    """The root of the mean variance of the coordinates."""
+    """Return the root of the mean variance of the coordinates."""
     return float(x.var(dim=0, correction=0).mean().sqrt())
 
 

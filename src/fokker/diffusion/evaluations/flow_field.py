@@ -1,4 +1,4 @@
-"""`evaluation=flow_field`: where the probability flow drives x_t, exactly and as learned."""
+"""`evaluation=flow_field`: the probability flow of x_t, exact and learned."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,20 +23,20 @@ from fokker.formulation import Report
 from fokker.measures import Measure
 from fokker.randomness import Randomness
 
-# How far x goes from the mean of x_t, in its standard deviations.
+# The half-width of the field around the mean of x_t, in its standard deviations.
 STDS = 3.0
 QUANTILES = 256
 ROWS = 8
 
 
 def flow(denoiser: DenoiserFunction, sde: SDE, t: Tensor, x: Tensor) -> Tensor:
-    """`dx/dt = a x + b D(x/s; sigma)`, the probability flow of x_t, (b, n).
+    """Return `dx/dt = a x + b D(x/s; sigma)`, the probability flow of x_t, (b, n).
 
     Args:
         denoiser: D(y; sigma), of y (n, 1).
-        sde: whose a and b (Karras 2022, eq. 81).
-        t: times, (b,), float64.
-        x: places at each of them, (b, n), standardised units.
+        sde: the SDE that gives a and b (Karras 2022, eq. 81).
+        t: the times, (b,), float64.
+        x: the places at each of the times, (b, n), in standardised units.
     """
     rows = []
     for time, places in zip(t, x, strict=True):
@@ -51,14 +51,14 @@ def flow(denoiser: DenoiserFunction, sde: SDE, t: Tensor, x: Tensor) -> Tensor:
 class FlowField(Evaluation):
     """The field dx/dt of the sampler's SDE over t and x, exact and learned, in one dimension.
 
-    With it paths of the two flows, from the same quantiles of the exact p_T. Times are even in
-    ln sigma over the range of the run's grid; x goes 3 standard deviations of x_t to either side.
-    In the data's units: x is `shift + scale x_t`.
+    The report has paths of the two flows too, from the same quantiles of the exact p_T. Times are
+    even in ln sigma over the range of the run's grid; x goes 3 standard deviations of x_t to either
+    side. All are in the data's units: x is `shift + scale x_t`.
 
     Args:
-        num_times: of the field, and steps of the paths (Heun's).
-        num_places: x at each time.
-        num_paths: of each flow.
+        num_times: the number of times of the field, and of (Heun's) steps of the paths.
+        num_places: the number of x at each time.
+        num_paths: the number of paths of each flow.
     Raises:
         ValueError: if a number is too small.
     """
@@ -79,18 +79,18 @@ class FlowField(Evaluation):
             raise ValueError("evaluation=flow_field needs a grid of at least 2 steps, got 1")
         sizes = {"num_times": self.num_times, "num_places": self.num_places}
         key = max(sizes, key=lambda name: sizes[name])
-        # The places, and two fields on them.
+        # Memory for the places, and two fields on them.
         need_memory("flow_field", key, sizes[key], 3 * self.num_times * self.num_places)
         paths = 2 * self.num_times * self.num_paths
         need_memory("flow_field", "num_paths", self.num_paths, paths)
 
     def measures(self, model: Diffusion, way: SamplerWay) -> Mapping[str, Measure]:
-        """Say nothing: what it finds is all of one noise level or number of steps each."""
+        """Return no measures: each number belongs to one noise level or number of steps."""
         return {}
 
     @torch.no_grad()
     def __call__(self, model: Diffusion, way: SamplerWay, randomness: Randomness) -> Report:
-        """The fields of a model that is ready."""
+        """Report the fields of a model that is ready."""
         data, sde, known = model.data, way.sampler.sde, NoisedLaw.of(model.data)
         if data.model_law is None:
             raise ValueError("evaluation=flow_field needs data of known law")
@@ -148,7 +148,7 @@ class FlowField(Evaluation):
     def _paths(
         self, denoiser: DenoiserFunction, sde: SDE, sigma: Tensor, starts: Tensor
     ) -> Tensor:
-        """y of the learned flow at each sigma, from starts (k,), (b, k)."""
+        """Return y of the learned flow at each sigma, (b, k), from starts (k,)."""
         states: list[Tensor] = []
         start = GivenStart((starts / sigma[0])[:, None])
         law = StartLaw(torch.zeros(1), torch.zeros(1))

@@ -1,4 +1,4 @@
-"""`evaluation=likelihood`: how probable held-out data are under a model."""
+"""`evaluation=likelihood`: the likelihood of held-out data under a model."""
 
 import math
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ from fokker.formulation import Report
 from fokker.measures import Measure, measure_of
 from fokker.randomness import Randomness
 
-# Up to here the whole trace costs little more than a probe of it.
+# Up to this dimension the exact trace costs little more than a probe of it.
 SMALL_DIM = 16
 DEQUANTIZATION = Randomness(0)
 STIFF_BELOW = 0.1
@@ -44,20 +44,20 @@ STIFF_BELOW = 0.1
 class Likelihood(Evaluation):
     """The ODE's log-likelihood, its bounds and its latents, on held-out data.
 
-    `-log p(x; sigma_min)` by the probability-flow ODE from the prior; beside it the negative ELBO
-    and, where the data's law is known, the KL divergence of the reverse SDE's paths (Girsanov), of
-    the same weights. In nats per sample, for densities in the units of the data's file; in bits per
-    dimension where the data declare their levels and range, of points with uniform noise of one
-    level's width, each value in its middle.
+    The report has `-log p(x; sigma_min)` by the probability-flow ODE from the prior, the negative
+    ELBO and, where the data's law is known, the KL divergence of the reverse SDE's paths
+    (Girsanov), all of the same weights. They are in nats per sample, for densities in the units of
+    the data's file. They are also in bits per dimension where the data declare their levels and
+    range; points then have uniform noise of one level's width, with each value in its middle.
 
     Args:
-        num_points: held-out points, at most.
-        trace: of dD/dy: `exact`, or by `rademacher` or `gaussian` probes; `auto`: exact up to 16
-            dimensions, else rademacher.
-        probes: how many a point.
-        rtol, atol: tolerances of the ODE.
-        draws: noise levels a point for the ELBO and the pathwise KL.
-        sigma_min, sigma_max: range; null: that of the run's own grid.
+        num_points: the largest number of held-out points.
+        trace: the trace of dD/dy: `exact`, or by `rademacher` or `gaussian` probes; `auto`: exact
+            up to 16 dimensions, else rademacher.
+        probes: the number of probes a point.
+        rtol, atol: the tolerances of the ODE.
+        draws: the number of noise levels a point for the ELBO and the pathwise KL.
+        sigma_min, sigma_max: the range of noise; null: that of the run's own grid.
         bits: whether to give bits per dimension; null: where levels and range are declared.
     Raises:
         ValueError: if a number is not positive.
@@ -107,9 +107,9 @@ class Likelihood(Evaluation):
                 "leave it null for nats"
             )
         dim = math.prod(model.data.shape)
-        if model.data.fresh:  # Of a finite set there are no more than its own.
+        if model.data.fresh:  # A finite set has no more than its own points.
             need_memory("likelihood", "num_points", self.num_points, 2 * dim * self.num_points)
-        # All probes of a point, in float32.
+        # Memory for all probes of a point, in float32.
         if self.trace != "exact" and (self.trace != "auto" or dim > SMALL_DIM):
             need_memory("likelihood", "probes", self.probes, dim * self.probes / 2)
         low, high = self._range(way)
@@ -139,7 +139,7 @@ class Likelihood(Evaluation):
         )
 
     def measures(self, model: Diffusion, way: SamplerWay) -> Mapping[str, Measure]:
-        """Say what the numbers are that it gives."""
+        """Return the measures of its numbers, by name."""
         names = ["nll", "negative_elbo", "round_trip_rms", "nfe"]
         if model.data.levels is not None and self.bits is not False:
             names.append("bits_per_dim")
@@ -148,7 +148,7 @@ class Likelihood(Evaluation):
         return {f"likelihood_{name}": measure_of(f"likelihood_{name}") for name in names}
 
     def __call__(self, model: Diffusion, way: SamplerWay, randomness: Randomness) -> Report:
-        """The table of likelihoods of a model that is ready."""
+        """Report the likelihoods of a model that is ready."""
         data = model.data
         low, high = self._range(way)
         prior = Prior(model.start_law, way.sampler.prior)
@@ -160,7 +160,7 @@ class Likelihood(Evaluation):
         nll = -found.nats + d * unit
         named: list[tuple[str, str, Estimate]] = [("nll", "nats", mean_of(nll))]
         if data.levels is not None and self.bits is not False:
-            # The mean of ln(scale) over the elements is that of their geometric mean.
+            # The mean of ln(scale) over the elements is the logarithm of their geometric mean.
             scale, value_range = math.exp(unit), data.value_range or 0.0
             bits = bits_per_dim(found.nats, d, scale, data.levels, value_range)
             named.append(("bits_per_dim", "bits", mean_of(bits)))
@@ -203,7 +203,7 @@ class Likelihood(Evaluation):
         )
 
     def _notes(self, model: Diffusion, low: float, high: float) -> list[str]:
-        """How the numbers were found, and what they lack."""
+        """Return notes on how the numbers were found, and on what they lack."""
         trace = self._trace(model)
         probes = "" if trace == "exact" else f", {self.probes} a point"
         notes = [
@@ -215,11 +215,11 @@ class Likelihood(Evaluation):
         return [*notes, *self._of_constants(model.data, low)]
 
     def _of_constants(self, data: StandardizedData, low: float) -> list[str]:
-        """Say that elements without a density are in the numbers; of levels they have one."""
+        """Say that constant elements count, though they have no density unless data have levels."""
         constant = (start_law(data).variance == 0).flatten().nonzero().flatten().tolist()
         if not constant or data.levels is not None:
             return []
-        # Where the data are at their mean; such elements keep the scale of the model alone.
+        # The nll of an element that equals its mean; constant elements have only the model's scale.
         each = math.log(low * data.scale * math.sqrt(2 * math.pi))
         return [
             f"{data.named(constant)} constant in the training points and without a density: to "
@@ -228,13 +228,13 @@ class Likelihood(Evaluation):
         ]
 
     def _points(self, data: StandardizedData) -> Tensor:
-        """Held-out points in the model's units, float64; levels are filled by uniform noise."""
+        """Return held-out points in the model's units, float64; uniform noise fills levels."""
         x = data.held_out(self.num_points).x
         if data.levels is not None and data.value_range is not None:
             width = data.value_range / data.levels
             generator = DEQUANTIZATION.generator("held_out")
             noise = width * (torch.rand(x.shape, generator=generator, dtype=x.dtype) - 0.5)
-            # Levels are one width apart in the file; each value is the middle of its own.
+            # Levels are one width apart in the file; each value is the middle of its level.
             in_file = data.to_file(x)
             x = data.from_file(in_file + noise.reshape(in_file.shape))
         return (x.double() - data.shift) / data.scale
@@ -267,7 +267,7 @@ class Likelihood(Evaluation):
         prior: Prior,
         randomness: Randomness,
     ) -> list[tuple[str, str, Estimate]]:
-        """What is known only because the law is: the best possible nll, and the KL of paths."""
+        """Return the numbers that need a known law: the best possible nll, and the KL of paths."""
         data, law = model.data, model.data.model_law
         if law is None:
             return []

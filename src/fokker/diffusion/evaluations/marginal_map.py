@@ -1,4 +1,4 @@
-"""`evaluation=marginal_map`: p_t(x) over time, exactly and as sampled."""
+"""`evaluation=marginal_map`: the density p_t(x) over time, exact and sampled."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from fokker.formulation import Report
 from fokker.measures import Measure
 from fokker.randomness import Randomness
 
-# How far the bins go from the mean of x_t, in its standard deviations.
+# The half-width of the bins around the mean of x_t, in its standard deviations.
 STDS = 4.0
 ROWS = 8
 
@@ -33,17 +33,17 @@ ROWS = 8
 @final
 @dataclass(frozen=True)
 class MarginalMap(Evaluation):
-    """The density p_t(x) of x_t at every node of the run's grid, in one dimension.
+    """The density p_t(x) of x_t at every grid point of the run, in one dimension.
 
-    Exactly, and as a histogram of the run's own sampler on its way; a deterministic one starts at
-    evenly spread quantiles of its prior, so that the histogram has no chance in it. The bins of a
-    node go 4 standard deviations of the exact p_t to either side; a density is a share of all
-    points, those outside too. In the data's units: x is `shift + scale x_t`. The last node,
-    sigma = 0, is left out: it has no time.
+    The exact density is compared with a histogram of the states of the run's own sampler. A
+    deterministic sampler starts at evenly spread quantiles of its prior, so that its histogram has
+    no sampling noise. The bins of a grid point go 4 standard deviations of the exact p_t to either
+    side; a density is a share of all points, also of those outside. All are in the data's units: x
+    is `shift + scale x_t`. The last grid point, sigma = 0, is left out: it has no time.
 
     Args:
-        num_points: sampled.
-        num_bins: at each node.
+        num_points: the number of samples.
+        num_bins: the number of bins at each grid point.
     Raises:
         ValueError: if a number is too small.
     """
@@ -60,16 +60,16 @@ class MarginalMap(Evaluation):
         need_known_line("marginal_map", model)
         need_steps("marginal_map", way)
         need_memory("marginal_map", "num_points", self.num_points, 2 * self.num_points)
-        # Edges and densities at each node.
+        # Memory for edges and densities at each grid point.
         numbers = 2 * self.num_bins * len(way.nodes)
         need_memory("marginal_map", "num_bins", self.num_bins, numbers)
 
     def measures(self, model: Diffusion, way: SamplerWay) -> Mapping[str, Measure]:
-        """Say nothing: what it finds is all of one noise level or number of steps each."""
+        """Return no measures: each number belongs to one noise level or number of steps."""
         return {}
 
     def __call__(self, model: Diffusion, way: SamplerWay, randomness: Randomness) -> Report:
-        """The densities of a model that is ready."""
+        """Report the densities of a model that is ready."""
         known, nodes = NoisedLaw.of(model.data), way.nodes
         law = model.data.model_law
         if law is None:
@@ -104,7 +104,7 @@ class MarginalMap(Evaluation):
                     }
                 )
 
-        # What is wrong then is the model's or the sampler's, not chance's.
+        # Without randomness in the starts, errors are those of the model or the sampler.
         way.without_chance.sample(randomness, 0, self.num_points, self.num_points, watch)
         arrays = {
             "t": t, "sigma": sigma, "edges": edges,

@@ -1,4 +1,4 @@
-"""x_t of data in one dimension, in the data's units."""
+"""The law of x_t of data in one dimension, in the data's units, and checks of options."""
 
 import math
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ class NoisedLaw:
     """The law of `shift + scale x_t`, `x_t = s (x0 + sigma n)` of the standardised data.
 
     Attributes:
-        law: of the data, in their own units, of one dimension.
-        shift, scale: of the standardisation.
+        law: the law of the data, in their own units, of one dimension.
+        shift, scale: the shift and scale of the standardisation.
     """
 
     law: Distribution
@@ -31,7 +31,7 @@ class NoisedLaw:
 
     @classmethod
     def of(cls, data: StandardizedData) -> "NoisedLaw":
-        """That of data of known law.
+        """Return the noised law of data of known law.
 
         Raises:
             ValueError: if the law is not known.
@@ -41,42 +41,42 @@ class NoisedLaw:
         return cls(data.law, data.shift, data.scale)
 
     def mean(self, s: float) -> float:
-        """Of x_t."""
+        """Return the mean of `shift + scale x_t`."""
         return self.shift + s * (float(self.law.mean) - self.shift)
 
     def std(self, s: float, sigma: float) -> float:
-        """Of x_t: `s sqrt(v + (scale sigma)^2)`, v the data's variance."""
+        """Return the standard deviation, `s sqrt(v + (scale sigma)^2)`, v the data's variance."""
         return s * math.sqrt(float(self.law.variance) + (self.scale * sigma) ** 2)
 
     def cdf(self, x: Tensor, s: float, sigma: float) -> Tensor:
-        """P(x_t <= x), (n,)."""
+        """Return P(x_t <= x), (n,)."""
         return self.law.cdf(self.shift + (x - self.shift) / s, self.scale * sigma)
 
     def quantile(self, u: Tensor, s: float, sigma: float) -> Tensor:
-        """The x with cdf(x) = u, (n,)."""
+        """Return the x with cdf(x) = u, (n,)."""
         return self.shift + s * (self.law.quantile(u, self.scale * sigma) - self.shift)
 
     def fan(self, s: Tensor, sigma: Tensor, stds: float, count: int) -> Tensor:
-        """Places from `mean - stds std` to `mean + stds std` at each of b levels, (b, count)."""
+        """Return places from `mean - stds std` to `mean + stds std` at b levels, (b, count)."""
         steps = torch.linspace(-stds, stds, count, dtype=torch.float64)
         pairs = list(zip(s.tolist(), sigma.tolist(), strict=True))
         return torch.stack([self.mean(a) + self.std(a, b) * steps for a, b in pairs])
 
     def densities(self, edges: Tensor, s: Tensor, sigma: Tensor) -> Tensor:
-        """The mean density in each bin at each of b levels, edges (b, n + 1), (b, n)."""
+        """Return the mean density in each bin at b levels, (b, n), for edges (b, n + 1)."""
         pairs = list(zip(edges, s.tolist(), sigma.tolist(), strict=True))
         masses = torch.stack([self.cdf(row, a, b).diff() for row, a, b in pairs])
         return masses / edges.diff(dim=1)
 
 
 def node_places(sde: SDE, nodes: Tensor) -> tuple[Tensor, Tensor]:
-    """t and s at each node above 0, (N,) each."""
+    """Return t and s at each grid point above 0, (N,) each."""
     t = sde.time(nodes[:-1])
     return t, sde.scale(t)
 
 
 def histogram(x: Tensor, edges: Tensor) -> tuple[Tensor, int]:
-    """The density of points (n,) in bins, as a share of all points, and how many are outside."""
+    """Return the density of points (n,) in bins, as a share of all, and the number outside."""
     x = x.double()
     inside = (x >= edges[0]) & (x <= edges[-1])
     places = torch.searchsorted(edges, x[inside], right=True).clamp(1, len(edges) - 1) - 1
@@ -85,7 +85,7 @@ def histogram(x: Tensor, edges: Tensor) -> tuple[Tensor, int]:
 
 
 def lag_note(way: SamplerWay) -> list[str]:
-    """What is to be said of states that are not those of the node where they are."""
+    """Return a note if a sampler's states lag behind the noise level of their grid point."""
     if not isinstance(way.sampler, AnnealedLangevin):
         return []
     return [
@@ -110,7 +110,7 @@ def need_known_line(option: str, model: Diffusion) -> None:
 
 
 def need_steps(option: str, way: SamplerWay) -> None:
-    """Refuse a sampler without nodes of its own between the ends, and a single step.
+    """Refuse an adaptive sampler, which does not step through grid points, and a single step.
 
     Raises:
         ValueError: says what to choose.
@@ -137,7 +137,7 @@ def need_at_least(option: str, least: dict[str, int], values: object) -> None:
     """Refuse an option's numbers that are too small.
 
     Raises:
-        ValueError: at the first.
+        ValueError: if one is too small.
     """
     for key, lowest in least.items():
         if not getattr(values, key) >= lowest:

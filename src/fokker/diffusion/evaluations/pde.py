@@ -1,4 +1,4 @@
-"""`evaluation=pde`: does a model obey the equations of diffusion?"""
+"""`evaluation=pde`: a test of a model by the equations of diffusion."""
 
 import copy
 from collections.abc import Mapping
@@ -30,17 +30,17 @@ RESIDUAL_POINTS = 1024
 @final
 @dataclass(frozen=True)
 class PDE(Evaluation):
-    """The Fokker-Planck residual of a score, and simulated marginals beside p_t, in one dimension.
+    """The Fokker-Planck residual of a score, and errors of simulated marginals, in one dimension.
 
-    At some nodes of the run's own grid: the r.m.s. residual of the score's equation (0 for an
-    exact one), and `W1 / std` to p(.; sigma) of four simulations: forward, data noised along the
-    sampler's SDE by Euler-Maruyama; backward, the run's own sampler with this model; and both as
-    solutions of the Fokker-Planck equation, without chance, the backward one the model's reverse
-    SDE.
+    The report covers some grid points of the run. It has the r.m.s. residual of the score's
+    equation (0 for an exact score), and `W1 / std` to p(.; sigma) of four simulations. The forward
+    one noises data along the sampler's SDE by Euler-Maruyama, and the backward one is the run's own
+    sampler with this model. The other two are solutions of the Fokker-Planck equation, without
+    sampling noise: forward, and backward along the model's reverse SDE.
 
     Args:
-        num_points: simulated.
-        num_levels: at how many nodes, spread over the grid.
+        num_points: the number of simulated points.
+        num_levels: the number of grid points, spread over the grid.
     Raises:
         ValueError: if a number is too small.
     """
@@ -71,11 +71,11 @@ class PDE(Evaluation):
         need_memory("pde", "num_points", self.num_points, self.num_points * levels)
 
     def measures(self, model: Diffusion, way: SamplerWay) -> Mapping[str, Measure]:
-        """Say nothing: what it finds is all of one noise level or number of steps each."""
+        """Return no measures: each number belongs to one noise level or number of steps."""
         return {}
 
     def __call__(self, model: Diffusion, way: SamplerWay, randomness: Randomness) -> Report:
-        """The table of a model that is ready."""
+        """Report the errors of a model that is ready."""
         law, sampler = model.data.model_law, way.sampler
         if law is None:
             raise ValueError("evaluation=pde needs data of known law")
@@ -125,7 +125,7 @@ class PDE(Evaluation):
         )
 
     def _places(self, way: SamplerWay) -> list[int]:
-        """Nodes from the first to the last above 0, spread evenly."""
+        """Return the numbers of evenly spread grid points, from the first to the last above 0."""
         last = len(way.nodes) - 2
         spread = torch.linspace(0, last, min(self.num_levels, last + 1), dtype=torch.float64)
         return sorted({round(place) for place in spread.tolist()})

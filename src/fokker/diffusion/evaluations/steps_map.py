@@ -19,7 +19,7 @@ from fokker.measures import Measure
 from fokker.metrics import Wasserstein1
 from fokker.randomness import Randomness
 
-# How far the bins go beyond the data on each side, as a share of the data's width.
+# The margin of the bins beyond the data on each side, as a share of the data's width.
 MARGIN = 0.25
 
 
@@ -28,17 +28,17 @@ MARGIN = 0.25
 class StepsMap(Evaluation):
     """The histogram of samples, and their W1 to the data, at each number of steps N.
 
-    The run's own sampler on its own grid, rebuilt with each N, from the same start noise (a
-    stochastic sampler: along the same Brownian paths). One dimension. The bins go a quarter of
-    the data's width beyond them on each side; a density is a share of all samples, those outside
-    too.
+    The run's own sampler and grid are rebuilt with each N, and start from the same noise; a
+    stochastic sampler follows the same Brownian paths. The data have one dimension. The bins go a
+    quarter of the data's width beyond the data on each side; a density is a share of all samples,
+    also of those outside.
 
     Args:
-        num_steps: all N.
-        num_points: samples for each.
-        num_bins: of the histograms.
+        num_steps: all numbers of steps N.
+        num_points: the number of samples for each N.
+        num_bins: the number of bins of a histogram.
     Raises:
-        ValueError: if a number is too small, or there is no N or one twice.
+        ValueError: if a number is too small, there is no N, or one is given twice.
     """
 
     of: ClassVar[type] = Diffusion
@@ -67,14 +67,14 @@ class StepsMap(Evaluation):
                 f"evaluation=steps_map needs a sampler with a number of steps, got "
                 f"sampler={way.name}, which chooses its own; choose one such as sampler=heun"
             )
-        # The samples beside what they are compared with.
+        # Memory for the samples and the data that they are compared with.
         need_memory("steps_map", "num_points", self.num_points, 2 * self.num_points)
         bins = self.num_bins * len(self.num_steps)
         need_memory("steps_map", "num_bins", self.num_bins, bins)
         self._ways(way)
 
     def _ways(self, way: SamplerWay) -> list[SamplerWay]:
-        """The run's own way to sample with each N, ascending."""
+        """Return the run's own way to sample with each N, ascending."""
         found = []
         for num_steps in sorted(self.num_steps):
             try:
@@ -85,11 +85,11 @@ class StepsMap(Evaluation):
         return found
 
     def measures(self, model: Diffusion, way: SamplerWay) -> Mapping[str, Measure]:
-        """Say nothing: what it finds is all of one noise level or number of steps each."""
+        """Return no measures: each number belongs to one noise level or number of steps."""
         return {}
 
     def __call__(self, model: Diffusion, way: SamplerWay, randomness: Randomness) -> Report:
-        """The table of a model that is ready."""
+        """Report the histograms and W1 of a model that is ready."""
         data = model.data
         reference = data.reference(self.num_points).flatten()
         low, high = float(reference.min()), float(reference.max())

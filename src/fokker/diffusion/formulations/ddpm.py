@@ -1,4 +1,4 @@
-"""DDPM."""
+"""The DDPM formulation."""
 
 from typing import Any, final
 
@@ -11,7 +11,7 @@ from fokker.machine.memory import DOUBLE, check_fits
 
 
 def ddpm_levels(num_levels: int, beta_min: float, beta_max: float) -> Tensor:
-    """sigma_1 < ... < sigma_N of the chain `x_k = A_k x_{k-1} + B_k n`, (N,), float64.
+    """Return sigma_1 < ... < sigma_N of the chain `x_k = A_k x_{k-1} + B_k n`, (N,), float64.
 
     `B_k^2 = (beta_min + (beta_max - beta_min) (k-1)/(N-1)) / N`, which is Ho's
     linspace(1e-4, 0.02) for N = 1000; `A_k^2 = 1 - B_k^2`, `alpha_k = prod A`, `sigma_k =
@@ -39,15 +39,15 @@ class DDPM(Diffusion):
         L_simple = E_{k, x0, eps} | eps - eps_theta(alpha_k x0 + std_k eps, k) |^2.
 
     With `x = x_k/alpha_k = x0 + sigma_k eps` and `D = x - sigma_k eps_theta` it is
-    `|D - x0|^2 / sigma_k^2`: weighting=eps; here divided by d. The chain is of the linear VP SDE's
+    `|D - x0|^2 / sigma_k^2`: weighting=eps; here divided by d. The chain has the linear VP SDE's
     betas; under another SDE its levels are sigma(t_k), t_k uniform on the sampling range.
 
     Args:
-        sde: whose chain it is.
-        num_levels: N.
+        sde: the SDE of the chain.
+        num_levels: N, the number of levels.
         parts: see `Diffusion`.
     Raises:
-        ValueError: if N is below 2 or breaks a beta.
+        ValueError: if N is below 2, or a B_k^2 is not between 0 and 1.
     """
 
     def __init__(self, sde: SDE, num_levels: int = 1000, **parts: Any) -> None:

@@ -1,4 +1,4 @@
-"""What all formulations share: the loss and sampling."""
+"""The base of formulations with Gaussian noise: the loss, training and sampling."""
 
 import math
 import warnings
@@ -48,14 +48,15 @@ from fokker.measures import Measure, measure_of
 class Diffusion(Formulation, ABC):
     """A denoiser trained on `lambda(sigma) |D(x0 + sigma n; sigma) - x0|^2 / d`.
 
-    A formulation is a choice of parts; its file says what its paper's loss is and what only it
-    has, such as a chain of levels.
+    A formulation is a choice of parts; its file gives its paper's loss and what only it has, such
+    as a chain of levels.
 
     Args:
-        data: what is trained on.
-        network: makes F from `shape` and `c_noise_range`; or `Exact`, with no training.
+        data: the data to train on.
+        network: a callable that makes F from `shape` and `c_noise_range`; or `Exact`, which is not
+            trained.
         preconditioning, weighting, noise_levels: the parts.
-        seed: of all random numbers of the training.
+        seed: the seed of all random numbers of the training.
         levels: the formulation's own chain, ascending, (L,), if it has one.
     Raises:
         ValueError: if the data are not standardised, or two parts do not fit together.
@@ -67,7 +68,7 @@ class Diffusion(Formulation, ABC):
     parts: ClassVar[Sequence[str]] = (
         "formulation", "preconditioning", "weighting", "noise_levels", "network",
     )  # fmt: skip
-    # A loss may change; what the numbers of the network mean may not.
+    # A training that goes on may change its loss, but not the meaning of the network's outputs.
     kept: ClassVar[Sequence[str] | None] = ("formulation", "preconditioning", "network")
     asked: ClassVar[Sequence[str]] = ("sampler", "grid")
     groups: ClassVar[type | None] = Groups
@@ -103,17 +104,17 @@ class Diffusion(Formulation, ABC):
 
     @property
     def is_exact(self) -> bool:
-        """Whether the denoiser is the data's ideal one, which is not trained."""
+        """Tell whether the denoiser is the data's ideal one, which is not trained."""
         return isinstance(self.denoiser, ExactDenoiser)
 
     @property
     def start_law(self) -> StartLaw:
-        """Mean and variance of each element of the data, in the model's units."""
+        """Return mean and variance of each element of the data, in the model's units."""
         return start_law(self.data)
 
     @property
     def eigenvalues(self) -> Tensor:
-        """Of the covariance of the data, ascending, (d,), float64, in the model's units."""
+        """Return the ascending eigenvalues of the data's covariance, (d,), in the model's units."""
         return eigenvalues(self.data)
 
     def _warn_of_rare_noise(self) -> None:
@@ -127,17 +128,17 @@ class Diffusion(Formulation, ABC):
 
     @property
     def usual_range(self) -> tuple[float, float]:
-        """The noise levels at which the denoiser is good for use."""
+        """Return the lowest and highest noise level at which the denoiser is good for use."""
         return (0.0, math.inf) if self.is_exact else self.noise_levels.usual_range
 
     # ---- the loss ------------------------------------------------------------------------
 
     def denoising_error(self, x0: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
-        """`|D(x0 + sigma n; sigma) - x0|^2 / d` of each sample, (n,).
+        """Return `|D(x0 + sigma n; sigma) - x0|^2 / d` of each sample, (n,).
 
         Args:
-            x0: data in the model's units, (n, *shape).
-            sigma: noise levels, (n,), float64, on the CPU.
+            x0: the data in the model's units, (n, *shape).
+            sigma: the noise levels, (n,), float64, on the CPU.
             noise: n ~ N(0, I), (n, *shape).
         """
         level = moved(sigma.to(x0.dtype), x0.device).reshape(-1, *[1] * (x0.dim() - 1))
@@ -146,7 +147,7 @@ class Diffusion(Formulation, ABC):
         return error
 
     def loss(self, x0: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
-        """`lambda(sigma)` times the denoising error, of each sample, (n,)."""
+        """Return `lambda(sigma)` times the denoising error, of each sample, (n,)."""
         weight = self.weighting(sigma, self.noise_levels).to(x0.dtype)
         return moved(weight, x0.device) * self.denoising_error(x0, sigma, noise)
 
@@ -154,7 +155,7 @@ class Diffusion(Formulation, ABC):
 
     @property
     def network(self) -> nn.Module:
-        """The denoiser, of whose weights there are averages; not the weighting's."""
+        """Return the denoiser, whose weights are averaged; those of the weighting are not."""
         return self.denoiser
 
     def prepared(self, dtype: torch.dtype | None, compile: bool) -> AbstractContextManager[None]:
@@ -163,7 +164,7 @@ class Diffusion(Formulation, ABC):
         return self.denoiser.prepared(dtype, compile)
 
     def draws(self, step: int, rows: range, batch: Batch) -> Draws:
-        """Draw sigma and noise of a batch's rows, functions of (seed, step) and the rows alone.
+        """Draw sigma and noise of a batch's rows, which depend only on (seed, step) and the rows.
 
         Noise levels are spread over the whole batch. They stay on the CPU, where coefficients and
         weights are computed from them in float64.
@@ -181,7 +182,7 @@ class Diffusion(Formulation, ABC):
     # ---- sampling ------------------------------------------------------------------------
 
     def nodes(self, sampler: Sampler, grid: Grid, num_steps: int) -> Tensor:
-        """The grid's nodes for this model and sampler, (num_steps + 1,).
+        """Return the grid points for this model and sampler, (num_steps + 1,).
 
         Raises:
             ValueError: if the three do not fit together.

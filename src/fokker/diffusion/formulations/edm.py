@@ -1,4 +1,4 @@
-"""EDM."""
+"""The EDM formulation."""
 
 from typing import final
 

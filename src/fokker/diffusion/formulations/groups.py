@@ -18,7 +18,7 @@ from fokker.diffusion.weighting import Weighting
 @final
 @dataclass(frozen=True)
 class Groups:
-    """The kind of what each group gives; it is read, and nothing is made of it."""
+    """The type that each group gives; this class is only read, and never instantiated."""
 
     sde: SDE
     preconditioning: Preconditioning

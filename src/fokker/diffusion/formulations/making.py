@@ -9,14 +9,15 @@ from torch import nn
 def made_network(
     network: Callable[..., nn.Module], shape: tuple[int, ...], c_noise_range: tuple[float, float]
 ) -> nn.Module:
-    """Make a network, perhaps of the user's, of which only then is known what it is.
+    """Make a network, which may be the user's own, and check that it is one.
 
     Args:
-        network: called with `shape` and `c_noise_range`.
-        shape: of one sample.
-        c_noise_range: what is mapped to [0, 1].
+        network: a callable that takes `shape` and `c_noise_range`.
+        shape: the shape of one sample.
+        c_noise_range: the values of c_noise that are mapped to [0, 1].
     Raises:
-        ValueError: if it cannot be made, is none, or cannot be called with x and c_noise.
+        ValueError: if it cannot be made, is no module, or cannot be called with x, c_noise and a
+            condition.
     """
     try:
         made = network(shape=shape, c_noise_range=c_noise_range)

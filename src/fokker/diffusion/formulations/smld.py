@@ -1,4 +1,4 @@
-"""SMLD."""
+"""The SMLD formulation."""
 
 import math
 from typing import Any, final
@@ -23,12 +23,12 @@ class SMLD(Diffusion):
     `|D - x0|^2 / (2 sigma^2)`: weighting=smld; here divided by d.
 
     Args:
-        data: for the largest level.
-        num_levels: L.
+        data: the data to train on, which give the largest level.
+        num_levels: L, the number of levels.
         sigma_min: the smallest level; null: 0.02, which is 0.01 for data of std 0.25.
-        sigma_max: the largest level; null: the largest distance of two data points (Song & Ermon
-            2020, technique 1). Where all points are equal, `sigma_data sqrt(2 d)`, which is that
-            of two points of independent elements.
+        sigma_max: the largest level; null: the largest distance between two data points (Song &
+            Ermon 2020, technique 1). Where all points are equal, it is `sigma_data sqrt(2 d)`, the
+            distance between two points of independent elements.
         parts: see `Diffusion`.
     Raises:
         ValueError: if L is below 2 or the range is reversed or not positive.

@@ -1,4 +1,4 @@
-"""What the Gaussian family asks of its data besides batches: start law, eigenvalues, distances.
+"""The start law, eigenvalues and distances of data that formulations with Gaussian noise need.
 
 Each is computed once for a data set, and kept with a model that has asked for it.
 """
@@ -10,18 +10,18 @@ from fokker.data import DataModule, StandardizedData
 from fokker.diffusion.samplers import StartLaw
 
 MAX_COVARIANCE_DIM = 4096
-# Of sigma_data: a standard deviation below is rounding, and that of equal points.
+# A standard deviation below this share of sigma_data is rounding: the points are equal.
 NOTHING = 1e-12
 
 
 def standardized(data: DataModule, name: str) -> StandardizedData:
-    """Return the data if they are such as noise can be added to, with known moments.
+    """Return the data if they are standardised numbers, to which noise can be added.
 
     Args:
-        data: what is to be trained on.
-        name: of the formulation, for the message.
+        data: the data to train on.
+        name: the name of the formulation, for the message.
     Raises:
-        ValueError: if they are others.
+        ValueError: if they are not.
     """
     if isinstance(data, StandardizedData):
         return data
@@ -38,17 +38,17 @@ def start_law(data: StandardizedData) -> StartLaw:
 
 
 def eigenvalues(data: StandardizedData) -> Tensor:
-    """Return those of the covariance of the data, ascending, (d,), float64, in the model's units.
+    """Return the eigenvalues of the data's covariance, ascending, (d,), in the model's units.
 
-    Of a law its exact ones, of a finite set the set's own. The variances of the elements stand in
-    their place where nothing is known of the law, or d is above 4,096: the matrix would take too
-    long.
+    They are float64, and exact for a known law; for a finite set they are the set's own. The
+    variances of the elements replace them where the law is not known, or where d is above 4,096,
+    for which the matrix would take too long.
     """
     return data.once("eigenvalues", _eigenvalues)
 
 
 def max_distance(data: StandardizedData) -> float:
-    """Return the largest distance of two points among at most 5,000, in the model's units."""
+    """Return the largest distance between two of at most 5,000 points, in the model's units."""
     return data.once("max_distance", _max_distance)
 
 

@@ -1,4 +1,4 @@
-"""A way to sample a denoiser: a solver over the nodes of a grid."""
+"""A way to sample a denoiser: a solver over the points of a grid."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,15 +21,15 @@ PATH_PANELS = 6
 @final
 @dataclass(frozen=True, kw_only=True)
 class SamplerWay(Way):
-    """A sampler that walks along nodes, from the highest noise to 0.
+    """A sampler that walks along grid points, from the highest noise to 0.
 
     Attributes:
-        model: whose denoiser each step calls.
+        model: the model whose denoiser each step calls.
         sampler: the solver.
-        nodes: noise levels, (N + 1,), float64.
-        fitted: gives the nodes of the same grid for another N.
-        is_random: whether it starts at random; if not, at evenly spread quantiles of its prior, in
-            one dimension.
+        nodes: the grid points, which are noise levels, (N + 1,), float64.
+        fitted: a callable that gives the points of the same grid for another N.
+        is_random: whether it starts at random; otherwise it starts at evenly spread quantiles of
+            its prior, in one dimension.
     Raises:
         ValueError: if a stochastic sampler is to start at quantiles.
     """
@@ -77,7 +77,7 @@ class SamplerWay(Way):
 
     @property
     def without_chance(self) -> "SamplerWay":
-        """The same from quantiles of the prior; of a stochastic sampler the way itself."""
+        """Return the same way from quantiles of the prior; stochastic samplers start at random."""
         return replace(self, is_random=not self.sampler.is_deterministic)
 
     @property
@@ -94,7 +94,7 @@ class SamplerWay(Way):
 
     @property
     def shown(self) -> Sequence[int]:
-        """The start, the end, and between them where the noise is about as large as the data."""
+        """Return the start, the end, and points where the noise is about as large as the data."""
         spread = torch.logspace(0.75, -1, PATH_PANELS - 2, dtype=self.nodes.dtype)
         targets = self.target.sigma_data * spread
         nearest = {int((self.nodes / target).log().abs().argmin()) for target in targets}

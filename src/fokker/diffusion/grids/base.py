@@ -1,4 +1,4 @@
-"""What a grid is: the noise levels that a sampler steps through."""
+"""The base of grids, which are the noise levels that a sampler steps through."""
 
 import math
 from abc import ABC, abstractmethod
@@ -10,14 +10,14 @@ from torch import Tensor
 from fokker.diffusion.sde import SDE
 from fokker.machine.memory import DOUBLE, check_fits
 
-#: The standard deviations, (k,), of what a sampler makes of Gaussians with variances (k,) on nodes.
+#: The standard deviations of samples, (k,), by grid points and variances of Gaussian data, (k,).
 Sampled = Callable[[Tensor, Tensor], Tensor]
 
 
 class Grid(ABC):
-    """Where the nodes lie between the ends.
+    """A rule that places grid points between two ends.
 
-    A grid gives N + 1 nodes for N steps, strictly decreasing, the last exactly 0. A new one is a
+    A grid gives N + 1 points for N steps, strictly decreasing, the last exactly 0. A new one is a
     class with `_nodes`, and a file in conf/grid.
 
     Args:
@@ -29,11 +29,13 @@ class Grid(ABC):
         self._given = {"sigma_min": sigma_min, "sigma_max": sigma_max}
 
     def fitted(self, eigenvalues: Callable[[], Tensor], sampled: Sampled | None) -> "Grid":
-        """This grid for the data and the sampler at hand; most grids depend on neither.
+        """Return this grid for the data and the sampler at hand; most grids depend on neither.
 
         Args:
-            eigenvalues: gives those of the data's covariance, (d,), in standardised units.
-            sampled: the sampler on Gaussian data; null: it chooses its own steps, between the ends.
+            eigenvalues: a callable that gives the eigenvalues of the data's covariance, (d,), in
+                standardised units.
+            sampled: the standard deviations that the sampler gives on Gaussian data; null: it
+                chooses its own steps, between the ends.
         """
         return self
 
@@ -44,20 +46,20 @@ class Grid(ABC):
         trained: tuple[float, float] = (0.0, math.inf),
         levels: Tensor | None = None,
     ) -> Tensor:
-        """The nodes sigma_0 > ... > sigma_N = 0, (num_steps + 1,), float64.
+        """Return the grid points sigma_0 > ... > sigma_N = 0, (num_steps + 1,), float64.
 
         Args:
-            num_steps: N, the number of transitions between nodes.
-            sde: whose time and range are used.
-            trained: lowest and highest noise that the model was trained at.
+            num_steps: N, the number of transitions between grid points.
+            sde: the SDE whose time and range are used.
+            trained: the lowest and highest noise that the model was trained at.
             levels: the model's own chain, ascending, if it has one.
         Raises:
             ValueError: if N is below 1 or too large for this grid, a given end lies outside the
-                range of the SDE or of the training, or nodes are not distinct.
+                range of the SDE or of the training, or grid points are not distinct.
         """
         if num_steps < 1:
             raise ValueError(f"sampler.num_steps must be at least 1, got {num_steps}")
-        # As three tensors here, and as three lists of numbers in a sampler.
+        # The points are three tensors here, and three lists of numbers in a sampler.
         check_fits("sampler.num_steps", num_steps, 15 * DOUBLE * num_steps, "the grid")
         low, high = self._ends(sde, trained)
         sigmas = self._nodes(num_steps, low, high, sde, levels)
@@ -94,4 +96,4 @@ class Grid(ABC):
     def _nodes(
         self, num_steps: int, low: float, high: float, sde: SDE, levels: Tensor | None
     ) -> Tensor:
-        """The N positive nodes from high down to low (N = 1: high alone), (N,), float64."""
+        """Return the N positive points from high down to low (N = 1: only high), (N,), float64."""

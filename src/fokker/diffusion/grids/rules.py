@@ -11,7 +11,7 @@ from fokker.diffusion.sde import SDE, iddpm_nodes
 
 
 def _line(start: float, stop: float, num_steps: int) -> Tensor:
-    """From start to stop in num_steps points; the start alone for one."""
+    """Return num_steps evenly spaced numbers from start to stop; only the start for one."""
     return torch.linspace(start, stop, num_steps, dtype=torch.float64)
 
 
@@ -22,7 +22,7 @@ class EDMRho(Grid):
     Karras 2022, eq. 5.
 
     Args:
-        rho: 7 as published; larger puts more nodes at low noise.
+        rho: 7 as published; a larger one puts more grid points at low noise.
         sigma_min, sigma_max: see `Grid`.
     Raises:
         ValueError: if rho is not in [0.1, 1000].
@@ -47,7 +47,7 @@ class EDMRho(Grid):
 
 @final
 class UniformTime(Grid):
-    """Uniform in the SDE's t (Song 2021, appendix D)."""
+    """Grid points uniform in the SDE's t (Song 2021, appendix D)."""
 
     def _nodes(
         self, num_steps: int, low: float, high: float, sde: SDE, levels: Tensor | None
@@ -57,7 +57,7 @@ class UniformTime(Grid):
 
 @final
 class QuadraticTime(Grid):
-    """Uniform in the root of the SDE's t (DDIM, appendix D.2)."""
+    """Grid points uniform in the root of the SDE's t (DDIM, appendix D.2)."""
 
     def _nodes(
         self, num_steps: int, low: float, high: float, sde: SDE, levels: Tensor | None
@@ -68,7 +68,7 @@ class QuadraticTime(Grid):
 
 @final
 class Geometric(Grid):
-    """Uniform in ln sigma, that is in log-SNR (DPM-Solver's grid)."""
+    """Grid points uniform in ln sigma, that is in log-SNR (DPM-Solver's grid)."""
 
     def _nodes(
         self, num_steps: int, low: float, high: float, sde: SDE, levels: Tensor | None
@@ -78,13 +78,13 @@ class Geometric(Grid):
 
 @final
 class IDDPM(Grid):
-    """Every so many of the M levels of improved DDPM (Karras 2022, table 1, column iDDPM).
+    """Evenly spaced ones of the M levels of improved DDPM (Karras 2022, table 1, column iDDPM).
 
-    `sigma_i = u_{floor(j0 + (j1 - j0) i/(N-1) + 1/2)}`, j0 and j1 the levels nearest to the ends
-    (j1 = M - 1, the last, where the range goes below it).
+    `sigma_i = u_{floor(j0 + (j1 - j0) i/(N-1) + 1/2)}`, where j0 and j1 are the numbers of the
+    levels nearest to the ends (j1 = M - 1, the last, where the range goes below it).
 
     Args:
-        num_levels: M.
+        num_levels: M, the number of levels.
         sigma_min, sigma_max: see `Grid`.
     Raises:
         ValueError: if M is below 2; at a call, if N is larger than the number of levels.
@@ -117,7 +117,7 @@ class IDDPM(Grid):
 
 @final
 class Levels(Grid):
-    """Every so many of the model's own levels: `round(linspace(L - 1, 0, N))`.
+    """Evenly spaced ones of the model's own levels: `round(linspace(L - 1, 0, N))`.
 
     The trained chain never changes with N.
     """

@@ -1,4 +1,4 @@
-"""The grid on which the sampler at hand errs least on Gaussians with the scales of the data."""
+"""The grid with the least error of the sampler at hand on Gaussians with the data's scales."""
 
 import copy
 import itertools
@@ -24,9 +24,9 @@ LAST_STEPS = (1.0, 2.0)
 #: Scales lie on a lattice in ln s. Those below a thousandth of the largest do not count.
 LATTICE = 0.2
 SMALLEST = 1e-3
-#: More steps than these do not change the choice.
+#: The most steps with which grids are compared; more do not change the choice.
 MAX_TRIED = 100
-#: Points of the tables of G in ln sigma, and how far below all scales they begin.
+#: The number of points of the tables of G in ln sigma, and their start below all scales.
 TABLE, BELOW = 2000, 4.0
 
 
@@ -37,7 +37,7 @@ class _Fit:
 
     Attributes:
         scales: s_j, descending, (k,).
-        counts: how many of the data's directions have each scale, (k,).
+        counts: the number of the data's directions that have each scale, (k,).
         sampled: see `Grid.fitted`.
     """
 
@@ -49,12 +49,12 @@ class _Fit:
 @final
 @dataclass(frozen=True)
 class _Even:
-    """Nodes even in G.
+    """Grid points even in G.
 
     Attributes:
         x, table: ln sigma and G there, (k,).
         low, high: the ends.
-        last_step: c, the step to 0 in units of the others; the lowest node is not below `low`.
+        last_step: c, the step to 0 in units of the others; no positive point is below `low`.
     """
 
     x: _Numbers
@@ -64,7 +64,7 @@ class _Even:
     last_step: float
 
     def __call__(self, num_steps: int) -> Tensor:
-        """The positive nodes for N of at least 2, (N,)."""
+        """Return the positive grid points for N of at least 2, (N,)."""
         bottom = float(np.interp(math.log(self.low), self.x, self.table))
         whole = float(self.table[-1])
         lowest = max(bottom, whole * self.last_step / (num_steps - 1 + self.last_step))
@@ -76,7 +76,7 @@ class _Even:
 
 
 def _lattice(eigenvalues: Tensor, finer: int) -> tuple[_Numbers, _Numbers]:
-    """Scales from the largest down, and how many eigenvalues have each, (k,) and (k,).
+    """Return scales from the largest down, and the number of eigenvalues at each, (k,) and (k,).
 
     Each eigenvalue counts at its two neighbours on the lattice; `finer` more scales follow.
     """
@@ -95,33 +95,35 @@ def _lattice(eigenvalues: Tensor, finer: int) -> tuple[_Numbers, _Numbers]:
 
 
 def _spread(counts: _Numbers, finer: int) -> _Numbers:
-    """Each count, spread evenly over its own scale and the `finer` next ones."""
+    """Return each count, spread evenly over its own scale and the `finer` next ones."""
     return np.convolve(counts, np.full(finer + 1, 1 / (finer + 1)))[: len(counts)]
 
 
 @final
 class Spectral(Grid):
-    """Even in `G(sigma) = int_0^sigma (sum_j w_j u_j/(1 + u_j)^2)^{1/(p+1)} d ln sigma`.
+    """Points even in `G(sigma) = int_0^sigma (sum_j w_j u_j/(1 + u_j)^2)^{1/(p+1)} d ln sigma`.
 
     `u_j = sigma^2/s_j^2`. On N(0, s^2) a DDIM step of length h in ln sigma changes the standard
-    deviation by the factor `1 - h^2/2 u/(1 + u)^2`, and with one scale and p = 1 the nodes are
+    deviation by the factor `1 - h^2/2 u/(1 + u)^2`. With one scale and p = 1 the grid points are
     `sigma_i = s tan(theta_i)` with even theta_i: exactly the best for DDIM, at every N (the
     tangent law of Sun, Poor & Wang 2026, arXiv 2601.13602). A larger p is for higher orders.
 
-    The scales are the roots of the eigenvalues of the data's covariance, and finer ones, for data
-    are more than their covariance: a share of each eigenvalue's weight is spread evenly in ln s
-    from s down to `detail` s. The lowest node is where G is c/(N - 1 + c) of the whole, but not
-    below sigma_min: truncation is a step like the others. Of p, share and c those are taken with
-    the least `sum_j (s_j' - s_j)^2`, s_j' what the sampler at hand makes of N(0, s_j^2) on the
-    nodes, from the exact marginal at sigma_max, over all these scales (for N above 100: at 100
-    steps). So the sampler's order, SDE and N count, and the spread over scales keeps errors that
-    cancel on one Gaussian alone from being taken for none.
+    The scales are the roots of the eigenvalues of the data's covariance. Finer scales are added,
+    for data are more than their covariance: a share of each eigenvalue's weight is spread evenly in
+    ln s from s down to `detail` s. The lowest grid point is where G is c/(N - 1 + c) of the whole,
+    but not below sigma_min: truncation is a step like the others.
 
-    A sampler that chooses its own steps gets the ends alone.
+    p, the share and c are those with the least `sum_j (s_j' - s_j)^2` over all these scales. Here
+    s_j' is the standard deviation that the sampler at hand makes of N(0, s_j^2) on the grid points,
+    from the exact marginal at sigma_max (for N above 100: at 100 steps). So the choice depends on
+    the sampler's order, the SDE and N. The spread over scales shows errors that would cancel on a
+    single Gaussian.
+
+    A sampler that chooses its own steps gets only the ends.
 
     Args:
-        detail: the finest scale, as a share of each eigenvalue's; 1: the eigenvalues alone.
-        sigma_min: the lowest node; null: chosen, not below that of `Grid`.
+        detail: the finest scale, as a share of each eigenvalue's; 1: only the eigenvalues.
+        sigma_min: the lowest grid point; null: a chosen one, not below that of `Grid`.
         sigma_max: see `Grid`.
     Raises:
         ValueError: if detail is not in [0.001, 1]; at a call, if data and sampler are not known
@@ -168,7 +170,7 @@ class Spectral(Grid):
         )
 
     def _family(self, fit: _Fit, low: float, high: float) -> Iterator[_Even]:
-        """What is chosen among."""
+        """Yield the grids among which one is chosen."""
         scales, directions = fit.scales, fit.counts * fit.scales**2
         finer = _spread(directions, self._finer)
         x = np.linspace(math.log(min(low, scales[-1])) - BELOW, math.log(high), TABLE)
@@ -178,13 +180,13 @@ class Spectral(Grid):
         for share, order in itertools.product(SHARES if self._finer else (0.0,), ORDERS):
             density = (errors @ ((1 - share) * directions + share * finer)) ** (1 / (order + 1))
             steps = (density[1:] + density[:-1]) / 2 * np.diff(x)
-            # Below the table u is small and the density a power of sigma.
+            # Below the table u is small, and the density is a power of sigma.
             table = np.cumsum([(order + 1) / 2 * density[0], *steps])
             for last_step in last_steps:
                 yield _Even(x, table, low, high, last_step)
 
     def _error(self, fit: _Fit, sigmas: Tensor) -> float:
-        """What the sampler's standard deviations are off; infinite where it diverges."""
+        """Return the squared error of the standard deviations, infinite if the sampler diverges."""
         nodes = torch.cat([sigmas, torch.zeros(1, dtype=torch.float64)])
         stds = fit.sampled(nodes, torch.from_numpy(fit.scales**2)).numpy()
         error = float(_spread(fit.counts, self._finer) @ (stds - fit.scales) ** 2)

@@ -12,9 +12,9 @@ from fokker.randomness import Randomness
 
 
 class Divergence(Protocol):
-    """What a likelihood asks for: `D(y; sigma)`, (m, *shape), and `tr dD/dy`, (m,), float64.
+    """A function that gives `D(y; sigma)`, (m, *shape), and `tr dD/dy`, (m,), float64.
 
-    y is (m, *shape), sigma (m,); rows, (m,), says which of the batch's samples these are.
+    y is (m, *shape), sigma (m,); rows, (m,), are the numbers of these samples in the batch.
     """
 
     def __call__(self, y: Tensor, sigma: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]: ...
@@ -24,7 +24,7 @@ class Divergence(Protocol):
 class ExactDivergence:
     """The trace of the Jacobian, entry by entry: one backward pass for each of the d elements.
 
-    For small d, say up to 16. It needs a denoiser of a sample that does not look at the others.
+    It suits small d, say up to 16. The denoiser of a sample must not depend on the others.
 
     Args:
         denoiser: D(y; sigma), differentiable by torch.
@@ -49,18 +49,18 @@ class ExactDivergence:
 class HutchinsonDivergence:
     """The mean of `e^T (dD/dy) e` over probes e with E e e^T = I, each one backward pass.
 
-    FFJORD (Grathwohl 2019, eq. 7 and 8): unbiased; of one probe the variance is
+    The estimate is unbiased (FFJORD, Grathwohl 2019, eq. 7 and 8). With one probe its variance is
     `2 (|S|_F^2 - sum S_ii^2)` for `rademacher`, so 0 in one dimension, and `2 |S|_F^2` for
     `gaussian`, S the symmetric part of the Jacobian. A sample keeps its probes throughout, or the
     integrand would not be a function of the state. They depend on (seed, number of the sample).
 
     Args:
         denoiser: D(y; sigma), differentiable by torch.
-        randomness: of the run's seed.
+        randomness: the random numbers of the run's seed.
         start, stop: the numbers of the batch's samples.
-        shape: of one sample.
-        probes: how many a sample.
-        kind: their law.
+        shape: the shape of one sample.
+        probes: the number of probes a sample.
+        kind: the law of the probes.
     Raises:
         ValueError: if probes is below 1 or kind unknown.
     """
@@ -82,7 +82,7 @@ class HutchinsonDivergence:
         self._denoiser = denoiser
         drawn = [randomness.normal("probe", start, stop, shape, step) for step in range(probes)]
         normal = torch.stack(drawn).double()
-        # Not sign(), which may be 0.
+        # sign() is not used, for it may be 0.
         self._probes = normal if kind == "gaussian" else torch.where(normal < 0, -1.0, 1.0).double()
 
     @torch.no_grad()
@@ -96,10 +96,10 @@ class HutchinsonDivergence:
 
 @final
 class LawDivergence:
-    """The perfect denoiser of a known law, `tr dD/dy = tr Var(x0 | y) / sigma^2`: no autograd.
+    """The perfect denoiser of a known law; `tr dD/dy = tr Var(x0 | y) / sigma^2` needs no autograd.
 
     Args:
-        law: of d coordinates, in the units of y; samples of any shape are read as vectors.
+        law: the law of d coordinates, in the units of y; samples of any shape are read as vectors.
     """
 
     def __init__(self, law: Distribution) -> None:
@@ -114,7 +114,7 @@ class LawDivergence:
 def _with_pullback(
     denoiser: DenoiserFunction, y: Tensor, sigma: Tensor
 ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """D, and the product of a vector for each sample with the Jacobian, `v -> v^T dD/dy`."""
-    # Backwards rather than forwards: every layer has a backward pass, not every one a jvp.
+    """Return D, and the product of a vector for each sample with the Jacobian, `v -> v^T dD/dy`."""
+    # The mode is backward: every layer has a backward pass, but not every one has a jvp.
     value, pull = torch.func.vjp(lambda state: denoiser(state, sigma), y)[:2]
     return value, lambda vector: pull(vector)[0]

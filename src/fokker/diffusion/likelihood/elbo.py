@@ -1,6 +1,6 @@
 """The variational bound: the negative ELBO, on a chain of levels and in continuous time.
 
-Everything is in y = x/s: the bound depends on the noise levels alone, not on an SDE.
+Everything is in y = x/s: the bound depends on the noise levels, and not on an SDE.
 """
 
 import math
@@ -15,8 +15,8 @@ from fokker.diffusion.likelihood.monte_carlo import NoiseLaw, check_draws, mean_
 from fokker.diffusion.likelihood.prior import Prior
 from fokker.randomness import Randomness
 
-# Of the draws: an error that grows with sigma, as a noise prediction's does, lies where the
-# information law hardly draws, and must still be seen.
+# The share of draws that are evenly spread: an error that grows with sigma, as a noise prediction's
+# does, lies where the information law hardly draws, and must still be seen.
 EVEN_SHARE = 0.25
 
 
@@ -31,7 +31,7 @@ class NegativeELBO:
 
     @property
     def nats(self) -> Tensor:
-        """The bound: the sum of the three, (n,)."""
+        """Return the bound: the sum of the three, (n,)."""
         return self.prior + self.diffusion + self.reconstruction
 
 
@@ -44,25 +44,28 @@ def chain_negative_elbo(
     draws: int = 64,
     start: int = 0,
 ) -> NegativeELBO:
-    """`KL(q(x_L | x0) || p_L) + sum_k w_k E|D(x_k; sigma_k) - x0|^2 + d/2 ln(2 pi sigma_1^2)`.
+    """Return the negative ELBO of each point on a chain of levels.
 
-    `w_1 = SNR_1/2` for the decoder N(D, sigma_1^2 I), `w_k = (SNR_{k-1} - SNR_k)/2` for the
-    transition p(x_{k-1} | x_k) with D in place of x0 in the posterior (Ho 2020, eq. 5 to 8; Kingma
-    2021, eq. 11 to 13). The levels k > 1 are drawn, stratified, three quarters of them by
-    `w_k sigma_k^2 v/(sigma_k^2 + v)`, what a Gaussian of the data's variance v has, and a quarter
-    evenly; the first level has an eighth as many draws of its own.
+    It is `KL(q(x_L | x0) || p_L) + sum_k w_k E|D(x_k; sigma_k) - x0|^2 + d/2 ln(2 pi sigma_1^2)`,
+    with `w_1 = SNR_1/2` for the decoder N(D, sigma_1^2 I), and `w_k = (SNR_{k-1} - SNR_k)/2` for
+    the transition p(x_{k-1} | x_k) with D in place of x0 in the posterior (Ho 2020, eq. 5 to 8;
+    Kingma 2021, eq. 11 to 13).
+
+    The levels k > 1 are drawn stratified. Three quarters of them follow
+    `w_k sigma_k^2 v/(sigma_k^2 + v)`, the terms of a Gaussian of the data's variance v, and a
+    quarter is even. The first level has an eighth as many draws of its own.
 
     Args:
         denoiser: D(x; sigma).
-        x0: (n, *shape), in standardised units.
+        x0: the data points, (n, *shape), in standardised units.
         levels: sigma_1 < ... < sigma_L, (L,).
-        prior: p_L.
-        randomness: of the seed; stream validation.
-        draws: noise levels a point, each with a noise of its own.
+        prior: the prior p_L.
+        randomness: the random numbers of the seed; stream validation.
+        draws: the number of noise levels a point, each with a noise of its own.
         start: the number of the first point; a point's draws depend on (seed, its number).
     Raises:
         ValueError: if levels do not ascend from above 0, there are fewer than two, draws is below
-            1, x0 no batch, or the data's variance 0.
+            1, x0 is no batch, or the data's variance is 0.
     """
     levels = levels.double()
     if levels.dim() != 1 or len(levels) < 2 or not bool((levels.diff() > 0).all()):
@@ -83,19 +86,20 @@ def negative_elbo(
     draws: int = 64,
     start: int = 0,
 ) -> NegativeELBO:
-    """The limit of infinitely many levels from sigma_min to sigma_max.
+    """Return the negative ELBO with infinitely many levels from sigma_min to sigma_max.
 
-    `KL + 1/2 int E|D - x0|^2 dSNR + E|D - x0|^2/(2 sigma_min^2) + d/2 ln(2 pi sigma_min^2)`, the
-    last error at sigma_min (Kingma 2021, eq. 14 to 16). Noise levels are drawn, stratified, three
-    quarters of them uniform in `1/2 ln(1 + v/sigma^2)`, the information about a Gaussian of the
-    data's variance v, for which all of these draws count alike; and a quarter uniform in ln sigma.
+    It is `KL + 1/2 int E|D - x0|^2 dSNR + E|D - x0|^2/(2 sigma_min^2) + d/2 ln(2 pi sigma_min^2)`,
+    the last error at sigma_min (Kingma 2021, eq. 14 to 16). Noise levels are drawn stratified.
+    Three quarters of them are uniform in `1/2 ln(1 + v/sigma^2)`, the information about a Gaussian
+    of the data's variance v, for which all of these draws count alike. A quarter is uniform in ln
+    sigma.
 
     Args:
-        sigma_min, sigma_max: the range, sigma_min that of the decoder N(D, sigma_min^2 I).
+        sigma_min, sigma_max: the range of noise; the decoder is N(D, sigma_min^2 I).
         denoiser, x0, prior, randomness, draws, start: as in `chain_negative_elbo`.
     Raises:
-        ValueError: if the range is not `0 < sigma_min < sigma_max < inf`, draws is below 1, x0 no
-            batch, or the data's variance 0.
+        ValueError: if the range is not `0 < sigma_min < sigma_max < inf`, draws is below 1, x0 is
+            no batch, or the data's variance is 0.
     """
     _check_range(sigma_min, sigma_max, prior)
     ends = torch.tensor([sigma_min, sigma_max], dtype=torch.float64)
@@ -130,7 +134,7 @@ def _bound(
 
 
 def _continuous_law(low: float, high: float, variance: float) -> NoiseLaw:
-    """Levels of the mixture in `negative_elbo`; `1/sigma^2` over the density in ln sigma."""
+    """Return the law of levels in `negative_elbo`, weights `1/sigma^2` over density in ln sigma."""
     # d(SNR)/2 = -1/sigma^2 dln sigma, and dI = -v/(sigma^2 + v) dln sigma.
     most, least = (0.5 * math.log1p(variance / sigma**2) for sigma in (low, high))
     width = math.log(high / low)
@@ -148,7 +152,7 @@ def _continuous_law(low: float, high: float, variance: float) -> NoiseLaw:
 
 
 def _chain_law(levels: Tensor, weights: Tensor, variance: float) -> NoiseLaw:
-    """Levels of the mixture in `chain_negative_elbo`; their weights over their probabilities."""
+    """Return the law of levels in `chain_negative_elbo`, weights over their probabilities."""
     share = weights * levels**2 * variance / (levels**2 + variance)
     probability = EVEN_SHARE / len(levels) + (1 - EVEN_SHARE) * share / share.sum()
     edges = probability.cumsum(0)[:-1]

@@ -24,24 +24,24 @@ def mean_over_noise(
     start: int,
     first_step: int = 0,
 ) -> Tensor:
-    """`E_u[weight(u) E_n[value(x0 + sigma(u) n, sigma(u))]]` of each point, (n,), float64.
+    """Return `E_u[weight(u) E_n[value(x0 + sigma(u) n, sigma(u))]]` of each point, (n,), float64.
 
     Draw j of a point takes u in [j/draws, (j + 1)/draws) (stratified) and a noise of its own.
-    The numbers of a point depend on (seed, its number) alone.
+    The random numbers of a point depend only on (seed, its number) and `first_step`.
 
     Args:
-        value: of noised points (n, *shape) and noise levels (n,), (n,).
-        x0: (n, *shape).
-        law: from u to noise levels and weights.
-        draws: how many a point.
-        randomness: of the seed; stream validation.
+        value: a function of noised points (n, *shape) and noise levels (n,) that gives (n,).
+        x0: the data points, (n, *shape).
+        law: the map from u to noise levels and weights.
+        draws: the number of draws a point.
+        randomness: the random numbers of the seed; stream validation.
         start: the number of the first point.
-        first_step: where in the stream; draws of another mean have to start `draws` later.
+        first_step: the place in the stream; draws of another mean have to start `draws` later.
     """
     x0, stop = x0.double(), start + len(x0)
     total = torch.zeros(len(x0), dtype=torch.float64, device=x0.device)
     for j in range(draws):
-        # Not the same step for both: they would be made of the same bits.
+        # Noise and offset have different steps, or they would be made of the same bits.
         step = 2 * (first_step + j)
         noise = randomness.normal("validation", start, stop, tuple(x0.shape[1:]), step).to(x0)
         offset = randomness.uniform("validation", start, stop, step + 1).to(x0)
@@ -59,10 +59,10 @@ def check_draws(x0: Tensor, draws: int) -> None:
 
 
 def mean_of(values: Tensor) -> Estimate:
-    """The mean of one value a data point, (n,), and its standard error, std / sqrt(n).
+    """Return the mean of one value a data point, (n,), and its standard error, std / sqrt(n).
 
     Raises:
-        ValueError: for fewer than two points.
+        ValueError: if there are fewer than two points.
     """
     if values.dim() != 1 or len(values) < 2:
         raise ValueError(

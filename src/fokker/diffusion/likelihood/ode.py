@@ -1,7 +1,7 @@
 """The likelihood of data by the probability-flow ODE.
 
 In y = x/s it is `dy/dlambda = D(y; e^{-lambda}) - y`, lambda = -ln sigma, for every SDE: latents
-and likelihoods belong to the denoiser and the two noise levels alone.
+and likelihoods depend only on the denoiser and the two noise levels.
 
 The state is kept in float64, where tolerances of 1e-10 are in reach. A module computes D in the
 dtype of its weights: with float32 weights the rounding of D, about 1e-7, moves a likelihood by
@@ -25,10 +25,10 @@ from fokker.diffusion.samplers.dormand_prince import integrate
 @final
 @dataclass(frozen=True)
 class LogLikelihood:
-    """`log p(x; sigma_min)` in nats, (n,), and how it came about.
+    """`log p(x; sigma_min)` in nats, (n,), with the latents and the cost.
 
-    latents are y_T, (n, *shape); evaluations, (n,), says how often D and its divergence were taken
-    for each sample.
+    latents are y_T, (n, *shape); evaluations, (n,), is the number of evaluations of D and its
+    divergence for each sample.
     """
 
     nats: Tensor
@@ -44,16 +44,16 @@ def encode(
     rtol: float = 1e-5,
     atol: float = 1e-5,
 ) -> Tensor:
-    """The latents y_T at sigma_max of x at sigma_min, (n, *shape), float64.
+    """Return the latents y_T at sigma_max of x at sigma_min, (n, *shape), float64.
 
     Args:
         denoiser: D(y; sigma).
-        x: (n, *shape), in standardised units.
+        x: the points, (n, *shape), in standardised units.
         sigma_min, sigma_max: the ends of the walk.
-        rtol, atol: tolerances of a step, relative and absolute.
+        rtol, atol: the tolerances of a step, relative and absolute.
     Raises:
-        ValueError: if the range is not `0 < sigma_min < sigma_max < inf`, a tolerance not positive,
-            x no batch, the denoiser not finite, or the tolerance out of reach.
+        ValueError: if the range is not `0 < sigma_min < sigma_max < inf`, a tolerance is not
+            positive, x is no batch, the denoiser is not finite, or the tolerance is out of reach.
     """
     start, stop = _ends(sigma_min, sigma_max)
     return _walk(denoiser, x, start, stop, rtol, atol)
@@ -67,7 +67,10 @@ def decode(
     rtol: float = 1e-5,
     atol: float = 1e-5,
 ) -> Tensor:
-    """x at sigma_min of the latents y at sigma_max, (n, *shape), float64: `encode` backwards."""
+    """Return x at sigma_min from the latents y at sigma_max, (n, *shape), float64.
+
+    It is the inverse of `encode`, with the same arguments and errors.
+    """
     start, stop = _ends(sigma_min, sigma_max)
     return _walk(denoiser, y, stop, start, rtol, atol)
 
@@ -82,20 +85,20 @@ def log_likelihood(
     rtol: float = 1e-5,
     atol: float = 1e-5,
 ) -> LogLikelihood:
-    """`log p(x; sigma_min) = log N(y_T; m, sigma_T^2 + v) + int (d - tr dD/dy) dln sigma`.
+    """Return `log p(x; sigma_min) = log N(y_T; m, sigma_T^2 + v) + int (d - tr dD/dy) dln sigma`.
 
     The integral goes from sigma_min to sigma_max along the ODE (Song 2021, eq. 39, in y). It is
-    one more element of the state, so that the tolerance holds for it too: an error of up to
-    sqrt(d + 1) times a tolerance in a sum over d elements is not more an element than in y.
+    one more element of the state, so that the tolerance holds for it too. Its error is up to
+    sqrt(d + 1) times a tolerance; for a sum over d elements this is no more an element than in y.
 
     Args:
         divergence: D and its trace; see `Divergence`.
-        x: (n, *shape), in standardised units.
+        x: the points, (n, *shape), in standardised units.
         prior: the law of y_T.
         sigma_min, sigma_max: the ends of the walk.
-        rtol, atol: tolerances of a step, relative and absolute.
+        rtol, atol: the tolerances of a step, relative and absolute.
     Raises:
-        ValueError: as `encode`.
+        ValueError: as in `encode`.
     """
     start, stop = _ends(sigma_min, sigma_max)
     _check(x, rtol, atol)
@@ -126,7 +129,7 @@ def _walk(
 
 
 def _ends(sigma_min: float, sigma_max: float) -> tuple[float, float]:
-    """lambda = -ln sigma at sigma_min and at sigma_max."""
+    """Return lambda = -ln sigma at sigma_min and at sigma_max."""
     if not 0 < sigma_min < sigma_max < inf:
         raise ValueError(
             f"sigma_min must be positive and below sigma_max={sigma_max:g}, which must be finite, "

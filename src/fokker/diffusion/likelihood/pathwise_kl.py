@@ -16,10 +16,11 @@ from fokker.randomness import Randomness
 @final
 @dataclass(frozen=True)
 class PathwiseKL:
-    """Whose mean over the data is the divergence, in nats.
+    """Numbers of each point whose mean over the data is the divergence, in nats.
 
-    path, (n,): of the paths from sigma_max to sigma_min that start alike. prior, (n,): the mean
-    is an upper bound on the divergence of the noised data's law at sigma_max to the prior.
+    path, (n,), is the part of the paths from sigma_max to sigma_min that start alike. The mean of
+    prior, (n,), is an upper bound on the divergence of the noised data's law at sigma_max to the
+    prior.
     """
 
     path: Tensor
@@ -29,7 +30,7 @@ class PathwiseKL:
 def pathwise_kl_rate(
     exact: DenoiserFunction, denoiser: DenoiserFunction, y: Tensor, sigma: Tensor
 ) -> Tensor:
-    """`|D* - D|^2 / sigma^2`, nats per unit of ln sigma, (n,).
+    """Return `|D* - D|^2 / sigma^2`, nats per unit of ln sigma, (n,).
 
     Its mean over y ~ p(.; sigma) is `1/2 g^2 E|score - s_theta|^2 dt/dln sigma`.
     """
@@ -48,9 +49,10 @@ def pathwise_kl(
     draws: int = 64,
     start: int = 0,
 ) -> PathwiseKL:
-    """`1/2 int g^2 E|score - s_theta|^2 dt = int E|D* - D|^2 / sigma^3 dsigma`, point by point.
+    """Return the KL divergence of paths, and the bound on the prior's, point by point.
 
-    Song, Durkan 2021, theorem 1. As `g^2 dt = 2 s^2 sigma dsigma` and the score of x_t is
+    The paths' part is `1/2 int g^2 E|score - s_theta|^2 dt = int E|D* - D|^2 / sigma^3 dsigma`
+    (Song, Durkan 2021, theorem 1). As `g^2 dt = 2 s^2 sigma dsigma` and the score of x_t is
     `(D - y)/(s sigma^2)`, neither s nor t is left: every SDE's reverse SDE has this divergence.
     With the prior's part it bounds the KL divergence of p(.; sigma_min) to the law of the reverse
     SDE's samples. Noise levels are drawn uniform in ln sigma, stratified.
@@ -59,14 +61,14 @@ def pathwise_kl(
         exact: D*(x; sigma), the perfect denoiser of the law of x0.
         denoiser: D(x; sigma).
         x0: points of that law, (n, *shape), in standardised units.
-        sigma_min, sigma_max: the range.
-        prior: that samples start from.
-        randomness: of the seed; stream validation.
-        draws: noise levels a point, each with a noise of its own.
+        sigma_min, sigma_max: the range of noise.
+        prior: the law that samples start from.
+        randomness: the random numbers of the seed; stream validation.
+        draws: the number of noise levels a point, each with a noise of its own.
         start: the number of the first point; a point's draws depend on (seed, its number).
     Raises:
-        ValueError: if the range is not `0 < sigma_min < sigma_max < inf`, draws is below 1 or x0 no
-            batch.
+        ValueError: if the range is not `0 < sigma_min < sigma_max < inf`, draws is below 1 or x0 is
+            no batch.
     """
     if not 0 < sigma_min < sigma_max < math.inf:
         raise ValueError(

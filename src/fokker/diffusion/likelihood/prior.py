@@ -1,4 +1,4 @@
-"""The law in which the walk towards noise is taken to end."""
+"""The law that noised data are taken to have at the highest noise."""
 
 import math
 from typing import Literal, final
@@ -36,10 +36,10 @@ class Prior:
         self.data_variance = float(law.variance.double().mean())
 
     def log_prob(self, y: Tensor, sigma: float) -> Tensor:
-        """`log N(y; m, sigma^2 + v)` in nats, (n,).
+        """Return `log N(y; m, sigma^2 + v)` in nats, (n,).
 
         Args:
-            y: (n, *shape).
+            y: the states, (n, *shape).
             sigma: sigma_T.
         """
         total = self._variance.to(y.device) + sigma**2
@@ -47,16 +47,16 @@ class Prior:
         return -0.5 * (away**2 / total + (2 * math.pi * total).log()).flatten(1).sum(1)
 
     def kl(self, x0: Tensor, sigma: float) -> Tensor:
-        """`KL(N(x0, sigma^2 I) || N(m, sigma^2 + v))` in nats, (n,).
+        """Return `KL(N(x0, sigma^2 I) || N(m, sigma^2 + v))` in nats, (n,).
 
         Its mean over the data bounds the KL divergence of their noised law to the prior.
 
         Args:
-            x0: (n, *shape).
+            x0: the data points, (n, *shape).
             sigma: sigma_T.
         """
         ratio = self._variance.to(x0.device) / sigma**2
         away = (x0.double() - self._mean.to(x0.device)) / sigma
-        # ln(1 + r) - 1 + 1/(1 + r), of which 1 would cancel at the small r of a high sigma_T.
+        # It is ln(1 + r) - 1 + 1/(1 + r), whose 1 would cancel at the small r of a high sigma_T.
         spread = torch.log1p(ratio) - ratio / (1 + ratio)
         return 0.5 * (spread + away**2 / (1 + ratio)).flatten(1).sum(1)

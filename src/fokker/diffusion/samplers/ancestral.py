@@ -15,9 +15,9 @@ from fokker.diffusion.sde import SDE
 class Ancestral(Sampler):
     """The chain's posterior with D in place of x0 (Ho 2020, eq. 6, 7 and 11).
 
-    In y between any two levels: mean `D + (sigma_s/sigma_t)^2 (y - D)`, and a variance between
-    `small`, the posterior's, and `large`, the forward kernel's `(s_t/s_s)^2 (sigma_t^2 -
-    sigma_s^2)`, interpolated in the log. First order. No noise in the last step.
+    In y between any two levels the mean is `D + (sigma_s/sigma_t)^2 (y - D)`. The variance lies
+    between `small`, the posterior's, and `large`, the forward kernel's `(s_t/s_s)^2 (sigma_t^2 -
+    sigma_s^2)`, interpolated in the log. The order is 1. The last step has no noise.
 
     Args:
         variance: 0 is small (exact for a point), 1 is large (exact for N(0, 1) data on VP).

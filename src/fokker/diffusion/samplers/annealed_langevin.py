@@ -15,11 +15,11 @@ class AnnealedLangevin(Sampler):
     """T Langevin steps at each level, `x += a score + sqrt(2 a) n`, `a = r sigma_i^2`.
 
     Song & Ermon 2019, algorithm 1, with their final denoising step `x += sigma_L^2 score` (Song &
-    Ermon 2020, algorithm 1). T evaluations a level and 1 at the end.
+    Ermon 2020, algorithm 1). It takes T evaluations a level and 1 at the end.
 
     Args:
-        steps_per_level: T; NCSN 100 with 10 levels, NCSNv2 5 with 232.
-        step_ratio: r; NCSN 0.1, NCSNv2 0.062.
+        steps_per_level: T; NCSN has 100 with 10 levels, NCSNv2 5 with 232.
+        step_ratio: r; NCSN has 0.1, NCSNv2 0.062.
         sde, num_steps, prior: see `Sampler`; num_steps is the number of levels.
     Raises:
         ValueError: if T is below 1 or r not in (0, 1).

@@ -1,4 +1,4 @@
-"""What all samplers share: nodes, the start law and the call."""
+"""The base of all samplers: grid points, the start law and the call."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ class StartLaw:
 class Nodes:
     """The grid's noise levels with their times and scales, as numbers.
 
-    The last node, sigma = 0, has no time: for some SDEs it would be infinite.
+    The last grid point, sigma = 0, has no time: for some SDEs it would be infinite.
     """
 
     def __init__(self, sde: SDE, sigmas: Tensor) -> None:
@@ -48,11 +48,11 @@ class Nodes:
         self.s: list[float] = [*sde.scale(times).tolist(), 1.0]
 
     def __len__(self) -> int:
-        """N, the number of transitions."""
+        """Return N, the number of transitions."""
         return len(self.t)
 
     def is_last(self, i: int) -> bool:
-        """Whether the transition from node i leads to sigma = 0."""
+        """Tell whether the transition from grid point i leads to sigma = 0."""
         return i == len(self) - 1
 
 
@@ -60,14 +60,15 @@ class Sampler(ABC):
     """A solver that walks from noise to data along a grid.
 
     States are kept as `y = x/s`, in which s disappears from most solvers; a solver in x_t
-    multiplies by s itself. The step to sigma = 0 is y = D, Euler's step in sigma, but of `Adams`.
+    multiplies by s itself. The step to sigma = 0 is y = D, Euler's step in sigma, except in
+    `Adams`.
 
     A new sampler is one file with `steps`, one config and one test; one that draws noise also has
     `is_deterministic` and `members`.
 
     Args:
-        sde: along which SDE, or its ODE, it moves.
-        num_steps: N, the number of transitions between nodes.
+        sde: the SDE along which, or along whose ODE, it moves.
+        num_steps: N, the number of transitions between grid points.
         prior: `published`: start variance sigma_T^2 as in the papers; `matched`: plus the data's
             variance.
     Raises:
@@ -92,35 +93,36 @@ class Sampler(ABC):
 
     @property
     def is_deterministic(self) -> bool:
-        """Whether a sample is a function of its start alone: `steps` asks for no noise."""
+        """Tell whether a sample depends only on its start: `steps` asks for no noise."""
         return True
 
     def members(self, nodes: Nodes) -> list[float]:
-        """Which SDE each transition between two noise levels above 0 discretises, N - 1 numbers c.
+        """Return c of the SDE that each transition discretises, N - 1 numbers.
 
-        `dx = [f x - (1 + c^2)/2 g^2 score] dt + c g dw`: 0 is the probability-flow ODE, inf forgets
-        its start.
+        The last transition, to sigma = 0, has none. The SDE is
+        `dx = [f x - (1 + c^2)/2 g^2 score] dt + c g dw`: c = 0 is the probability-flow ODE, and
+        c = inf forgets its start.
         """
         return [0.0] * (len(nodes) - 1)
 
     @abstractmethod
     def steps(self, denoise: Denoise, y: Tensor, nodes: Nodes, noise: Noise) -> Iterator[Tensor]:
-        """The state after each of the N transitions, the last one the sample.
+        """Yield the state after each of the N transitions, of which the last is the sample.
 
         Args:
             denoise: D(y; sigma).
             y: the start, (n, *shape).
-            nodes: of the grid.
-            noise: for stochastic solvers.
+            nodes: the grid points.
+            noise: the random numbers of stochastic solvers.
         """
 
     def start(self, sigma: float, law: StartLaw, noise: Noise) -> Tensor:
-        """y_T ~ N(m, sigma_T^2 + v), (n, *shape)."""
+        """Return y_T ~ N(m, sigma_T^2 + v), (n, *shape)."""
         normal = noise.prior()
         return law.mean.to(normal) + self.start_std(sigma, law).to(normal) * normal
 
     def start_std(self, sigma: float, law: StartLaw) -> Tensor:
-        """The start's standard deviation at each element, (*shape), float64."""
+        """Return the start's standard deviation at each element, (*shape), float64."""
         variance = law.variance if self.prior == "matched" else torch.zeros_like(law.variance)
         return (variance.double() + sigma**2).sqrt()
 
@@ -132,14 +134,14 @@ class Sampler(ABC):
         noise: Noise,
         watch: Callable[[int, Tensor], None] | None = None,
     ) -> Tensor:
-        """Samples, (n, *shape), in standardised units.
+        """Return samples, (n, *shape), in standardised units.
 
         Args:
             denoiser: D(x; sigma).
-            sigmas: the grid's nodes, (N + 1,), the last 0.
+            sigmas: the grid points, (N + 1,), the last 0.
             law: the data's moments, for the start.
-            noise: of these samples.
-            watch: called with i and the state y at node i, i = 0 ... N.
+            noise: the random numbers of these samples.
+            watch: a callable that takes i and the state y at grid point i, i = 0 ... N.
         """
         nodes = Nodes(self.sde, sigmas)
         y = self.start(nodes.sigma[0], law, noise)

@@ -11,7 +11,10 @@ from fokker.diffusion.sde import SDE
 
 
 def posterior_variance(sigma_t: float, sigma_s: float) -> float:
-    """`v = sigma_s^2 (sigma_t^2 - sigma_s^2)/sigma_t^2`, of y_s given y_t and x0."""
+    """Return the variance of y_s given y_t and x0.
+
+    It is `v = sigma_s^2 (sigma_t^2 - sigma_s^2)/sigma_t^2`.
+    """
     return sigma_s**2 * (sigma_t**2 - sigma_s**2) / sigma_t**2
 
 
@@ -19,11 +22,11 @@ def posterior_variance(sigma_t: float, sigma_s: float) -> float:
 class DDIM(Sampler):
     """`y_s = D + sqrt(sigma_s^2 - eta^2 v) (y - D)/sigma_t + eta sqrt(v) n` (DDIM, eq. 12).
 
-    First order. eta = 0 is Euler's method in sigma, eta = 1 ancestral sampling with the small
+    The order is 1. eta = 0 is Euler's method in sigma, eta = 1 ancestral sampling with the small
     variance; v is the posterior's variance.
 
     Args:
-        eta: share of the posterior's noise, 0 to 1.
+        eta: the share of the posterior's noise, 0 to 1.
         sde, num_steps, prior: see `Sampler`.
     Raises:
         ValueError: if eta is not in [0, 1].

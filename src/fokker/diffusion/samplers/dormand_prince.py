@@ -9,8 +9,8 @@ from torch import Tensor
 
 from fokker.diffusion.denoiser import per_sample
 
-#: The derivative (m, *shape) of states (m, *shape) at places (m,), float64. Samples that arrived
-#: are left out: the third argument says which rows of the batch the states are, (m,).
+#: The derivative (m, *shape) of states (m, *shape) at places (m,), float64. Samples that have
+#: arrived are left out: the third argument has the rows of the states in the batch, (m,).
 Slope = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 # Dormand & Prince 1980: stages, the fifth-order solution and its difference to the fourth.
@@ -31,17 +31,17 @@ MAX_ROUNDS = 10_000
 
 
 class NotFiniteError(ValueError):
-    """The slope is NaN or infinite."""
+    """The error of a slope that is NaN or infinite."""
 
 
 class ToleranceError(ValueError):
-    """The tolerance was not reached in the rounds that were allowed."""
+    """The error of a tolerance that was not reached in the rounds that were allowed."""
 
 
 @final
 @dataclass(frozen=True)
 class Integral:
-    """The state at the end, (n, *shape), and how often the slope of each row was taken, (n,)."""
+    """The state at the end, (n, *shape), and the number of slopes taken for each row, (n,)."""
 
     state: Tensor
     evaluations: Tensor
@@ -56,7 +56,7 @@ def integrate(
     atol: float,
     max_rounds: int = MAX_ROUNDS,
 ) -> Integral:
-    """The state at `stop` of `dstate/dplace = slope(state, place, rows)` from `state` at `start`.
+    """Integrate `dstate/dplace = slope(state, place, rows)` from `start` to `stop`.
 
     A row's step is accepted where the root mean square over its elements of
     `error / (atol + rtol max(|before|, |after|))` is at most 1 (Hairer, Norsett & Wanner I, eq.
@@ -64,13 +64,13 @@ def integrate(
 
     Args:
         slope: see `Slope`.
-        state: at the start, (n, *shape); left as it is.
-        start, stop: of the place, in either order.
-        rtol, atol: tolerances of a step, relative and absolute; in float64 1e-10 is in reach.
-        max_rounds: a round is one step of every row that has not arrived.
+        state: the state at the start, (n, *shape), which is not changed.
+        start, stop: the two ends of the place, in either order.
+        rtol, atol: the tolerances of a step, relative and absolute; in float64 1e-10 is in reach.
+        max_rounds: the most rounds; a round is one step of every row that has not arrived.
     Raises:
-        NotFiniteError: the slope is NaN or infinite somewhere.
-        ToleranceError: not all rows arrived in `max_rounds`.
+        NotFiniteError: if the slope is NaN or infinite somewhere.
+        ToleranceError: if not all rows arrived in `max_rounds`.
     """
     state = state.clone()
     evaluations = torch.zeros(len(state), dtype=torch.int64, device=state.device)
@@ -109,7 +109,7 @@ def integrate(
 def _stages(
     slope: Slope, before: Tensor, first: Tensor, at: Tensor, h: Tensor, rows: Tensor
 ) -> tuple[list[Tensor], Tensor]:
-    """The seven slopes of a step and the fifth-order state, which is the last stage."""
+    """Return the seven slopes of a step and the fifth-order state, which is the last stage."""
     slopes, after = [first], before
     for node, row in zip(NODES, STAGES, strict=True):
         after = before + per_sample(h, before) * _combined(row, slopes)

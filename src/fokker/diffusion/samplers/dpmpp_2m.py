@@ -11,7 +11,7 @@ from fokker.diffusion.sde import SDE
 
 
 def extrapolated(denoised: Tensor, previous: Tensor | None, h: float, h_1: float) -> Tensor:
-    """`D + h/(2 h_1) (D - D_1)`, and D alone in the first step."""
+    """Return `D + h/(2 h_1) (D - D_1)`, or D itself in the first step."""
     return denoised if previous is None else denoised + h / (2 * h_1) * (denoised - previous)
 
 
@@ -20,7 +20,7 @@ class DPMpp2M(Sampler):
     """`y_s = (sigma_s/sigma_t) y + (1 - e^{-h}) (D + h/(2 h_1) (D - D_1))`.
 
     `h = ln(sigma_t/sigma_s)`, D_1 the previous D, h_1 the previous h (Lu 2022, DPM-Solver++,
-    algorithm 2). Second order, one evaluation a step.
+    algorithm 2). The order is 2, with one evaluation a step.
     """
 
     def steps(self, denoise: Denoise, y: Tensor, nodes: Nodes, noise: Noise) -> Iterator[Tensor]:
@@ -42,11 +42,11 @@ class DPMpp2MSDE(Sampler):
     """`y_s = (sigma_s/sigma_t) e^{-eta h} y + (1 - e^{-(1+eta) h}) (...) + noise`.
 
     The bracket is that of `DPMpp2M`, the noise `sigma_s sqrt(1 - e^{-2 eta h}) n` (Lu 2022,
-    DPM-Solver++, SDE variant, for eta = 1). eta = 0 is `DPMpp2M`. Second order in mean and
+    DPM-Solver++, SDE variant, for eta = 1). eta = 0 is `DPMpp2M`. The order is 2 in mean and
     variance.
 
     Args:
-        eta: amount of noise, not negative.
+        eta: the amount of noise, not negative.
         sde, num_steps, prior: see `Sampler`.
     Raises:
         ValueError: if eta is negative.

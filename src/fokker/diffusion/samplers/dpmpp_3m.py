@@ -13,13 +13,14 @@ ORDER = 3
 
 
 def multistep_weights(logs: list[float], h: float) -> list[float]:
-    """Weights w_j of the k last denoised states in a step of length h in lambda = -ln sigma.
+    """Return the weights w_j of the k last denoised states in a step of length h in lambda.
 
-    `sum_j w_j u_j^i = m_i` for i < k, `u_j = lambda_j - lambda_t`, `m_0 = 1 - e^{-h}`,
-    `m_i = h^i - i m_{i-1}`: exact where D is a polynomial of degree k - 1 in lambda.
+    Here lambda = -ln sigma. The weights solve `sum_j w_j u_j^i = m_i` for i < k, with
+    `u_j = lambda_j - lambda_t`, `m_0 = 1 - e^{-h}` and `m_i = h^i - i m_{i-1}`. They are exact
+    where D is a polynomial of degree k - 1 in lambda.
 
     Args:
-        logs: u_j, 0 for the node where the step begins, negative for earlier ones, h for its end.
+        logs: u_j, 0 where the step begins, negative for earlier grid points, h for its end.
         h: lambda_s - lambda_t > 0.
     """
     moments = [-expm1(-h)]
@@ -33,11 +34,11 @@ def multistep_weights(logs: list[float], h: float) -> list[float]:
 class DPMpp3M(Sampler):
     """`y_s = (sigma_s/sigma_t) y + sum_j w_j D_j` over the last three D.
 
-    The exponential Adams method of order 3 in lambda = -ln sigma (Lu 2022, DPM-Solver++, eq. 9,
-    with exact moments). The second step uses two D. The first has one D alone, which errs by h^2
-    and would leave the whole at order 2; so the next D, which is evaluated at its end, corrects it
-    by the same formula over both D, as in `Adams`. Published codes do not: where D hardly varies
-    at the start, as at sigma 80, theirs and this agree. One evaluation a step.
+    It is the exponential Adams method of order 3 in lambda = -ln sigma (Lu 2022, DPM-Solver++, eq.
+    9, with exact moments). The second step uses two D. The first has only one, with an error of h^2
+    that would leave the whole at order 2. So the next D, which is evaluated at its end, corrects it
+    by the same formula over both D, as in `Adams`. Published codes do not correct it; they agree
+    with this where D hardly varies at the start, as at sigma 80. A step takes one evaluation.
     """
 
     def steps(self, denoise: Denoise, y: Tensor, nodes: Nodes, noise: Noise) -> Iterator[Tensor]:
@@ -56,7 +57,7 @@ class DPMpp3M(Sampler):
 
 
 def _step(y: Tensor, sigma: float, lower: float, history: list[tuple[float, Tensor]]) -> Tensor:
-    """y at `lower` of y at `sigma`."""
+    """Return y at `lower` from y at `sigma`."""
     weights = multistep_weights([log(sigma / level) for level, _ in history], log(sigma / lower))
     moved = lower / sigma * y
     for weight, (_, denoised) in zip(weights, history, strict=True):

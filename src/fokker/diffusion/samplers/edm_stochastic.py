@@ -13,20 +13,20 @@ from fokker.diffusion.sde import SDE
 
 @final
 class EDMStochastic(Sampler):
-    """Each step first adds noise, then walks back by Heun (Karras 2022, algorithm 2).
+    """Heun's steps, before each of which noise is added (Karras 2022, algorithm 2).
 
     `gamma = min(S_churn/N, sqrt(2) - 1)` where `S_min <= sigma_i <= S_max`, else 0;
     `sigma^ = (1 + gamma) sigma_i`, `y^ = y + sqrt(sigma^^2 - sigma_i^2) S_noise n`; then a step
     of the second-order family from sigma^ to sigma_{i+1}, with any SDE.
 
     Args:
-        S_churn: amount of noise over all steps.
-        S_min, S_max: the noise levels where it is added.
+        S_churn: the amount of noise over all steps.
+        S_min, S_max: the noise levels between which it is added.
         S_noise: its standard deviation, slightly above 1 against a network's loss of detail.
         alpha: see `Heun`.
         sde, num_steps, prior: see `Sampler`.
     Raises:
-        ValueError: if S_churn or S_noise is negative, S_noise infinite or S_min above S_max; in
+        ValueError: if S_churn or S_noise is negative, S_noise infinite or S_min above S_max; when
             sampling, if the raised noise is out of the SDE's reach.
     """
 
@@ -57,9 +57,9 @@ class EDMStochastic(Sampler):
         return self.churn == 0
 
     def members(self, nodes: Nodes) -> list[float]:
-        """`c_i^2 = ((1 + gamma_i)^2 - 1) sigma_i^2 / (sigma_i^2 - sigma_{i+1}^2)`.
+        """Return c_i, `c_i^2 = ((1 + gamma_i)^2 - 1) sigma_i^2 / (sigma_i^2 - sigma_{i+1}^2)`.
 
-        As much noise as the SDE adds over the transition, at S_noise = 1.
+        This SDE adds as much noise over the transition as the sampler at S_noise = 1.
         """
         members = []
         for sigma, lower in zip(nodes.sigma[:-2], nodes.sigma[1:-1], strict=True):

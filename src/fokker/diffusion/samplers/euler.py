@@ -10,9 +10,9 @@ from fokker.diffusion.samplers.base import Denoise, Nodes, Noise, Sampler
 
 @final
 class Euler(Sampler):
-    """Euler's method on the probability-flow ODE, in the SDE's own t and x_t. First order.
+    """Euler's method on the probability-flow ODE, in the SDE's own t and x_t.
 
-    With sde=edm it is DDIM with eta = 0 (Song 2021, eq. 13; Karras 2022, eq. 81).
+    The order is 1. With sde=edm it is DDIM with eta = 0 (Song 2021, eq. 13; Karras 2022, eq. 81).
     """
 
     def steps(self, denoise: Denoise, y: Tensor, nodes: Nodes, noise: Noise) -> Iterator[Tensor]:

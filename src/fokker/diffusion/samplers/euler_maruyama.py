@@ -15,10 +15,10 @@ class EulerMaruyama(Sampler):
     """`dx = [f x - (1 + c^2)/2 g^2 score] dt + c g dw`, dt < 0, in the SDE's own t and x_t.
 
     All members have the same marginals: c = 0 is the probability-flow ODE, c = 1 the reverse SDE
-    (Song 2021, eq. 6 and 13; Anderson 1982). First order (weak).
+    (Song 2021, eq. 6 and 13; Anderson 1982). The weak order is 1.
 
     Args:
-        c: amount of noise, any finite c >= 0.
+        c: the amount of noise, any finite c >= 0.
         sde, num_steps, prior: see `Sampler`.
     Raises:
         ValueError: if c is negative or infinite.

@@ -1,4 +1,4 @@
-"""What a sampler makes of Gaussian data, known without a sample."""
+"""The law of a sampler's samples on Gaussian data, known without a sample."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from torch import Tensor
 from fokker.diffusion.samplers.base import Nodes, Sampler
 from fokker.diffusion.samplers.predictor_corrector import PredictorCorrector
 
-#: Numbers in one run of the sampler: many draws of noise are followed in one batch.
+#: The numbers in one run of the sampler, which follows many draws of noise in one batch.
 _RUN_NUMBERS = 1 << 17
 
 
 @final
 @dataclass(frozen=True)
 class GaussianAnswer:
-    """The end, `gain y + sqrt(variance) n`, for data N(0, v) and the start y.
+    """The sample `gain y + sqrt(variance) n` for data N(0, v) and the start y.
 
     Attributes:
-        gain, variance: for each v, (d,); not finite where the sampler diverges.
+        gain, variance: the numbers for each v, (d,), not finite where the sampler diverges.
     """
 
     gain: Tensor
@@ -29,7 +29,7 @@ class GaussianAnswer:
 
 @final
 class _Probe:
-    """Noise that is 1 in row k for the k-th asked of `draws`, and 0 elsewhere."""
+    """Noise that is 1 in row k at the k-th of the numbered `draws`, and 0 elsewhere."""
 
     def __init__(self, shape: torch.Size, draws: range) -> None:
         self._shape, self._draws, self.asked = shape, draws, 0
@@ -51,26 +51,27 @@ class _Probe:
 def _run(
     sampler: Sampler, nodes: Nodes, variances: Tensor, y: Tensor, mean: float, draws: range
 ) -> tuple[Tensor, int]:
-    """The end for data of this mean in every coordinate, and how often the sampler drew."""
+    """Return the sample for data with this mean in every coordinate, and the number of draws."""
     probe = _Probe(y.shape, draws)
 
     def denoise(state: Tensor, sigma: float | Tensor) -> Tensor:
         noise = torch.as_tensor(sigma, dtype=torch.float64).reshape(-1, 1) ** 2
         return mean + variances / (variances + noise) * (state - mean)
 
-    # Of all states only the last is kept.
+    # Only the last state is kept, to save memory.
     (end,) = deque(sampler.steps(denoise, y, nodes, probe), maxlen=1)
     return end, probe.asked
 
 
 def gaussian_answer(sampler: Sampler, nodes: Nodes, variances: Tensor) -> GaussianAnswer:
-    """A sampler's affine map on Gaussian data of mean 0 with the exact denoiser.
+    """Return a sampler's affine map on Gaussian data of mean 0 with the exact denoiser.
 
-    By its answers to a start and each draw, alone: the sampler itself runs on unit starts and
-    unit draws, `D = v/(v + sigma^2) y`.
+    The map is found from the answers to a start and to each draw by itself: the sampler runs on
+    starts at sigma_T and on unit draws, with `D = v/(v + sigma^2) y`.
 
     Args:
-        sampler: run as it is, in float64; `nodes` are its grid's.
+        sampler: the sampler, run as it is, in float64.
+        nodes: the grid points.
         variances: v, (d,), float64.
     Raises:
         ValueError: if the sampler is not affine (norms=batch), or asks for noise though it says
@@ -82,7 +83,7 @@ def gaussian_answer(sampler: Sampler, nodes: Nodes, variances: Tensor) -> Gaussi
             "depend on the batch; choose sampler.norms=expected"
         )
     dim, sigma, name = len(variances), nodes.sigma[0], type(sampler).__name__
-    # At the size of a true start, to which an adaptive solver fits its steps.
+    # These have the size of a true start, to which an adaptive solver fits its steps.
     starts = sigma * torch.tensor([[1.0], [2.0]], dtype=torch.float64).expand(2, dim)
     (one, two), count = _run(sampler, nodes, variances, starts, 0.0, range(0))
     if count and sampler.is_deterministic:
@@ -103,17 +104,17 @@ def gaussian_answer(sampler: Sampler, nodes: Nodes, variances: Tensor) -> Gaussi
 
 
 def mean_answer(sampler: Sampler, nodes: Nodes, variances: Tensor) -> Tensor:
-    """The share of the data's mean that the sampler keeps, (d,), where the start has it whole."""
+    """Return the share of the data's mean that the sampler keeps, (d,), if the start has all."""
     start = torch.ones(1, len(variances), dtype=torch.float64)
     return _run(sampler, nodes, variances, start, 1.0, range(0))[0][0]
 
 
 def sampled_std(sampler: Sampler, sigmas: Tensor, variances: Tensor) -> Tensor:
-    """The standard deviation of the samples, (d,), from the exact marginal of N(0, v) at sigma_T.
+    """Return the samples' standard deviation, (d,), from the exact marginal of N(0, v) at sigma_T.
 
     Args:
-        sampler: any whose law is known; see `gaussian_answer` for this and the errors.
-        sigmas: the grid's nodes, (N + 1,), the last 0.
+        sampler: a sampler whose law is known; see `gaussian_answer` for this and the errors.
+        sigmas: the grid points, (N + 1,), the last 0.
         variances: v of the data, (d,), float64.
     """
     answer = gaussian_answer(sampler, Nodes(sampler.sde, sigmas), variances)

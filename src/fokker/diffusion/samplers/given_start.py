@@ -11,28 +11,28 @@ from fokker.diffusion.samplers.base import Noise
 
 @final
 class GivenStart:
-    """A `Noise` whose start is given: evenly spread quantiles, for instance, without any chance.
+    """A `Noise` whose start is given, such as evenly spread quantiles, which are not random.
 
     Args:
-        normal: what stands for N(0, I) in the start, (n, *shape).
+        normal: the values in place of N(0, I) in the start, (n, *shape).
         steps: the noise of a stochastic sampler's steps; null for a deterministic one.
     Raises:
-        ValueError: at a draw for a step, if there is no `steps`.
+        ValueError: if a step draws noise, and there is no `steps`.
     """
 
     def __init__(self, normal: Tensor, steps: Noise | None = None) -> None:
         self._normal, self._steps = normal, steps
 
     def prior(self) -> Tensor:
-        """As given."""
+        """Return the given start."""
         return self._normal
 
     def next_increment(self) -> Tensor:
-        """As `steps` gives it."""
+        """Return the next increment of `steps`."""
         return self._random.next_increment()
 
     def fresh(self) -> Tensor:
-        """As `steps` gives it."""
+        """Return fresh noise of `steps`."""
         return self._random.fresh()
 
     @property
@@ -46,9 +46,9 @@ class GivenStart:
 
 
 def spread_quantiles(start: int, stop: int, count: int) -> Tensor:
-    """Members start to stop of the midpoints `(k + 1/2)/count`, (stop - start,), float64.
+    """Return members start to stop of the midpoints `(k + 1/2)/count`, (stop - start,), float64.
 
-    Their order, k = i times about 0.618 count modulo count, spreads any run of them evenly.
+    Their order, k = i times about 0.618 count modulo count, spreads successive ones evenly.
     """
     stride = max(1, round(count * (math.sqrt(5) - 1) / 2))
     while math.gcd(stride, count) > 1:

@@ -12,17 +12,17 @@ from fokker.diffusion.sde import SDE
 def second_order_step(
     denoise: Denoise, sde: SDE, y: Tensor, t: float, t_next: float, alpha: float
 ) -> Tensor:
-    """One step of the alpha family on the probability-flow ODE, in x_t and t.
+    """Take one step of the alpha family on the probability-flow ODE, in x_t and t.
 
-    `x + h [(1 - 1/(2 alpha)) d + 1/(2 alpha) d']`, d' the slope at t + alpha h (Karras 2022,
+    It is `x + h [(1 - 1/(2 alpha)) d + 1/(2 alpha) d']`, d' the slope at t + alpha h (Karras 2022,
     algorithm 3).
 
     Args:
         denoise: D(y; sigma).
-        sde: whose ODE it is.
-        y: state at t, as x/s.
-        t: time at the step's start.
-        t_next: time at its end.
+        sde: the SDE whose ODE it is.
+        y: the state at t, as x/s.
+        t: the time at the step's start.
+        t_next: the time at the step's end.
         alpha: 1 Heun, 1/2 midpoint, 2/3 Ralston.
     """
 
@@ -39,7 +39,7 @@ def second_order_step(
 
 
 def check_alpha(alpha: float) -> float:
-    """alpha, if it is in (0, 1]."""
+    """Return alpha, if it is in (0, 1]."""
     if not 0 < alpha <= 1:
         raise ValueError(
             f"sampler.alpha must be in (0, 1] (1 Heun, 0.5 midpoint, 0.667 Ralston), got {alpha:g}"
@@ -49,9 +49,9 @@ def check_alpha(alpha: float) -> float:
 
 @final
 class Heun(Sampler):
-    """EDM's deterministic sampler with any SDE (Karras 2022, algorithms 1 and 3). Second order.
+    """EDM's deterministic sampler with any SDE (Karras 2022, algorithms 1 and 3).
 
-    Two evaluations a transition, the last one.
+    The order is 2. A transition takes two evaluations, and the last transition one.
 
     Args:
         alpha: 1 Heun, 1/2 midpoint, 2/3 Ralston.

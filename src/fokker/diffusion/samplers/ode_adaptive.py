@@ -19,15 +19,16 @@ MAX_ROUNDS = 10_000
 class ODEAdaptive(Sampler):
     """Dormand-Prince 5(4) on `dy/dlambda = D(y; e^{-lambda}) - y`, lambda = -ln sigma.
 
-    From the grid's highest to its lowest noise, then D. Every sample has its own step length, so
-    it does not depend on its batch. The SDE plays no part: all have this one ODE in y.
+    It goes from the grid's highest to its lowest noise, and ends with D. Every sample has its own
+    step length, so it does not depend on its batch. The SDE plays no part: all have this one ODE
+    in y.
 
     Args:
-        rtol, atol: tolerances of a step, relative and absolute, as a root mean square.
+        rtol, atol: the tolerances of a step, relative and absolute, as a root mean square.
         num_steps: null, for the steps are its own.
         sde, prior: see `Sampler`.
     Raises:
-        ValueError: if a tolerance is not positive and finite or num_steps is given; in sampling,
+        ValueError: if a tolerance is not positive and finite or num_steps is given; when sampling,
             if the tolerance cannot be met.
     """
 
@@ -47,7 +48,7 @@ class ODEAdaptive(Sampler):
                 f"{one_line(str(num_steps))}; "
                 "it chooses its own steps by sampler.rtol and sampler.atol"
             )
-        # Its grid is the range alone: the highest node, the lowest, 0.
+        # Its grid is only the range: the highest noise, the lowest, 0.
         super().__init__(sde, 2, prior)
         if not (0 < rtol < inf and 0 < atol < inf):
             raise ValueError(
@@ -65,7 +66,7 @@ class ODEAdaptive(Sampler):
             yield y
 
     def _integrate(self, denoise: Denoise, y: Tensor, start: float, stop: float) -> Tensor:
-        """The state at lambda = stop, from lambda = start; each sample in steps of its own."""
+        """Return the state at lambda = stop, from lambda = start; each sample has its own steps."""
 
         def slope(state: Tensor, place: Tensor, rows: Tensor) -> Tensor:
             return denoise(state, torch.exp(-place)) - state

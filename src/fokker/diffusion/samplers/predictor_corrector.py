@@ -16,7 +16,7 @@ NORM_BLOCK = 1024
 
 @final
 class PredictorCorrector(Sampler):
-    """M Langevin steps at each node, then reverse diffusion (Song 2021, algorithms 2 to 5).
+    """M Langevin steps at each grid point, then reverse diffusion (Song 2021, algorithms 2 to 5).
 
     A corrector step is, in x_t, `x + e score + sqrt(2 e) n` with `e = 2 a (r std)^2`,
     `a = (s_t/s_s)^2`, which is 1 - B^2 on a VP chain and 1 on VE. Song's rule is
@@ -58,7 +58,7 @@ class PredictorCorrector(Sampler):
         return False
 
     def members(self, nodes: Nodes) -> list[float]:
-        # The predictor's; its correctors have no direction in sigma.
+        # These are the predictor's: correctors have no direction in sigma.
         return [1.0] * (len(nodes) - 1)
 
     def steps(self, denoise: Denoise, y: Tensor, nodes: Nodes, noise: Noise) -> Iterator[Tensor]:

@@ -12,7 +12,7 @@ from fokker.diffusion.samplers.base import Denoise, Nodes, Noise, Sampler
 def reverse_diffusion_step(
     y: Tensor, denoised: Tensor, nodes: Nodes, i: int, noise: Noise
 ) -> Tensor:
-    """The step from node i to i + 1, in y; see `ReverseDiffusion`."""
+    """Take the step from grid point i to i + 1, in y; see `ReverseDiffusion`."""
     if nodes.is_last(i):
         return denoised
     s, sigma, s_next = nodes.s[i], nodes.sigma[i], nodes.s[i + 1]
@@ -29,7 +29,7 @@ class ReverseDiffusion(Sampler):
 
     `A = s_t/s_s`, `B^2 = s_t^2 (sigma_t^2 - sigma_s^2)`: on VP `(2 - sqrt(1 - b)) x + b score +
     sqrt(b) n`, on VE `x + (sigma_t^2 - sigma_s^2) score + ...` (Song 2021, eq. 46 and appendix
-    E). First order.
+    E). The order is 1.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""What an SDE is: a signal scale s(t) and a noise level sigma(t)."""
+"""The base of SDEs, each with a signal scale s(t) and a noise level sigma(t)."""
 
 from abc import ABC, abstractmethod
 
@@ -9,7 +9,7 @@ from fokker.distributions.noise_range import HIGHEST_NOISE, LOWEST_NOISE
 
 
 def times(value: float | Tensor) -> Tensor:
-    """`value` as a float64 tensor; schedules are always computed in double precision."""
+    """Return `value` as a float64 tensor; schedules are always computed in double precision."""
     return torch.as_tensor(value, dtype=torch.float64)
 
 
@@ -22,9 +22,9 @@ class SDE(ABC):
     A new SDE is one file with `scale`, `sigma`, `time`, `drift` and `squared_diffusion`.
 
     Args:
-        sigma_min: lowest sampling noise, in units of the standardised data.
-        sigma_max: highest noise.
-        train_sigma_min: lowest training noise; null: `sigma_min`.
+        sigma_min: the lowest sampling noise, in units of the standardised data.
+        sigma_max: the highest noise.
+        train_sigma_min: the lowest training noise; null: `sigma_min`.
     Raises:
         ValueError: if the range is not `1e-8 <= sigma_min < sigma_max <= 1e8`.
     """
@@ -40,7 +40,7 @@ class SDE(ABC):
                 "sde.sigma_min must be positive and below sde.sigma_max="
                 f"{sigma_max:g}, got {sigma_min:g}"
             )
-        # A range that is computed from others may be above an end by its rounding.
+        # A range that is computed from other numbers may exceed an end by its rounding.
         if not sigma_max <= HIGHEST_NOISE * (1 + 1e-9):
             raise ValueError(
                 f"sde.sigma_max must be finite, at most {HIGHEST_NOISE:g}, got {sigma_max:g}; "
@@ -57,34 +57,34 @@ class SDE(ABC):
 
     @abstractmethod
     def scale(self, t: float | Tensor) -> Tensor:
-        """Signal scale s(t)."""
+        """Return the signal scale s(t)."""
 
     @abstractmethod
     def sigma(self, t: float | Tensor) -> Tensor:
-        """The noise level at t, relative to the unscaled data."""
+        """Return the noise level at t, relative to the unscaled data."""
 
     @abstractmethod
     def time(self, sigma: float | Tensor) -> Tensor:
-        """The t at which the noise level is sigma, without cancellation."""
+        """Return the t at which the noise level is sigma, without cancellation."""
 
     @abstractmethod
     def drift(self, t: float | Tensor) -> Tensor:
-        """f(t) = s'(t) / s(t)."""
+        """Return f(t) = s'(t) / s(t)."""
 
     @abstractmethod
     def squared_diffusion(self, t: float | Tensor) -> Tensor:
-        """g(t)^2 = 2 s^2 sigma sigma'."""
+        """Return g(t)^2 = 2 s^2 sigma sigma'."""
 
     def diffusion(self, t: float | Tensor) -> Tensor:
-        """g(t)."""
+        """Return g(t)."""
         return self.squared_diffusion(t).sqrt()
 
     def sigma_rate(self, t: float | Tensor) -> Tensor:
-        """sigma'(t) = g^2 / (2 s^2 sigma)."""
+        """Return sigma'(t) = g^2 / (2 s^2 sigma)."""
         return self.squared_diffusion(t) / (2 * self.scale(t) ** 2 * self.sigma(t))
 
     def velocity(self, t: float | Tensor) -> tuple[float, float]:
-        """(a, b) of the probability-flow ODE `dx/dt = a x + b D(x/s; sigma)`.
+        """Return (a, b) of the probability-flow ODE `dx/dt = a x + b D(x/s; sigma)`.
 
         `a = sigma'/sigma + s'/s`, `b = -s sigma'/sigma` (Karras 2022, eq. 81).
         """

@@ -38,5 +38,5 @@ class Rectified(SDE):
         return 2 * times(t) / (1 - times(t))
 
     def velocity(self, t: float | Tensor) -> tuple[float, float]:
-        """`dx/dt = (x - D)/t`: the two terms of the general form are infinite towards t = 1."""
+        """Return (a, b) of `dx/dt = (x - D)/t`; the general terms are infinite towards t = 1."""
         return 1 / float(t), -1 / float(t)

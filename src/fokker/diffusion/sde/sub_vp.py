@@ -12,7 +12,7 @@ from fokker.diffusion.sde.vp_linear import LinearBeta
 
 @final
 class SubVP(SDE):
-    """`s = exp(-B/2)`, `sigma = 2 sinh(B/2)`: the noise inside x_t has std 1 - exp(-B), no root.
+    """`s = exp(-B/2)`, `sigma = 2 sinh(B/2)`: the noise in x_t has std 1 - exp(-B), not its root.
 
     `g^2 = beta (1 - exp(-2B))` (Song 2021, eq. 12 and 33; B as in `VPLinear`).
 
@@ -38,7 +38,7 @@ class SubVP(SDE):
             2 * math.sinh((beta_min + beta_max) / 4) if sigma_max is None else sigma_max,
             train_sigma_min=0.001,
         )
-        # Beyond t = 1 a falling beta comes to 0, and there the noise ends.
+        # Beyond t = 1 a falling beta comes to 0, and there the noise stops growing.
         if not self._beta.rate(self.time(self.sigma_max)) > 0:
             raise ValueError(
                 f"sde.sigma_max={self.sigma_max:g} is never reached with sde.beta_min={beta_min:g} "

@@ -13,8 +13,8 @@ from fokker.diffusion.sde.base import SDE, times
 class VEGeometric(SDE):
     """`s = 1`, `sigma = sigma_min (sigma_max/sigma_min)^t` on [0, 1] (Song 2021, eq. 9 and 30).
 
-    SMLD's levels in continuous time. sigma is 0 only at t = -infinity, so a sampler's last step,
-    from the lowest node to 0, is the denoiser itself.
+    It has SMLD's levels in continuous time. sigma is 0 only at t = -infinity, so a sampler's last
+    step, from the lowest grid point to 0, is the denoiser itself.
 
     Args:
         sigma_min, sigma_max: noise at t = 0 and 1; null: 0.02 and 100, which are Song's 0.01 and

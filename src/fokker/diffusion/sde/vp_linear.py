@@ -1,4 +1,4 @@
-"""The variance-preserving SDE with a linear beta(t), and what sub-VP shares with it."""
+"""The variance-preserving SDE with a linear beta(t), and the beta that sub-VP shares with it."""
 
 import math
 from typing import final
@@ -21,14 +21,14 @@ class LinearBeta:
         beta_min: beta at t = 0, per unit time.
         beta_max: beta at t = 1.
     Raises:
-        ValueError: if beta is not positive on [1e-3, 1], or B(1e-3) and B(1) are not those of noise
-            levels between 1e-8 and 1e8.
+        ValueError: if beta is not positive on [1e-3, 1], or if B(1e-3) or B(1) belongs to a noise
+            level outside 1e-8 to 1e8.
     """
 
     def __init__(self, beta_min: float, beta_max: float) -> None:
         self.beta_min, self.beta_d = float(beta_min), float(beta_max - beta_min)
-        # The range of EDM gives beta_min = -0.0048: what counts is where it is sampled. Where beta
-        # falls to nearly 0, the time is the root of a difference that is rounding alone.
+        # EDM's range gives beta_min = -0.0048, so beta counts only where it is sampled. Where beta
+        # falls to nearly 0, the time would be the root of a difference that is only rounding.
         least = 1e-6 * max(0.0, self.beta_min)
         if not (self.rate(times(SAMPLING_START)) > 0 and beta_max > least):
             raise ValueError(
@@ -38,7 +38,7 @@ class LinearBeta:
             )
         lowest, highest = LOWEST_NOISE**2, 2 * math.log(HIGHEST_NOISE)
         first, last = (float(self.integral(times(t))) for t in (SAMPLING_START, 1.0))
-        # The fit to a range of just this width comes with its rounding.
+        # The margins allow for the rounding of a fit to a range of just this width.
         if not (first >= lowest * (1 - 1e-3) and last <= highest * (1 + 1e-9)):
             raise ValueError(
                 f"the integral of beta(t) must be at least {lowest:g} at t = 0.001 and at most "
@@ -47,15 +47,15 @@ class LinearBeta:
             )
 
     def rate(self, t: Tensor) -> Tensor:
-        """beta(t)."""
+        """Return beta(t)."""
         return self.beta_min + self.beta_d * t
 
     def integral(self, t: Tensor) -> Tensor:
-        """B(t) = beta_min t + (beta_max - beta_min) t^2 / 2."""
+        """Return B(t) = beta_min t + (beta_max - beta_min) t^2 / 2."""
         return self.beta_min * t + self.beta_d * t**2 / 2
 
     def time(self, integral: Tensor) -> Tensor:
-        """The t with B(t) = integral, by the root that does not cancel."""
+        """Return the t with B(t) = integral, by the root that does not cancel."""
         root = (self.beta_min**2 + 2 * self.beta_d * integral).sqrt()
         if self.beta_min < 0:
             return (root - self.beta_min) / self.beta_d
@@ -63,7 +63,7 @@ class LinearBeta:
 
     @property
     def training_start(self) -> float:
-        """The time from which a model is trained: 1e-5, or 1e-3 where B is not yet positive."""
+        """Return the lowest training time: 1e-5, or 1e-3 where beta_min is not positive."""
         return TRAINING_START if self.beta_min > 0 else SAMPLING_START
 
 
@@ -71,13 +71,13 @@ class LinearBeta:
 class VPLinear(SDE):
     """`s = exp(-B/2)`, `sigma = sqrt(exp(B) - 1)`, so that s^2 (1 + sigma^2) = 1.
 
-    DDPM's chain in continuous time (Ho 2020; Song 2021, eq. 11 and 32). Sampled from t = 1 to
-    1e-3, trained from 1e-5. A given `sigma_min` or `sigma_max` refits beta_min and beta_max so
+    It is DDPM's chain in continuous time (Ho 2020; Song 2021, eq. 11 and 32), sampled from t = 1 to
+    1e-3, and trained from 1e-5. A given `sigma_min` or `sigma_max` refits beta_min and beta_max so
     that sigma(1e-3) and sigma(1) are these (Karras 2022, appendix C.1).
 
     Args:
         beta_min, beta_max: beta at t = 0 and 1; 0.1 and 20 as published.
-        sigma_min, sigma_max: noise levels at t = 1e-3 and 1; null: what the betas give.
+        sigma_min, sigma_max: the noise levels at t = 1e-3 and 1; null: those that the betas give.
     Raises:
         ValueError: if the range is reversed or beta is not positive on [1e-3, 1].
     """
