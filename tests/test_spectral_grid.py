@@ -250,7 +250,7 @@ def test_the_standard_deviation_of_ancestral_samples() -> None:
 
 
 def test_five_evaluations_of_adams_on_uniform(workdir: Path) -> None:
-    """The first number of the README's table of errors, by its command."""
+    """The first number of the table of errors in docs/benchmarks.md, by its command."""
     result = fokker.run(
         [
             "data=uniform", "network=exact", "sampler=adams", "sampler.num_steps=6",
