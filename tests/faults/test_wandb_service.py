@@ -27,7 +27,7 @@ def test_a_service_that_is_killed_in_a_training_costs_a_sentence(
     workdir: Path, undisturbed: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("WANDB_SERVICE", raising=False)  # A service of its own.
-    said = command(*JOB, "logger=wandb", before=KILL)
+    said = command(*JOB, "logger=[csv,wandb]", before=KILL)
     assert said.code == 0, said
     (line,) = said.err.splitlines()
     assert line.startswith("warning: W&B is off for this run, whose local record is whole: ")

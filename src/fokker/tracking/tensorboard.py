@@ -5,8 +5,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, final
 
-import numpy as np
-
 from fokker.machine.disk import short
 from fokker.machine.files import read_json
 from fokker.store.records import read_record
@@ -70,6 +68,7 @@ class TensorBoardLog:
         # A curve may have the name of one of the metrics.
         of_run = {f"run/{name}": value for name, value in metrics.items()}
         self._made.log_hyperparams(dict(self._config), of_run)
+        import numpy as np
         from PIL import Image
 
         for path in sorted((self._run / "figures").glob("*.png")):

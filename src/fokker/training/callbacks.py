@@ -1,7 +1,7 @@
 """Callbacks between blocks of steps: curves, checkpoints, progress and speed."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic, perf_counter
 from typing import Any, final
@@ -40,7 +40,7 @@ class Intervals:
     validation_steps: int = 1000
     save_steps: int = 1000
     save_seconds: float = 30.0
-    extra: Mapping[str, L.Callback] = field(default_factory=dict)
+    extra: dict[str, L.Callback] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for key, value in vars(self).items():
