@@ -31,6 +31,8 @@ def test_a_callback_changes_weights_and_what_was_trained(own: Path) -> None:
     assert max(float(p.abs().max()) for p in plain.formulation.network.parameters()) > 2e-3
     states = torch.load(other.checkpoint, weights_only=True)["callbacks"]
     assert {"steps": 20} in states.values()
+    batches = torch.load(other.checkpoint, weights_only=True)["loops"]["fit_loop"]
+    assert batches["epoch_loop.batch_progress"]["total"]["completed"] == 20  # A step each.
     # Found again by the same; its source counts as a network's does.
     assert compose_experiment(*CLIPPING).origin.is_ready
     assert not compose_experiment(*CLIPPING, "+callbacks.extra.clipping.most=0.1").origin.is_ready
