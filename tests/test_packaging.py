@@ -21,8 +21,9 @@ ROWS = (
     {"measures", "overrides"},
     {"machine"},
     {"levels", "randomness"},
-    {"distributions", "networks", "metrics", "figures"},
+    {"distributions", "networks", "figures"},
     {"data"},
+    {"metrics"},
     {"answers", "ways"},
     {"formulation"},  # The contract: all that the platform knows of a family.
     {"evaluations"},
@@ -45,7 +46,7 @@ FAMILIES = ("diffusion", "discrete", "bridges")
 # Inside a family in the same way.
 ROWS_INSIDE = {
     "diffusion": (
-        {"sde"},
+        {"sde", "measures"},
         {"preconditioning", "weighting", "noise_levels", "grids"},
         {"denoiser"},
         {"exact", "samplers"},

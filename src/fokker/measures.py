@@ -5,15 +5,17 @@ Nothing here imports torch, so tables are written without waiting for it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, final
+from typing import Any, Literal, final, get_args
 
 Best = Literal["lowest", "highest", "closest to 1"]
 
 #: The suffix that turns the name of a number into that of its standard error.
 ERROR = "_standard_error"
-_UNITS = "{units}"
-_OWN_LOSS = "the formulation's own loss"
-_SQUARED = "standardised units²"
+#: The suffix that turns the name of a metric into that of its value for points of the data.
+OF_DATA = "_data"
+#: The unit of a distance: it stands for the units of the data.
+UNITS = "{units}"
+OWN_LOSS = "the formulation's own loss"
 
 
 @final
@@ -45,12 +47,12 @@ class Measure:
 
     def label(self, units: str) -> str:
         """Return the words with the unit, for an axis or the head of a column."""
-        unit = self.unit.replace(_UNITS, units)
+        unit = self.unit.replace(UNITS, units)
         return f"{self.words} ({unit})" if unit else self.words
 
     def amount(self, number: str, units: str) -> str:
         """Return a number for a sentence, with its unit if that is the unit of the data."""
-        return f"{number} {units}" if self.unit == _UNITS else number
+        return f"{number} {units}" if self.unit == UNITS else number
 
     @property
     def superlative(self) -> str:
@@ -73,35 +75,15 @@ class Measure:
         }[self.best]
 
 
-_MEASURES = {
+#: The measures that the platform itself gives, whatever the data and the formulation are.
+_OF_PLATFORM = {
     "num_steps": Measure("number of steps"),
     "nfe": Measure("number of function evaluations", "a sample"),
-    "w1": Measure("W1", _UNITS),
-    "sliced_w2": Measure("sliced W2", _UNITS),
-    "w2": Measure("exact W2", _UNITS),
-    "w2_truncation": Measure("exact W2 of truncation", _UNITS),
-    "w2_initialisation": Measure("exact W2 of initialisation", _UNITS),
-    "w2_discretisation": Measure("exact W2 of discretisation", _UNITS),
-    "energy_distance": Measure("energy distance", f"root of {_UNITS}"),
-    "nearest_neighbour_ratio": Measure("nearest-neighbour ratio", best="closest to 1"),
-    "held_out_loss": Measure("loss on held-out data", _OWN_LOSS, is_of_model=True),
-    "loss": Measure("loss", _OWN_LOSS, is_of_model=True),
-    "floor": Measure("floor of the loss", _OWN_LOSS, is_of_model=True),
-    "excess": Measure("excess over the floor", _OWN_LOSS, is_of_model=True),
+    "held_out_loss": Measure("loss on held-out data", OWN_LOSS, is_of_model=True),
+    "loss": Measure("loss", OWN_LOSS, is_of_model=True),
+    "floor": Measure("floor of the loss", OWN_LOSS, is_of_model=True),
+    "excess": Measure("excess over the floor", OWN_LOSS, is_of_model=True),
     "relative_excess": Measure("excess over the floor", "share of the floor", is_of_model=True),
-    "denoising_error": Measure("denoising error", _SQUARED, is_of_model=True),
-    "error_truncation": Measure("truncation error (r.m.s.)", _UNITS),
-    "error_prior": Measure("error of the prior (r.m.s.)", _UNITS),
-    "error_discretisation": Measure("discretisation error (r.m.s.)", _UNITS),
-    "error_learning": Measure("learning error (r.m.s.)", _UNITS),
-    "error_measured": Measure("measured displacement (r.m.s.)", _UNITS),
-    "likelihood_nll": Measure("negative log-likelihood", "nats a sample"),
-    "likelihood_negative_elbo": Measure("negative ELBO", "nats a sample"),
-    "likelihood_bits_per_dim": Measure("negative log-likelihood", "bits per dimension"),
-    "likelihood_pathwise_kl": Measure("pathwise KL divergence", "nats a sample"),
-    "likelihood_pathwise_kl_prior": Measure("pathwise KL divergence of the prior", "nats a sample"),
-    "likelihood_round_trip_rms": Measure("round-trip error (r.m.s.)", _UNITS),
-    "likelihood_nfe": Measure("number of function evaluations", "of a likelihood"),
     "seconds": Measure("time", "seconds"),
 }
 
@@ -112,15 +94,25 @@ def measure_of(
     """Return the measure of a column of results.csv.
 
     Args:
-        name: the name as in metrics.json; if it is not known here, such as a user's own, the words
-            are those of the name and lower is better.
+        name: the name as in metrics.json; if nothing describes it, the words are those of the name
+            and lower is better.
         best: the direction that a search was told, if any.
         said: the descriptions in a run's record, from `facts_of_measures`.
     """
-    known = _MEASURES.get(name, Measure(name.replace("_", " ")))
-    if said and name in said:
-        known = Measure(**said[name])
+    known = _OF_PLATFORM.get(name, Measure(name.replace("_", " ")))
+    known = _read((said or {}).get(name)) or known
     return known if best is None else replace(known, best=best)
+
+
+def _read(stored: Any) -> Measure | None:
+    """Return a measure from a record; None if the record has none that can be read."""
+    try:
+        measure = Measure(**stored)
+    except TypeError:
+        return None
+    texts = (measure.words, measure.unit, measure.best)
+    is_read = all(isinstance(text, str) for text in texts) and measure.best in get_args(Best)
+    return measure if is_read else None
 
 
 def facts_of_measures(measures: Mapping[str, Measure]) -> dict[str, dict[str, Any]]:
@@ -128,7 +120,7 @@ def facts_of_measures(measures: Mapping[str, Measure]) -> dict[str, dict[str, An
     return {
         name: asdict(measure)
         for name, measure in measures.items()
-        if measure != _MEASURES.get(name)
+        if measure != _OF_PLATFORM.get(name)
     }
 
 

@@ -100,12 +100,15 @@ def _compare(a: Path, b: Path, allow_targets: Sequence[str], say: Callable[[str]
 
     from fokker.config.build_data import build_data
     from fokker.config.instantiate import Builder
+    from fokker.config.metrics import stored_metrics
     from fokker.config.targets import find_own
     from fokker.data import DataModule
     from fokker.experiment.compare import compare, comparison_text
+    from fokker.metrics import SampleMetric
 
-    def build(config: DictConfig) -> DataModule:
-        return build_data(config, Builder(allow_targets))
+    def build(config: DictConfig) -> tuple[DataModule, dict[str, SampleMetric]]:
+        data = build_data(config, Builder(allow_targets))
+        return data, stored_metrics(config, data, Builder(allow_targets))
 
     find_own(allow_targets)
     say(comparison_text(compare(a, b, build)))

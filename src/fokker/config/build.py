@@ -13,8 +13,10 @@ from fokker.config.early import asked_of, parts_of, set_inherited
 from fokker.config.evaluations import build_evaluations, build_ways
 from fokker.config.instantiate import Builder
 from fokker.config.keys import check_keys
+from fokker.config.metrics import build_metrics
 from fokker.experiment import Experiment
 from fokker.experiment.experiment import EvaluationPlan
+from fokker.experiment.metric_names import other_names
 from fokker.experiment.needs import check_needs
 from fokker.machine.ranks import ALONE, Ranks
 from fokker.machine.start import asked_ranks
@@ -62,13 +64,18 @@ def _plan(
     asked, model = config.evaluation, task.model
     ways = build_ways(config, choices, model, build)
     content = task.facts["made_of"]["content"]
+    evaluations = build_evaluations(config, choices, model, ways[0], build)
+    taken = other_names(model, ways[0], asked.budget_points, evaluations.values())
+    metrics, left_out = build_metrics(config, model.data, task.facts["data"], taken, build)
     return EvaluationPlan(
         ways=ways,
         num_samples=asked.num_samples,
         weights=asked.weights,
         seed=config.seed,
         batch_size=asked.batch_size,
-        evaluations=build_evaluations(config, choices, model, ways[0], build),
+        metrics=metrics,
+        left_out=left_out,
+        evaluations=evaluations,
         budget_points=asked.budget_points,
         beside=_beside(task.config, task.facts["formulation"], content, Groups.of(type(model))),
         figures=asked.figures,

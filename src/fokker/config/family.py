@@ -9,10 +9,10 @@ from fokker.config.arguments import signature
 #: Groups that every run has, whatever its formulation is.
 OF_EVERY_RUN = (
     "data", "formulation", "network", "optimizer", "ema", "trainer", "logger", "callbacks",
-    "evaluation",
+    "evaluation", "metrics",
 )  # fmt: skip
 #: Those of them that hold any number of parts by name, such as `logger.csv` and `logger.wandb`.
-OF_NAMES = ("logger", "evaluation")
+OF_NAMES = ("logger", "evaluation", "metrics")
 #: The number of arguments that are given without a name, and the names of the others.
 Given = tuple[int, Sequence[str]]
 

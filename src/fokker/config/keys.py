@@ -238,7 +238,8 @@ def _check_names(config: DictConfig, family: Family) -> None:
                 )
             more = ", or a key below one, such as sampler.num_steps"
             raise UnknownKey(key, "is not a key of fokker", known, more)
-    _check_loggers(config.logger)
+    _check_several(config.logger, "logger", "logger.csv", "logger=[csv,wandb]")
+    _check_several(config.metrics, "metrics", "metrics.w1", "metrics=[default,mine]")
     if not OmegaConf.is_dict(config.evaluation):
         raise ValueError(
             "evaluation must have keys below it, such as evaluation.num_samples, got "
@@ -255,18 +256,25 @@ def _check_names(config: DictConfig, family: Family) -> None:
             raise ValueError(f"evaluation.{key} must be a node with a _target_, got {node}")
 
 
-def _check_loggers(loggers: Any) -> None:
-    """Refuse a `logger` that does not consist of loggers by name."""
-    if not OmegaConf.is_dict(loggers):
+def _check_several(parts: Any, group: str, one: str, choose: str) -> None:
+    """Refuse a group that does not consist of parts by name.
+
+    Args:
+        parts: the value of the group.
+        group: its name.
+        one: the key of a part, for messages.
+        choose: the words that choose several, for messages.
+    """
+    if not OmegaConf.is_dict(parts):
         raise ValueError(
-            f"logger must have loggers below it, such as logger.csv, got {shown(loggers)}; choose "
-            "options by logger=[csv,wandb]"
+            f"{group} must have parts below it, such as {one}, got {shown(parts)}; choose options "
+            f"by {choose}"
         )
-    for name, node in loggers.items():
+    for name, node in parts.items():
         if not _is_node(node):
             raise ValueError(
-                f"logger.{name} must be a node with a _target_, got {shown(node)}; the keys of a "
-                f"logger stand below its name, such as logger.wandb.project"
+                f"{group}.{name} must be a node with a _target_, got {shown(node)}; the keys of a "
+                f"part stand below its name, such as {one}.KEY"
             )
 
 

@@ -107,8 +107,8 @@ SAID_OF = {
     "delete prune": (
         "it goes with task=runs or task=models; say fokker task=runs delete=[NAME]"
     ),
-    "metrics fid eval validate test": (
-        "every run is evaluated; what else may be is evaluation=likelihood and others"
+    "fid eval validate test": (
+        "every run is evaluated; what else may be is metrics=NAME and evaluation=likelihood"
     ),
 }
 WORDS = {

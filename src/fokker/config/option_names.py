@@ -8,7 +8,7 @@ from fokker.config.option_words import is_group
 from fokker.overrides import read
 
 #: Groups that take a list of options, all of which are applied.
-SEVERAL = ("evaluation", "logger", "callbacks", "experiment")
+SEVERAL = ("evaluation", "metrics", "logger", "callbacks", "experiment")
 
 
 def check_options(choices: Mapping[Any, Any]) -> None:

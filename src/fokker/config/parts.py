@@ -16,6 +16,7 @@ from fokker.data import DataModule
 from fokker.distributions import Distribution
 from fokker.evaluations.base import Evaluation
 from fokker.formulation import Formulation
+from fokker.metrics import SampleMetric
 from fokker.tracking.loggers import Logger
 from fokker.training.callbacks import Intervals
 from fokker.training.ema import EMA
@@ -40,6 +41,7 @@ class Parts:
     logger: dict[str, Logger]
     callbacks: Intervals
     evaluation: dict[str, Evaluation]
+    metrics: dict[str, SampleMetric]
 
 
 @final

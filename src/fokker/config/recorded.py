@@ -21,7 +21,7 @@ from fokker.store.whereabouts import override_as_today
 # Not taken over from the run that trained a model, though its record may have them.
 NOT_INHERITED = (
     *NEVER, "task", "checkpoint", "continue_from", "init_from", "retrain", "logger", "evaluation",
-    "fail_fast", "objective",
+    "metrics", "fail_fast", "objective",
 )  # fmt: skip
 # Limits say how far a run goes, and are no part of what was trained.
 LIMITS = ("trainer.max_time", "trainer.limit_train_batches")

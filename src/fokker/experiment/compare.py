@@ -11,12 +11,13 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from fokker.data import DataModule
-from fokker.evaluations.evaluate import OF_DATA, SampleMetrics
+from fokker.evaluations.evaluate import SampleMetrics
 from fokker.levels import COLUMNS, Table
 from fokker.machine.named_files import one_line
 from fokker.machine.nested import flat
 from fokker.machine.text_tables import aligned
-from fokker.measures import ERROR, units_of
+from fokker.measures import ERROR, OF_DATA, units_of
+from fokker.metrics import SampleMetric
 from fokker.metrics.blocks import MIN_SAMPLES, OnParts
 from fokker.store.identity import Groups
 from fokker.store.levels import read_levels
@@ -97,7 +98,11 @@ class Comparison:
     why_not_paired: str
 
 
-def compare(a: Path, b: Path, build: Callable[[DictConfig], DataModule]) -> Comparison:
+#: A function that builds the data and the metrics of samples of a stored configuration.
+Build = Callable[[DictConfig], tuple[DataModule, Mapping[str, SampleMetric]]]
+
+
+def compare(a: Path, b: Path, build: Build) -> Comparison:
     """Compare two finished runs.
 
     Sample i of a run is a function of (seed, i), so that runs of one seed on the same data have
@@ -107,7 +112,7 @@ def compare(a: Path, b: Path, build: Callable[[DictConfig], DataModule]) -> Comp
 
     Args:
         a, b: the folders of two finished runs.
-        build: the function that makes the data of a stored configuration.
+        build: the function that builds the data and the metrics of a stored configuration.
     Raises:
         ValueError: if one of them is not the folder of a finished run.
     """
@@ -143,7 +148,7 @@ def _paired_errors(
     paths: tuple[Path, Path],
     configs: list[DictConfig],
     metrics: list[dict[str, Any]],
-    build: Callable[[DictConfig], DataModule],
+    build: Build,
 ) -> tuple[dict[str, float], str]:
     """Return standard errors of differences from paired blocks by metric, or why there are none."""
     one = configs[0]
@@ -177,8 +182,9 @@ def _paired_errors(
     if len(samples[0]) < MIN_SAMPLES:
         return {}, f"fewer than {MIN_SAMPLES} samples have no standard error"
     try:
-        data = build(one)
-        measure = SampleMetrics.of(data, len(samples[0]))
+        data, asked = build(one)
+        common = {name: metric for name, metric in asked.items() if name in metrics[1]}
+        measure = SampleMetrics.of(common, data, len(samples[0]))
     except ValueError as error:
         return {}, f"the data cannot be made again: {error}"
     if any(points[0].numel() != math.prod(data.shape) for points in samples):
@@ -187,7 +193,7 @@ def _paired_errors(
     found: list[dict[str, OnParts]] = []
     for path, points, stored in zip(paths, samples, metrics, strict=True):
         # A data file may have changed since the run.
-        for name, value in measure(points, by_chance=False).items():
+        for name, value in measure(points, is_random=False).items():
             known = stored.get(name)
             if known is None or not math.isclose(value, known, rel_tol=1e-6, abs_tol=1e-9):
                 return {}, f"the data are not those that {path} was evaluated on"

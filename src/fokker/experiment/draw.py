@@ -10,13 +10,12 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from fokker.data import DataModule, StandardizedData
-from fokker.evaluations.evaluate import OF_DATA
 from fokker.evaluations.sample import Samples
 from fokker.formulation import Formulation, Report
 from fokker.levels import Table
 from fokker.machine.disk import DiskError
 from fokker.machine.signals import SIGNALS
-from fokker.measures import measure_of
+from fokker.measures import OF_DATA, Measure, measure_of
 
 _NO_METRIC = ("num_steps", "nfe", "seconds")
 
@@ -27,6 +26,7 @@ def draw_figures(
     losses: Mapping[str, Table],
     own: Samples,
     heading: str,
+    measures: Mapping[str, Measure],
     rows: Sequence[Mapping[str, Any]],
     of_data: Mapping[str, float],
     reports: Sequence[Report],
@@ -44,6 +44,7 @@ def draw_figures(
         losses: the tables of losses by name, the model's own first, then others of the same data.
         own: the samples of the run's own sampling.
         heading: the text that says what made the samples.
+        measures: the measures of the metrics of samples, the most important one first.
         rows: the rows of evaluations.csv.
         of_data: the distances of as many points of the data, as `<metric>_data`.
         reports: the reports of the run.
@@ -61,7 +62,7 @@ def draw_figures(
         "samples": (lambda: _samples(model.data, own), heading),
         "trajectory": (lambda: _trajectory(model, own), heading),
         **({"training_curve": (lambda: training_curve(curves), "")} if has_loss else {}),
-        **_of_steps(rows, of_data, model.data.unit_label),
+        **_of_steps(rows, measures, of_data, model.data.unit_label),
         **{name: (draw, "") for name, draw in model.figures(rows).items()},
         **{r.name: (r.figure, heading) for r in reports if r.figure is not None},
     }
@@ -101,17 +102,22 @@ def _trajectory(model: Formulation, own: Samples) -> Figure:
 
 
 def _of_steps(
-    rows: Sequence[Mapping[str, Any]], of_data: Mapping[str, float], units: str
+    rows: Sequence[Mapping[str, Any]],
+    measures: Mapping[str, Measure],
+    of_data: Mapping[str, float],
+    units: str,
 ) -> dict[str, tuple[Callable[[], Figure], str]]:
     """Return the figures of several evaluations: the functions that draw them, and headings."""
     from fokker.figures import metric_against_nfe, metric_label
 
     if len(rows) < 2:
         return {}
-    metric = _metric(rows[0])
+    numbers = [n for n, v in rows[0].items() if isinstance(v, float) and n not in _NO_METRIC]
+    metric = next(iter([*measures, *numbers]), None)
     if metric is None:
         return {}
-    label, yardstick = metric_label(measure_of(metric), units), of_data.get(f"{metric}{OF_DATA}")
+    label = metric_label(measures.get(metric) or measure_of(metric), units)
+    yardstick = of_data.get(f"{metric}{OF_DATA}")
     sketches: dict[str, tuple[Callable[[], Figure], str]] = {
         f"{metric}_against_nfe": (
             lambda: metric_against_nfe(
@@ -121,12 +127,6 @@ def _of_steps(
         )
     }
     return sketches
-
-
-def _metric(row: Mapping[str, Any]) -> str | None:
-    """Return the metric of samples that is drawn, of those that a row has."""
-    numbers = [n for n, value in row.items() if isinstance(value, float) and n not in _NO_METRIC]
-    return next((name for name in ("w1", "sliced_w2", *numbers) if name in row), None)
 
 
 def _line_and_panel(row: Mapping[str, Any]) -> dict[str, Any]:

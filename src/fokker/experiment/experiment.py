@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fokker.evaluations.base import Evaluation
 from fokker.formulation import Formulation, Way
+from fokker.metrics import SampleMetric
 from fokker.tracking.loggers import Logger
 from fokker.training.origin import Origin
 from fokker.training.task import TrainingTask
@@ -23,6 +24,8 @@ class EvaluationPlan:
         ways: the ways to sample, the run's own first.
         num_samples, weights, seed: the number of samples, the weights and the seed of each way.
         batch_size: the number of samples that are drawn at once; null: a fast one.
+        metrics: the metrics of samples, by name; the first is the most important one.
+        left_out: the reasons why metrics that are optional are left out, by name.
         evaluations: the evaluations besides those of the samples, by name.
         budget_points: the points of the report that ends every run of a family, such as the error
             budget; null: as many as make sense, 0: none.
@@ -35,6 +38,8 @@ class EvaluationPlan:
     weights: str
     seed: int
     batch_size: int | None = None
+    metrics: Mapping[str, SampleMetric] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
     evaluations: Mapping[str, Evaluation] = field(default_factory=dict)
     budget_points: int | None = None
     beside: Mapping[str, Path] = field(default_factory=dict)

@@ -1,55 +1,94 @@
-"""The names of the metrics that a run will have, before anything is trained."""
+"""The measures that a run will have, before anything is trained."""
 
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 
-from fokker.evaluations.evaluate import SampleMetrics
+from fokker.evaluations import Evaluation
 from fokker.experiment.experiment import Experiment
-from fokker.measures import ERROR
+from fokker.formulation import Formulation, Report, Way
+from fokker.machine.own_code import own_code
+from fokker.measures import ERROR, Measure, measure_of
 from fokker.training.validation import OWN_LOSS
 
+#: The columns of evaluations.csv that say how samples were made.
+_HOW = ("num_steps", "nfe", "weights", "seconds")
 
-def metric_names(experiment: Experiment) -> list[str] | None:
-    """Return the names in metrics.json that tell runs apart; None if they cannot be known.
 
-    They cannot be known if an evaluation of the user's own has no `measures` to say them before the
-    run.
-    """
-    model, own = experiment.model, experiment.plan.ways[0]
-    measured = SampleMetrics.of(model.data, experiment.plan.num_samples).distances
-    names = ["nfe", *measured, *model.measures(own, experiment.plan.budget_points)]
-    for evaluation in experiment.plan.evaluations.values():
-        measures = getattr(evaluation, "measures", None)
-        if measures is None:
-            return None
-        names += measures(model, own)
-    return names
+def measures_of(experiment: Experiment) -> dict[str, Measure]:
+    """Return the numbers in metrics.json that tell runs apart, by name, with what they measure."""
+    model, plan = experiment.model, experiment.plan
+    own, evaluations = plan.ways[0], plan.evaluations.values()
+    return {
+        "nfe": measure_of("nfe"),
+        **{name: metric.measure for name, metric in plan.metrics.items()},
+        **_of_model(model, own, plan.budget_points, evaluations),
+    }
+
+
+def other_names(
+    model: Formulation, own: Way, points: int | None, evaluations: Iterable[Evaluation]
+) -> set[str]:
+    """Return the names that a run's numbers and columns have besides its metrics of samples."""
+    return {*_HOW, *own.labels, *_of_model(model, own, points, evaluations)}
+
+
+def _of_model(
+    model: Formulation, own: Way, points: int | None, evaluations: Iterable[Evaluation]
+) -> dict[str, Measure]:
+    """Return the measures of a model and of its evaluations."""
+    found = dict(model.measures(own, points))
+    for evaluation in evaluations:
+        with own_code(f"{type(evaluation).__name__}.measures cannot be asked", "mend it"):
+            found.update(evaluation.measures(model, own))
+    return found
 
 
 def warn_of_measures(
-    experiment: Experiment, validated: Collection[str], metrics: Collection[str]
+    experiment: Experiment,
+    validated: Collection[str],
+    reports: Mapping[str, Report],
+    metrics: Collection[str],
 ) -> None:
-    """Warn if the `measures` of a formulation name other numbers than its run has.
+    """Warn if a formulation or an evaluation names other measures than its numbers in the run.
 
     Args:
         experiment: the experiment of the run.
         validated: the names of the numbers that `Formulation.validation` gave.
+        reports: the reports of the evaluations, by the names of these.
         metrics: the names of all numbers of the run.
     """
     model, plan = experiment.model, experiment.plan
-    said = model.measures(plan.ways[0], plan.budget_points)
+    own = plan.ways[0]
+    _warn(type(model), model.measures(own, plan.budget_points), validated, metrics)
+    for name, report in reports.items():
+        evaluation = plan.evaluations[name]
+        said = evaluation.measures(model, own)
+        _warn(type(evaluation), said, report.metrics, report.metrics)
+
+
+def _warn(
+    kind: type, said: Collection[str], given: Collection[str], metrics: Collection[str]
+) -> None:
+    """Warn if the `measures` of a class are not what it gave.
+
+    Args:
+        kind: the class.
+        said: the names that its `measures` has.
+        given: the names of the numbers that it gave.
+        metrics: the names of the numbers that it may have had in mind.
+    """
     for names, words in (
         ({*said} - {*metrics}, "which the run has not: an objective would find none"),
         (
-            {name for name in validated if not name.endswith(ERROR)} - {*said},
+            {name for name in given if not name.endswith(ERROR)} - {*said},
             "which it does not say: no objective may name them",
         ),
     ):
         if names:
             warnings.warn(
-                f"{type(model).__name__}.measures must say the numbers of a run, got "
+                f"{kind.__name__}.measures must say the numbers of a run, got "
                 f"{', '.join(sorted(names))}, {words}; mend it",
-                stacklevel=2,
+                stacklevel=3,
             )
 
 

@@ -9,7 +9,6 @@ from typing import Any, final
 
 import numpy as np
 
-from fokker.evaluations.evaluate import OF_DATA
 from fokker.formulation import Report
 from fokker.levels import Table
 from fokker.machine.csv_files import csv_text
@@ -23,7 +22,7 @@ from fokker.machine.files import (
 )
 from fokker.machine.folders import make_folder
 from fokker.machine.text_tables import aligned
-from fokker.measures import ERROR
+from fokker.measures import ERROR, OF_DATA
 from fokker.store.curves import read_json_lines
 from fokker.store.records import FORMAT, read_record
 

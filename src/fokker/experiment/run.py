@@ -14,7 +14,7 @@ from fokker.data import GivenPoints
 from fokker.evaluations.sample import Samples, check_finite
 from fokker.experiment.draw import draw_figures
 from fokker.experiment.experiment import Experiment, Result, division
-from fokker.experiment.metric_names import warn_of_measures
+from fokker.experiment.metric_names import measures_of, warn_of_measures
 from fokker.experiment.ready import make_ready, use
 from fokker.experiment.record import Record, report_text, rows_table, table
 from fokker.experiment.samplings import Evaluated, added, draw, evaluate, words
@@ -194,7 +194,9 @@ def _carry_out(
     experiment.task.ranks.leave()  # The rest takes only this process.
     metrics = _summary(experiment, evaluated, measured, say)
     reports = _kept_reports(experiment, record, metrics, say)
-    warn_of_measures(experiment, measured.numbers, metrics)
+    own = reports[len(reports) - len(experiment.plan.evaluations) :]
+    of_evaluations = dict(zip(experiment.plan.evaluations, own, strict=True))
+    warn_of_measures(experiment, measured.numbers, of_evaluations, metrics)
     record.metrics(metrics)
     seconds = sum(row["seconds"] for row in evaluated.rows)
     record.note(nfe=samples.nfe, sampling_seconds=seconds)
@@ -208,8 +210,7 @@ def _validated(experiment: Experiment, record: Record) -> Validation:
     model, plan = experiment.model, experiment.plan
     measured = validate(model, experiment.task.ranks)
     record.levels(measured.table)
-    if said := facts_of_measures(model.measures(plan.ways[0], plan.budget_points)):
-        record.note(measures=said)
+    record.note(metrics=[*plan.metrics], measures=facts_of_measures(measures_of(experiment)))
     return measured
 
 
@@ -261,10 +262,11 @@ def _draw_figures(
         if other is not None:
             tables[name] = other
     heading = f"{experiment.name}, {words(experiment.plan.ways[0])}"
+    measures = {name: metric.measure for name, metric in experiment.plan.metrics.items()}
     curves = read_json_lines(record.path / "metrics.jsonl")
     draw_figures(
-        experiment.model, curves, tables, samples, heading, evaluated.rows, evaluated.of_data,
-        reports, say, record.path / "figures",
+        experiment.model, curves, tables, samples, heading, measures, evaluated.rows,
+        evaluated.of_data, reports, say, record.path / "figures",
     )  # fmt: skip
 
 

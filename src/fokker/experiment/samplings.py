@@ -60,7 +60,7 @@ def evaluate(
         ValueError: if a sample is not finite. An error of the first rank is raised in all.
     """
     # Both are made at their first use, which only the first rank has.
-    metrics = cache(partial(_metrics, experiment, say))
+    metrics = cache(partial(_prepared, experiment, say))
     far_off = cache(partial(how_far_off, experiment.model.data, experiment.plan.num_samples))
     found = Evaluated()
 
@@ -116,8 +116,8 @@ def _others(way: Way) -> str:
     return f" on {', '.join(others)}" if others else ""
 
 
-def _metrics(experiment: Experiment, say: Callable[[str], None]) -> SampleMetrics:
-    made = SampleMetrics.of(experiment.model.data, experiment.plan.num_samples)
-    for name, why in made.left_out.items():
+def _prepared(experiment: Experiment, say: Callable[[str], None]) -> SampleMetrics:
+    plan = experiment.plan
+    for name, why in plan.left_out.items():
         say(f"no {name}: {why}")
-    return made
+    return SampleMetrics.of(plan.metrics, experiment.model.data, plan.num_samples)

@@ -1,6 +1,7 @@
 """Halves and quarters of samples, which give the standard error of a metric."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
@@ -126,6 +127,18 @@ def means_of_parts(values: Tensor) -> Tensor:
     blocks = values.view(-1, NUM_BLOCKS).mean(dim=0)
     parts = PARTS.to(blocks)
     return parts @ blocks / parts.sum(dim=1)
+
+
+def on_parts_by(metric: Callable[[Tensor], float], samples: Tensor) -> OnParts:
+    """Return any metric on halves and quarters, by computing it for each part of samples.
+
+    Args:
+        metric: a function of samples, (m, ...).
+        samples: in blocks of equal size: block j has samples j, j + 16, j + 32, ....
+    """
+    blocks = samples[: used_of(len(samples))].reshape(-1, NUM_BLOCKS, *samples.shape[1:])
+    values = [metric(blocks[:, part].flatten(0, 1)) for part in PARTS.to(samples.device)]
+    return OnParts.of(torch.tensor(values, dtype=torch.float64), len(samples))
 
 
 def rows_of_parts(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,11 +1,11 @@
 """The objectives of a search: its metrics, their directions, and the trials that are best."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, final, get_args
 
-from fokker.measures import measure_of
+from fokker.measures import Measure, measure_of
 from fokker.store.job_folders import FAILED
 from fokker.sweeps.jobs import Row
 
@@ -21,12 +21,13 @@ class Objectives:
 
     Attributes:
         metrics: the names of the metrics.
-        given: the directions of the metrics. If null, lower is better, except for the
-            nearest-neighbour ratio, which is best at 1.
+        given: the directions of the metrics. If null, they are those of the measures.
+        measures: the measures of the metrics, by name; lower is better of a metric without one.
     """
 
     metrics: tuple[str, ...]
     given: tuple[Direction, ...] | None = None
+    measures: Mapping[str, Measure] = field(default_factory=dict)
 
     @property
     def directions(self) -> list[Direction]:
@@ -40,7 +41,7 @@ class Objectives:
         if len(numbers) < len(values):
             return None
         return [
-            measure_of(metric).badness(v) if self.given is None else v
+            self._measure(metric).badness(v) if self.given is None else v
             for metric, v in zip(self.metrics, numbers)
         ]
 
@@ -62,7 +63,14 @@ class Objectives:
     def of(self, metric: str) -> "Objectives":
         """Return the objectives with only this metric."""
         given = None if self.given is None else (self.given[self.metrics.index(metric)],)
-        return Objectives((metric,), given)
+        return replace(self, metrics=(metric,), given=given)
+
+    def described(self, measures: Mapping[str, Measure]) -> "Objectives":
+        """Return the same objectives with the measures of their metrics."""
+        return replace(self, measures={m: measures[m] for m in self.metrics if m in measures})
+
+    def _measure(self, metric: str) -> Measure:
+        return self.measures.get(metric) or measure_of(metric)
 
     def in_order(self, rows: Sequence[Row]) -> list[Row]:
         """Return the rows from the best value of the first metric to the worst."""
@@ -84,7 +92,7 @@ class Objectives:
 
         return [r for r, own in zip(measured, costs) if not any(beats(c, own) for c in costs)]
 
-    def described(self, row: Row) -> str:
+    def text(self, row: Row) -> str:
         """Return the metrics of a row as text."""
         return ", ".join(f"{metric} {row[metric]:.4g}" for metric in self.metrics)
 

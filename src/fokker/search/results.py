@@ -42,15 +42,19 @@ class Results:
         cls, search: Search, objectives: Objectives, trials: Sequence[tuple[Job, dict[str, Any]]]
     ) -> "Results":
         """Read the results from the jobs' folders."""
-        rows = []
+        found = []
         for number, (job, values) in enumerate(trials):
             # Exact numbers replace those of the job, which are rounded to be read.
             exact = {search.columns[p.key]: values[p.key] for p in search.parameters}
-            row = objectives.judged({"trial": number, **job.row(), **exact})
+            found.append({"trial": number, **job.row(), **exact})
+        # The records say what the metrics are, even if no trial is built now.
+        recorded = Outcome(search.folder, found, [TRIAL])
+        objectives = objectives.described({m: recorded.measure(m) for m in objectives.metrics})
+        rows = [objectives.judged(row) for row in found]
+        for number, row in enumerate(rows):
             # A process may have asked for it and not yet begun it.
             if row["status"] not in ENDED and search.is_held(number):
                 row["status"] = "running"
-            rows.append(row)
         return cls(search, objectives, [job for job, _ in trials], rows)
 
     @property
@@ -114,7 +118,7 @@ class Results:
             several = len(same) > 1
             numbers = ", ".join(str(one[TRIAL]) for one in same)
             which = f"the mean of trials {numbers}" if several else f"trial {numbers}"
-            lines.append(f"best     {which}: {self.objectives.described(row)}")
+            lines.append(f"best     {which}: {self.objectives.text(row)}")
             lines.append(f"         {self.command(same[0])}")
         return "\n".join(lines)
 

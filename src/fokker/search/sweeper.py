@@ -144,7 +144,7 @@ class SearchSweeper(GridSweeper):
                 cost = self._objectives.costs(row)[0]
                 is_one = len(self._objectives.metrics) == 1
                 if cost < best and is_one and SEED not in self._search.columns.values():
-                    told = self._objectives.described(row)
+                    told = self._objectives.text(row)
                     print(f"         {told}, the best so far", flush=True)
                 best = min(best, cost)
             if self._settings.fail_fast and progress.failed:
@@ -208,16 +208,17 @@ class SearchSweeper(GridSweeper):
                 errors.append(error)
         if not experiments:
             raise errors[0]
-        from fokker.experiment.metric_names import metric_names
+        from fokker.experiment.metric_names import measures_of
 
-        found = [set(known) for e in experiments if (known := metric_names(e)) is not None]
-        names = set.intersection(*found) if found else set(self._objectives.metrics)
+        found = [measures_of(experiment) for experiment in experiments]
+        names = set.intersection(*map(set, found))
         for metric in self._objectives.metrics:
             if metric not in names:
                 raise ValueError(
                     "objective must be a metric that all trials of the search will have, got "
                     f"{metric}; choose one of {', '.join(sorted(names))}"
                 )
+        self._objectives = self._objectives.described(found[0])
         self._method = with_steps(self._method, experiments)
 
     def _show(self) -> int:

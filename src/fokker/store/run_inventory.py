@@ -37,7 +37,6 @@ NOT_DONE = ("failed", "diverged", "interrupted", "killed")
 UNREAD = "unread"
 #: The status of a run that another version of fokker wrote.
 OF_ANOTHER = "of another version"
-_METRICS = ("w1", "sliced_w2")
 _NO_METRIC = ("num_steps", "nfe")
 
 
@@ -250,7 +249,8 @@ def _run(name: str, folders: tuple[Path, ...], is_trial: bool) -> Run:
     status = left if why else str(record.get("status", "no run.json"))
     if status == "running" and not is_held(path):
         status = "killed"
-    known = [name for name in _METRICS if name in metrics]
+    own: Any = record.get("metrics")
+    known = [name for name in own if name in metrics] if isinstance(own, list) else []
     names = known or [name for name in metrics if name not in _NO_METRIC][:1]
     main = [f"{name} {metrics[name]:.4g}" for name in names if metrics[name] is not None]
     used: Any = record.get("model")

@@ -87,12 +87,11 @@ def check_jobs(
 
 
 def _metric_names(config: DictConfig, job: Job, objective: Any) -> list[set[str]]:
-    """Build a job; return its set of metrics in a list, which is empty if they are not known."""
-    from fokker.experiment.metric_names import metric_names
+    """Build a job; return its set of metrics in a list, which is empty without an objective."""
+    from fokker.experiment.metric_names import measures_of
     from fokker.launch.job import built  # Both modules need torch.
 
     with flag_override(config.hydra, ["struct", "readonly"], False):
         config.hydra.overrides.task = list(job.overrides)  # Those here may be another job's.
     experiment = built(config)
-    names = None if objective is None else metric_names(experiment)
-    return [] if names is None else [set(names)]
+    return [] if objective is None else [set(measures_of(experiment))]

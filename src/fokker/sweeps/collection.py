@@ -13,15 +13,12 @@ from typing import Any, final
 
 from fokker.machine.csv_files import csv_text
 from fokker.machine.progress import duration, expected_end
-from fokker.measures import ERROR
+from fokker.measures import ERROR, OF_DATA
 from fokker.store.job_folders import FAILED, write_text
 from fokker.store.run_files import read_table
 from fokker.sweeps.jobs import FIXED, Job, Row
 
 SEED = "seed"
-_NO_METRIC = ("num_steps", "nfe")
-#: Suffix of a distance's name: the same distance for as many points of the data.
-OF_DATA = "_data"
 
 
 @final
@@ -95,26 +92,6 @@ def write_results(path: Path, rows: Sequence[Row]) -> None:
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
     """Write a table with these columns, whole or not at all."""
     write_text(path, csv_text(rows, names))
-
-
-def main_metric(rows: Sequence[Row], swept: Sequence[str]) -> str:
-    """Return the metric by which a sweep is judged if no objective is given.
-
-    It is `w1` if every completed row has it, else `sliced_w2` if any has that, else the first
-    metric of the first completed row.
-    """
-    finished = [row for row in rows if row["status"] == "completed"]
-    if finished and all("w1" in row for row in finished):
-        return "w1"
-    if not finished or any("sliced_w2" in row for row in finished):
-        return "sliced_w2"
-    own = [name for name in metrics_of(finished[0], swept) if name not in _NO_METRIC]
-    return own[0] if own else "sliced_w2"
-
-
-def excess_metric(rows: Sequence[Row]) -> str:
-    """Return `relative_excess`, by which models compare; `excess` if no row has that."""
-    return "relative_excess" if any("relative_excess" in row for row in rows) else "excess"
 
 
 def settings_of(rows: Sequence[Row], swept: Sequence[str]) -> dict[tuple[str, ...], list[Row]]:

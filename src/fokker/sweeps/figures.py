@@ -19,8 +19,6 @@ from fokker.sweeps.collection import (
     SEED,
     beside,
     evaluation_rows,
-    excess_metric,
-    main_metric,
     metrics_of,
     over_seeds,
     write_evaluations,
@@ -102,7 +100,7 @@ def draw_results(
             print(note)
         # A figure that failed for an unknown reason is tried again at the next start.
         is_final = all(isinstance(error, ValueError) for error in errors)
-        chosen = [outcome.metric, excess_metric(outcome.rows), *outcome.objectives]
+        chosen = [outcome.metric, outcome.excess_metric, *outcome.objectives]
         shown = {metric: effects[metric] for metric in chosen if metric in effects}
         report.write(pictures, notes, shown, is_final)
     except DiskError:
@@ -120,7 +118,7 @@ def _sketches(
     """Return what draws each kind of figure, by what it shows; nothing if no job is completed."""
     if not outcome.done:
         return {}
-    metric = main_metric(outcome.rows, outcome.swept)
+    metric = outcome.main_metric
     return {
         f"{metric} against NFE": lambda: against_nfe(
             evaluations, outcome.swept, metric, outcome.measure(metric), outcome.units,
@@ -201,8 +199,7 @@ def single_changes(outcome: Outcome) -> Iterator[Sketch]:
         return
     if len(bars) > _MAX_BARS:
         raise ValueError(f"{len(bars)} bars are too many, at most {_MAX_BARS}")
-    excess = excess_metric(rows)
-    main = main_metric(rows, outcome.swept)
+    main, excess = outcome.main_metric, outcome.excess_metric
     wanted = dict.fromkeys([main, *outcome.objectives, excess, "denoising_error"])
     known = [m for m in wanted if any(math.isfinite(b.values.get(m, math.nan)) for b in bars)]
     if not known:

@@ -14,7 +14,6 @@ from fokker.sweeps.against_nfe import ALONG, MAX_LINES, Sketch
 from fokker.sweeps.collection import SEED, beside
 from fokker.sweeps.jobs import Row
 from fokker.sweeps.outcome import Outcome
-from fokker.sweeps.standings import in_order
 
 _MAX_JOINT = 6
 
@@ -141,7 +140,7 @@ def joint(outcome: Outcome) -> Iterator[Sketch]:
         first.setdefault(tuple(str(row[key]) for key in beside(swept)), row)
     chosen = list(first.values())
     if len(chosen) > _MAX_JOINT and outcome.is_search:
-        chosen = in_order(chosen, swept, outcome.metric)
+        chosen = outcome.in_order(outcome.metric, chosen)
     elif len(chosen) > _MAX_JOINT:
         steps = [key for key in beside(swept) if ALONG.fullmatch(key)]
         alike = [row for row in chosen if all(row[key] == chosen[0][key] for key in steps)]

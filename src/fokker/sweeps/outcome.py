@@ -10,11 +10,12 @@ from typing import Any, final
 from fokker.measures import Best, Measure, common_units, measure_of, units_of
 from fokker.overrides import read
 from fokker.store.records import WAYS_OF_READING, record_or_why
-from fokker.sweeps.collection import SEED, beside, count, main_metric
+from fokker.sweeps.collection import SEED, beside, count, metrics_of
 from fokker.sweeps.jobs import Row
 from fokker.sweeps.standings import TRIAL, Standing, standings
 
 _MAX_NAMES = 3
+_NO_METRIC = ("num_steps", "nfe")
 
 
 @final
@@ -39,7 +40,26 @@ class Outcome:
     @property
     def metric(self) -> str:
         """Return the metric by which settings are judged."""
-        return self.objectives[0] if self.objectives else main_metric(self.rows, self.swept)
+        return self.objectives[0] if self.objectives else self.main_metric
+
+    @property
+    def main_metric(self) -> str:
+        """Return the metric by which a sweep is judged if no objective is given.
+
+        It is the first metric of samples that every completed row has, else the first that any row
+        has, else the first number of the first completed row. It is empty if there is none.
+        """
+        done, known = self.done, self.sample_metrics
+        everywhere = [name for name in known if done and all(name in row for row in done)]
+        somewhere = [name for name in known if any(name in row for row in self.rows)]
+        own = [n for row in done[:1] for n in metrics_of(row, self.swept) if n not in _NO_METRIC]
+        return next(iter([*everywhere, *somewhere, *own]), "")
+
+    @property
+    def excess_metric(self) -> str:
+        """Return `relative_excess`, by which models compare; `excess` if no row has that."""
+        has_relative = any("relative_excess" in row for row in self.rows)
+        return "relative_excess" if has_relative else "excess"
 
     @property
     def done(self) -> list[Row]:
@@ -64,13 +84,23 @@ class Outcome:
     def measure(self, metric: str) -> Measure:
         """Return the measure of a metric, with the direction that a search was told."""
         best = dict(zip(self.objectives, self.directions or ())).get(metric)
-        said = next((r["measures"] for r in self.records.values() if "measures" in r), None)
-        return measure_of(metric, best, said)
+        said = [record.get("measures") for record in self.records.values()]
+        own = (one for one in said if isinstance(one, Mapping) and metric in one)
+        return measure_of(metric, best, next(own, None))
 
     def ranked(self, metric: str, rows: Sequence[Row] | None = None) -> list[Standing]:
         """Return the settings of all rows, or of the given ones, from the best to the worst."""
         chosen = self.rows if rows is None else rows
-        return standings(chosen, self.swept, metric, self.measure(metric).best)
+        return standings(chosen, self.swept, metric, self.measure(metric))
+
+    def in_order(self, metric: str | None, rows: Sequence[Row] | None = None) -> list[Row]:
+        """Return the rows as they came, or from the best setting by a metric to the worst.
+
+        Runs of one setting stay together, for a single best run may owe that to its seed.
+        """
+        if metric is None:
+            return list(self.rows if rows is None else rows)
+        return [row for standing in self.ranked(metric, rows) for row in standing.rows]
 
     # ---- of the records --------------------------------------------------------------------
 
@@ -79,6 +109,13 @@ class Outcome:
         """Return the run.json of each job by its folder's name; empty if it cannot be read."""
         names = [str(row["folder"]) for row in self.rows]
         return {name: record_or_why(self.folder / name / "run.json")[0] for name in names}
+
+    @cached_property
+    def sample_metrics(self) -> list[str]:
+        """Return the names of the metrics of samples, in the order of the records."""
+        said = [record.get("metrics") for record in self.records.values()]
+        names = [name for one in said if isinstance(one, list) for name in one]
+        return list(dict.fromkeys(name for name in names if isinstance(name, str)))
 
     @property
     def units(self) -> str:

@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import final
 
 from fokker.store.job_folders import write_text
-from fokker.sweeps.collection import excess_metric, main_metric, settings_of
+from fokker.sweeps.collection import settings_of
 from fokker.sweeps.digits import column
 from fokker.sweeps.jobs import Row
 from fokker.sweeps.outcome import Outcome
 from fokker.sweeps.standings import TRIAL, Standing
 from fokker.sweeps.tables import head
 
-#: The metrics that follow the objectives as columns, where they are known.
-_METRICS = ("w1", "sliced_w2", "energy_distance", "nearest_neighbour_ratio")
 _LETTERS_A_HEAD = 14
 _LATEX = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
@@ -126,8 +124,9 @@ def paper_table(outcome: Outcome) -> PaperTable:
     settings: list[Sequence[Row]] = list(settings_of(outcome.rows, outcome.keys).values())
     if outcome.is_search:
         settings = [standing.rows for standing in outcome.ranked(outcome.metric)]
-    excess = excess_metric(outcome.rows)
-    wanted = [*outcome.objectives, main_metric(outcome.rows, outcome.swept), *_METRICS, excess]
+    wanted = [
+        *outcome.objectives, outcome.main_metric, *outcome.sample_metrics, outcome.excess_metric
+    ]
     metrics = [m for m in dict.fromkeys(wanted) if any(m in row for row in outcome.rows)]
     columns: dict[str, list[Cell]] = {}
     if outcome.has_seeds:

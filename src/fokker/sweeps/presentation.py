@@ -14,7 +14,6 @@ from fokker.sweeps.collection import count, evaluation_rows, write_results
 from fokker.sweeps.figures import draw_results, study_comment
 from fokker.sweeps.jobs import Job
 from fokker.sweeps.outcome import Outcome
-from fokker.sweeps.standings import in_order
 from fokker.sweeps.tables import heading, results_table, seeds_table
 from fokker.tracking.wandb_sweep import log_sweep
 
@@ -35,7 +34,7 @@ def collected(jobs: Sequence[Job], settings: DictConfig, has_run: bool) -> Outco
     outcome = Outcome(folder, rows, list(jobs[0].swept), [objective] if objective else [])
     write_results(folder / "results.csv", rows)
     print(heading(outcome))
-    print(results_table(outcome, in_order(rows, outcome.swept, objective)).aligned())
+    print(results_table(outcome, outcome.in_order(objective)).aligned())
     if note := outcome.mixed_units:
         print(f"units    {note}")
     if seeds := seeds_table(outcome):

@@ -15,16 +15,16 @@ from typing import Any, final
 
 from fokker import __version__
 from fokker.machine.progress import duration
-from fokker.measures import ERROR
+from fokker.measures import ERROR, OF_DATA
 from fokker.store.job_folders import FAILED, write_text
-from fokker.sweeps.collection import OF_DATA, metrics_of, over_seeds
+from fokker.sweeps.collection import metrics_of, over_seeds
 from fokker.sweeps.digits import column
 from fokker.sweeps.effects import Effects
 from fokker.sweeps.effects_table import effects_table, left_out
 from fokker.sweeps.jobs import Row
 from fokker.sweeps.outcome import Outcome
 from fokker.sweeps.page import Cells, figure, rendered
-from fokker.sweeps.standings import TRIAL, in_order
+from fokker.sweeps.standings import TRIAL
 from fokker.sweeps.tables import Table, head, results_table, seeds_table
 from fokker.sweeps.verdict import Verdict
 
@@ -180,7 +180,7 @@ class Report:
 
     def _ordered(self) -> list[Row]:
         own = self.outcome
-        return in_order(own.rows, own.swept, own.metric if own.objectives else None)
+        return own.in_order(own.metric if own.objectives else None)
 
     def _over_seeds(self, seeds: Table) -> Cells:
         """Return the main metrics, a row for each setting, with the best one marked."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from fokker.measures import ERROR, Best, Measure, measure_of
+from fokker.measures import ERROR, Measure
 from fokker.sweeps.collection import SEED, Spread, settings_of
 from fokker.sweeps.jobs import Row
 
@@ -86,7 +86,7 @@ class Standing:
 
 
 def standings(
-    rows: Sequence[Row], swept: Sequence[str], metric: str, best: Best | None = None
+    rows: Sequence[Row], swept: Sequence[str], metric: str, measure: Measure
 ) -> list[Standing]:
     """Return all settings from the best to the worst; those without a finite value are the last.
 
@@ -97,9 +97,8 @@ def standings(
         rows: the rows of all jobs.
         swept: the swept keys of the rows; trials of a search with the same values are one setting.
         metric: the metric by which settings are judged.
-        best: the direction that is better, if it is not the metric's own.
+        measure: the measure of the metric, which says the direction that is better.
     """
-    measure = measure_of(metric, best)
     keys = [key for key in swept if key != TRIAL]
     found = []
     for same in settings_of(rows, keys).values():
@@ -113,13 +112,3 @@ def standings(
         found,
         key=lambda s: (math.isinf(s.badness), are_several and s.n < 2, s.badness),
     )
-
-
-def in_order(rows: Sequence[Row], swept: Sequence[str], objective: str | None) -> list[Row]:
-    """Return the rows as they came, or from the best setting by a metric to the worst.
-
-    Runs of one setting stay together, for a single best run may owe that to its seed.
-    """
-    if objective is None:
-        return list(rows)
-    return [row for standing in standings(rows, swept, objective) for row in standing.rows]

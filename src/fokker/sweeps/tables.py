@@ -6,13 +6,7 @@ from typing import Any, final
 
 from fokker.machine.text_tables import aligned
 from fokker.measures import ERROR
-from fokker.sweeps.collection import (
-    beside,
-    excess_metric,
-    main_metric,
-    over_seeds,
-    settings_of,
-)
+from fokker.sweeps.collection import beside, over_seeds, settings_of
 from fokker.sweeps.digits import column
 from fokker.sweeps.jobs import FIXED, Row
 from fokker.sweeps.outcome import Outcome
@@ -54,7 +48,7 @@ def head(name: str, outcome: Outcome) -> str:
 
 def heading(outcome: Outcome) -> str:
     """Return the line above the results on a terminal: the data, and the metrics in words."""
-    known = dict.fromkeys([main_metric(outcome.rows, outcome.swept), excess_metric(outcome.rows)])
+    known = dict.fromkeys([outcome.main_metric, outcome.excess_metric])
     metrics = [m for m in {**known, **dict.fromkeys(outcome.objectives)} if m != "nfe"]
     measures = {m: outcome.measure(m) for m in metrics if any(m in row for row in outcome.rows)}
     if not measures:
@@ -66,7 +60,7 @@ def heading(outcome: Outcome) -> str:
 def main_columns(outcome: Outcome) -> list[str]:
     """Return the most important columns of results.csv."""
     rows = outcome.rows
-    shown = [*outcome.swept, "status", main_metric(rows, outcome.swept), "nfe", excess_metric(rows)]
+    shown = [*outcome.swept, "status", outcome.main_metric, "nfe", outcome.excess_metric]
     wanted = dict.fromkeys([*shown, *outcome.objectives, "seconds"])
     return [n for n in wanted if n in FIXED or any(n in row for row in rows)]
 
@@ -103,7 +97,7 @@ def seeds_table(outcome: Outcome) -> Table | None:
         return None
     rows = outcome.rows
     settings = over_seeds(rows, outcome.swept)
-    shown = [main_metric(rows, outcome.swept), excess_metric(rows), *outcome.objectives]
+    shown = [outcome.main_metric, outcome.excess_metric, *outcome.objectives]
     names = [n for n in dict.fromkeys(shown) if any(n in metrics for _, metrics in settings)]
     keys = beside(outcome.swept)
     columns = [[_value(row[key]) for row, _ in settings] for key in keys]

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from fokker.measures import units_of
-from fokker.sweeps.collection import OF_DATA, count
+from fokker.measures import OF_DATA, units_of
+from fokker.sweeps.collection import count
 from fokker.sweeps.digits import column
 from fokker.sweeps.jobs import Row
 from fokker.sweeps.outcome import Outcome

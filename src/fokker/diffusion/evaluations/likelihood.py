@@ -27,10 +27,11 @@ from fokker.diffusion.likelihood import (
     negative_elbo,
     pathwise_kl,
 )
+from fokker.diffusion.measures import measures_named
 from fokker.distributions import Estimate
 from fokker.evaluations.base import Evaluation
 from fokker.formulation import Report
-from fokker.measures import Measure, measure_of
+from fokker.measures import Measure
 from fokker.randomness import Randomness
 
 # Up to this dimension the exact trace costs little more than a probe of it.
@@ -140,12 +141,12 @@ class Likelihood(Evaluation):
 
     def measures(self, model: Diffusion, way: SamplerWay) -> Mapping[str, Measure]:
         """Return the measures of its numbers, by name."""
-        names = ["nll", "negative_elbo", "round_trip_rms", "nfe"]
+        names = ["nll", "negative_elbo", "round_trip_rms", "nfe", "rtol", "atol"]
         if model.data.levels is not None and self.bits is not False:
             names.append("bits_per_dim")
         if model.data.model_law is not None:
             names += ["pathwise_kl", "pathwise_kl_prior"]
-        return {f"likelihood_{name}": measure_of(f"likelihood_{name}") for name in names}
+        return measures_named(f"likelihood_{name}" for name in names)
 
     def __call__(self, model: Diffusion, way: SamplerWay, randomness: Randomness) -> Report:
         """Report the likelihoods of a model that is ready."""

@@ -25,6 +25,7 @@ from fokker.diffusion.formulations.start import eigenvalues, standardized, start
 from fokker.diffusion.formulations.way import SamplerWay
 from fokker.diffusion.grids import Grid
 from fokker.diffusion.grids import Levels as LevelsGrid
+from fokker.diffusion.measures import measures_named
 from fokker.diffusion.noise_levels import NoiseLevels
 from fokker.diffusion.preconditioning import Preconditioning
 from fokker.diffusion.samplers import Sampler, StartLaw, sampled_std
@@ -42,7 +43,7 @@ from fokker.formulation import (
 )  # fmt: skip
 from fokker.machine.device import moved
 from fokker.machine.ranks import ALONE, Ranks
-from fokker.measures import Measure, measure_of
+from fokker.measures import Measure
 
 
 class Diffusion(Formulation, ABC):
@@ -260,7 +261,7 @@ class Diffusion(Formulation, ABC):
         has_budget = isinstance(way, SamplerWay) and not no_budget(self, way.sampler, way.name)
         if points != 0 and has_budget:
             names += [f"error_{term}" for term in TERMS]
-        return {name: measure_of(name) for name in names}
+        return measures_named(names)
 
     def figures(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Callable[[], Figure]]:
         """Draw the exact errors against the number of steps, where several were computed."""
