@@ -17,7 +17,6 @@ from typing import final
 import torch
 from torch import Tensor
 
-from fokker.evaluations.evaluate import Distance
 from fokker.metrics import (
     EnergyDistance,
     NearestNeighbourRatio,
@@ -26,6 +25,8 @@ from fokker.metrics import (
 )
 from fokker.metrics.blocks import NUM_HALVES, PARTS, OnParts
 from fokker.metrics.coupling import coupling_cost
+
+Distance = Wasserstein1 | SlicedWasserstein2 | EnergyDistance | NearestNeighbourRatio
 
 #: How far what is claimed may be off, as a ratio.
 LOW, HIGH = 0.85, 1.15

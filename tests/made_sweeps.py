@@ -11,10 +11,23 @@ from unittest import mock
 
 from matplotlib.figure import Figure
 
+from fokker.diffusion.measures import measures_named
+from fokker.measures import facts_of_measures
+from fokker.metrics import W1, Energy, Memorisation, SlicedW2
 from fokker.store.records import FORMAT
 from fokker.sweeps.figures import draw_results
 from fokker.sweeps.jobs import Job, Row
 from fokker.sweeps.outcome import Outcome
+
+OPTIONS = {
+    "w1": W1, "sliced_w2": SlicedW2, "energy_distance": Energy,
+    "nearest_neighbour_ratio": Memorisation,
+}  # fmt: skip
+#: What a run says of its numbers.
+MEASURES = {
+    **{name: option().measure for name, option in OPTIONS.items()},
+    **measures_named(["denoising_error", "likelihood_nll", "w2"]),
+}
 
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -44,6 +57,8 @@ class Sweep:
             "model": {"key": f"m{len(self.jobs)}"},
             "seconds": 2.0, "overrides": [f"{k}={v}" for k, v in swept.items()],
             "versions": {"fokker": "7.8.9"},
+            "metrics": [name for name in OPTIONS if name in (metrics or OPTIONS)],
+            "measures": facts_of_measures(MEASURES),
         }  # fmt: skip
         (path / "run.json").write_text(json.dumps({**facts, **record}))
         if metrics is not None:

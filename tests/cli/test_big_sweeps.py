@@ -54,7 +54,7 @@ class BasicLauncher:
         path.mkdir(parents=True)
         seed = int(next(o for o in own if o.startswith("seed=")).split("=")[1])
         record = {"format": FORMAT, "status": "completed", "training": "trained", "seconds": 1.0,
-                  "overrides": own}  # fmt: skip
+                  "metrics": ["w1"], "overrides": own}  # fmt: skip
         (path / "run.json").write_text(json.dumps(record))
         (path / "metrics.json").write_text(json.dumps({"w1": 0.1 + seed, "nfe": 9}))
         end = JobReturn()

@@ -24,6 +24,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from fokker.cli.main import main
 from fokker.machine.files import read_json
 from fokker.machine.signals import Interrupted
+from fokker.metrics import Memorisation
 from fokker.search.method import read_method, with_steps
 from fokker.search.objectives import Objectives
 from fokker.search.pruning import watcher
@@ -442,7 +443,8 @@ def test_where_the_seed_is_searched_means_are_compared() -> None:
 
 def test_the_nearest_neighbour_ratio_is_best_at_1() -> None:
     rows = [row(i, nearest_neighbour_ratio=v) for i, v in enumerate([0.2, 1.3, 0.9, 1.2])]
-    ratio = Objectives(("nearest_neighbour_ratio",))
+    measures = {"nearest_neighbour_ratio": Memorisation().measure}
+    ratio = Objectives(("nearest_neighbour_ratio",)).described(measures)
     assert [r["trial"] for r in ratio.in_order(rows)] == [2, 3, 1, 0]
     assert ratio.told(rows[1]) == pytest.approx([0.3])
     least = Objectives(("nearest_neighbour_ratio",), ("minimize",))

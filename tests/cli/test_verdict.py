@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from fokker.sweeps.outcome import Outcome
-from fokker.sweeps.standings import in_order, standings
 from fokker.sweeps.verdict import Verdict
 from made_sweeps import Sweep, metrics
 
@@ -35,20 +34,20 @@ def says(sweep: Sweep, *objectives: str) -> str:
 
 def test_the_best_is_the_setting_with_the_best_mean_not_the_best_run(sweep: Sweep) -> None:
     seeded(sweep, {"lucky": (0.1, 0.9, 0.8), "steady": (0.5, 0.51, 0.49)})
-    ranked = standings(sweep.rows, sweep.swept, "w1")
+    ranked = sweep.outcome().ranked("w1")
     assert [s.rows[0]["sampler"] for s in ranked] == ["steady", "lucky"]
-    ordered = in_order(sweep.rows, sweep.swept, "w1")
+    ordered = sweep.outcome().in_order("w1")
     assert [row["sampler"] for row in ordered] == ["steady"] * 3 + ["lucky"] * 3
     sweep.draw("w1")
     (best,) = [row for row in sweep.page.iter("tr") if row.get("class") == "best"]
     assert "".join("".join(best.itertext()).split()).startswith("steady3")
     # Its own order of runs is kept where nothing is asked for.
-    assert in_order(sweep.rows, sweep.swept, None) == sweep.rows
+    assert sweep.outcome().in_order(None) == sweep.rows
 
 
 def test_a_single_run_beside_means_may_be_luck(sweep: Sweep) -> None:
     seeded(sweep, {"one": (0.1, None, None), "three": (0.5, 0.6, 0.7), "nan": (math.nan, 0.0, 0.0)})
-    ranked = standings(sweep.rows, sweep.swept, "w1")
+    ranked = sweep.outcome().ranked("w1")
     assert [s.rows[0]["sampler"] for s in ranked] == ["three", "one", "nan"]
     assert says(sweep).startswith("On ring8, three has the lowest W1, 0.600 ± 0.058 data units")
     assert says(sweep).endswith("Not counted of 9 jobs: 2 failed.")
@@ -57,7 +56,7 @@ def test_a_single_run_beside_means_may_be_luck(sweep: Sweep) -> None:
 def test_the_difference_is_seed_by_seed(sweep: Sweep) -> None:
     # Seeds differ by 1, settings by 0.1 +- 0.01/sqrt(3) in each of them.
     seeded(sweep, {"a": (1.0, 2.0, 3.0), "b": (1.11, 2.1, 3.09)})
-    a, b = standings(sweep.rows, sweep.swept, "w1")
+    a, b = sweep.outcome().ranked("w1")
     gap = b.behind(a)
     assert gap.size == pytest.approx(0.1)
     assert gap.error == pytest.approx(0.01 / math.sqrt(3))

@@ -17,6 +17,7 @@ import tiny_runs
 from fokker.cli.main import main
 from fokker.config.build_data import build_data
 from fokker.config.instantiate import Builder
+from fokker.config.metrics import stored_metrics
 from fokker.data import DataModule
 from fokker.diffusion.analysis.validation import AXIS, SIGMAS
 from fokker.evaluations.evaluate import SampleMetrics
@@ -30,6 +31,7 @@ from fokker.experiment.compare import (
 )
 from fokker.levels import Axis, Table
 from fokker.machine.files import read_json, write_json
+from fokker.metrics import SampleMetric
 from fokker.store.records import FORMAT
 
 pytestmark = pytest.mark.usefixtures("workdir")
@@ -37,15 +39,16 @@ A, B = Path("a"), Path("b")
 FAR = 1000.0  # From the data, which lie in [-1, 1]: there W1 is the mean of the samples.
 
 
-def build(config: DictConfig) -> DataModule:
-    return build_data(config, Builder())
+def build(config: DictConfig) -> tuple[DataModule, dict[str, SampleMetric]]:
+    data = build_data(config, Builder())
+    return data, stored_metrics(config, data, Builder())
 
 
 @cache
 def made(n: int, *overrides: str) -> tuple[str, SampleMetrics]:
     """The configuration of a run of n samples, and what is measured on them."""
     made = tiny_runs.compose_experiment("network=exact", f"evaluation.num_samples={n}", *overrides)
-    return made.task.config_text, SampleMetrics.of(made.model.data, n)
+    return made.task.config_text, SampleMetrics.of(made.plan.metrics, made.model.data, n)
 
 
 def record(path: Path, samples: Tensor, *overrides: str, **metrics: Any) -> None:
@@ -54,7 +57,7 @@ def record(path: Path, samples: Tensor, *overrides: str, **metrics: Any) -> None
     path.mkdir()
     (path / "config.yaml").write_text(text)
     np.savez(path / "samples.npz", samples=samples.numpy())
-    found = measure(samples, by_chance="evaluation.noise=quantiles" not in overrides)
+    found = measure(samples, is_random="evaluation.noise=quantiles" not in overrides)
     write_json(path / "metrics.json", {**found, **metrics})
     write_json(path / "run.json", {"format": FORMAT, "status": "completed", "trained": None})
 

@@ -21,6 +21,7 @@ from fokker.experiment.draw import draw_figures
 from fokker.levels import Table
 from fokker.machine.disk import DiskError
 from fokker.machine.files import read_json
+from fokker.metrics import SlicedW2
 from fokker.store.records import FORMAT
 from fokker.sweeps.joint import recorded_units
 
@@ -74,6 +75,7 @@ def given(shape: tuple[int, ...], **data: Any) -> dict[str, Any]:
         "losses": {"edm": Table(AXIS, SIGMAS.tolist(), [True] * 16, {"held_out": errors})},
         "own": Samples(points, 9, 0.1, points[None, :], torch.zeros(1)),
         "heading": "heun",
+        "measures": {"sliced_w2": SlicedW2().measure},
         "rows": [row, {**row, "nfe": 19, "num_steps": 10}],
         "of_data": {"sliced_w2_data": 0.25},
         "reports": [],

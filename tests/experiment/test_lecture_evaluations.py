@@ -17,7 +17,7 @@ from fokker.diffusion.evaluations.noised import NoisedLaw, histogram
 from fokker.diffusion.sde import SDE
 from fokker.distributions import Distribution, GaussianMixture, Uniform
 from fokker.experiment import Experiment
-from fokker.experiment.metric_names import metric_names
+from fokker.experiment.metric_names import measures_of
 from fokker.formulation import Report
 from fokker.randomness import Randomness
 
@@ -387,6 +387,5 @@ def test_every_setting_of_the_study_can_be() -> None:
         expected = {"chain"} if name in ("chain", "torus") else expected
         assert set(made.plan.evaluations) == expected
         # Nothing of one number, so that a table of the study has no columns of theirs.
-        names = metric_names(made)
-        assert names is not None
+        names = measures_of(made)
         assert not [key for key in names if "map" in key or "steps" in key]

@@ -11,7 +11,7 @@ import torch
 
 import fokker
 import tiny_runs
-from fokker.experiment.metric_names import metric_names
+from fokker.experiment.metric_names import measures_of
 from fokker.machine.files import read_json
 
 
@@ -129,6 +129,5 @@ def test_the_ratio_is_promised_before_a_training_where_it_will_be_measured(workd
         for row, other in zip(held_out[:repeated].numpy(), training.numpy()):
             again[(array == row).all(axis=1)] = other
         np.save("points.npy", again)
-        promised = metric_names(tiny_runs.compose_experiment(*job))
-        assert promised is not None
+        promised = measures_of(tiny_runs.compose_experiment(*job))
         assert ("nearest_neighbour_ratio" in promised) is is_promised

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 import tiny_runs
-from fokker.evaluations.evaluate import Distance, SampleMetrics
+from fokker.evaluations.evaluate import PreparedMetric, SampleMetrics
 from fokker.metrics import (
     EnergyDistance,
     NearestNeighbourRatio,
+    SlicedW2,
     SlicedWasserstein2,
     Wasserstein1,
 )
@@ -30,6 +31,9 @@ MEAN, STD = 3.0, 2.5
 def points(seed: int, n: int, d: int, shift: float = 0.0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return MEAN + shift + STD * torch.randn(n, d, generator=generator, dtype=torch.float64)
+
+
+Distance = Wasserstein1 | SlicedWasserstein2 | EnergyDistance | NearestNeighbourRatio
 
 
 def w1(reference: Tensor) -> Distance:
@@ -128,7 +132,8 @@ def test_samples_that_depend_on_each_other_count_as_one(count: int) -> None:
     alone = points(3, count, 2)
     four = alone.repeat_interleave(4, dim=0)
     assert torch.equal(groups_in_blocks(four, 4).sort(0).values, four.sort(0).values)
-    made = SampleMetrics({"sliced_w2": SlicedWasserstein2(points(4, 500, 2))})
+    sliced = PreparedMetric("sliced_w2", SlicedW2(), SlicedWasserstein2(points(4, 500, 2)))
+    made = SampleMetrics({"sliced_w2": sliced})
     used = count - count % 16
     errors = [made(alone[:used]), made(four[: 4 * used], group=4), made(four[: 4 * used])]
     one, grouped, free = (found["sliced_w2_standard_error"] for found in errors)
@@ -210,12 +215,13 @@ def test_without_chance_or_with_too_few_samples_there_are_none(
 def test_memorisation_has_one_too(tmp_path: Path) -> None:
     np.save(tmp_path / "points.npy", points(12, 300, 2).numpy())
     made = tiny_runs.compose_experiment("data=points", f"data.path={tmp_path / 'points.npy'}")
-    found = SampleMetrics.of(made.model.data, 100)(points(13, 100, 2))
+    found = SampleMetrics.of(made.plan.metrics, made.model.data, 100)(points(13, 100, 2))
     assert 0 < found["nearest_neighbour_ratio_standard_error"] < found["nearest_neighbour_ratio"]
 
 
 def test_twenty_evaluations_of_10000_samples_are_cheap() -> None:
-    measure = SampleMetrics.of(tiny_runs.compose_experiment().model.data, 10_000)
+    made = tiny_runs.compose_experiment()
+    measure = SampleMetrics.of(made.plan.metrics, made.model.data, 10_000)
     samples = points(11, 10_000, 1)
     seconds = []
     for _ in range(3):

@@ -13,7 +13,7 @@ import tiny_runs
 from fokker.data import StandardizedData
 from fokker.evaluations.evaluate import SampleMetrics
 from fokker.experiment.compare import compare, comparison_text
-from fokker.metrics import EnergyDistance, SlicedWasserstein2
+from fokker.metrics import W1, Energy, EnergyDistance, Memorisation, SlicedW2, SlicedWasserstein2
 from fokker.sweeps.collection import metrics_of
 
 
@@ -21,8 +21,18 @@ def data_of(*overrides: str) -> StandardizedData:
     return tiny_runs.compose_experiment(*overrides).model.data
 
 
+def measured(data: StandardizedData, count: int) -> SampleMetrics:
+    """The metrics of fokker's that fit the data."""
+    options = {"w1": W1(), "sliced_w2": SlicedW2(), "energy_distance": Energy()}
+    if data.training_points() is not None:
+        options |= {"nearest_neighbour_ratio": Memorisation()}
+    if data.shape != (1,):
+        del options["w1"]
+    return SampleMetrics.of(options, data, count)
+
+
 def yardsticks(data: StandardizedData, count: int) -> dict[str, float]:
-    return SampleMetrics.of(data, count).of_data(data, count)
+    return measured(data, count).of_data(data, count)
 
 
 def test_w1_of_fresh_points_is_what_theory_says() -> None:
@@ -87,15 +97,15 @@ def test_in_a_run(workdir: object, capsys: pytest.CaptureFixture[str]) -> None:
     assert "_data" not in (one.path / "evaluations.csv").read_text()
     # It is no result of the run's.
     assert not names & metrics_of(dict(one.metrics), []).keys()
-    text = comparison_text(compare(one.path, other.path, lambda _: one.model.data))
+    text = comparison_text(compare(one.path, other.path, lambda _: (one.model.data, {})))
     assert "_data" not in text
 
 
 def test_points_of_a_law_are_none_of_its_reference() -> None:
     data = data_of("data=ring8")
-    distance = SampleMetrics.of(data, 500)
+    distance = measured(data, 500)
     reference = data.reference(500)
-    metric = distance.distances["sliced_w2"]
-    metric.update(reference.flatten(1))
-    assert float(metric.compute()) < 1e-9 < 0.02 < distance.of_data(data, 500)["sliced_w2_data"]
+    metric = distance.metrics["sliced_w2"]
+    of_data = distance.of_data(data, 500)["sliced_w2_data"]
+    assert metric(reference.flatten(1)) < 1e-9 < 0.02 < of_data
     assert torch.equal(reference, data.reference(500))

@@ -18,6 +18,7 @@ _MEASURES = {
     "error_learning": Measure("learning error (r.m.s.)", UNITS),
     "error_measured": Measure("measured displacement (r.m.s.)", UNITS),
     "likelihood_nll": Measure("negative log-likelihood", "nats a sample"),
+    "likelihood_exact_nll": Measure("negative log-likelihood of the law itself", "nats a sample"),
     "likelihood_negative_elbo": Measure("negative ELBO", "nats a sample"),
     "likelihood_bits_per_dim": Measure("negative log-likelihood", "bits per dimension"),
     "likelihood_pathwise_kl": Measure("pathwise KL divergence", "nats a sample"),

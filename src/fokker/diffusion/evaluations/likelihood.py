@@ -146,6 +146,7 @@ class Likelihood(Evaluation):
             names.append("bits_per_dim")
         if model.data.model_law is not None:
             names += ["pathwise_kl", "pathwise_kl_prior"]
+            names += ["exact_nll"] if model.data.fresh else []
         return measures_named(f"likelihood_{name}" for name in names)
 
     def __call__(self, model: Diffusion, way: SamplerWay, randomness: Randomness) -> Report:
