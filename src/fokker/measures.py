@@ -89,7 +89,7 @@ _OF_PLATFORM = {
 
 
 def measure_of(
-    name: str, best: Best | None = None, said: Mapping[str, Any] | None = None
+    name: str, best: Best | None = None, said: Mapping[str, object] | None = None
 ) -> Measure:
     """Return the measure of a column of results.csv.
 
@@ -124,12 +124,12 @@ def facts_of_measures(measures: Mapping[str, Measure]) -> dict[str, dict[str, An
     }
 
 
-def units_of(record: Mapping[str, Any]) -> str:
+def units_of(record: Mapping[str, object]) -> str:
     """Return the units of the distances of a run, from its record."""
     return str(record.get("units", "data units"))
 
 
-def common_units(records: Sequence[Mapping[str, Any]]) -> str:
+def common_units(records: Sequence[Mapping[str, object]]) -> str:
     """Return the units of several runs, for one figure or table of them all."""
     found = set(map(units_of, records))
     return found.pop() if len(found) == 1 else "each run's own units"

@@ -189,7 +189,7 @@ def as_rank(config: DictConfig, choices: Any, path: Path, in_sweep: bool) -> boo
 
     start = Start.here()
 
-    def warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    def warn(message: Warning | str, *_: object, **__: object) -> None:
         if start.rank == 0:
             print(f"warning: {message}", file=sys.stderr)
 

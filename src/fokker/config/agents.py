@@ -47,7 +47,7 @@ def check_agents_parameters() -> None:
             )
 
 
-def _faults(name: str, value: Any) -> Iterator[str]:
+def _faults(name: str, value: object) -> Iterator[str]:
     """Yield what is wrong with a parameter.
 
     Its name comes from a server, and may be no name by hydra's grammar.

@@ -27,7 +27,7 @@ MOST = 10**12
 _LARGEST = 2**63 - 1
 
 
-def fits(value: Any, kind: Any) -> bool:
+def fits(value: object, kind: object) -> bool:
     """Tell whether a plain value of a configuration is of a type; an unknown type takes any."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin in UNIONS:
@@ -49,7 +49,7 @@ def fits(value: Any, kind: Any) -> bool:
     return not _is_built(kind) or (isinstance(value, dict) and "_target_" in value)
 
 
-def whole(value: Any, kind: Any) -> Any:
+def whole(value: object, kind: object) -> Any:
     """Return a number such as 1e4 as a whole number, where its type takes nothing else.
 
     Args:
@@ -64,15 +64,15 @@ def whole(value: Any, kind: Any) -> Any:
     return number if not is_same and fits(number, kind) else value
 
 
-def _changed(value: Any, change: Callable[[Any], Any]) -> Any:
+def _changed(value: object, change: Callable[[Any], Any]) -> Any:
     return [_changed(v, change) for v in value] if isinstance(value, list) else change(value)
 
 
-def _whole(value: Any) -> Any:
+def _whole(value: object) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _short(value: Any) -> Any:
+def _short(value: object) -> Any:
     if type(value) is not int or abs(value) <= _LARGEST:
         return value
     if abs(value) < sys.float_info.max:
@@ -80,17 +80,17 @@ def _short(value: Any) -> Any:
     return math.inf if value > 0 else -math.inf
 
 
-def _is_built(kind: Any) -> bool:
+def _is_built(kind: object) -> bool:
     """Tell whether values of a type are objects, which have a node of their own."""
     return _is_tensor(kind) or inspect.isabstract(kind) or get_origin(kind) is Callable
 
 
-def _is_tensor(kind: Any) -> bool:
+def _is_tensor(kind: object) -> bool:
     """Tell by its name whether a type is torch's Tensor, so that torch need not be imported."""
     return getattr(kind, "__name__", "") == "Tensor"
 
 
-def words(kind: Any) -> str:
+def words(kind: object) -> str:
     """Describe a type, for a message."""
     names = list(dict.fromkeys(_names(kind)))
     return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
@@ -112,14 +112,14 @@ def _names(kind: Any) -> list[str]:
     return [WORDS.get(kind, other)]
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """Return a value as it is written in a configuration, in one line."""
     if value is None or value == "":
         return "null" if value is None else "nothing"
     return str(value).lower() if value in (True, False) else one_line(str(value))
 
 
-def check_count(key: str, value: Any, kind: Any) -> None:
+def check_count(key: str, value: object, kind: object) -> None:
     """Refuse a whole number, or one in a list, that is larger than any count.
 
     A parameter that takes fractions too has no such limit, nor has a seed.
@@ -176,7 +176,7 @@ class Signature:
         )
 
 
-def check_types(taken: Signature, arguments: Mapping[str, Any], keys: Mapping[str, str]) -> None:
+def check_types(taken: Signature, arguments: Mapping[str, object], keys: Mapping[str, str]) -> None:
     """Check the types of arguments against those of their target.
 
     Args:

@@ -151,5 +151,5 @@ def _check_weights(
         )
 
 
-def _listed(names: Mapping[str, Any] | Sequence[str]) -> str:
+def _listed(names: Mapping[str, object] | Sequence[str]) -> str:
     return ", ".join(sorted(names)) or "nothing"

@@ -28,7 +28,7 @@ PARTS = "fokker.config.parts.Parts"
 
 
 def check_early(
-    config: DictConfig, sources: Sequence[Any], read: Signatures, only: str = ""
+    config: DictConfig, sources: Sequence[object], read: Signatures, only: str = ""
 ) -> None:
     """Refuse wrong names, types and files, and make numbers such as 1e4 whole numbers.
 
@@ -60,7 +60,7 @@ def check_early(
     _check_files(config)
 
 
-def family_early(config: DictConfig, sources: Sequence[Any], read: Signatures) -> Family:
+def family_early(config: DictConfig, sources: Sequence[object], read: Signatures) -> Family:
     """Return what the formulation's class says of the configuration.
 
     A class of the user's is not read: any group of the configuration's files may then be one of
@@ -100,7 +100,7 @@ def parts_of(config: DictConfig, family: Family) -> Iterator[tuple[str, DictConf
 
 
 def asked_of(
-    config: DictConfig, family: Family, sources: Sequence[Any]
+    config: DictConfig, family: Family, sources: Sequence[object]
 ) -> Iterator[tuple[str, DictConfig]]:
     """Yield the nodes that an evaluation lists, each with its group.
 
@@ -139,7 +139,7 @@ def check_part(
     """
     kind = kind_of(key, {**read(PARTS).types, **family.kinds})
 
-    def taken(place: str, target: Any) -> Signature:
+    def taken(place: str, target: object) -> Signature:
         return read(check_name(place, target, own))
 
     plain, raw = plain_of(node, key, family), OmegaConf.to_container(node)

@@ -18,7 +18,7 @@ Labelled = tuple[str, DictConfig]
 
 
 def _options(
-    asked: Sequence[Any], group: str, own: Labelled, sources: Sequence[Any]
+    asked: Sequence[object], group: str, own: Labelled, sources: Sequence[object]
 ) -> Iterator[Labelled]:
     """Yield the options that are listed for a group, with labels; if none, the run's own.
 

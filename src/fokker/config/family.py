@@ -66,7 +66,7 @@ class Family:
         return [f"evaluation.{group}s" for group in self.asked]
 
 
-def family_of(formulation: Any) -> Family:
+def family_of(formulation: object) -> Family:
     """Return the family of an imported class; the default one for any other object."""
     kinds = getattr(formulation, "groups", None)
     return Family(

@@ -7,7 +7,7 @@ no paths, and keys below its groups. Everything else is refused, not only what i
 import re
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, final
+from typing import final
 
 from hydra.core.override_parser.types import Override
 
@@ -35,7 +35,7 @@ def _groups() -> frozenset[str]:
     return frozenset(folder.name for folder in config_dir().iterdir() if folder.is_dir())
 
 
-def check_own(override: Override, sources: Sequence[Any]) -> None:
+def check_own(override: Override, sources: Sequence[object]) -> None:
     """Refuse an override of others that is not one of the configuration's own.
 
     Args:

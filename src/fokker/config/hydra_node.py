@@ -145,7 +145,7 @@ def _check_names(config: DictConfig) -> None:
             _check_plain(node, f"hydra.{name}")
 
 
-def _check_plain(node: Any, key: str) -> None:
+def _check_plain(node: object, key: str) -> None:
     """Refuse the names that make hydra build something."""
     for place, name, value in _special(node, key):
         raise ValueError(
@@ -154,7 +154,7 @@ def _check_plain(node: Any, key: str) -> None:
         )
 
 
-def _special(node: Any, key: str) -> Iterator[tuple[str, str, Any]]:
+def _special(node: object, key: str) -> Iterator[tuple[str, str, Any]]:
     """Yield the names in a value that have a meaning for hydra: place, name and value."""
     if isinstance(node, dict):
         for name, value in node.items():
@@ -248,6 +248,6 @@ def _plain(config: DictConfig, key: str) -> Any:
     return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     text = "null" if value is None else " ".join(str(value).split()) or "nothing"
     return text if len(text) <= 200 else f"{text[:200]}..."

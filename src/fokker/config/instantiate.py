@@ -80,7 +80,7 @@ class Builder:
         self._nodes(formulation, "formulation")
         return self._family
 
-    def __call__(self, node: DictConfig, key: str, **changes: Any) -> Any:
+    def __call__(self, node: DictConfig, key: str, **changes: object) -> Any:
         """Build the object that a node describes.
 
         Args:
@@ -121,7 +121,7 @@ class Builder:
         for key, node in parts:
             self._nodes(node, key)
 
-    def check(self, node: DictConfig, key: str, kind: Any = Any) -> None:
+    def check(self, node: DictConfig, key: str, kind: object = Any) -> None:
         """Check all targets in a node that hydra builds itself.
 
         Args:
@@ -147,11 +147,11 @@ class Builder:
         check_kinds(found, self._inside, targets_of_options(key))
         return plain, found
 
-    def _found_in(self, node: DictConfig, plain: Any, key: str, kind: Any) -> Iterator[Node]:
+    def _found_in(self, node: DictConfig, plain: object, key: str, kind: object) -> Iterator[Node]:
         raw = OmegaConf.to_container(node)
         return nodes(plain, raw, key, kind, self._read, self._family.given)
 
-    def _check_made(self, made: Any, node: Node) -> None:
+    def _check_made(self, made: object, node: Node) -> None:
         """Refuse an object of a wrong kind from a function without an annotation of its result."""
         if node.is_partial or node.is_made_later or node.taken.gives is not Any:
             return
@@ -168,7 +168,7 @@ class Builder:
         names = [*(f"{name}.*" for name in (*ALLOWED, *self._own)), *DATASETS]
         return {HYDRAS_LIST: names} if is_known else {}
 
-    def _read(self, key: str, target: Any) -> Signature:
+    def _read(self, key: str, target: object) -> Signature:
         """Return what the class or function of a target takes, if the target is allowed."""
         name = check_name(key, target, self._own)
         if name not in self._known:
@@ -221,7 +221,7 @@ def _sentence(cause: BaseException, key: str, keys: Mapping[str, str]) -> str:
     return f"{keys.get(name, name)}{space}{rest}"
 
 
-def uncalled(node: Any) -> Any:
+def uncalled(node: object) -> Any:
     """Return a copy of a node in which all nodes are partial, so that they are called later."""
     if OmegaConf.is_config(node):
         node = OmegaConf.to_container(node, resolve=True)

@@ -188,7 +188,7 @@ def _check_data(config: DictConfig, group: str) -> None:
     check_fits(f"{group}.workers", workers, WORKER_BYTES * workers, "the processes")
 
 
-def _nested(given: Mapping[str, Any]) -> dict[str, Any]:
+def _nested(given: Mapping[str, object]) -> dict[str, Any]:
     """Nest values by dotted keys into a dict, with one dict for each part before a dot."""
     tree: dict[str, Any] = {}
     for key, value in given.items():
@@ -197,7 +197,7 @@ def _nested(given: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def _sentence(error: ValidationError, given: Mapping[str, Any], *above: str) -> str:
+def _sentence(error: ValidationError, given: Mapping[str, object], *above: str) -> str:
     """Return a sentence about the first mistake: the key, the rule and the value.
 
     The validators of this file give the sentence themselves, without the key.
@@ -278,5 +278,5 @@ def _check_several(parts: Any, group: str, one: str, choose: str) -> None:
             )
 
 
-def _is_node(value: Any) -> bool:
+def _is_node(value: object) -> bool:
     return isinstance(value, DictConfig) and "_target_" in value

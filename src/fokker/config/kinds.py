@@ -28,7 +28,7 @@ def kind_of(key: str, groups: Kinds) -> Any:
     return inside(kind, name) if name and "." not in name else Any if name else kind
 
 
-def inside(kind: Any, place: str | int) -> Any:
+def inside(kind: object, place: str | int) -> Any:
     """Return the kind of an entry of a dict, by its name, or of a list, by its index."""
     for option in _options(kind):
         origin, inner = get_origin(option), get_args(option)
@@ -40,12 +40,12 @@ def inside(kind: Any, place: str | int) -> Any:
     return Any
 
 
-def made_by(kind: Any) -> Any:
+def made_by(kind: object) -> Any:
     """Return a kind, or for the kind of a function the kind of what that function makes."""
     return tuple(_result(option) if _is_maker(option) else option for option in _options(kind))
 
 
-def belongs(taken: Signature, is_partial: bool, kind: Any, anywhere: Sequence[Any]) -> bool:
+def belongs(taken: Signature, is_partial: bool, kind: object, anywhere: Sequence[object]) -> bool:
     """Tell whether what a target gives may stand in a place; an unknown kind may.
 
     Args:
@@ -59,12 +59,12 @@ def belongs(taken: Signature, is_partial: bool, kind: Any, anywhere: Sequence[An
     return any(_belongs(taken, is_partial, option) for option in _options(kind))
 
 
-def is_unsaid(kind: Any) -> bool:
+def is_unsaid(kind: object) -> bool:
     """Tell whether a place says no kind."""
     return any(map(_is_any, _options(kind)))
 
 
-def _belongs(taken: Signature, is_partial: bool, kind: Any) -> bool:
+def _belongs(taken: Signature, is_partial: bool, kind: object) -> bool:
     gives, is_own = taken.gives, taken.is_own
     if get_origin(kind) is Literal:
         return False
@@ -80,7 +80,7 @@ def _belongs(taken: Signature, is_partial: bool, kind: Any) -> bool:
     return is_free and any("__call__" in vars(above) for above in gives.__mro__)
 
 
-def _is(gives: Any, kind: Any, is_own: bool) -> bool:
+def _is(gives: object, kind: object, is_own: bool) -> bool:
     """Tell whether a class, or the return type of a function, may be of a kind."""
     if get_origin(gives) in UNIONS:
         return any(_is(option, kind, is_own) for option in get_args(gives))
@@ -118,7 +118,7 @@ def unwritten(kind: type) -> list[str]:
     return [] if is_fokkers else sorted(getattr(kind, "__abstractmethods__", ()))
 
 
-def kind_words(kind: Any, anywhere: Sequence[Any]) -> str:
+def kind_words(kind: object, anywhere: Sequence[object]) -> str:
     """Return the words for what a place takes, for a message."""
     made = tuple(anywhere) if is_unsaid(kind) else made_by(kind)
     found = dict.fromkeys(o for o in _options(made) if isinstance(get_origin(o) or o, type))
@@ -139,7 +139,7 @@ def public_name(kind: Any) -> str:
     return f"{kind.__module__}.{name}"
 
 
-def _options(kind: Any) -> Iterator[Any]:
+def _options(kind: object) -> Iterator[Any]:
     if isinstance(kind, tuple):
         for option in kind:
             yield from _options(option)
@@ -150,16 +150,16 @@ def _options(kind: Any) -> Iterator[Any]:
         yield kind
 
 
-def _is_any(kind: Any) -> bool:
+def _is_any(kind: object) -> bool:
     """Tell whether a kind says nothing that can be checked, such as a type variable."""
     known = isinstance(kind, type) or get_origin(kind) is not None or kind in (None, NoneType)
     return kind is object or kind is Any or not known
 
 
-def _is_maker(kind: Any) -> bool:
+def _is_maker(kind: object) -> bool:
     return kind is Callable or get_origin(kind) is Callable
 
 
-def _result(kind: Any) -> Any:
+def _result(kind: object) -> Any:
     return get_args(kind)[-1] if get_args(kind) else Any
 

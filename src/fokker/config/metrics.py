@@ -60,7 +60,7 @@ def build_metrics(
     return metrics, left_out
 
 
-def _refuse_asked(name: Any, metric: SampleMetric, option: str, why: ValueError) -> None:
+def _refuse_asked(name: object, metric: SampleMetric, option: str, why: ValueError) -> None:
     """Refuse a metric that does not fit the data, unless it is optional.
 
     Raises:

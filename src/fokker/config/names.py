@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -118,7 +117,7 @@ WORDS = {
 }  # fmt: skip
 
 
-def with_hint(error: UnknownKey, config: DictConfig | None, sources: Sequence[Any]) -> str:
+def with_hint(error: UnknownKey, config: DictConfig | None, sources: Sequence[object]) -> str:
     """Return the sentence of an unknown key, with a hint at what may have been meant.
 
     Args:
@@ -158,7 +157,7 @@ def with_hint(error: UnknownKey, config: DictConfig | None, sources: Sequence[An
     return f"{error.key} {error.said}; {hint}" if is_said else str(error)
 
 
-def _of_others(key: str, config: DictConfig, sources: Sequence[Any]) -> str:
+def _of_others(key: str, config: DictConfig, sources: Sequence[object]) -> str:
     """Return a sentence if a key belongs to a group that the formulation does not have."""
     parent, _, name = key.rpartition(".")
     listed = name.removesuffix("s") if parent == "evaluation" and name.endswith("s") else ""
@@ -177,7 +176,7 @@ def _plain(name: str) -> str:
     return name.replace("-", "_").lower()
 
 
-def _same_name(key: str, config: DictConfig, sources: Sequence[Any]) -> str:
+def _same_name(key: str, config: DictConfig, sources: Sequence[object]) -> str:
     """Return a hint at keys that have this name elsewhere."""
     parent, _, name = key.rpartition(".")
     own = [leaf for leaf in _leaves(config) if leaf != key]
@@ -185,7 +184,7 @@ def _same_name(key: str, config: DictConfig, sources: Sequence[Any]) -> str:
     return f"did you mean {_or(exact[:3])}?" if exact else _of_options(name, parent, sources)
 
 
-def _nearly_same(key: str, config: DictConfig, sources: Sequence[Any]) -> str:
+def _nearly_same(key: str, config: DictConfig, sources: Sequence[object]) -> str:
     """Return a hint at the key, or the word of other programs, whose name is nearest."""
     name = _plain(key.rpartition(".")[2])
     names = {leaf.rpartition(".")[2] for leaf in _leaves(config) if leaf != key}
@@ -203,7 +202,7 @@ def _leaves(config: DictConfig) -> list[str]:
     return list(_below(OmegaConf.to_container(OmegaConf.masked_copy(config, own)), ""))
 
 
-def _below(node: Any, key: str) -> Iterator[str]:
+def _below(node: object, key: str) -> Iterator[str]:
     """Yield the keys with a value in a node, those of `evaluation` last."""
     if not isinstance(node, dict):
         yield key
@@ -213,7 +212,7 @@ def _below(node: Any, key: str) -> Iterator[str]:
             yield from _below(node[name], f"{key}.{name}".strip("."))
 
 
-def _of_options(name: str, parent: str, sources: Sequence[Any]) -> str:
+def _of_options(name: str, parent: str, sources: Sequence[object]) -> str:
     """Return a hint at options, chosen or not, that have a key of this name."""
     found: dict[str, list[str]] = {}
     for place, option, _ in options_with(sources, name):

@@ -82,10 +82,10 @@ def plain_of(node: DictConfig, key: str, family: Family) -> dict[str, Any]:
 
 
 def nodes(
-    plain: Any,
-    raw: Any,
+    plain: object,
+    raw: object,
     key: str,
-    kind: Any,
+    kind: object,
     read: Read,
     given: Mapping[str, Given],
     is_made_later: bool = False,
@@ -164,7 +164,7 @@ def check_nodes(found: Sequence[Node]) -> dict[str, Any]:
 
 
 def check_kinds(
-    found: Sequence[Node], anywhere: Sequence[Any], options: Collection[str] = ()
+    found: Sequence[Node], anywhere: Sequence[object], options: Collection[str] = ()
 ) -> None:
     """Check that each node is of the kind of its place, and can be called as it says.
 
@@ -204,7 +204,7 @@ def _check_hydras(node: Node) -> None:
     _check_listed(node, node.plain.get(ARGS, []))
 
 
-def _check_listed(node: Node, listed: Any) -> None:
+def _check_listed(node: Node, listed: object) -> None:
     """Refuse an `_args_` that is no list, is too long, or repeats arguments given by name."""
     key, names = f"{node.key}.{ARGS}", node.taken.positional
     if not isinstance(listed, list):
@@ -221,7 +221,7 @@ def _check_listed(node: Node, listed: Any) -> None:
             )
 
 
-def _first_below(value: Any) -> Any:
+def _first_below(value: object) -> Any:
     """Return the first target inside a value, if there is one."""
     if isinstance(value, dict) and TARGET in value:
         return value[TARGET]
@@ -229,7 +229,7 @@ def _first_below(value: Any) -> Any:
     return next(filter(None, map(_first_below, inner)), None)
 
 
-def _check_kind(node: Node, anywhere: Sequence[Any]) -> None:
+def _check_kind(node: Node, anywhere: Sequence[object]) -> None:
     """Refuse a class of another kind, a mere base class, and a wrong `_partial_`."""
     if not anywhere and is_unsaid(node.kind):
         return

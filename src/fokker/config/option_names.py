@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from fokker.config.option_words import is_group
 from fokker.overrides import read
@@ -11,7 +10,7 @@ from fokker.overrides import read
 SEVERAL = ("evaluation", "metrics", "logger", "callbacks", "experiment")
 
 
-def check_options(choices: Mapping[Any, Any]) -> None:
+def check_options(choices: Mapping[object, object]) -> None:
     """Refuse options whose names are paths: they would be read, and written, somewhere else.
 
     Args:
@@ -29,12 +28,12 @@ def check_options(choices: Mapping[Any, Any]) -> None:
                 )
 
 
-def is_plain(name: Any) -> bool:
+def is_plain(name: object) -> bool:
     """Tell whether an option's name leads to no other folder; True for what is no text."""
     return not isinstance(name, str) or re.search(r"[/\\]|\.\.", name) is None
 
 
-def check_typed_options(overrides: Sequence[str], sources: Sequence[Any]) -> None:
+def check_typed_options(overrides: Sequence[str], sources: Sequence[object]) -> None:
     """Refuse such names in overrides, whose value may be a sweep or a list.
 
     A list of options for one part is refused too: hydra would merge them into one without a name.

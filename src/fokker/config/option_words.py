@@ -66,7 +66,7 @@ def option_words(sources: Sequence[Any], group: str, name: str) -> list[str] | N
     return None
 
 
-def as_typed(value: Any) -> str:
+def as_typed(value: object) -> str:
     """Write a plain value in hydra's grammar."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]

@@ -23,7 +23,7 @@ _MADE_OF = {
 
 
 def check_alone(
-    folder: ModelFolder, training: Mapping[str, Any], made_of: Mapping[str, str]
+    folder: ModelFolder, training: Mapping[str, object], made_of: Mapping[str, str]
 ) -> None:
     """Refuse a folder that holds another model whose key is the same by chance.
 
@@ -74,7 +74,7 @@ def check_same_network(
 def check_same(
     checkpoint: Path,
     name: str,
-    config: Mapping[str, Any],
+    config: Mapping[str, object],
     options: Mapping[str, str],
     made_of: Mapping[str, str],
     groups: Groups,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def other_points(model: str, config: Mapping[str, Any], groups: Sequence[str]) -> str:
+def other_points(model: str, config: Mapping[str, object], groups: Sequence[str]) -> str:
     """Return the sentence about a model whose data are no longer what they were.
 
     Args:

@@ -1,10 +1,9 @@
 """Texts in the plain values of a configuration, which hydra must not read once more."""
 
 from collections.abc import Iterator
-from typing import Any
 
 
-def texts(value: Any) -> Iterator[str]:
+def texts(value: object) -> Iterator[str]:
     """Yield all texts in a value, names of keys among them."""
     if isinstance(value, str):
         yield value
@@ -17,7 +16,7 @@ def texts(value: Any) -> Iterator[str]:
             yield from texts(entry)
 
 
-def check_final(plain: Any, key: str) -> None:
+def check_final(plain: object, key: str) -> None:
     """Refuse a text that still has a reference: hydra would resolve it unchecked.
 
     Raises:

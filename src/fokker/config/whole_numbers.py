@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d*(?:[eE][+-]?\d+)?|[eE][+-]?\d+)(?![\
 
 
 def in_whole_numbers(
-    overrides: Sequence[str], config: DictConfig, sources: Sequence[Any], read: Signatures
+    overrides: Sequence[str], config: DictConfig, sources: Sequence[object], read: Signatures
 ) -> list[str]:
     """Write `1e4` as `10000` in the overrides of keys that take only whole numbers.
 
@@ -31,7 +31,7 @@ def in_whole_numbers(
 
 
 def _in_whole_numbers(
-    override: str, config: DictConfig, sources: Sequence[Any], read: Signatures
+    override: str, config: DictConfig, sources: Sequence[object], read: Signatures
 ) -> str:
     word = read_override(override)
     if not word.is_set or not _NUMBER.search(str(word.value_text)):
@@ -47,12 +47,14 @@ def _as_whole(found: re.Match[str]) -> str:
     return str(int(number)) if number.is_integer() else found[0]
 
 
-def _is_whole(kind: Any) -> bool:
+def _is_whole(kind: object) -> bool:
     """Tell whether a type takes whole numbers, or lists of them, and no other numbers."""
     return any(fits(w, kind) and not fits(n, kind) for w, n in ((1, 1.5), ([1], [1.5])))
 
 
-def _kinds(key: str, config: DictConfig, sources: Sequence[Any], read: Signatures) -> Iterator[Any]:
+def _kinds(
+    key: str, config: DictConfig, sources: Sequence[object], read: Signatures
+) -> Iterator[Any]:
     """Yield the types that a key takes: in the chosen option, else in any that has it."""
     if key in KEYS:
         yield KEYS[key][0]

@@ -66,7 +66,7 @@ class Remembered(StandardizedData):
     """
 
     def __init__(
-        self, facts: Mapping[str, Any], content: str, find: Callable[[], StandardizedData]
+        self, facts: Mapping[str, object], content: str, find: Callable[[], StandardizedData]
     ) -> None:
         self._content, self._find = content, find
         try:

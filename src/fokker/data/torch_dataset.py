@@ -73,7 +73,7 @@ class TorchDataset(GivenPoints):
         return read_dataset(dataset)
 
 
-def read_dataset(dataset: Any) -> Content:
+def read_dataset(dataset: object) -> Content:
     """Read all points of a dataset.
 
     Raises:
@@ -154,7 +154,7 @@ def _failed(index: int, error: Exception) -> ValueError:
     return ValueError(f"{WHERE}[{index}] must be readable, and fails with {why}; mend the dataset")
 
 
-def _same(item: Any, again: Any, index: int) -> bool:
+def _same(item: object, again: object, index: int) -> bool:
     one, other = (_as_array(_point(i, index)[0], f"{WHERE}[{index}]")[0] for i in (item, again))
     return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
 
@@ -173,7 +173,7 @@ def _point(item: Any, index: int) -> tuple[Any, str]:
     return item[0], ignored.get(len(item), f"of each item only the first of {len(item)} is used")
 
 
-def _as_array(x: Any, where: str) -> tuple[NDArray[Any], float | None]:
+def _as_array(x: object, where: str) -> tuple[NDArray[Any], float | None]:
     """Return x as an array, and the resolution of its type if the array's is finer."""
     from PIL import Image
 

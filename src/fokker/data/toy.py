@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor
@@ -59,7 +59,7 @@ class ToyData(StandardizedData):
         num_points: int | None = None,
         shape: Sequence[int] | None = None,
         seed: int = 0,
-        **parameters: Any,
+        **parameters: object,
     ) -> None:
         if num_points is not None and num_points < 1:
             raise ValueError(f"data.num_points must be at least 1 or null, got {num_points}")

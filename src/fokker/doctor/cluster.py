@@ -124,7 +124,7 @@ def sbatch_flags(jobs: Mapping[str, Any]) -> list[str]:
     return flags
 
 
-def sbatch_row(jobs: Mapping[str, Any], ask: Ask = ask) -> Row:
+def sbatch_row(jobs: Mapping[str, object], ask: Ask = ask) -> Row:
     """Ask SLURM whether it would take the jobs of a sweep; nothing is submitted."""
     flags = sbatch_flags(jobs)
     found = f"sbatch {shlex.join(flags)}"

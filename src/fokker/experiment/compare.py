@@ -202,7 +202,7 @@ def _paired_errors(
     return {name: (second[name] - first[name]).standard_error() for name in first}, ""
 
 
-def _samples(path: Path, record: Mapping[str, Any]) -> Tensor:
+def _samples(path: Path, record: Mapping[str, object]) -> Tensor:
     check_unchanged(path, record, "samples.npz")
     return torch.from_numpy(read_arrays(path / "samples.npz", "samples")["samples"])
 

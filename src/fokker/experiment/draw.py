@@ -22,12 +22,12 @@ _NO_METRIC = ("num_steps", "nfe", "seconds")
 
 def draw_figures(
     model: Formulation,
-    curves: Sequence[Mapping[str, Any]],
+    curves: Sequence[Mapping[str, float]],
     losses: Mapping[str, Table],
     own: Samples,
     heading: str,
     measures: Mapping[str, Measure],
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, object]],
     of_data: Mapping[str, float],
     reports: Sequence[Report],
     say: Callable[[str], None],
@@ -102,7 +102,7 @@ def _trajectory(model: Formulation, own: Samples) -> Figure:
 
 
 def _of_steps(
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, object]],
     measures: Mapping[str, Measure],
     of_data: Mapping[str, float],
     units: str,
@@ -129,7 +129,7 @@ def _of_steps(
     return sketches
 
 
-def _line_and_panel(row: Mapping[str, Any]) -> dict[str, Any]:
+def _line_and_panel(row: Mapping[str, object]) -> dict[str, Any]:
     """Name an evaluation's line by its first part, such as the sampler, its panel by the others."""
     first, *others = takewhile(lambda name: name != "num_steps", row)
     return {"line": row[first], "panel": ", ".join(str(row[name]) for name in others) or None}

@@ -7,7 +7,6 @@ import math
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -128,7 +127,7 @@ def check_room(path: Path, experiment: Experiment) -> None:
         )
 
 
-def largest(node: Mapping[str, Any], group: str = "network") -> tuple[str, int]:
+def largest(node: Mapping[str, object], group: str = "network") -> tuple[str, int]:
     """Return the key with the largest whole number in a network's node, and the number."""
     numbers = {f"{group}.{k}": v for k, v in node.items() if type(v) is int}
     key = max(numbers, key=lambda name: numbers[name], default=group)
@@ -136,7 +135,7 @@ def largest(node: Mapping[str, Any], group: str = "network") -> tuple[str, int]:
 
 
 def check_network(
-    make: Callable[..., nn.Module], node: Mapping[str, Any], copies: int, **given: Any
+    make: Callable[..., nn.Module], node: Mapping[str, object], copies: int, **given: object
 ) -> nn.Module:
     """Make a network, unless its weights are larger than the memory.
 

@@ -45,7 +45,7 @@ class Record:
         ValueError: if the folder already holds a run that is finished.
     """
 
-    def __init__(self, path: Path, facts: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, facts: Mapping[str, object]) -> None:
         if read_record(path / "run.json").get("status") == "completed":
             raise ValueError(
                 f"hydra.run.dir={path} already holds a finished run, which is never written again; "
@@ -57,12 +57,12 @@ class Record:
         make_folder(path)
         self.note()
 
-    def note(self, **facts: Any) -> None:
+    def note(self, **facts: object) -> None:
         """Change facts in run.json."""
         self._facts.update(facts)
         write_json(self.path / "run.json", self._facts)
 
-    def completed(self, **facts: Any) -> None:
+    def completed(self, **facts: object) -> None:
         """Mark the run as completed, and note the sha256 of the files that are final as `files`."""
         files = sorted(p for p in self.path.iterdir() if p.suffix in _RECORDED and p.is_file())
         known = {p.name: checksum(p) for p in files if p.name not in _GO_ON}
@@ -86,7 +86,7 @@ class Record:
         table.write(self.path)
         self.note(axis=table.facts())
 
-    def evaluations(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    def evaluations(self, rows: Sequence[Mapping[str, object]]) -> None:
         """Write evaluations.csv, with one row for each evaluation."""
         self._table("evaluations", rows)
 
@@ -106,7 +106,7 @@ class Record:
         if report.arrays:
             self._arrays(report.name, {k: v.numpy() for k, v in report.arrays.items()})
 
-    def _table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    def _table(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:
         names = list(dict.fromkeys(column for row in rows for column in row))
         write_text(self.path / f"{name}.csv", csv_text(rows, names))
 
@@ -143,7 +143,7 @@ class Record:
             self.note(status=status, error=f"{type(error).__name__}: {error}")
 
 
-def table(metrics: Mapping[str, Any]) -> str:
+def table(metrics: Mapping[str, object]) -> str:
     """Return metrics as aligned lines for a terminal.
 
     Each is followed by its standard error, and in brackets by its value for as many points of the
@@ -162,7 +162,7 @@ def table(metrics: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def rows_table(rows: Sequence[Mapping[str, Any]]) -> str:
+def rows_table(rows: Sequence[Mapping[str, object]]) -> str:
     """Return evaluations as a table for a terminal, without the standard errors of the file."""
     columns = dict.fromkeys(name for row in rows for name in row)
     names = [name for name in columns if name != "weights" and not name.endswith(ERROR)]
@@ -176,7 +176,7 @@ def report_text(report: Report) -> str:
     return f"{report.title}\n{rows_table(report.rows)}{notes}"
 
 
-def _number(value: Any) -> str:
+def _number(value: object) -> str:
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else json.dumps(value).strip('"')

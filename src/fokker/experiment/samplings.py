@@ -95,7 +95,7 @@ def evaluate(
 
 
 def added(
-    known: Mapping[str, Any], numbers: Mapping[str, float], whose: str
+    known: Mapping[str, object], numbers: Mapping[str, float], whose: str
 ) -> Mapping[str, float]:
     """Return numbers that are to be added to others; refuse one that would replace another.
 

@@ -1,9 +1,9 @@
 """Checks, limits and names of the arrays that figures get."""
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -17,7 +17,7 @@ _FAR = 100.0
 _ROUNDING = 1e-12
 
 
-def to_array(values: Any) -> Floats:
+def to_array(values: ArrayLike) -> Floats:
     """Return numbers of any kind, tensors among them, as a float64 array."""
     if hasattr(values, "detach"):
         # A tensor may be on a device, need a gradient, or be bfloat16, which numpy does not know.
@@ -25,7 +25,7 @@ def to_array(values: Any) -> Floats:
     return np.asarray(values, dtype=np.float64)
 
 
-def as_rows(name: str, values: Any, shape: tuple[int, ...]) -> Floats:
+def as_rows(name: str, values: ArrayLike, shape: tuple[int, ...]) -> Floats:
     """Return finite samples, (n, d) or (n, *shape), as (n, d).
 
     Raises:
@@ -36,7 +36,7 @@ def as_rows(name: str, values: Any, shape: tuple[int, ...]) -> Floats:
     return rows
 
 
-def finite_rows(name: str, values: Any, shape: tuple[int, ...]) -> tuple[Floats, str]:
+def finite_rows(name: str, values: ArrayLike, shape: tuple[int, ...]) -> tuple[Floats, str]:
     """Return the finite samples as (n, d), and a note such as `" (3 not finite)"` or nothing.
 
     Raises:
@@ -51,7 +51,7 @@ def finite_rows(name: str, values: Any, shape: tuple[int, ...]) -> tuple[Floats,
     return rows[finite], f" ({int((~finite).sum()):,} not finite)"
 
 
-def _rows(name: str, values: Any, shape: tuple[int, ...]) -> Floats:
+def _rows(name: str, values: ArrayLike, shape: tuple[int, ...]) -> Floats:
     array = to_array(values)
     d = int(np.prod(shape))
     if array.ndim < 2 or array.shape[0] == 0 or array.shape[1:] not in ((d,), tuple(shape)):

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from fokker.figures.arrays import Floats, minus, offsets, thin, to_array, widened
 from fokker.figures.panels import (
@@ -31,11 +32,11 @@ _WORTH_SAYING = 0.02
 
 
 def chain_histograms(
-    edges: Any,
-    sampled: Any,
-    beside: Any,
-    steps: Any,
-    sigmas: Any,
+    edges: ArrayLike,
+    sampled: ArrayLike,
+    beside: ArrayLike,
+    steps: ArrayLike,
+    sigmas: ArrayLike,
     names: tuple[str, str] = ("samples", "exact density"),
     units: str = "data units",
 ) -> Figure:
@@ -95,10 +96,10 @@ def chain_histograms(
 
 
 def chain_points(
-    states: Any,
-    beside: Any,
-    steps: Any,
-    sigmas: Any,
+    states: ArrayLike,
+    beside: ArrayLike,
+    steps: ArrayLike,
+    sigmas: ArrayLike,
     names: tuple[str, str] = ("samples", "data, noised"),
     units: str = "data units",
 ) -> Figure:

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
+from numpy.typing import ArrayLike
 
 from fokker.figures.arrays import Floats, thin, to_array
 from fokker.figures.lines import COLOURS, legend_above, line_style, round_log_ticks
@@ -22,10 +23,10 @@ _TOLERANCE = 0.01
 
 
 def error_budget(
-    terms: Mapping[str, Any],
-    total: Any,
+    terms: Mapping[str, ArrayLike],
+    total: ArrayLike,
     extra: Mapping[str, float] | None = None,
-    u: Any | None = None,
+    u: ArrayLike | None = None,
     units: str = "data units",
 ) -> Figure:
     """Draw a sampler's error, split along a chain of maps from the same starts.
@@ -87,7 +88,7 @@ def error_budget(
     return figure
 
 
-def _rows(name: str, values: Any) -> Floats:
+def _rows(name: str, values: ArrayLike) -> Floats:
     """Return displacements as (n, d)."""
     array = to_array(values)
     if array.ndim == 0 or array.size == 0:
@@ -101,7 +102,7 @@ def _rows(name: str, values: Any) -> Floats:
     return array.reshape(len(array), -1)
 
 
-def _quantiles(u: Any, whole: Floats) -> Floats:
+def _quantiles(u: ArrayLike, whole: Floats) -> Floats:
     quantiles = to_array(u)
     if whole.shape[1] != 1:
         raise ValueError(

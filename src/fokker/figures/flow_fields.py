@@ -9,6 +9,7 @@ from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from fokker.figures.arrays import Floats
 from fokker.figures.style import STYLE
@@ -28,7 +29,7 @@ _ARROWS = (12, 8)
 
 
 def flow_fields(
-    runs: Mapping[str, Mapping[str, Any]],
+    runs: Mapping[str, Mapping[str, ArrayLike]],
     rows: tuple[str, str] = ("exact", "learned"),
     units: str = "data units",
 ) -> Figure:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
+from numpy.typing import ArrayLike
 
 from fokker.figures.arrays import Floats, to_array
 from fokker.figures.style import BLUE, GREEN, STYLE, VERMILION, WIDTH_INCHES, plain
@@ -27,7 +28,9 @@ _SHOWN_BELOW_TOTAL = 1e3
 
 
 def gaussian_errors(
-    errors: Mapping[str, Mapping[str, Any]], num_steps: Any, units: str = "standardised units"
+    errors: Mapping[str, Mapping[str, ArrayLike]],
+    num_steps: ArrayLike,
+    units: str = "standardised units",
 ) -> Figure:
     """Draw W2 errors of samplers on Gaussian data against N, both logarithmic, a panel each.
 
@@ -46,7 +49,7 @@ def gaussian_errors(
     """
     steps = to_array(num_steps)
     if steps.ndim != 1 or steps.size == 0 or not bool((np.isfinite(steps) & (steps > 0)).all()):
-        raise ValueError(f"num_steps must be positive, finite and of shape (k,), got {num_steps}")
+        raise ValueError(f"num_steps must be positive, finite and of shape (k,), got {num_steps!r}")
     order = np.argsort(steps)
     steps = steps[order]
     panels = {name: _lines(name, values, order) for name, values in errors.items()}

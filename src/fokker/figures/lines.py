@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import Formatter, FuncFormatter, NullFormatter, NullLocator
+from numpy.typing import ArrayLike
 
 from fokker.figures.arrays import Floats, to_array
 from fokker.figures.panels import round_numbers, tick_label
@@ -64,7 +65,7 @@ def legend_above(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) 
     )
 
 
-def as_levels(name: str, values: Any, is_log: bool = True) -> Floats:
+def as_levels(name: str, values: ArrayLike, is_log: bool = True) -> Floats:
     """Return finite levels, (b,) with b >= 1, positive ones on a logarithmic axis.
 
     Raises:
@@ -74,11 +75,11 @@ def as_levels(name: str, values: Any, is_log: bool = True) -> Floats:
     good = np.isfinite(levels) & ((levels > 0) | (not is_log))
     if levels.ndim != 1 or levels.size == 0 or not bool(good.all()):
         kind = "positive, finite" if is_log else "finite"
-        raise ValueError(f"{name} must be {kind} and of shape (b,), got {values}")
+        raise ValueError(f"{name} must be {kind} and of shape (b,), got {values!r}")
     return levels
 
 
-def as_line(name: str, values: Any, of: str, levels: Floats) -> Floats:
+def as_line(name: str, values: ArrayLike, of: str, levels: Floats) -> Floats:
     """Return a value at each level, (b,); NaN and infinite values are allowed.
 
     Raises:

@@ -1,11 +1,11 @@
 """A figure of the loss at each level, next to the least possible loss."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from fokker.figures.lines import (
     as_levels,
@@ -25,10 +25,10 @@ _HEIGHT_INCHES, _EXCESS_INCHES = 3.9, 2.0
 
 def loss_per_level(
     axis: Axis,
-    curves: Mapping[str, Any],
-    level: Any,
-    floor: Any | None = None,
-    excess: Mapping[str, Any] | None = None,
+    curves: Mapping[str, ArrayLike],
+    level: ArrayLike,
+    floor: ArrayLike | None = None,
+    excess: Mapping[str, ArrayLike] | None = None,
 ) -> Figure:
     """Draw losses against their level, one line for each curve, losses on a logarithmic axis.
 

@@ -1,12 +1,12 @@
 """A figure of the density of x_t from noise to data, exact and as sampled."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from fokker.figures.style import STYLE
 from fokker.figures.time_axes import (
@@ -22,7 +22,7 @@ _KEYS = ("t", "sigma", "edges", "exact", "sampled")
 
 
 def marginal_maps(
-    runs: Mapping[str, Mapping[str, Any]],
+    runs: Mapping[str, Mapping[str, ArrayLike]],
     rows: tuple[str, str] = ("exact", "sampled"),
     units: str = "data units",
 ) -> Figure:

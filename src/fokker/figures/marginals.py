@@ -5,6 +5,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from fokker.figures.arrays import to_array
 from fokker.figures.lines import as_levels, as_line, draw_lines, legend_above, line_style
@@ -12,12 +13,12 @@ from fokker.figures.style import BLACK, STYLE, WIDTH_INCHES
 
 
 def marginals(
-    sigmas: Any,
-    forward: Any,
-    backward: Any,
-    residual_sigmas: Any,
-    residual: Any,
-    noise: Any | None = None,
+    sigmas: ArrayLike,
+    forward: ArrayLike,
+    backward: ArrayLike,
+    residual_sigmas: ArrayLike,
+    residual: ArrayLike,
+    noise: ArrayLike | None = None,
     residual_label: str = "Fokker-Planck residual\n(r.m.s.)",
 ) -> Figure:
     """Draw `W1(simulated, p_t) / std(p_t)` in one dimension, and the residual of the score.

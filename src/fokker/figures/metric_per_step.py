@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from fokker.figures.arrays import Floats
 from fokker.figures.lines import legend_above, line_style, round_log_ticks
@@ -120,7 +121,7 @@ def _points(rows: Sequence[Row], metric: str, against: str) -> Points:
 
 def _draw(
     panels: Sequence[Points],
-    grids: Sequence[Any],
+    grids: Sequence[ArrayLike],
     samplers: Sequence[str],
     label: str,
     below: str,

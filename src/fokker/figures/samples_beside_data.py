@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -10,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
 from fokker.figures.arrays import (
     Floats,
@@ -36,12 +36,12 @@ Names = tuple[str, str]
 
 
 def samples_beside_data(
-    samples: Any,
-    data: Any,
+    samples: ArrayLike,
+    data: ArrayLike,
     shape: tuple[int, ...],
     names: Names = ("samples", "data"),
     units: str = "data units",
-    density: tuple[Any, Any] | None = None,
+    density: tuple[ArrayLike, ArrayLike] | None = None,
     layout: Layout | None = None,
 ) -> Figure:
     """Draw samples and data according to their shape and layout, always with the same limits.

@@ -26,7 +26,7 @@ def trials_and_parameters(
     values: Sequence[float | None],
     costs: Sequence[float],
     statuses: Sequence[str],
-    parameters: Mapping[str, Sequence[Any]],
+    parameters: Mapping[str, Sequence[object]],
     metric: str,
     logarithmic: Collection[str] = (),
 ) -> Figure:
@@ -83,7 +83,7 @@ def trials_and_parameters(
 
 
 def _known(
-    values: Sequence[float | None], beside: Mapping[str, Sequence[Any]], metric: str
+    values: Sequence[float | None], beside: Mapping[str, Sequence[object]], metric: str
 ) -> Floats:
     """Return the values, NaN where there is none; check that all lists have their length."""
     count = len(values)
@@ -130,7 +130,7 @@ def _draw_best(axes: Axes, values: Floats, costs: Sequence[float]) -> Any:
     return handle
 
 
-def _places(axes: Axes, column: Sequence[Any], is_log: bool, inches: float) -> Floats:
+def _places(axes: Axes, column: Sequence[object], is_log: bool, inches: float) -> Floats:
     """Return the places of a parameter's values on its axis, and set its ticks."""
     if any(isinstance(value, str) for value in column):
         names = sorted({str(value) for value in column}, key=_as_numbers)

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
+from numpy.typing import ArrayLike
 
 from fokker.figures.arrays import Floats, minus, offsets, to_array, widened
 from fokker.figures.lines import round_log_ticks
@@ -20,7 +21,7 @@ from fokker.figures.time_axes import MAX_COLUMNS, arrays_of, some_runs
 _KEYS = ("num_steps", "w1", "edges", "sampled", "data")
 
 
-def steps_maps(runs: Mapping[str, Mapping[str, Any]], units: str = "data units") -> Figure:
+def steps_maps(runs: Mapping[str, Mapping[str, ArrayLike]], units: str = "data units") -> Figure:
     """Draw the density of samples as colour over N and x, and W1 to the data below it.
 
     N is logarithmic; the data's own density is a separate column behind the last N. All runs have

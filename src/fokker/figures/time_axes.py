@@ -3,12 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
+from numpy.typing import ArrayLike
 
 from fokker.figures.arrays import Floats, to_array
 from fokker.figures.panels import round_numbers, tick_label
@@ -174,7 +175,9 @@ def pairs_of_panels(
     return figure, pairs, WIDTH_INCHES / columns - 0.5
 
 
-def arrays_of(name: str, given: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Floats]:
+def arrays_of(
+    name: str, given: Mapping[str, ArrayLike], keys: tuple[str, ...]
+) -> dict[str, Floats]:
     """Return the arrays of a run by name, as numbers.
 
     Raises:
@@ -186,7 +189,7 @@ def arrays_of(name: str, given: Mapping[str, Any], keys: tuple[str, ...]) -> dic
     return {key: to_array(given[key]) for key in keys}
 
 
-def some_runs(runs: Mapping[str, Any]) -> None:
+def some_runs(runs: Mapping[str, object]) -> None:
     """Refuse an empty mapping, and one of more than six runs.
 
     Raises:

@@ -33,7 +33,7 @@ _LOOKS: dict[str, tuple[str, dict[str, Any]]] = {
 Points = tuple[Floats, Floats]
 
 
-def training_curve(rows: Iterable[Mapping[str, Any]]) -> Figure:
+def training_curve(rows: Iterable[Mapping[str, float]]) -> Figure:
     """Draw the loss against optimizer steps, and the other measurements of the training.
 
     The upper panel has the formulation's own loss, of training batches and of held-out data, and
@@ -109,7 +109,7 @@ def _draw(axes: Axes, curves: Mapping[str, Points], height: float) -> list[Any]:
     return lines
 
 
-def points_of(table: Sequence[Mapping[str, Any]], name: str) -> Points:
+def points_of(table: Sequence[Mapping[str, float]], name: str) -> Points:
     """Return the steps and values of the rows that have one, (n,) each."""
     found = [(row["step"], row[name]) for row in table if row.get(name) is not None]
     points = to_array(found).reshape(-1, 2)

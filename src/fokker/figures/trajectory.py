@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from fokker.figures.arrays import (
     Floats,
@@ -42,8 +43,8 @@ _SPREAD = 2.0
 
 
 def trajectory(
-    states: Any,
-    places: Any,
+    states: ArrayLike,
+    places: ArrayLike,
     shape: tuple[int, ...],
     units: str = "standardised units",
     layout: Layout | None = None,
@@ -72,7 +73,7 @@ def trajectory(
     kind = kind_of(shape, layout)
     array, levels = to_array(states), to_array(places)
     if levels.ndim != 1 or not bool(np.isfinite(levels).all()):
-        raise ValueError(f"places must be finite and of shape (k,), got {places}")
+        raise ValueError(f"places must be finite and of shape (k,), got {places!r}")
     if array.ndim < 3 or array.shape[0] != levels.size:
         raise ValueError(
             f"states must have shape (k, n, d) with k={levels.size} as places, got {array.shape}"

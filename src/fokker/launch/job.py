@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -45,7 +44,7 @@ def run_job(
     say: Callable[[str], None] = print_now,
     watch: Watch | None = None,
     ranks: Ranks = ALONE,
-    facts: Mapping[str, Any] | None = None,
+    facts: Mapping[str, object] | None = None,
 ) -> Result | None:
     """Build, check and carry out a job in the run's folder `path`; return None for a plan.
 

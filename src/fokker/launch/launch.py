@@ -123,5 +123,5 @@ def _prepared(size: int, needs_gpus: bool) -> Iterator[None]:
             signal.signal(getattr(signal, name), handler)
 
 
-def _stop(number: int, frame: Any) -> NoReturn:
+def _stop(number: int, frame: object) -> NoReturn:
     raise SystemExit(128 + number)

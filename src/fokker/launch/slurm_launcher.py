@@ -37,7 +37,9 @@ class SlurmLauncher(Launcher):
         ValueError: if max_num_timeout is given.
     """
 
-    def __init__(self, submitit_folder: str, max_num_timeout: int = 0, **parameters: Any) -> None:
+    def __init__(
+        self, submitit_folder: str, max_num_timeout: int = 0, **parameters: object
+    ) -> None:
         if max_num_timeout:
             raise ValueError(
                 f"hydra.launcher.max_num_timeout must be 0, got {max_num_timeout}: a job is queued "

@@ -10,7 +10,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _QUOTE = "'"
 
 
-def csv_text(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
+def csv_text(rows: Sequence[Mapping[str, object]], names: Sequence[str]) -> str:
     """Return a table with these columns as CSV.
 
     A text that a spreadsheet would take for a formula gets an apostrophe before it, which
@@ -24,7 +24,7 @@ def csv_text(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
     return text.getvalue().replace("\r\n", "\n")
 
 
-def _plain(cell: Any) -> Any:
+def _plain(cell: object) -> Any:
     if not isinstance(cell, str) or not cell.lstrip(_QUOTE).startswith(FORMULA) or _is_number(cell):
         return cell
     return _QUOTE + cell

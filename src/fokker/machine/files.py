@@ -96,7 +96,7 @@ def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
                 yield number, ValueError(str(error))
 
 
-def described(value: Any) -> str:
+def described(value: object) -> str:
     """Format a value of JSON for a message, cut if it is long."""
     text = json.dumps(value, default=str)
     return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 3]}..."
@@ -111,7 +111,7 @@ def checksum(path: Path) -> str:
     return digest.hexdigest()
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: object) -> None:
     """Write a JSON file, whole or not at all."""
     write_text(path, json.dumps(content, indent=2) + "\n")
 

@@ -36,7 +36,7 @@ def masked(text: str) -> str:
     return text
 
 
-def masked_values(content: Any) -> Any:
+def masked_values(content: object) -> Any:
     """Return plain values, however nested, with texts and the values of secret keys masked."""
     if isinstance(content, str):
         return masked(content)
@@ -56,7 +56,7 @@ def without_password(text: str, url: str) -> str:
     return masked(text.replace(found[1], MASK) if found else text)
 
 
-def _is_secret(key: Any, value: Any) -> bool:
+def _is_secret(key: object, value: object) -> bool:
     is_text = isinstance(value, str) and value != "" and _NOTHING.match(value) is None
     return is_text and _CALLED.search(str(key)) is not None
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def flat(node: Any, above: str = "", *, with_empty: bool = False) -> dict[str, Any]:
+def flat(node: object, above: str = "", *, with_empty: bool = False) -> dict[str, Any]:
     """Return the values of a nested configuration by dotted keys; a list is a value.
 
     Args:

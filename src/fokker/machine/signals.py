@@ -102,7 +102,7 @@ class Signals:
                 signal.signal(number, handler)
             self._depth -= 1
 
-    def _hear(self, number: int, frame: Any) -> None:
+    def _hear(self, number: int, frame: object) -> None:
         if self._is_over or (self._is_met and number != signal.SIGINT):
             return
         is_first, is_second = not self.asked, number == signal.SIGINT == self.asked

@@ -52,7 +52,7 @@ class Method:
         return made("sampler", SAMPLERS, name, {**arguments, "seed": seed})
 
 
-def made(module: str, names: Mapping[str, str], name: str, arguments: Mapping[str, Any]) -> Any:
+def made(module: str, names: Mapping[str, str], name: str, arguments: Mapping[str, object]) -> Any:
     """Make one of Optuna's samplers or pruners.
 
     Raises:
@@ -108,7 +108,7 @@ def read_method(given: Mapping[str, Any], objectives: Objectives) -> Method:
     return Method(sampler, pruner, given["seed"], given["storage"], prune_on)
 
 
-def _part(key: str, value: Any, names: Mapping[str, str]) -> Part:
+def _part(key: str, value: object, names: Mapping[str, str]) -> Part:
     """Return a name with its arguments, of which a name as text has none."""
     entries = {value: {}} if isinstance(value, str) else value
     if isinstance(entries, dict) and len(entries) == 1:

@@ -124,6 +124,6 @@ def read_objectives(objective: Any, directions: Any) -> Objectives:
     return Objectives(tuple(metrics), None if given is None else tuple(given))
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """Return a value of the configuration as text for a message."""
     return "null" if value is None else str(value).replace("'", "")

@@ -103,14 +103,14 @@ class Search:
     study: str
     meant: Callable[[Sequence[str], Sequence[str]], Sequence[str]] = field(compare=False)
 
-    def job(self, number: int, values: Mapping[str, Any]) -> Job:
+    def job(self, number: int, values: Mapping[str, object]) -> Job:
         """Return the job of a trial."""
         texts = {p.key: p.text(values[p.key]) for p in self.parameters}
         chosen = [f"{key}={text}" for key, text in texts.items()]
         overrides = tuple(self.meant([*self.fixed, *chosen], chosen))
         return Job(self.folder, f"t{number:04d}", overrides, self.shown(values))
 
-    def shown(self, values: Mapping[str, Any]) -> dict[str, str]:
+    def shown(self, values: Mapping[str, object]) -> dict[str, str]:
         """Return values by column, as a user reads them."""
         return {
             self.columns[p.key]: f"{v:.4g}" if isinstance(v := values[p.key], float) else str(v)

@@ -51,14 +51,14 @@ class SearchSweeper(GridSweeper):
 
     def __init__(
         self,
-        n_trials: Any = 20,
-        storage: Any = "sqlite",
-        sampler: Any = "tpe",
-        seed: Any = 0,
-        directions: Any = None,
-        pruner: Any = None,
-        prune_on: Any = "denoising_error",
-        n_jobs: Any = 1,
+        n_trials: object = 20,
+        storage: object = "sqlite",
+        sampler: object = "tpe",
+        seed: object = 0,
+        directions: object = None,
+        pruner: object = None,
+        prune_on: object = "denoising_error",
+        n_jobs: object = 1,
         params: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(params=params)
@@ -233,5 +233,5 @@ class SearchSweeper(GridSweeper):
         return 0
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value

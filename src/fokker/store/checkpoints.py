@@ -40,7 +40,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def _why_damaged(checkpoint: Mapping[Any, Any]) -> str:
+def _why_damaged(checkpoint: Mapping[object, object]) -> str:
     """Return in words which part of a checkpoint has a wrong kind; empty if none has."""
     ema = checkpoint["ema"]
     weights = {"state_dict": checkpoint["state_dict"], **(ema if isinstance(ema, dict) else {})}
@@ -61,7 +61,7 @@ def _why_damaged(checkpoint: Mapping[Any, Any]) -> str:
     return "" if is_list else "lr_schedulers is no list"
 
 
-def _is_weight(value: Any) -> bool:
+def _is_weight(value: object) -> bool:
     return isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
 
 

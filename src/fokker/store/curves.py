@@ -27,7 +27,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     return [row for _, row in lines if _is_row(row)]
 
 
-def _is_row(row: Any) -> bool:
+def _is_row(row: object) -> bool:
     """Tell whether a line of a curve is as fokker writes it: a step, and numbers or lists."""
     if not isinstance(row, dict) or not COUNT.fits(row.get("step")):
         return False

@@ -108,7 +108,7 @@ def comparable_data(
     return found
 
 
-def _is_own(data: Mapping[str, Any]) -> bool:
+def _is_own(data: Mapping[str, object]) -> bool:
     """Tell whether the class of data is one of fokker's."""
     return str(data.get(TARGET)).startswith("fokker.")
 
@@ -122,12 +122,12 @@ def recorded_standardize(config: DictConfig) -> str | None:
     return str(data.standardize).lower() if is_given else None
 
 
-def class_name(target: Any) -> Any:
+def class_name(target: object) -> Any:
     """Return the last part of a target: a class is the same wherever it is defined."""
     return target.rpartition(".")[2] if isinstance(target, str) else target
 
 
-def by_name(node: Any) -> Any:
+def by_name(node: object) -> Any:
     """Return a configuration with only the names of classes as targets, at every depth."""
     if isinstance(node, Mapping):
         return {k: class_name(v) if k == TARGET else by_name(v) for k, v in node.items()}
@@ -135,7 +135,7 @@ def by_name(node: Any) -> Any:
 
 
 def model_key(
-    training: Mapping[str, Any],
+    training: Mapping[str, object],
     content: str,
     source: str,
     init: str,

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from time import time
-from typing import Any, final
+from typing import final
 from zipfile import is_zipfile
 
 from filelock import FileLock, Timeout
@@ -227,7 +227,7 @@ def _uses(output_dir: Path) -> tuple[dict[str, list[float]], list[DamagedError]]
     return uses_of(output_dir, list(folders_in(output_dir / "models")))
 
 
-def _text(node: Any, key: str) -> str:
+def _text(node: object, key: str) -> str:
     """Return an entry of what should be a dictionary, as a text; empty if it is missing."""
     return str(node.get(key, "")) if isinstance(node, dict) else ""
 

@@ -3,7 +3,6 @@
 import json
 import traceback
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 
@@ -23,7 +22,7 @@ def write_text(path: Path, text: str) -> None:
     files.write_text(path, text)
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: object) -> None:
     """Write a JSON file, whole or not at all, and make its folder."""
     write_text(path, json.dumps(content, indent=2) + "\n")
 
@@ -43,7 +42,7 @@ def lock_file(path: Path) -> Path:
     return path.parent / f".{job_id(path)}.lock"
 
 
-def record_failure(path: Path, error: BaseException, seconds: float, **facts: Any) -> None:
+def record_failure(path: Path, error: BaseException, seconds: float, **facts: object) -> None:
     """Write traceback.txt, and a run.json that says how a job failed, however far it came."""
     text = "".join(traceback.format_exception(error))
     write_text(path / "traceback.txt", text)

@@ -4,7 +4,6 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from fokker.machine.named_files import one_line
 from fokker.machine.text_tables import GAP, aligned, widths_of
@@ -26,7 +25,7 @@ def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in files)
 
 
-def typed_text(overrides: Any) -> str:
+def typed_text(overrides: object) -> str:
     """Return recorded overrides as a text, without hydra's own; empty if they are no list."""
     known = overrides if isinstance(overrides, list) else []
     kept = [str(o) for o in known if not re.match(r"[+~]*hydra[./]", str(o))]

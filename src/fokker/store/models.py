@@ -74,7 +74,7 @@ class ModelFolder:
         """Return the optimizer steps of the checkpoint; 0 if there is none."""
         return self.record.get("step", 0) if self.checkpoint.is_file() else 0
 
-    def write(self, **entries: Any) -> None:
+    def write(self, **entries: object) -> None:
         """Change entries of model.json."""
         write_json(self.path / "model.json", {"format": FORMAT, **self.record, **entries})
 

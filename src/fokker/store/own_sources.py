@@ -21,7 +21,7 @@ OTHERS = ("fokker", "torch", "lightning", "torchmetrics")
 MAIN = "__main__"
 
 
-def source_of(classes: Sequence[Any], allow: Sequence[str] = ()) -> str:
+def source_of(classes: Sequence[object], allow: Sequence[str] = ()) -> str:
     """Return a hash of the files that define the user's own classes and functions.
 
     The hash includes the modules beneath `allow` that a file imports, and those that these import.

@@ -31,7 +31,7 @@ class FormatError(DamagedError):
         known: the entries of the file, with values of any kinds.
     """
 
-    def __init__(self, path: Path, format: int, known: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, path: Path, format: int, known: Mapping[str, object] | None = None) -> None:
         self.is_older, self.known = format < FORMAT, known or {}
         age = "an older" if self.is_older else "a newer"
         why = f"written by {age} version of fokker (format {format}; this one reads {FORMAT})"
@@ -75,7 +75,7 @@ def read_record(path: Path) -> dict[str, Any]:
     return content
 
 
-def check_has(path: Path, record: Mapping[str, Any], *names: str) -> None:
+def check_has(path: Path, record: Mapping[str, object], *names: str) -> None:
     """Refuse, by a DamagedError, a record that is not empty and lacks one of these names."""
     for name in names:
         if record and name not in record:

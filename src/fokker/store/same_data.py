@@ -8,7 +8,7 @@ from fokker.store.identity import TARGET, class_name, comparable_data
 from fokker.store.records import WAYS_OF_READING
 
 
-def what_data(config: Mapping[str, Any], groups: Sequence[str], content: str) -> dict[str, Any]:
+def what_data(config: Mapping[str, object], groups: Sequence[str], content: str) -> dict[str, Any]:
     """Return the values, by dotted keys, that are equal exactly for runs with the same data.
 
     The seed counts only where a set of `num_points` is drawn by it. Else it decides only the order
@@ -29,7 +29,7 @@ def what_data(config: Mapping[str, Any], groups: Sequence[str], content: str) ->
 
 
 def differing(
-    there: Mapping[str, Any], here: Mapping[str, Any], by_name: bool = True
+    there: Mapping[str, object], here: Mapping[str, object], by_name: bool = True
 ) -> list[str]:
     """Return the dotted keys of two flat configurations whose values are not the same.
 
@@ -38,7 +38,7 @@ def differing(
         by_name: whether classes are compared only by their names, wherever they are defined.
     """
 
-    def value(side: Mapping[str, Any], key: str) -> Any:
+    def value(side: Mapping[str, object], key: str) -> Any:
         is_class = by_name and key.rpartition(".")[2] == TARGET
         return class_name(side.get(key)) if is_class else side.get(key)
 

@@ -44,7 +44,7 @@ class Kind:
         )
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     if isinstance(value, int) and abs(value) > sys.float_info.max:
         return False
     return isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -57,7 +57,7 @@ def _one_of(*words: str) -> Kind:
 def _with(**kinds: Kind) -> Kind:
     """Return the kind of a mapping that has these names, and maybe others."""
 
-    def fits(value: Any) -> bool:
+    def fits(value: object) -> bool:
         return isinstance(value, dict) and all(
             name in value and kind.fits(value[name]) for name, kind in kinds.items()
         )
@@ -98,7 +98,7 @@ class Shape:
     needed: Sequence[str] = ()
     others: Kind = ANYTHING
 
-    def why_not(self, content: Mapping[str, Any]) -> str:
+    def why_not(self, content: Mapping[str, object]) -> str:
         """Return in words what is wrong with the content of a file; empty if nothing is."""
         for name in self.needed:
             if name not in content:

@@ -22,7 +22,7 @@ def config_dir() -> Path:
     return inside if inside.is_dir() else package.parents[1] / "conf"
 
 
-def as_today(node: Any, groups: Sequence[str] = ()) -> Any:
+def as_today(node: object, groups: Sequence[str] = ()) -> Any:
     """Return a recorded part of a configuration with the targets that its classes have today.
 
     Args:
@@ -50,7 +50,7 @@ def override_as_today(override: str) -> str:
     return f"{key}{equals}{value}"
 
 
-def target_today(target: Any, groups: Sequence[str]) -> Any:
+def target_today(target: object, groups: Sequence[str]) -> Any:
     """Return the dotted name of a class of fokker's in the first of these groups that has it."""
     if not isinstance(target, str) or not _OWN.fullmatch(target):
         return target
@@ -59,7 +59,7 @@ def target_today(target: Any, groups: Sequence[str]) -> Any:
     return next(filter(None, found), target)
 
 
-def _is_group(name: Any) -> bool:
+def _is_group(name: object) -> bool:
     return isinstance(name, str) and name.isidentifier() and (config_dir() / name).is_dir()
 
 

@@ -86,7 +86,7 @@ def check_jobs(
         )
 
 
-def _metric_names(config: DictConfig, job: Job, objective: Any) -> list[set[str]]:
+def _metric_names(config: DictConfig, job: Job, objective: object) -> list[set[str]]:
     """Build a job; return its set of metrics in a list, which is empty without an objective."""
     from fokker.experiment.metric_names import measures_of
     from fokker.launch.job import built  # Both modules need torch.

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, final
+from typing import final
 
 from fokker.machine.csv_files import csv_text
 from fokker.machine.progress import duration, expected_end
@@ -89,7 +89,7 @@ def write_results(path: Path, rows: Sequence[Row]) -> None:
     write_csv(path, rows, names)
 
 
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
+def write_csv(path: Path, rows: Sequence[Mapping[str, object]], names: Sequence[str]) -> None:
     """Write a table with these columns, whole or not at all."""
     write_text(path, csv_text(rows, names))
 

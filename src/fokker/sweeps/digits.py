@@ -60,7 +60,7 @@ def _clipped(places: int) -> int:
     return min(max(places, 0), _MAX_PLACES)
 
 
-def _cell(value: Any, error: float | None, places: int, plus: str, none: str) -> str:
+def _cell(value: object, error: float | None, places: int, plus: str, none: str) -> str:
     if value is None:
         return none
     if not isinstance(value, float):

@@ -13,7 +13,7 @@ Source: Box, Hunter & Hunter 2005, "Statistics for Experimenters", chapters 5 an
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 from fokker.measures import ERROR
 from fokker.sweeps.collection import SEED, beside, settings_of
@@ -155,5 +155,5 @@ def _cells(
     return found
 
 
-def _number(value: Any) -> float:
+def _number(value: object) -> float:
     return float(value) if isinstance(value, (int, float)) else math.nan

@@ -107,7 +107,7 @@ class Job:
         """Return whether a living process runs the job."""
         return is_locked(lock_file(self.folder(1)))
 
-    def _check_own(self, record: Mapping[str, Any]) -> None:
+    def _check_own(self, record: Mapping[str, object]) -> None:
         """Refuse a folder of another job whose key happens to be the same."""
         stored = record.get("overrides")
         if not isinstance(stored, list) or len(self.key) != DIGITS:  # A trial's key is no hash.
@@ -159,7 +159,7 @@ class Job:
         return {**row, "seconds": seconds, "folder": folder.name, "error": said or None}
 
 
-def _results(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
+def _results(folder: Path, record: Mapping[str, object]) -> dict[str, Any]:
     """Return the metrics of a completed job.
 
     Raises:

@@ -104,7 +104,7 @@ def _data(job: Path) -> str:
     return repr({key: v for key, v in data.items() if key.rpartition(".")[2] != SEED})
 
 
-def model_labels(jobs: Sequence[tuple[Row, Any]], swept: Sequence[str]) -> list[str]:
+def model_labels(jobs: Sequence[tuple[Row, object]], swept: Sequence[str]) -> list[str]:
     """Return the name of each job's model, made of the swept keys in which models differ.
 
     Jobs with the same curve share a model. Models that differ only in the seed share a name.

@@ -69,7 +69,7 @@ def rendered(template: str, values: dict[str, Any]) -> str:
     return environment.get_template(template).render(values)
 
 
-def escaped(value: Any) -> "Markup":
+def escaped(value: object) -> "Markup":
     """Return a text escaped for HTML, without the control characters that no page may hold."""
     from markupsafe import Markup
 

@@ -131,7 +131,7 @@ def _run_recorded(
             raise SystemExit(1) from error
 
 
-def _unasked(metrics: Mapping[str, Any], step: int) -> bool:
+def _unasked(metrics: Mapping[str, object], step: int) -> bool:
     return False
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 from fokker.machine.text_tables import aligned
 from fokker.measures import ERROR
@@ -82,7 +82,7 @@ def results_table(outcome: Outcome, rows: Sequence[Row]) -> Table:
     return Table(names, list(zip(*columns)))
 
 
-def _value(value: Any) -> str:
+def _value(value: object) -> str:
     """Return a swept value as text, a number of a search with four digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 

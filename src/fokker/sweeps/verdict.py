@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 from fokker.measures import OF_DATA, units_of
 from fokker.sweeps.collection import count
@@ -190,5 +190,5 @@ def _cost(standing: Standing) -> float:
     return sum(known) / len(known) if known else math.nan
 
 
-def _value(value: Any) -> str:
+def _value(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)

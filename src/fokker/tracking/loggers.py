@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Protocol, final
+from typing import Protocol, final
 
 from fokker.machine.disk import DiskError
 from fokker.machine.files import write_text
@@ -17,7 +17,7 @@ class Log(Protocol):
     def address(self) -> str:
         """Return the address at which the run can be seen; empty if there is only its folder."""
 
-    def log(self, metrics: Mapping[str, Any], step: int) -> None:
+    def log(self, metrics: Mapping[str, object], step: int) -> None:
         """Take a row of the training curves."""
 
     def finish(self) -> None:
@@ -27,7 +27,7 @@ class Log(Protocol):
 class Logger(Protocol):
     """A logger, which opens the log of each run."""
 
-    def open(self, folder: Path, config: Mapping[str, Any]) -> Log:
+    def open(self, folder: Path, config: Mapping[str, object]) -> Log:
         """Open the log of the run in `folder`, whose run.json says what it is.
 
         Args:
@@ -35,7 +35,7 @@ class Logger(Protocol):
         """
 
 
-def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+def numbers(metrics: Mapping[str, object]) -> dict[str, float]:
     """Return the single numbers among metrics."""
     return {key: value for key, value in metrics.items() if isinstance(value, (int, float))}
 
@@ -44,7 +44,7 @@ def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
 class CSV(Logger):
     """A logger that writes the curves to `metrics.csv` in the run's folder, for spreadsheets."""
 
-    def open(self, folder: Path, config: Mapping[str, Any]) -> Log:
+    def open(self, folder: Path, config: Mapping[str, object]) -> Log:
         return CSVLog(folder / "metrics.csv")
 
 
@@ -58,7 +58,7 @@ class CSVLog:
         self._path = path
         self._rows: list[dict[str, float]] = []
 
-    def log(self, metrics: Mapping[str, Any], step: int) -> None:
+    def log(self, metrics: Mapping[str, object], step: int) -> None:
         self._rows.append(numbers(metrics))
 
     def finish(self) -> None:
@@ -80,7 +80,7 @@ class Logs:
         self._addresses: dict[str, str] = {}
 
     def open(
-        self, loggers: Mapping[str, Logger], folder: Path, config: Mapping[str, Any]
+        self, loggers: Mapping[str, Logger], folder: Path, config: Mapping[str, object]
     ) -> None:
         """Open the log of each logger for the run in `folder`."""
         for name, logger in loggers.items():
@@ -92,7 +92,7 @@ class Logs:
         """Return the addresses at which the run can be seen, by logger, without empty ones."""
         return {name: address for name, address in self._addresses.items() if address}
 
-    def log(self, metrics: Mapping[str, Any], step: int) -> None:
+    def log(self, metrics: Mapping[str, object], step: int) -> None:
         """Give each log a row of the training curves."""
         for name, log in list(self._logs.items()):
             with self._alone(name):

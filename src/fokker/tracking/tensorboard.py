@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 from fokker.machine.disk import short
 from fokker.machine.files import read_json
@@ -30,7 +30,7 @@ class TensorBoard(Logger):
             )
         self._folder = folder
 
-    def open(self, folder: Path, config: Mapping[str, Any]) -> Log:
+    def open(self, folder: Path, config: Mapping[str, object]) -> Log:
         place = folder / "tensorboard"
         if self._folder is not None:
             place = Path(self._folder).expanduser() / folder.name
@@ -47,7 +47,7 @@ class TensorBoardLog:
         config: the resolved configuration, written among the hyperparameters.
     """
 
-    def __init__(self, folder: Path, place: Path, config: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, place: Path, config: Mapping[str, object]) -> None:
         from lightning.pytorch.loggers import TensorBoardLogger
 
         self._run, self._place, self._config, self._step = folder, place, config, 0
@@ -57,7 +57,7 @@ class TensorBoardLog:
     def address(self) -> str:
         return str(short(self._place))
 
-    def log(self, metrics: Mapping[str, Any], step: int) -> None:
+    def log(self, metrics: Mapping[str, object], step: int) -> None:
         self._step = step
         self._made.log_metrics({k: v for k, v in numbers(metrics).items() if k != "step"}, step)
 

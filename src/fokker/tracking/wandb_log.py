@@ -58,7 +58,7 @@ class WandB(Logger):
         self._project, self._entity, self._group = project or "fokker", entity, group
         self._tags, self._log_model, self._seconds = list(tags or ()), log_model, finish_seconds
 
-    def open(self, folder: Path, config: Mapping[str, Any]) -> Log:
+    def open(self, folder: Path, config: Mapping[str, object]) -> Log:
         facts = read_record(folder / "run.json")
         about = ("formulation", "data", "sweep", "swept", "overrides", "versions")
         run = self.start(
@@ -76,7 +76,7 @@ class WandB(Logger):
         job_type: str,
         group: str | None,
         labels: Sequence[str],
-        config: Mapping[str, Any],
+        config: Mapping[str, object],
         earlier: Path | None = None,
         is_agents: bool = False,
     ) -> SafeRun:
@@ -107,7 +107,7 @@ class WandBLog:
     def address(self) -> str:
         return self._run.address
 
-    def log(self, metrics: Mapping[str, Any], step: int) -> None:
+    def log(self, metrics: Mapping[str, object], step: int) -> None:
         self._step = step
         row = {key: value for key, value in numbers(metrics).items() if key != "step"}
         self._run.do(lambda run: self._history(run, row, "images"))
@@ -175,7 +175,7 @@ def tag(text: str) -> str:
     return text if len(text) <= MAX_TAG else f"{text[:head]}…{text[head + 1 - MAX_TAG :]}"
 
 
-def _pairs(values: Mapping[str, Any]) -> list[str]:
+def _pairs(values: Mapping[str, object]) -> list[str]:
     return [f"{key}={value}" for key, value in values.items()]
 
 
@@ -196,7 +196,7 @@ def _earlier(folder: Path) -> Path | None:
     return None
 
 
-def labels(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def labels(rows: Sequence[Mapping[str, object]]) -> list[str]:
     """Return the name under which W&B files the charts of each evaluation.
 
     It is `evaluation` if there is one way to sample, so that runs share a chart. Else it is the

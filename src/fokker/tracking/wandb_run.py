@@ -48,7 +48,7 @@ class SafeRun:
         finish_seconds: float,
         earlier: Path | None = None,
         is_agents: bool = True,
-        **init: Any,
+        **init: object,
     ) -> None:
         self._folder, self._seconds = folder.resolve(), finish_seconds
         self._is_agents = is_agents and not _is_stale()
@@ -100,7 +100,7 @@ class SafeRun:
 
     # ---- the start -----------------------------------------------------------------------
 
-    def _start(self, earlier: Path | None, init: Mapping[str, Any]) -> Any:
+    def _start(self, earlier: Path | None, init: Mapping[str, object]) -> Any:
         # W&B would take the system's temporary folder if it could not write here.
         (self._folder / "wandb").mkdir(exist_ok=True)
         run_id = self._run_id(earlier)

@@ -14,8 +14,8 @@ OF_WANDB = "fokker.tracking.WandB"
 def log_sweep(
     folder: Path,
     loggers: DictConfig,
-    rows: Sequence[Mapping[str, Any]],
-    tables: Mapping[str, Sequence[Mapping[str, Any]]],
+    rows: Sequence[Mapping[str, object]],
+    tables: Mapping[str, Sequence[Mapping[str, object]]],
     figures: Sequence[Path],
     report: Path | None = None,
 ) -> str:

@@ -147,12 +147,17 @@ class Saving(L.Callback):
         checkpoint[DESCRIPTION] = self._description
 
     def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: object, batch_idx: int
     ) -> None:
         self._between_blocks = False
 
     def on_train_batch_end(  # type: ignore[override]
-        self, trainer: L.Trainer, pl_module: Training, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: L.Trainer,
+        pl_module: Training,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
     ) -> None:
         self._between_blocks = True
         waited = monotonic() - self._saved_at >= self._intervals.save_seconds
@@ -229,7 +234,7 @@ class Speed(L.Callback):
         return self._steps / self._seconds if self._steps else None
 
     def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: object, batch_idx: int
     ) -> None:
         self._started = perf_counter()
 

@@ -55,7 +55,7 @@ class Engine:
         max_steps: int = 2500,
         device_batch_size: int | None = None,
         compile: bool = False,
-        max_time: Any = None,
+        max_time: object = None,
         limit_train_batches: int | float | None = None,
         deterministic: bool | Literal["warn"] | None = None,
         benchmark: bool | None = None,
@@ -146,5 +146,5 @@ class Engine:
         return trainer
 
 
-def _nothing(number: Any, frame: Any) -> None:
+def _nothing(number: object, frame: object) -> None:
     """Do nothing at a signal, which another handler takes care of."""

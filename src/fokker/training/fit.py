@@ -183,7 +183,7 @@ def _begin(work: ModelFolder, task: TrainingTask) -> int:
     return done
 
 
-def _threads(before: Any) -> int | list[int]:
+def _threads(before: object) -> int | list[int]:
     """Return the threads of each rank; if they changed between runs, all numbers in order."""
     now = torch.get_num_threads()
     known = [n for n in (before if isinstance(before, list) else [before]) if type(n) is int]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
-from typing import Any, final
+from typing import final
 
 import lightning as L
 import torch
@@ -38,7 +38,7 @@ class Limits:
     def of(
         cls,
         max_steps: int,
-        max_time: Any,
+        max_time: object,
         limit_train_batches: float | None,
     ) -> "Limits":
         """Read lightning's keys, in which a batch is an optimizer step.
@@ -74,7 +74,7 @@ def _steps(limit: float | None, max_steps: int) -> int | None:
     return steps if steps < max_steps else None
 
 
-def _seconds(time: Any) -> float | None:
+def _seconds(time: object) -> float | None:
     if time is None:
         return None
     names = ("days", "hours", "minutes", "seconds")
@@ -111,7 +111,12 @@ class Ending(L.Callback):
         self._start = monotonic() - seconds
 
     def on_train_batch_end(  # type: ignore[override]
-        self, trainer: L.Trainer, pl_module: Training, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: L.Trainer,
+        pl_module: Training,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
     ) -> None:
         is_over = self._limits.are_reached(trainer.global_step, monotonic() - self._start)
         if self._limits.seconds is not None:  # Each rank has its own clock.

@@ -204,7 +204,7 @@ class OneTraining:
         if self.signals.asked:
             raise Interrupted(self.signals.asked, text, has_advanced=True)
 
-    def _note(self, **facts: Any) -> None:
+    def _note(self, **facts: object) -> None:
         if self.task.ranks.is_first:
             self.folder.write(**facts)
 

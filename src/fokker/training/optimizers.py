@@ -218,7 +218,7 @@ def _check_kinds(schedule: object) -> None:
             )
 
 
-def _check_kept(name: str, before: Mapping[str, Any], group: Mapping[str, Any]) -> None:
+def _check_kept(name: str, before: Mapping[str, object], group: Mapping[str, object]) -> None:
     changed = [key for key, value in before.items() if group[key] != value]
     if changed:
         raise ValueError(

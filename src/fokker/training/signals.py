@@ -1,7 +1,7 @@
 """Signals in a training, which then ends between two blocks of steps, where it can be saved."""
 
 from collections.abc import Callable
-from typing import Any, final
+from typing import final
 
 import lightning as L
 import torch
@@ -46,7 +46,12 @@ class Stopping(L.Callback):
         self._ask()
 
     def on_train_batch_end(  # type: ignore[override]
-        self, trainer: L.Trainer, pl_module: Training, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: L.Trainer,
+        pl_module: Training,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
     ) -> None:
         self._ask()
 

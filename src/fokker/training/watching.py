@@ -59,7 +59,12 @@ class Watching(L.Callback):
                 self._watch(row, row["step"])
 
     def on_train_batch_end(  # type: ignore[override]
-        self, trainer: L.Trainer, pl_module: Training, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: L.Trainer,
+        pl_module: Training,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
     ) -> None:
         line, self._line = self._line, None
         if self._ranks.first_says(lambda: line is not None and self._watch(*line)) and (

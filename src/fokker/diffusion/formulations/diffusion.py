@@ -263,7 +263,7 @@ class Diffusion(Formulation, ABC):
             names += [f"error_{term}" for term in TERMS]
         return measures_named(names)
 
-    def figures(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Callable[[], Figure]]:
+    def figures(self, rows: Sequence[Mapping[str, object]]) -> Mapping[str, Callable[[], Figure]]:
         """Draw the exact errors against the number of steps, where several were computed."""
         if len(rows) < 2 or not any("w2" in row for row in rows):
             return {}
@@ -282,7 +282,7 @@ class Diffusion(Formulation, ABC):
         yield budget_report(self, way.sampler, way.nodes, way.name, points, num_samples, seed)
 
 
-def _errors_figure(rows: Sequence[Mapping[str, Any]], units: str) -> Figure:
+def _errors_figure(rows: Sequence[Mapping[str, object]], units: str) -> Figure:
     from fokker.figures import gaussian_errors
 
     return gaussian_errors(*errors_by_steps(rows), units)
