@@ -59,6 +59,11 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(hidden, encoding="utf-8"))
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all."""
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
+
+
 def write_private(path: Path, text: str) -> None:
     """Write a text file with its passwords, whole or not at all; only the user may read it."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"), 0o600)

@@ -97,7 +97,8 @@ class MLP(nn.Module):
         hidden = self.first(x.flatten(1))
         for block in self.blocks:
             hidden = block(hidden, embedding)
-        return self.last(hidden).reshape(x.shape)  # type: ignore[no-any-return]
+        found: Tensor = self.last(hidden).reshape(x.shape)
+        return found
 
 
 @final
@@ -113,4 +114,5 @@ class Block(nn.Module):
 
     def forward(self, hidden: Tensor, embedding: Tensor) -> Tensor:
         inner = self.inner(self.norm(hidden)) + self.condition(embedding)
-        return hidden + self.outer(nn.functional.silu(inner))  # type: ignore[no-any-return]
+        outer: Tensor = self.outer(nn.functional.silu(inner))
+        return hidden + outer

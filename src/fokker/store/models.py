@@ -11,7 +11,7 @@ from typing import Any, final
 from filelock import FileLock
 
 from fokker.machine.disk import DamagedError, short, writing
-from fokker.machine.files import checksum, write_atomically, write_json
+from fokker.machine.files import checksum, write_atomically, write_bytes, write_json
 from fokker.machine.folders import make_folder
 from fokker.store.checkpoints import (
     DESCRIPTION,
@@ -199,9 +199,6 @@ class ModelFolder:
             tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in whole.items()}
             content = save(tensors, {DESCRIPTION: json.dumps({**about, "weights": name})})
             file = self.path / f"{name}{SAFETENSORS}"
-            write_atomically(
-                file,
-                lambda temporary, content=content: temporary.write_bytes(content),  # type: ignore[misc]
-            )
+            write_bytes(file, content)
             written[file.name] = hashlib.sha256(content).hexdigest()
         return written

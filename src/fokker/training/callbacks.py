@@ -89,19 +89,23 @@ class Curves(L.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._losses = list(state_dict["losses"])
 
-    def on_train_start(  # type: ignore[override]
-        self, trainer: L.Trainer, pl_module: Training
-    ) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not trainer.is_global_zero:
             return
-        self._floor = floor_of(pl_module.formulation)
+        self._floor = floor_of(_training(pl_module).formulation)
         # The steps after the last save are made again, and so are their rows.
         kept = [r for r in read_json_lines(self._folder.curves) if r["step"] <= trainer.global_step]
         write_json_lines(self._folder.curves, kept)
 
-    def on_train_batch_end(  # type: ignore[override]
-        self, trainer: L.Trainer, pl_module: Training, outputs: Any, batch: Any, batch_idx: int
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: object,
+        batch_idx: int,
     ) -> None:
+        training = _training(pl_module)
         self._losses += outputs["losses"]
         step, last = trainer.global_step, trainer.global_step == trainer.max_steps
         row: Metrics = {}
@@ -109,15 +113,21 @@ class Curves(L.Callback):
             row["loss"] = math.fsum(self._losses) / len(self._losses)
             if self._floor is not None:
                 row.update(floor=self._floor, excess=row["loss"] - self._floor)
-            row["lr"] = pl_module.schedule.rate(step - 1, trainer.max_steps)
+            row["lr"] = training.schedule.rate(step - 1, trainer.max_steps)
             self._losses = []
         if last or step % self._intervals.validation_steps == 0:
-            row.update(validate_average(pl_module, self._ranks))
+            row.update(validate_average(training, self._ranks))
         if row and trainer.is_global_zero:
-            row = {"step": step, "images": step * pl_module.formulation.data.batch_size, **row}
+            row = {"step": step, "images": step * training.formulation.data.batch_size, **row}
             append_json_line(self._folder.curves, row)
             for listener in self._listeners:
                 listener(row, step)
+
+
+def _training(pl_module: L.LightningModule) -> Training:
+    """Return lightning's module as what it is in fokker."""
+    assert isinstance(pl_module, Training)
+    return pl_module
 
 
 @final
@@ -151,10 +161,10 @@ class Saving(L.Callback):
     ) -> None:
         self._between_blocks = False
 
-    def on_train_batch_end(  # type: ignore[override]
+    def on_train_batch_end(
         self,
         trainer: L.Trainer,
-        pl_module: Training,
+        pl_module: L.LightningModule,
         outputs: object,
         batch: object,
         batch_idx: int,

@@ -12,7 +12,6 @@ import torch
 
 from fokker.machine.named_files import one_line
 from fokker.machine.ranks import Ranks
-from fokker.training.module import Training
 from fokker.training.signals import Stop
 
 
@@ -110,10 +109,10 @@ class Ending(L.Callback):
         self._limits, self._ranks = limits, ranks
         self._start = monotonic() - seconds
 
-    def on_train_batch_end(  # type: ignore[override]
+    def on_train_batch_end(
         self,
         trainer: L.Trainer,
-        pl_module: Training,
+        pl_module: L.LightningModule,
         outputs: object,
         batch: object,
         batch_idx: int,

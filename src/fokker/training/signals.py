@@ -8,7 +8,6 @@ import torch
 
 from fokker.machine.ranks import Ranks
 from fokker.machine.signals import Interrupted, Signals
-from fokker.training.module import Training
 
 
 class Stop(BaseException):
@@ -45,10 +44,10 @@ class Stopping(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._ask()
 
-    def on_train_batch_end(  # type: ignore[override]
+    def on_train_batch_end(
         self,
         trainer: L.Trainer,
-        pl_module: Training,
+        pl_module: L.LightningModule,
         outputs: object,
         batch: object,
         batch_idx: int,

@@ -8,7 +8,6 @@ import lightning as L
 from fokker.machine.ranks import Ranks
 from fokker.store.curves import read_json_lines
 from fokker.store.models import ModelFolder
-from fokker.training.module import Training
 
 #: A function that gets each row of a curve as (metrics, step), and tells whether to end there.
 Watch = Callable[[dict[str, Any], int], bool]
@@ -51,17 +50,15 @@ class Watching(L.Callback):
         """Keep a row of the curve until the save: to end the training here would precede it."""
         self._line = (metrics, step)
 
-    def on_train_start(  # type: ignore[override]
-        self, trainer: L.Trainer, pl_module: Training
-    ) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._ranks.is_first:
             for row in read_json_lines(self._folder.curves):
                 self._watch(row, row["step"])
 
-    def on_train_batch_end(  # type: ignore[override]
+    def on_train_batch_end(
         self,
         trainer: L.Trainer,
-        pl_module: Training,
+        pl_module: L.LightningModule,
         outputs: object,
         batch: object,
         batch_idx: int,
