@@ -308,7 +308,7 @@ MISTAKES = (
     ),
     Mistake(
         "evaluations of all samples, not of one", "evaluations/sample.py",
-        "        evaluated / count,", "        evaluated,",
+        "dtype=torch.float64))) / count,", "dtype=torch.float64))),",
         (
             "experiment/test_known_data.py"
             "::test_a_heun_run_from_quantiles_is_that_of_another_program",

@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from fokker import __version__, doctor
-from fokker.cli.flags import read_flags
+from fokker.cli.flags import CommandLine, read_flags
 from fokker.cli.tasks import carry_out, task_of
 from fokker.config.agents import check_agents_parameters
 from fokker.config.compose import (
@@ -62,30 +62,13 @@ def _main(numbers: ExitStack) -> None:
     # Hydra warns that conf/hydra/launcher/submitit_slurm.yaml has the name of its package's own.
     warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/.*validated against ConfigStore")
     ignore_while_starting()
-    name: str = run_name()
-    made: list[Path] = []
     try:
         given = read_flags(arguments)
-        overrides = list(given.overrides)
-        is_study = any(read(override).name == "sweeps" for override in overrides)
-        is_sweep = is_study or "--multirun" in given.flags
-        if given.begins and doctor.is_asked(overrides):
-            if not doctor.doctor([*overrides, *given.search], is_sweep):
+        if given.begins and doctor.is_asked(given.overrides):
+            if not doctor.doctor([*given.overrides, *given.search], _is_sweep(given)):
                 raise SystemExit(1)
             return
-        # Overrides are checked whatever hydra does with them: its help sets up its logging too.
-        if given.begins or "--cfg" in given.flags or overrides:
-            typed = [*overrides, *given.search]
-            if "--shell-completion" in given.flags:
-                typed = given.search
-            # Hydra prints a traceback for some mistakes; composed here first, they give a message.
-            with composed(typed, is_sweep, name, is_shown=not given.begins) as config:
-                given.check_shown(config)
-                if "--shell-completion" not in given.flags:
-                    # A checkpoint brings the overrides that it was trained with.
-                    overrides = meant_overrides(config)
-                if given.begins:
-                    name, made = _prepare(config, start, is_sweep, name, overrides)
+        overrides, name, made = _checked(given, start)
     except (ValueError, OSError) as error:
         refuse(error, start)
     # Hydra reads sys.argv itself, and misses overrides that a flag separates: flags go last.
@@ -99,6 +82,35 @@ def _main(numbers: ExitStack) -> None:
         if made:
             remove_empty(*made)  # Those in which nothing is written yet.
         raise
+
+
+def _is_sweep(given: CommandLine) -> bool:
+    """Return whether a command asks for several runs, by -m or by a study."""
+    is_study = any(read(override).name == "sweeps" for override in given.overrides)
+    return is_study or "--multirun" in given.flags
+
+
+def _checked(given: CommandLine, start: Start) -> tuple[list[str], str, list[Path]]:
+    """Check the overrides before hydra does, which prints a traceback for some mistakes.
+
+    They are checked whatever hydra does with them: its help sets up its logging too.
+
+    Returns:
+        the overrides with those that a checkpoint brings, the name of the run's folder, and the
+        folders made for it.
+    """
+    overrides, name, is_sweep = list(given.overrides), run_name(), _is_sweep(given)
+    is_completion = "--shell-completion" in given.flags
+    if not (given.begins or "--cfg" in given.flags or overrides):
+        return overrides, name, []
+    typed = given.search if is_completion else [*overrides, *given.search]
+    with composed(typed, is_sweep, name, is_shown=not given.begins) as config:
+        given.check_shown(config)
+        if not is_completion:
+            overrides = meant_overrides(config)
+        if not given.begins:
+            return overrides, name, []
+        return overrides, *_prepare(config, start, is_sweep, name, overrides)
 
 
 def _prepare(

@@ -220,8 +220,7 @@ def value_of(config: DictConfig, key: str) -> Any:
 
 
 def _check_names(config: DictConfig, family: Family) -> None:
-    """Refuse unknown keys at the root and of `evaluation`."""
-    known = sorted({*family.groups, "hydra", *(key for key in KEYS if "." not in key)})
+    """Refuse unknown keys at the root and of `evaluation`, and groups without their parts."""
     for group in family.needed:
         if config.get(group) is None:
             raise ValueError(f"{group} must be an option, and is taken away; say {group}=NAME")
@@ -229,26 +228,37 @@ def _check_names(config: DictConfig, family: Family) -> None:
         node = config.get(group)
         if node is not None and group not in OF_NAMES and not _is_node(node):
             raise ValueError(f"{group} must be a node with a _target_, got {shown(node)}")
-    for key in map(str, config):
-        if key not in known:
-            if key in ("experiment", "sweeps"):
-                raise ValueError(
-                    f"{key}=NAME must name a file of overrides, whose first line is "
-                    f"# @package _global_, and this one gives the key {key}; add the line"
-                )
-            more = ", or a key below one, such as sampler.num_steps"
-            raise UnknownKey(key, "is not a key of fokker", known, more)
+    _check_root(config, family)
     _check_several(config.logger, "logger", "logger.csv", "logger=[csv,wandb]")
     _check_several(config.metrics, "metrics", "metrics.w1", "metrics=[default,mine]")
-    if not OmegaConf.is_dict(config.evaluation):
+    _check_evaluation(config.evaluation, family)
+
+
+def _check_root(config: DictConfig, family: Family) -> None:
+    """Refuse unknown keys at the root."""
+    known = sorted({*family.groups, "hydra", *(key for key in KEYS if "." not in key)})
+    for key in map(str, config):
+        if key in known:
+            continue
+        if key in ("experiment", "sweeps"):
+            raise ValueError(
+                f"{key}=NAME must name a file of overrides, whose first line is "
+                f"# @package _global_, and this one gives the key {key}; add the line"
+            )
+        more = ", or a key below one, such as sampler.num_steps"
+        raise UnknownKey(key, "is not a key of fokker", known, more)
+
+
+def _check_evaluation(evaluation: object, family: Family) -> None:
+    """Refuse an `evaluation` with unknown keys, or that is no node."""
+    if not isinstance(evaluation, DictConfig):
         raise ValueError(
             "evaluation must have keys below it, such as evaluation.num_samples, got "
-            f"{shown(config.evaluation)}; set these, or choose an option such as "
-            "evaluation=likelihood"
+            f"{shown(evaluation)}; set these, or choose an option such as evaluation=likelihood"
         )
     names = (key for key in (*KEYS, *family.lists) if key.startswith("evaluation."))
     below = sorted(key.split(".")[1] for key in names)
-    for key, node in config.evaluation.items():
+    for key, node in ((str(key), node) for key, node in evaluation.items()):
         if not OmegaConf.is_dict(node) and key not in below:
             more = ", or an option such as evaluation=likelihood"
             raise UnknownKey(f"evaluation.{key}", "is not a key of fokker", below, more)

@@ -167,29 +167,33 @@ def _unreadable(typed: str) -> str:
             f"{typed} cannot be read, for a key has letters, digits, _ and dots between them, got "
             f"{name!r}; say {tidy or 'KEY'}={value.strip()}"
         )
+    return f"{typed} cannot be read{_unreadable_value(key, value)}"
+
+
+def _unreadable_value(key: str, value: str) -> str:
+    """Say why the value of an override cannot be read, from the word after `read` on."""
     for mark in ("'", '"'):
         if value.count(mark) % 2:
-            return f"{typed} cannot be read, for a {mark} is not closed; add it, or take it away"
+            return f", for a {mark} is not closed; add it, or take it away"
     if re.match(r"(choice|range|interval|shuffle|sort|glob|extend_list)\(", value):
         return (
-            f"{typed} cannot be read, for what it sweeps over needs its values; say {key}=a,b or "
-            f"{key}=choice(a,b), of numbers {key}=range(1,5) or {key}=interval(1,5)"
+            f", for what it sweeps over needs its values; say {key}=a,b or {key}=choice(a,b), of "
+            f"numbers {key}=range(1,5) or {key}=interval(1,5)"
         )
     if value.startswith("${"):
-        return f"{typed} cannot be read, for a ${{ is not closed; write {key}=${{KEY}}"
+        return f", for a ${{ is not closed; write {key}=${{KEY}}"
     for opening, closing in ("[]", "{}"):
         if value[:1] in ("[", "{") and value.count(opening) != value.count(closing):
             return (
-                f"{typed} cannot be read, for {opening} and {closing} do not go in pairs; close "
-                "them, and put what has blanks into single quotes: "
-                "'evaluation.samplers=[{ddim: {eta: 0.5}}]'"
+                f", for {opening} and {closing} do not go in pairs; close them, and put what has "
+                "blanks into single quotes: 'evaluation.samplers=[{ddim: {eta: 0.5}}]'"
             )
     if value[:1] in ("[", "{"):
         return (
-            f"{typed} cannot be read; a list is [1,2], a node {{KEY: VALUE}}, with nothing empty, "
+            "; a list is [1,2], a node {KEY: VALUE}, with nothing empty, "
             'and a text of other characters in it has double quotes: ["a(1)"]'
         )
-    return f"{typed} cannot be read; {QUOTES}: '{key}=\"{value}\"'"
+    return f"; {QUOTES}: '{key}=\"{value}\"'"
 
 
 def unknown_key(error: Exception) -> str:

@@ -73,16 +73,14 @@ def draw_samples(
     Returns:
         All samples; in ranks other than the first, their own.
     """
-    randomness, target, started = Randomness(seed), way.target, perf_counter()
-    shown, last = list(way.shown), len(way.places) - 1
-    kept = min(PATH_POINTS, max(FEWEST_PATHS, PATH_NUMBERS // math.prod(target.shape)))
-    states: list[Tensor] = []
+    randomness, target, shown = Randomness(seed), way.target, list(way.shown)
+    started = perf_counter()
     rows = _whole(batch_size or batch_rows(target.shape), way.group)
     unit = math.lcm(whole_rows(target.shape), way.group)
     share = ranks.share(count, unit)
-    parts = [torch.empty(0, *target.shape)]
-    total = math.ceil(len(share) / rows) * last
-    steps = Steps(f"sampling {way.name}", total, say, is_shown=ranks.is_first)
+    num_steps = math.ceil(len(share) / rows) * (len(way.places) - 1)
+    steps = Steps(f"sampling {way.name}", num_steps, say, is_shown=ranks.is_first)
+    states, parts = list[Tensor](), [torch.empty(0, *target.shape)]
     start, evaluations = share.start, 0
     while start < share.stop:
 
@@ -90,7 +88,7 @@ def draw_samples(
             SIGNALS.ask()
             steps.advance(int(i > 0))
             if first and i in shown:
-                states.append(y[:kept].clone())  # A copy to the CPU would wait for the device.
+                states.append(y[: _paths(y)].clone())  # A copy to the CPU would wait.
 
         SIGNALS.ask()
         stop = min(start + rows, share.stop)
@@ -99,29 +97,38 @@ def draw_samples(
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error) or stop - start <= way.group:
                 raise
-            rows = _whole((stop - start) // 2, way.group)
+            rows = _fewer(stop - start, way.group)
             if start == share.start:
                 states.clear()
-            warnings.warn(
-                f"{stop - start} samples at once do not fit into memory; going on with {rows}; set "
-                f"evaluation.batch_size={rows} to begin with them",
-                stacklevel=2,
-            )
         else:
             _check_drawn(drawn, way, stop - start)
             parts.append(drawn.x.cpu())
-            evaluations += drawn.evaluations
-            start = stop
+            start, evaluations = stop, evaluations + drawn.evaluations
     steps.close()
-    evaluated = float(ranks.total(torch.tensor(evaluations, dtype=torch.float64)))
-    drawn_x = torch.cat(parts[1:] or parts)
+    own = torch.cat(parts[1:] or parts)
     return Samples(
-        target.to_data(ranks.joined(drawn_x, count, unit)),
-        evaluated / count,
+        target.to_data(ranks.joined(own, count, unit)),
+        float(ranks.total(torch.tensor(evaluations, dtype=torch.float64))) / count,
         perf_counter() - started,
-        target.to_data(torch.stack(states).cpu() if states else drawn_x),
+        target.to_data(torch.stack(states).cpu() if states else own),
         torch.tensor([way.places[i] for i in shown], dtype=torch.float64),
     )
+
+
+def _paths(state: Tensor) -> int:
+    """Return how many samples' paths are kept, of states (n, *shape)."""
+    return min(PATH_POINTS, max(FEWEST_PATHS, PATH_NUMBERS // math.prod(state.shape[1:])))
+
+
+def _fewer(rows: int, group: int) -> int:
+    """Return half as many rows at once, with a warning that so many do not fit into memory."""
+    half = _whole(rows // 2, group)
+    warnings.warn(
+        f"{rows} samples at once do not fit into memory; going on with {half}; set "
+        f"evaluation.batch_size={half} to begin with them",
+        stacklevel=3,
+    )
+    return half
 
 
 def _check_drawn(drawn: object, way: Way, count: int) -> None:

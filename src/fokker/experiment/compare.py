@@ -152,32 +152,9 @@ def _paired_errors(
 ) -> tuple[dict[str, float], str]:
     """Return standard errors of differences from paired blocks by metric, or why there are none."""
     one = configs[0]
-    for key in ("seed", "evaluation.num_samples", "evaluation.noise"):
-        values = [OmegaConf.select(config, key) for config in configs]
-        if values[0] != values[1]:
-            return {}, f"{key} is {values[0]} in one and {values[1]} in the other"
     records = [read_record(path / "run.json") for path in paths]
-    units = list(map(units_of, records))
-    if units[0] != units[1]:
-        return {}, f"they count in {units[0]} and in {units[1]}, so that distances do not compare"
-    groups = [record.get("group", 1) for record in records]
-    if groups[0] != groups[1]:
-        return {}, f"{groups[0]} samples depend on each other in one and {groups[1]} in the other"
-    contents = [record.get("made_of", {}).get("content", "") for record in records]
-    if not all(contents):
-        contents = ["", ""]
-    plain: list[Any] = [OmegaConf.to_container(config, resolve=True) for config in configs]
-    here, there = (
-        what_data(whole, Groups.of_data(record), content)
-        for whole, record, content in zip(plain, records, contents, strict=True)
-    )
-    if differing(here, there):
-        return {}, "they have other data"
-    if one.evaluation.get("noise") == "quantiles":
-        return {}, "samples that start at quantiles have no chance in them"
-    gone = [path for path in paths if not (path / "samples.npz").is_file()]
-    if gone:
-        return {}, f"{gone[0]} has no samples.npz any more"
+    if why_not := _why_not_paired(paths, configs, records):
+        return {}, why_not
     samples = [_samples(path, record) for path, record in zip(paths, records)]
     if len(samples[0]) < MIN_SAMPLES:
         return {}, f"fewer than {MIN_SAMPLES} samples have no standard error"
@@ -197,9 +174,41 @@ def _paired_errors(
             known = stored.get(name)
             if known is None or not math.isclose(value, known, rel_tol=1e-6, abs_tol=1e-9):
                 return {}, f"the data are not those that {path} was evaluated on"
-        found.append(measure.on_parts(points, groups[0]))
+        found.append(measure.on_parts(points, records[0].get("group", 1)))
     first, second = found
     return {name: (second[name] - first[name]).standard_error() for name in first}, ""
+
+
+def _why_not_paired(
+    paths: tuple[Path, Path], configs: list[DictConfig], records: list[dict[str, Any]]
+) -> str:
+    """Return the reason why samples of two runs do not belong together; empty if they do."""
+    for key in ("seed", "evaluation.num_samples", "evaluation.noise"):
+        values = [OmegaConf.select(config, key) for config in configs]
+        if values[0] != values[1]:
+            return f"{key} is {values[0]} in one and {values[1]} in the other"
+    units = list(map(units_of, records))
+    if units[0] != units[1]:
+        return f"they count in {units[0]} and in {units[1]}, so that distances do not compare"
+    groups = [record.get("group", 1) for record in records]
+    if groups[0] != groups[1]:
+        return f"{groups[0]} samples depend on each other in one and {groups[1]} in the other"
+    contents = [record.get("made_of", {}).get("content", "") for record in records]
+    if not all(contents):
+        contents = ["", ""]
+    plain: list[Any] = [OmegaConf.to_container(config, resolve=True) for config in configs]
+    here, there = (
+        what_data(whole, Groups.of_data(record), content)
+        for whole, record, content in zip(plain, records, contents, strict=True)
+    )
+    if differing(here, there):
+        return "they have other data"
+    if configs[0].evaluation.get("noise") == "quantiles":
+        return "samples that start at quantiles have no chance in them"
+    gone = [path for path in paths if not (path / "samples.npz").is_file()]
+    if gone:
+        return f"{gone[0]} has no samples.npz any more"
+    return ""
 
 
 def _samples(path: Path, record: Mapping[str, object]) -> Tensor:

@@ -135,12 +135,17 @@ def _run(experiment: Experiment, path: Path, say: Callable[[str], None]) -> Resu
     finally:
         with suppress(DiskError):  # The error that ends the run says it.
             logs.finish()
+    _say_where(path, logs, say)
+    return Result(metrics, samples, experiment.model, path.resolve())
+
+
+def _say_where(path: Path, logs: Logs, say: Callable[[str], None]) -> None:
+    """Print where the record, the figures and the logs of a run are."""
     say(f"record   {short(path)}")
     for figure in sorted((path / "figures").glob("*.png")):
         say(f"figure   {short(figure)}")
     for name, address in logs.addresses.items():
         say(f"{name:<8} {address}")
-    return Result(metrics, samples, experiment.model, path.resolve())
 
 
 def _begun(experiment: Experiment, path: Path) -> Record:

@@ -58,11 +58,7 @@ def chain_histograms(
     """
     x, bars, line = to_array(edges), to_array(sampled), to_array(beside)
     numbers, levels = to_array(steps), to_array(sigmas)
-    if not bars.shape == line.shape == (len(numbers), x.shape[1] - 1) or len(levels) != len(x):
-        raise ValueError(
-            f"edges, sampled and beside must be (k, n + 1), (k, n), (k, n) with k={len(numbers)} "
-            f"as steps and sigmas, got {x.shape}, {bars.shape}, {line.shape}, {levels.shape}"
-        )
+    _check_densities(x, bars, line, numbers, levels)
     columns = _columns(len(numbers))
     rows = -(-len(numbers) // columns)
     low, high = widened(x[:, 0], x[:, -1], 0.0)
@@ -93,6 +89,21 @@ def chain_histograms(
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
     return figure
+
+
+def _check_densities(
+    x: Floats, bars: Floats, line: Floats, numbers: Floats, levels: Floats
+) -> None:
+    """Refuse histograms whose shapes do not fit.
+
+    Raises:
+        ValueError: see `chain_histograms`.
+    """
+    if not bars.shape == line.shape == (len(numbers), x.shape[1] - 1) or len(levels) != len(x):
+        raise ValueError(
+            f"edges, sampled and beside must be (k, n + 1), (k, n), (k, n) with k={len(numbers)} "
+            f"as steps and sigmas, got {x.shape}, {bars.shape}, {line.shape}, {levels.shape}"
+        )
 
 
 def chain_points(
@@ -144,23 +155,26 @@ def chain_points(
                 top = height - block * block_height - heading - row * panel
                 place = (left, top - panel, panel, panel)
                 _panel(figure, place, a[i], a[-1, :, -1] - away, limits[i], norm)
-            title = f"{_title(numbers[i], levels[i])}\n{sides[i]}"
             x, y = left + panel / 2, height - block * block_height - 0.08
+            title = f"{_title(numbers[i], levels[i])}\n{sides[i]}"
             figure.text(x / WIDTH_INCHES, y / height, title, ha="center", va="top", fontsize=8)
-        for block in range(blocks):
-            for row, name in enumerate(names):
-                y = height - block * block_height - heading - (row + 0.5) * panel
-                x = (start - 0.08) / WIDTH_INCHES
-                turned: dict[str, Any] = {"rotation": 90, "ha": "center", "va": "center"}
-                figure.text(x, y / height, plain(name), fontsize=9, **turned)
+            if column == 0:
+                middle = height - block * block_height - heading - panel / 2
+                _name_rows(figure, start - 0.08, middle / height, panel / height, names)
         power = _colour_bar(figure, norm)
-        figure.text(
-            0.5, 0.06 / height,
-            f"$x_t$ in a {box} ({units}); colour: {minus(f'$x_{d}$', away)} in the last panel "
-            f"({power}{units})",
-            ha="center", va="bottom", fontsize=9,
-        )  # fmt: skip
+        last = f"colour: {minus(f'$x_{d}$', away)} in the last panel ({power}{units})"
+        text = f"$x_t$ in a {box} ({units}); {last}"
+        figure.text(0.5, 0.06 / height, text, ha="center", va="bottom", fontsize=9)
     return figure
+
+
+def _name_rows(
+    figure: Figure, inches: float, top: float, step: float, names: tuple[str, str]
+) -> None:
+    """Write the names of rows from the bottom up, `step` apart, the first one at `top`."""
+    for row, name in enumerate(names):
+        x, y = inches / WIDTH_INCHES, top - row * step
+        figure.text(x, y, plain(name), fontsize=9, rotation=90, ha="center", va="center")
 
 
 def _dimension(both: tuple[Floats, Floats], steps: Floats, sigmas: Floats) -> int:

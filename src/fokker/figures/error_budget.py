@@ -50,22 +50,10 @@ def error_budget(
             the total (by more than 1% of the largest norm), norms that are negative or not finite,
             quantiles outside [0, 1], or quantiles of data in more than one dimension.
     """
-    if not terms:
-        raise ValueError("terms must hold at least one term, got none")
     whole = _rows("total", total)
     parts = {name: _rows(f"terms[{name!r}]", values) for name, values in terms.items()}
-    for name, part in parts.items():
-        if part.shape != whole.shape:
-            raise ValueError(
-                f"terms[{name!r}] must have the shape of total {whole.shape}, got {part.shape}"
-            )
     norms = {plain(name): _norm(part) for name, part in parts.items()}
-    rest, largest = _norm(whole - sum(parts.values())), max([_norm(whole), *norms.values()])
-    if rest > _TOLERANCE * largest:
-        raise ValueError(
-            f"terms must add to the total, but it is {rest:.3g} (r.m.s.) off their sum: "
-            "is one missing, or from other starts?"
-        )
+    _check_sum(parts, whole)
     beside = {name: float(value) for name, value in (extra or {}).items()}
     for name, value in beside.items():
         if not (np.isfinite(value) and value >= 0):
@@ -86,6 +74,27 @@ def error_budget(
         _draw_norms(right, norms, _norm(whole), beside, units)
         legend_above(figure, handles, [*lines, "measured"])
     return figure
+
+
+def _check_sum(parts: Mapping[str, Floats], whole: Floats) -> None:
+    """Refuse terms that do not add to the total.
+
+    Raises:
+        ValueError: see `error_budget`.
+    """
+    if not parts:
+        raise ValueError("terms must hold at least one term, got none")
+    for name, part in parts.items():
+        if part.shape != whole.shape:
+            raise ValueError(
+                f"terms[{name!r}] must have the shape of total {whole.shape}, got {part.shape}"
+            )
+    rest = _norm(whole - sum(parts.values()))
+    if rest > _TOLERANCE * max(map(_norm, [whole, *parts.values()])):
+        raise ValueError(
+            f"terms must add to the total, but it is {rest:.3g} (r.m.s.) off their sum: "
+            "is one missing, or from other starts?"
+        )
 
 
 def _rows(name: str, values: ArrayLike) -> Floats:

@@ -35,24 +35,33 @@ def read_description(file: Path) -> dict[str, Any]:
     if text is None:
         raise FormatError(file, 1)
     try:
-        found = json.loads(text, parse_int=_whole_number)
+        found: dict[str, Any] = json.loads(text, parse_int=_whole_number)
         if isinstance(found, dict):
             check_format(file, found)
-        for key, kind in _PARTS.items():
-            if not isinstance(found[key], kind):
-                raise TypeError(f"{key} is no {kind.__name__}")
-        if why := OF_BOTH.why_not(found["record"]):
-            raise TypeError(why)
-        for group in Groups.recorded(found["record"]).all:
-            if not isinstance(found["config"][group], dict):
-                raise TypeError(f"config.{group} is no dict")
-        if "${" in json.dumps(found["config"]):
-            raise ValueError("its configuration refers to something by ${")
+        _check_parts(found)
     except FormatError:
         raise
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DamagedError(file, f"its description cannot be read: {error}") from error
     return {**found, "config": as_today(found["config"])}
+
+
+def _check_parts(found: dict[str, Any]) -> None:
+    """Refuse a description whose parts are missing, or of other kinds.
+
+    Raises:
+        TypeError, KeyError, ValueError: with the part.
+    """
+    for key, kind in _PARTS.items():
+        if not isinstance(found[key], kind):
+            raise TypeError(f"{key} is no {kind.__name__}")
+    if why := OF_BOTH.why_not(found["record"]):
+        raise TypeError(why)
+    for group in Groups.recorded(found["record"]).all:
+        if not isinstance(found["config"][group], dict):
+            raise TypeError(f"config.{group} is no dict")
+    if "${" in json.dumps(found["config"]):
+        raise ValueError("its configuration refers to something by ${")
 
 
 def _whole_number(digits: str) -> int:

@@ -72,10 +72,7 @@ def check_jobs(
             right += config is not None and (job in spread or not is_here)
         except REFUSALS as error:
             errors[job] = error
-    if errors and not right:
-        first = next(iter(errors.values()))
-        is_ours = isinstance(first, ValueError)
-        raise ValueError(str(first) if is_ours else f"{first}\n{HELP}")
+    _refuse_if_all_fail(errors, right > 0)
     for job, why in errors.items():
         print(f"warning: {job.label} will fail: {str(why).splitlines()[0]}", file=sys.stderr)
     names = set.intersection(*known) if known else {objective}
@@ -84,6 +81,18 @@ def check_jobs(
             "objective must be a metric that all jobs of the sweep will have, got "
             f"{objective}; choose one of {', '.join(sorted(names))}"
         )
+
+
+def _refuse_if_all_fail(errors: Mapping[Job, Exception], has_right: bool) -> None:
+    """Raise the first job's error, unless some jobs can run.
+
+    Raises:
+        ValueError: if no job can run.
+    """
+    if errors and not has_right:
+        first = next(iter(errors.values()))
+        is_ours = isinstance(first, ValueError)
+        raise ValueError(str(first) if is_ours else f"{first}\n{HELP}")
 
 
 def _metric_names(config: DictConfig, job: Job, objective: object) -> list[set[str]]:

@@ -6,9 +6,10 @@ Nothing here needs torch or matplotlib before something is drawn.
 import math
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
@@ -30,6 +31,9 @@ from fokker.sweeps.model_figures import joint, losses, trainings
 from fokker.sweeps.outcome import Outcome
 from fokker.sweeps.paper_tables import table_paths, write_paper_tables
 from fokker.sweeps.report import Picture, Report
+
+if TYPE_CHECKING:
+    from fokker.figures import Bar
 
 _MAX_BARS = 30
 
@@ -170,16 +174,12 @@ def _sentence(error: Exception) -> str:
 # ---- single changes --------------------------------------------------------------------------
 
 
-def single_changes(outcome: Outcome) -> Iterator[Sketch]:
-    """Draw the first value of every key, and each setting that differs from it in one key."""
-    rows, swept, keys = outcome.rows, outcome.swept, beside(outcome.swept)
-    if outcome.is_search or all(ALONG.fullmatch(key) for key in keys):
-        return
-    from fokker.figures import Bar, factor_bars, metric_label
+def _bars(outcome: Outcome, baseline: Mapping[str, str]) -> "list[Bar]":
+    """Return a bar for each setting that differs from the baseline in at most one key."""
+    from fokker.figures import Bar
 
-    baseline = {key: str(rows[0][key]) for key in keys}
-    bars, seeded, costs = [], outcome.has_seeds, set[float]()
-    for row, metrics in over_seeds(rows, swept):
+    bars, keys = [], list(baseline)
+    for row, metrics in over_seeds(outcome.rows, outcome.swept):
         changed = [key for key in keys if str(row[key]) != baseline[key]]
         if len(changed) > 1:
             continue
@@ -189,12 +189,23 @@ def single_changes(outcome: Outcome) -> Iterator[Sketch]:
             group, name = "", str(row["setting"])
         values = {metric: spread.mean for metric, spread in metrics.items()}
         errors = {metric: spread.standard_error for metric, spread in metrics.items()}
-        if not seeded:
+        if not outcome.has_seeds:
             errors = {m: row[m + ERROR] for m in metrics if row.get(m + ERROR) is not None}
         bars.append(Bar(group, name, values, errors, str(row["status"])))
-        costs |= {values["nfe"]} if "nfe" in values else set()
     # The keys keep their order, whatever the order of the rows.
-    bars.sort(key=lambda bar: ["", *keys].index(bar.group))
+    return sorted(bars, key=lambda bar: ["", *keys].index(bar.group))
+
+
+def single_changes(outcome: Outcome) -> Iterator[Sketch]:
+    """Draw the first value of every key, and each setting that differs from it in one key."""
+    rows, keys = outcome.rows, beside(outcome.swept)
+    if outcome.is_search or all(ALONG.fullmatch(key) for key in keys):
+        return
+    from fokker.figures import factor_bars, metric_label
+
+    baseline = {key: str(rows[0][key]) for key in keys}
+    bars, seeded = _bars(outcome, baseline), outcome.has_seeds
+    costs = {bar.values["nfe"] for bar in bars if "nfe" in bar.values}
     if len(bars) < 2:
         return
     if len(bars) > _MAX_BARS:

@@ -107,10 +107,7 @@ def _run_recorded(
             print(masked(text), file=output, flush=True)
 
     try:
-        # The first rank sees the curve, and decides for all.
-        watch = watcher(path) if ranks.is_first else None
-        if ranks.first_says(lambda: watch is not None) and watch is None:
-            watch = _unasked
+        watch = _watch_of(path, ranks, watcher)
         with SIGNALS.raised():
             run_job(config, choices, path, say, watch, ranks, facts_of_sweep(path))
     except Pruned as stop:
@@ -121,14 +118,31 @@ def _run_recorded(
         raise SystemExit(stop.code) from stop  # The error is printed already.
     except DiskError:  # The disk would refuse the other jobs too.
         raise
-    except (Exception, SystemExit) as error:
-        if isinstance(error, SystemExit) and error.code in SIGNALLED:
+    except SystemExit as error:
+        if error.code in SIGNALLED:
             raise
-        if ranks.is_first:
-            seconds = perf_counter() - started
-            record_failure(path, error, seconds, overrides=list(choices.overrides))
+        _keep_failure(error, path, ranks, perf_counter() - started, choices)
+    except Exception as error:
+        _keep_failure(error, path, ranks, perf_counter() - started, choices)
         if isinstance(error, LostRank):
             raise SystemExit(1) from error
+
+
+def _watch_of(
+    path: Path, ranks: Ranks, watcher: Callable[[Path], Watch | None]
+) -> Watch | None:
+    """Return what may end the training; the first rank sees the curve, and decides for all."""
+    watch = watcher(path) if ranks.is_first else None
+    is_watched = ranks.first_says(lambda: watch is not None)
+    return _unasked if is_watched and watch is None else watch
+
+
+def _keep_failure(
+    error: BaseException, path: Path, ranks: Ranks, seconds: float, choices: Choices
+) -> None:
+    """Record the failure of a job, once for all its ranks."""
+    if ranks.is_first:
+        record_failure(path, error, seconds, overrides=list(choices.overrides))
 
 
 def _unasked(metrics: Mapping[str, object], step: int) -> bool:

@@ -157,7 +157,7 @@ class OneTraining:
         if ranks.first_says(self.folder.checkpoint.is_file):
             resume = self.folder.checkpoint
         try:
-            with together() if ranks.size > 1 else nullcontext():
+            with self._status_of_errors(), together() if ranks.size > 1 else nullcontext():
                 blocks = StepBlocks(trainer, engine.max_steps, cuts)
                 trainer.fit(trained, blocks, ckpt_path=resume, weights_only=True)
         except Enough:
@@ -166,6 +166,15 @@ class OneTraining:
             return self.signals.asked, False
         except SystemExit:  # Lightning exits by it after KeyboardInterrupt.
             return self.signals.asked or signal.SIGINT, False
+        return 0, False
+
+    @contextmanager
+    def _status_of_errors(self) -> Iterator[None]:
+        """Note in the model's record how an error has ended the training."""
+        try:
+            yield
+        except (Enough, Stop, SystemExit):
+            raise
         except DivergedError:
             self._leave("diverged")
             raise
@@ -175,14 +184,13 @@ class OneTraining:
             raise
         except MisconfigurationException as error:
             self._leave("interrupted")
-            if not intervals.extra:
+            if not self.task.intervals.extra:
                 raise
             why = f"{error}".rstrip(".")
             raise ValueError(f"callbacks.extra cannot be: {why}; take it away") from error
         except BaseException:
             self._leave("interrupted")
             raise
-        return 0, False
 
     def _complete(
         self, step: int, is_enough: bool, seconds: float, steps_per_second: float | None

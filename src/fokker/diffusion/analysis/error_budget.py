@@ -86,15 +86,8 @@ def error_budget(
         ValueError: if the data's law is not known, or the sampler is stochastic in more than one
             dimension.
     """
-    data, law = model.data, model.data.model_law
-    if law is None or not data.fresh:
-        raise ValueError("an error budget needs data of known law, drawn fresh")
+    data, law = model.data, _known_law(model, sampler)
     u = (torch.arange(count, dtype=torch.float64) + 0.5) / count if law.dim == 1 else None
-    if u is None and not sampler.is_deterministic:
-        raise ValueError(
-            "an error budget in more than one dimension needs a deterministic sampler; choose one "
-            "such as sampler=heun"
-        )
     random = randomness.normal("prior", 0, count, data.shape)
     normal = random.double() if u is None else torch.special.ndtri(u).reshape(random.shape)
 
@@ -124,6 +117,23 @@ def error_budget(
         for name, before, after in zip(names, chain, chain[1:], strict=False)
     }
     return ErrorBudget(terms, limit, u)
+
+
+def _known_law(model: Model, sampler: Sampler) -> Affine:
+    """Return the law of a model's data, if a budget of this sampler is possible.
+
+    Raises:
+        ValueError: see `error_budget`.
+    """
+    law = model.data.model_law
+    if law is None or not model.data.fresh:
+        raise ValueError("an error budget needs data of known law, drawn fresh")
+    if law.dim > 1 and not sampler.is_deterministic:
+        raise ValueError(
+            "an error budget in more than one dimension needs a deterministic sampler; choose one "
+            "such as sampler=heun"
+        )
+    return law
 
 
 def _exact_ends(
