@@ -573,8 +573,8 @@ def test_validation_leaves_the_model_as_it_is() -> None:
 
 
 def test_data_of_no_known_law_have_no_floor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ToyData, "law", None)
     model = model_of("data=uniform")
-    monkeypatch.setattr(type(model.data), "law", None)
     assert floor_of(model) is None
     found = validate(model)
     assert found.numbers.keys() == {"held_out_loss", "denoising_error"}

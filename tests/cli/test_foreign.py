@@ -63,7 +63,8 @@ def inherited(config: DictConfig) -> list[str]:
 def test_a_record_has_no_path_for_an_option_and_no_package_of_hydras(
     group: str, plain: DictConfig
 ) -> None:
-    is_left = group in ("hydra", "logger", "evaluation")  # Unless they have another place.
+    # Unless they have another place.
+    is_left = group in ("hydra", "logger", "evaluation", "metrics")
     for text in BAD:
         bad = text.format(group)
         model(GOOD[0], bad)

@@ -205,6 +205,7 @@ class SearchSweeper(GridSweeper):
             try:
                 experiments.append(built(config))
             except REFUSALS as error:  # Ends may fail together; such a trial fails in its turn.
+                SIGNALS.ask()  # It may only be what a library made of a signal.
                 errors.append(error)
         if not experiments:
             raise errors[0]

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
 from fokker.config.compose import HELP
+from fokker.machine.signals import SIGNALS
 from fokker.machine.start import Start, asked_ranks, check_alone
 from fokker.sweeps.alike import Alike, Check, Compose
 from fokker.sweeps.jobs import FIXED, Job, Row
@@ -71,6 +72,7 @@ def check_jobs(
                     known += _metric_names(config, job, objective)
             right += config is not None and (job in spread or not is_here)
         except REFUSALS as error:
+            SIGNALS.ask()  # It may only be what a library made of a signal.
             errors[job] = error
     _refuse_if_all_fail(errors, right > 0)
     for job, why in errors.items():

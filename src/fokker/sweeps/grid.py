@@ -262,6 +262,7 @@ class GridSweeper(Sweeper):
                 (done,) = self._launcher.launch([self._overrides(job, job.next_folder)], 0)
                 _ = done.return_value
             except REFUSALS as error:
+                SIGNALS.ask()  # It may only be what a library made of a signal.
                 print(f"fokker: {error}", file=sys.stderr)
                 code = 1
         return code

@@ -80,6 +80,7 @@ class JobLoader:
             check_launcher(self._launcher, master_config.hydra.launcher, config.trainer)
             return config
         except REFUSALS as error:
+            SIGNALS.ask()  # It may only be what a library made of a signal.
             if master_config.task == "plan":
                 raise
             # The last two overrides name the folder.
