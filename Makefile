@@ -2,7 +2,7 @@
 PYTHON ?= python3
 SHELL := /bin/bash
 
-.PHONY: setup run test test-thorough test-long test-cluster test-gpu mutations bench lock
+.PHONY: setup run test test-thorough test-long test-cluster test-gpu mutations docs bench lock
 
 setup: .venv/.installed
 
@@ -67,6 +67,10 @@ test-gpu: setup
 # Typical mistakes, one after the other in a copy of the source: which test sees each of them?
 mutations: setup
 	.venv/bin/python tests/mutations/check.py
+
+# The reference and the picture of the rooms, from conf/, docstrings and imports.
+docs: setup
+	.venv/bin/python docs/make
 
 # Ratios of fokker's times to those of code written by hand, on a machine that does nothing else.
 bench: export OMP_NUM_THREADS = 1

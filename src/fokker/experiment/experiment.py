@@ -22,7 +22,9 @@ class EvaluationPlan:
 
     Attributes:
         ways: the ways to sample, the run's own first.
-        num_samples, weights, seed: the number of samples, the weights and the seed of each way.
+        num_samples: the number of samples of each way.
+        weights: the weights that are evaluated: `ema`, `raw` or `ema_<images>`.
+        seed: the seed of the samples.
         batch_size: the number of samples that are drawn at once; null: a fast one.
         metrics: the metrics of samples, by name; the first is the most important one.
         left_out: the reasons why metrics that are optional are left out, by name.
