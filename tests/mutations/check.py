@@ -1,8 +1,8 @@
 """Whether the tests see a mistake: `make mutations`, or check.py WORD ...
 
-Each of `mistakes.MISTAKES` is planted, alone, in a copy of the project, and the tests that have to
-see it run there. Before, they must pass on the copy as it is. With words: mistakes whose line or
-file holds one of them. It ends with 1 if a mistake survives.
+Each mistake of `mistakes` and `platform_mistakes` is planted, alone, in a copy of the project, and
+the tests that have to see it run there. Before, they must pass on the copy as it is. With words:
+mistakes whose line or file holds one of them. It ends with 1 if a mistake survives.
 """
 
 import multiprocessing
@@ -16,10 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter
 
-from mistakes import MISTAKES, Mistake
+import mistakes
+import platform_mistakes
+from mistake import Mistake
 
+MISTAKES = (*mistakes.MISTAKES, *platform_mistakes.MISTAKES)
 PROJECT = Path(__file__).parents[2]
-COPIED = ("src", "conf", "sweeps", "tests", "pyproject.toml")
+COPIED = ("src", "conf", "sweeps", "tests", "docs", "pyproject.toml")
 WORKERS = 2
 #: Pytest's way to say that a test failed; it ends otherwise when none could be run.
 FAILED = 1

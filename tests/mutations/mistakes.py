@@ -1,28 +1,6 @@
-"""Mistakes that are easily made, each planted by replacing one text, and the tests that see it."""
+"""Mistakes in formulas that are easily made, and the tests that see each of them."""
 
-from dataclasses import dataclass
-from typing import final
-
-
-@final
-@dataclass(frozen=True)
-class Mistake:
-    """One wrong text in one file.
-
-    Attributes:
-        what: the mistake, in a line.
-        file: under src/fokker.
-        old: the right text, which is there once.
-        new: the wrong one.
-        tests: files under tests, or single tests in them, of which one has to fail.
-    """
-
-    what: str
-    file: str
-    old: str
-    new: str
-    tests: tuple[str, ...]
-
+from mistake import Mistake
 
 SDE = ("sde/test_sde.py",)
 STEPS = ("samplers/test_published_steps.py",)
