@@ -142,7 +142,7 @@ def test_a_scheduler_is_in_the_curve_and_in_the_key(workdir: Path) -> None:
         ),
         (
             f"{{_target_: {NODE}.OneCycleLR, max_lr: 0.1, total_steps: 20}}",
-            "OneCycleLR changes betas of the optimiser too; say cycle_momentum: false",
+            "OneCycleLR changes betas of the optimizer too; say cycle_momentum: false",
         ),
         (
             f"{{_target_: {NODE}.OneCycleLR, max_lr: 0.1, total_steps: 9, cycle_momentum: false}}",

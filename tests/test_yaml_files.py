@@ -21,9 +21,9 @@ WRONG = {
     "two": ("a: 1\n---\nb: 2\n", "line 3, is not YAML: but found another document"),
     "list": ("- 1\n", "must hold keys with values"),
     "number": ("3\n", "must hold keys with values"),
-    "bell": ("a: \x07\n", "must be text, got the character #x07; take it away"),
+    "bell": ("a: \x07\n", "must be text, got the character #x07; remove it"),
     "latin": ("a: \xe9\n", "must be text in UTF-8, and is not; save it as UTF-8"),
-    "dollar": ("a: ${b\n", "is wrong at a: no viable alternative at input '${b'; mend it"),
+    "dollar": ("a: ${b\n", "is wrong at a: no viable alternative at input '${b'; fix it"),
 }
 
 

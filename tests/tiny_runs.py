@@ -114,7 +114,7 @@ def flat(node: Any, key: str = "") -> dict[str, Any]:
 
 
 def trained_state(folder: ModelFolder) -> dict[str, Any]:
-    """Everything that training has made: weights, averages, the optimiser's state, the curves."""
+    """Everything that training has made: weights, averages, the optimizer's state, the curves."""
     content = checkpoint(folder)
     kept = {name: content[name] for name in ("state_dict", "ema", "optimizer_states")}
     return {**flat(kept), "step": content["global_step"], "curves": folder.curves.read_text()}

@@ -284,7 +284,7 @@ def z_of(law: NoiseLevels, sigma: float) -> float:
 def test_between_the_levels_the_curve_is_the_mmse(data: str) -> None:
     """And beyond them."""
     curve = MMSECurve(_law(model_of(f"data={data}")), SIGMAS)
-    assert not curve.has_chance
+    assert not curve.is_random
     places = torch.tensor([1e-4, 0.0031, 0.06, 0.11, 0.23, 0.31, 0.55, 0.9, 7.1, 60.0, 900.0])
     expected = [MMSE[data](sigma) for sigma in places.tolist()]
     assert curve(places.double()).tolist() == pytest.approx(expected, rel=1e-8)

@@ -1,4 +1,4 @@
-"""Distances of simulated marginals: against scipy, simulations of chance, and closed forms."""
+"""Distances of simulated marginals: against scipy, simulations, and closed forms."""
 
 import math
 from typing import Any
@@ -11,9 +11,9 @@ from torch import Tensor
 
 from fokker.diffusion.analysis import marginal_errors
 from fokker.diffusion.analysis.marginal_errors import (
-    chance,
     forward_errors,
     relative_w1,
+    sampling_noise,
     solved_errors,
 )
 from fokker.diffusion.sde import EDM, SDE, SubVP, VEGeometric, VPLinear
@@ -81,15 +81,17 @@ def test_chance_is_the_mean_distance_of_exact_points(name: str, sigma: float) ->
     ]
     distances = np.array(found) / std(law, sigma)
     error = float(distances.std()) / times**0.5
-    assert chance(law, n, sigma) == pytest.approx(distances.mean(), abs=4 * error + 0.01 / n**0.5)
+    expected = pytest.approx(distances.mean(), abs=4 * error + 0.01 / n**0.5)
+    assert sampling_noise(law, n, sigma) == expected
 
 
 def test_chance_in_closed_form() -> None:
     """`int sqrt(F (1 - F)) dx` of U[0, 1] is pi/8; and it falls as the root of the points."""
     law = Uniform(-2.0, 5.0)
     expected = math.sqrt(2 / (math.pi * 50)) * math.pi / 8 * math.sqrt(12)
-    assert chance(law, 50, 0.0) == pytest.approx(expected, rel=1e-3)
-    assert chance(law, 5000, 0.3) == pytest.approx(chance(law, 50, 0.3) / 10, rel=1e-12)
+    assert sampling_noise(law, 50, 0.0) == pytest.approx(expected, rel=1e-3)
+    tenth = sampling_noise(law, 50, 0.3) / 10
+    assert sampling_noise(law, 5000, 0.3) == pytest.approx(tenth, rel=1e-12)
 
     def root(x: float) -> float:
         return math.sqrt(special.ndtr(x) * special.ndtr(-x))
@@ -97,7 +99,7 @@ def test_chance_in_closed_form() -> None:
     expected = math.sqrt(2 / (math.pi * 80)) * integrate.quad(root, -12, 12)[0]
     # The same at every noise level, for in standard deviations the law is the same.
     for sigma in (0.0, 0.7, 50.0):
-        assert chance(Gaussian(3.0, 0.7), 80, sigma) == pytest.approx(expected, rel=0.01)
+        assert sampling_noise(Gaussian(3.0, 0.7), 80, sigma) == pytest.approx(expected, rel=0.01)
 
 
 def test_distances_have_no_unit() -> None:
@@ -105,7 +107,8 @@ def test_distances_have_no_unit() -> None:
     points = tensor(-1.3, -0.2, 0.9, 1.4, 2.2)
     moved = relative_w1(there, (points - 40) / 0.02, 0.3 / 0.02)
     assert moved == pytest.approx(relative_w1(MIXTURE, points, 0.3), rel=1e-9)
-    assert chance(there, 70, 15.0) == pytest.approx(chance(MIXTURE, 70, 0.3), rel=1e-9)
+    here = sampling_noise(MIXTURE, 70, 0.3)
+    assert sampling_noise(there, 70, 15.0) == pytest.approx(here, rel=1e-9)
     sigmas = tensor(0.02, 0.3, 4.0)
     sde = VEGeometric(0.001, 400.0)
     here = forward_errors(MIXTURE, sde, sigmas, 500, Randomness(2))
@@ -122,7 +125,7 @@ SDES: list[SDE] = [EDM(), VEGeometric(0.01, 50.0), VPLinear(), SubVP()]
 def test_the_simulation_has_the_exact_marginals(
     sde: SDE, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With many steps, up to chance, whatever the SDE; and none at the start."""
+    """With many steps, up to sampling noise, whatever the SDE; and none at the start."""
     monkeypatch.setattr(marginal_errors, "STEPS_PER_E_FOLD", 150)
     sigmas = torch.logspace(math.log10(0.05), 0.8, 5, dtype=torch.float64)
     law = Affine(MIXTURE, 1.0, 2.0)
@@ -130,7 +133,7 @@ def test_the_simulation_has_the_exact_marginals(
     assert len(errors) == 5
     assert errors[0] < 1e-12
     for found, sigma in zip(errors[1:], sigmas[1:].tolist(), strict=True):
-        assert 0 < found < 3 * chance(law, 4000, sigma)
+        assert 0 < found < 3 * sampling_noise(law, 4000, sigma)
     assert errors == forward_errors(law, sde, sigmas, 4000, Randomness(0))
     assert errors != forward_errors(law, sde, sigmas, 4000, Randomness(1))
 
@@ -148,19 +151,19 @@ def test_the_error_of_the_steps_in_closed_form(
     exact = math.sqrt(0.25 + high**2)
     expected = W1_OF_STDS * (exact - math.sqrt(variance)) / exact
     found = forward_errors(law, EDM(), tensor(low, high), 60_000, Randomness(3))[1]
-    assert found == pytest.approx(expected, abs=1.5 * chance(law, 60_000, high))
-    assert expected > 3 * chance(law, 60_000, high)
+    assert found == pytest.approx(expected, abs=1.5 * sampling_noise(law, 60_000, high))
+    assert expected > 3 * sampling_noise(law, 60_000, high)
 
 
 def test_more_steps_are_closer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As 1/steps, until chance is all that is left, and with a drift too."""
+    """As 1/steps, until sampling noise is all that is left, and with a drift too."""
     found = []
     for steps in (2, 6, 200):
         monkeypatch.setattr(marginal_errors, "STEPS_PER_E_FOLD", steps)
         errors = forward_errors(MIXTURE, VPLinear(), tensor(0.05, 1.0, 20.0), 20_000, Randomness(0))
         found.append(errors[1])
     assert found[0] > 2 * found[1] > 4 * found[2]
-    assert found[2] < 2 * chance(MIXTURE, 20_000, 1.0)
+    assert found[2] < 2 * sampling_noise(MIXTURE, 20_000, 1.0)
 
 
 # Solutions of the equation --------------------------------------------------------------------

@@ -214,7 +214,7 @@ CASES: list[tuple[str, list[str]]] = [
     ("network.width=${nope}", ["network.width refers to ${nope}, and there is no such key"]),
     ("network.width=???", ["network.width has no value yet; give it one"]),
     ("~sde", ["sde refers to ${sde}, and there is no such key"]),
-    ("~sampler", ["sampler must be an option, and is taken away; say sampler=NAME"]),
+    ("~sampler", ["sampler must be an option, and was removed; say sampler=NAME"]),
     ("~seed", ["seed must be a whole number, got null"]),
 ]
 
@@ -374,7 +374,7 @@ def test_what_cannot_be_composed_is_said_with_the_way_to_all_keys(
         ),
         (
             "+hydra.callbacks.x={_target_: torch.nn.Linear, of: {_target_: os.system}}",
-            ["hydra.callbacks.x.of._target_ must not be there", "got os.system; take it away"],
+            ["hydra.callbacks.x.of._target_ must not be there", "got os.system; remove it"],
         ),
         ("network.width=abc", ["network.width must be a whole number or null, got abc"]),
         ("checkpoint=nowhere", ["no checkpoint at nowhere"]),

@@ -192,7 +192,7 @@ def test_two_jobs_of_one_key_are_refused(
     monkeypatch.setattr("fokker.sweeps.grid_jobs.short_hash", lambda parts: "0" * 10)
     with mocked_jobs(), pytest.raises(SystemExit):
         command(monkeypatch, "-m", *TINY, "seed=1,2")
-    assert "have the key 0000000000 by chance, seed=1 and seed=2; run" in capfd.readouterr().err
+    assert "have the same key, 0000000000: seed=1 and seed=2; run" in capfd.readouterr().err
 
 
 def test_a_folder_of_another_job_of_the_same_key_is_refused(

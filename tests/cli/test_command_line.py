@@ -346,7 +346,7 @@ def test_a_checkpoint_of_another_configuration_is_refused_by_the_key_that_differ
         with pytest.raises(ValueError, match="was trained with another configuration") as error:
             fokker.run([f"checkpoint={result.path}", *typed])
         assert says in str(error.value)
-        assert "take these overrides away, or train a model of its own" in str(error.value)
+        assert "remove these overrides, or train a model of its own" in str(error.value)
     assert files() == before
     # What is no part of the training may differ.
     with mock.patch.object(sys.modules["fokker.experiment.run"], "draw_figures"):
@@ -445,7 +445,7 @@ def test_samples_that_are_far_off_are_said_to_be(capsys: pytest.CaptureFixture[s
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("far off")]
     assert len(said) == 3
     assert said[2].startswith("far off  ddim in 3 evaluations on grid edm_rho: samples lie ")
-    assert said[2].endswith("another grid or sampler, or mend the training or train longer")
+    assert said[2].endswith("another grid or sampler, or fix the training or train longer")
 
 
 def test_a_run_of_python_gives_what_the_record_holds() -> None:

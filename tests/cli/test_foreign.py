@@ -162,7 +162,7 @@ def test_a_recorded_word_is_no_more_than_a_word(plain: DictConfig) -> None:
     for word in ("a b", "${oc.env:HOME}", "1,2"):
         text = f"data: {{path: x, standardize: '{word}'}}\n"
         Path("m/config.yaml").write_text(text)
-        with pytest.raises(ForeignRecord, match="which is no word of fokker's"):
+        with pytest.raises(ForeignRecord, match="which is not a value that fokker knows"):
             inherited(plain)
 
 

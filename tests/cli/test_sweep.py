@@ -318,7 +318,7 @@ def test_fail_fast_stops_at_the_first_failure(sweep: Any) -> None:
 @pytest.mark.parametrize(
     ("typed", "says"),
     [
-        ([], ["a sweep needs a key with several values", "for one run leave -m away"]),
+        ([], ["a sweep needs a key with several values", "for one run leave -m out"]),
         (["data=gaussian"], ["a sweep needs a key with several values"]),
         (["data=choice()"], ["data=choice()", "what it sweeps over needs its values"]),
         (["seed=range(5,5)"], ["seed=range(5,5) gives no values to sweep over"]),

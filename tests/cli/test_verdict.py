@@ -164,7 +164,7 @@ def test_a_search_says_its_trial_and_that_it_is_flattered(sweep: Sweep) -> None:
     rows = [{"trial": i, **row} for i, row in enumerate(sweep.rows)]
     found = Verdict(Outcome(sweep.folder, rows, ["trial", "lr"], ["w1"])).text()
     assert found.startswith("On ring8, of 3 trials, trial 1 (lr=0.2) has the lowest W1, 0.200")
-    assert "The best of 3 by one seed each is flattered by chance" in found
+    assert "The best of 3 by one seed each is flattered by sampling noise" in found
     assert found.endswith("Not counted of 4 trials: 1 failed.")
     told = Outcome(sweep.folder, rows, ["trial", "lr"], ["w1"], ["highest"])
     assert "trial 0 (lr=0.5) has the highest W1, 0.500" in Verdict(told).text()

@@ -73,7 +73,7 @@ def hint(config: DictConfig) -> Callable[[str], str]:
         ("learning_rate", "did you mean optimizer.lr?"),
         ("learning-rate", "did you mean optimizer.lr?"),
         ("learnign_rate", "did you mean optimizer.lr?"),
-        ("epochs", "did you mean trainer.max_steps? fokker counts optimiser steps"),
+        ("epochs", "did you mean trainer.max_steps? fokker counts optimizer steps"),
         ("trainer.max_epochs", "use trainer.max_steps"),
         ("iterations", "did you mean trainer.max_steps?"),
         ("steps", "did you mean sampler.num_steps, or for the training trainer.max_steps?"),

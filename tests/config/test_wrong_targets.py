@@ -295,7 +295,7 @@ def test_hydras_keys_are_refused_where_they_make_no_sense(key: str, case: Case) 
          "weighting.base must be given, "),
         ("weighting", "x", "weighting must be a node with a _target_, got x"),
         ("sde", [1], "sde must be a node with a _target_, got [1]"),
-        ("data", None, "data must be an option, and is taken away; say data=NAME"),
+        ("data", None, "data must be an option, and was removed; say data=NAME"),
         ("evaluation", "x", "evaluation must have keys below it, such as evaluation.num_samples"),
         ("evaluation.x", {"a": 1}, "evaluation.x must be a node with a _target_, got {'a': 1}"),
     ],
@@ -495,7 +495,7 @@ def test_one_s_own_of_another_kind_is_refused(key: str, name: str, says: str) ->
             (*BARE_OPTIMIZER, "optimizer.optimizer._target_=torch.optim.SparseAdam"),
             r"optimizer\.optimizer cannot be: SparseAdam must step by .* needs sparse ones; ",
         ),
-        (("~weighting",), r"weighting must be an option, and is taken away; say weighting=NAME$"),
+        (("~weighting",), r"weighting must be an option, and was removed; say weighting=NAME$"),
     ],
 )
 def test_what_is_known_only_when_it_is_made_is_said_then(typed: tuple[str, ...], says: str) -> None:

@@ -163,7 +163,7 @@ def test_samples_without_chance_and_few_samples_have_no_errors() -> None:
     for path in (A, B):
         record(path, draws(1), "evaluation.noise=quantiles")
     found = compare(A, B, build)
-    assert found.why_not_paired == "samples that start at quantiles have no chance in them"
+    assert found.why_not_paired == "samples that start at quantiles have no sampling noise"
     assert row(found, "w1").standard_error is None
     few = [Path("few"), Path("others")]
     for path in few:

@@ -139,7 +139,7 @@ def test_limits_are_read(time: Any, limit: Any, expected: tuple[Any, Any]) -> No
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("trainer.limit_train_batches=0", "must be a number of optimiser steps, .* got 0"),
+        ("trainer.limit_train_batches=0", "must be a number of optimizer steps, .* got 0"),
         ("trainer.limit_train_batches=-3", "got -3"),
         ("trainer.limit_train_batches=1.5", "got 1.5"),
         ("trainer.limit_train_batches=all", "must be a whole number, a number or null, got all"),

@@ -157,7 +157,7 @@ def test_a_column_holds_the_samplers_own_states() -> None:
     arrays = evaluated(made).arrays
     states: list[Any] = []
     own, sde = made.plan.ways[0], made.plan.ways[0].sampler.sde
-    way = own.without_chance
+    way = own.from_quantiles
     way.sample(Randomness(0), 0, 500, 500, lambda i, y: states.append(y[:, 0].numpy()))
     for i in range(7):
         s = float(sde.scale(sde.time(own.nodes[i])))
@@ -174,7 +174,7 @@ def test_a_deterministic_sampler_has_no_chance_in_its_map() -> None:
         "evaluation.marginal_map.num_points=4000",
     )  # fmt: skip
     gaps = (np.abs(arrays["sampled"] - arrays["exact"]) * np.diff(arrays["edges"])).sum(1)
-    # By chance 80 bins of 4,000 points would differ by about 0.09.
+    # By sampling noise 80 bins of 4,000 points would differ by about 0.09.
     assert gaps[0] < 0.01
     assert gaps.max() < 0.05
 
@@ -235,7 +235,7 @@ def test_its_w1_is_the_runs(workdir: Path, more: tuple[str, ...]) -> None:
     assert arrays["sampled"][1] == pytest.approx(expected)
     assert (arrays["sampled"] @ widths + arrays["outside"] / 100) == pytest.approx(1.0)
     assert (arrays["data"] @ widths) == pytest.approx(1.0)
-    assert ("chance" in arrays) == ("evaluation.noise=quantiles" not in more)
+    assert ("sampling_noise" in arrays) == ("evaluation.noise=quantiles" not in more)
 
 
 def test_chance_is_what_exact_samples_have() -> None:
@@ -245,7 +245,7 @@ def test_chance_is_what_exact_samples_have() -> None:
         "evaluation.steps_map.num_points=400",
     )  # fmt: skip
     expected = math.sqrt(2 / (math.pi * 400)) * 3 * math.pi / 8
-    assert float(arrays["chance"]) == pytest.approx(expected, rel=1e-3)
+    assert float(arrays["sampling_noise"]) == pytest.approx(expected, rel=1e-3)
 
 
 # The chain ------------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ def test_what_it_names_is_recorded_and_read_without_building_it() -> None:
     assert read_json(again.path / "run.json")["training"] == "found"
     with pytest.raises(ValueError, match=r"another configuration: sde\.sigma_max \(70 there, 80"):
         tiny_runs.compose_experiment(*words, f"checkpoint={folder.path}", "sde.sigma_max=80")
-    with pytest.raises(ValueError, match=r"^sde must be an option, and is taken away; say sde=NA"):
+    with pytest.raises(ValueError, match=r"^sde must be an option, and was removed; say sde=NA"):
         tiny_runs.compose_experiment(*words, "~sde", "+sde@sampler.sde=edm")
 
 

@@ -23,7 +23,8 @@ POINTS = 2000
 STD = 0.5
 W1_OF_STDS = math.sqrt(2 / math.pi)  # W1 of N(0, a^2) and N(0, b^2) is this times |a - b|.
 COLUMNS = [
-    "sigma", "t", "residual", "forward", "backward", "forward_pde", "backward_pde", "chance",
+    "sigma", "t", "residual", "forward", "backward", "forward_pde", "backward_pde",
+    "sampling_noise",
 ]  # fmt: skip
 
 
@@ -63,7 +64,7 @@ def column(report: Report, name: str) -> Any:
 def test_the_ideal_denoiser_obeys_the_equations(data: str) -> None:
     report = pde(f"data={data}", *EXACT, "sampler.num_steps=60")
     assert [list(row) for row in report.rows] == [COLUMNS] * 8
-    sigma, chance = column(report, "sigma"), column(report, "chance")
+    sigma, sampling_noise = column(report, "sigma"), column(report, "sampling_noise")
     assert (np.diff(sigma) > 0).all()
     assert sigma[[0, -1]] == pytest.approx([0.002, 80])
     assert np.array_equal(sigma, column(report, "t"))  # Of the EDM SDE.
@@ -74,13 +75,13 @@ def test_the_ideal_denoiser_obeys_the_equations(data: str) -> None:
         assert not np.isnan(solved[sigma > 0.04]).any()
         assert np.nanmax(solved) < 2e-4
     assert column(report, "forward")[0] < 1e-9
-    assert (column(report, "forward") < 3 * chance).all()
-    # From quantiles, without chance: what is left is of 60 steps and falls with more.
+    assert (column(report, "forward") < 3 * sampling_noise).all()
+    # From quantiles, without sampling noise: what is left is of 60 steps and falls with more.
     backward = column(report, "backward")
     assert backward.max() < 0.01
     assert backward[-1] < 1e-5
     # W1 / std of as many exact Gaussian points, as at high noise: 1.28 over the root of n.
-    assert chance[-1] == pytest.approx(1.28 / POINTS**0.5, rel=0.01)
+    assert sampling_noise[-1] == pytest.approx(1.28 / POINTS**0.5, rel=0.01)
 
 
 def test_more_steps_lead_closer_to_the_data() -> None:
@@ -109,7 +110,7 @@ def test_a_stochastic_sampler_is_within_chance(sampler: str) -> None:
         "data=uniform", "network=exact", f"sampler={sampler}", "sampler.num_steps=300",
         "grid=geometric", "grid.sigma_min=0.02", "grid.sigma_max=20",
     )  # fmt: skip
-    ratio = column(report, "backward") / column(report, "chance")
+    ratio = column(report, "backward") / column(report, "sampling_noise")
     assert (ratio < 3).all()
     assert (ratio > 0.2).all()  # It draws its starts.
     assert ratio.mean() == pytest.approx(1, abs=0.7)
@@ -123,14 +124,14 @@ def test_any_sde_has_its_own_time_and_the_same_levels() -> None:
     sigma, t = column(report, "sigma"), column(report, "t")
     log_term = np.log1p(sigma**2)  # 0.1 t + 19.9 t^2 / 2 of the linear VP SDE.
     assert 0.1 * t + 19.9 / 2 * t**2 == pytest.approx(log_term, rel=1e-9)
-    assert (column(report, "forward") < 3 * column(report, "chance")).all()
+    assert (column(report, "forward") < 3 * column(report, "sampling_noise")).all()
     assert column(report, "backward").max() < 0.02
     assert np.nanmax(column(report, "backward_pde")) < 2e-4
 
 
 @pytest.mark.parametrize("standardize", ["true", "false"])
 def test_data_in_another_unit(standardize: str) -> None:
-    """Standardised they are the same data; else the columns without chance still vanish."""
+    """Standardised they are the same data; else the columns without sampling noise still vanish."""
     far = ("data=gaussian", "data.mean=300", "data.std=7", f"data.standardize={standardize}")
     report = pde(*far, *EXACT)
     assert np.nanmax(column(report, "forward_pde")) < 2e-4
@@ -175,7 +176,7 @@ def test_a_linear_denoiser_in_closed_form(share: float) -> None:
     assert solved[seen] == pytest.approx(expected[seen], rel=0.01, abs=3e-3)
     # The way forward knows no denoiser.
     assert np.nanmax(column(report, "forward_pde")) < 2e-4
-    assert (column(report, "forward") < 3 * column(report, "chance")).all()
+    assert (column(report, "forward") < 3 * column(report, "sampling_noise")).all()
 
 
 def test_the_sde_of_a_linear_denoiser_is_what_its_samples_follow() -> None:
@@ -186,7 +187,7 @@ def test_the_sde_of_a_linear_denoiser_is_what_its_samples_follow() -> None:
     made.model.denoiser = Linear(0.25)  # type: ignore[assignment]
     report = evaluated(made)
     away = np.abs(column(report, "backward") - column(report, "backward_pde"))
-    assert (away < 3 * column(report, "chance")).all()
+    assert (away < 3 * column(report, "sampling_noise")).all()
     assert column(report, "backward_pde").max() > 0.5
 
 
@@ -237,7 +238,8 @@ def test_the_adaptive_sampler_has_its_two_ends() -> None:
 def test_more_points_have_less_chance() -> None:
     few = pde("data=uniform", *EXACT, "evaluation.pde.num_points=500")
     many = pde("data=uniform", *EXACT, "evaluation.pde.num_points=4500")
-    assert column(many, "chance") == pytest.approx(column(few, "chance") / 3, rel=1e-9)
+    third = column(few, "sampling_noise") / 3
+    assert column(many, "sampling_noise") == pytest.approx(third, rel=1e-9)
     assert many.title.startswith("marginals by 4500 points")
     assert column(many, "residual") == pytest.approx(column(few, "residual"), abs=1e-12)
 

@@ -107,7 +107,7 @@ def test_runs_are_deleted_by_name_and_by_the_digits_at_their_end() -> None:
     assert list(found()) == ["two-bbbbbbbbbb"]
     assert not list(OUT.rglob(".deleted*"))
     for name in ("bbbb", "bbbbbb/..", "..", "two", "", "BBBBBB"):
-        with pytest.raises(ValueError, match="which is none; fokker task=runs lists them"):
+        with pytest.raises(ValueError, match="which is not one; fokker task=runs lists them"):
             delete_runs(OUT, [name])
     for sweep in ("a", "b"):
         run(f"sweeps/{sweep}/5-abcdef0123")
@@ -204,7 +204,7 @@ def test_the_command_lists_deletes_and_prunes(
         (["sampler=heun"], "task=runs does not know sampler=heun; say fokker task=runs"),
         (["-m"], "task=runs does not know -m;"),
         (["delete="], "delete must be failed or a list of names, got none;"),
-        (["delete=[failed,x]"], "delete must list runs of outputs, got failed, which is none;"),
+        (["delete=[failed,x]"], "delete must list runs of outputs, got failed, which is not one;"),
         (["prune="], "prune must be samples, got nothing;"),
         (["prune=models"], "prune must be samples, got models;"),
         (["prune=samples", "delete=failed"], "task=runs takes one of delete and prune, got both;"),

@@ -17,7 +17,7 @@ def test_a_folder_of_another_model_of_the_same_key_is_refused(
     compose_experiment("trainer.max_steps=2")
     with pytest.raises(
         ValueError,
-        match=r"-0123abcdef holds another model whose key is the same by chance: "
+        match=r"-0123abcdef holds another model with the same key: "
         r"optimizer.lr \(0.002 there, 0.3 here\); move it away",
     ):
         compose_experiment("trainer.max_steps=2", "optimizer.lr=0.3")

@@ -362,8 +362,8 @@ CHANGED: dict[str, Callable[[dict[str, Any]], None]] = {
     "weights: on no device": _each(lambda w: w.to("meta")),
     "averages: a list": lambda c: c.update(ema=[1]),
     "averages: numbers": lambda c: c.update(ema={"ema_50000": {"a": 1}}),
-    "optimiser: a text": lambda c: c.update(optimizer_states="x"),
-    "optimiser: of texts": lambda c: c.update(
+    "optimizer: a text": lambda c: c.update(optimizer_states="x"),
+    "optimizer: of texts": lambda c: c.update(
         optimizer_states=[{"state": {0: "x"}, "param_groups": []}]
     ),
     "rates: a text": lambda c: c.update(lr_schedulers="x"),

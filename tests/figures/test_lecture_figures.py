@@ -57,7 +57,7 @@ def steps_of(worst: float = 0.3) -> dict[str, Any]:
     sampled = density * np.linspace(0.3, 1, len(STEPS))[:, None]
     return {
         "num_steps": np.array(STEPS), "w1": worst * np.array(STEPS, dtype=float) ** -1.2,
-        "edges": edges, "sampled": sampled, "data": density, "chance": 0.003,
+        "edges": edges, "sampled": sampled, "data": density, "sampling_noise": 0.003,
     }  # fmt: skip
 
 
@@ -236,7 +236,7 @@ def test_steps_with_the_data_behind_them_and_chance_below() -> None:
     assert dashed.get_ydata() == pytest.approx([0.003, 0.003])
     assert lower.get_ylim() == last.get_ylim()
     assert lower.get_ylim()[1] > 3.0 * 3**-1.2
-    without = {key: value for key, value in steps_of().items() if key != "chance"}
+    without = {key: value for key, value in steps_of().items() if key != "sampling_noise"}
     assert len(steps_maps({"": without}).axes[1].lines) == 1
 
 

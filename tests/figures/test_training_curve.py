@@ -47,7 +47,7 @@ def test_what_is_not_known_has_no_panel_and_no_name() -> None:
     (axes,) = figure.axes
     assert axes.get_yscale() == "linear"
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["training"]
-    assert axes.get_xlabel() == "optimiser step"
+    assert axes.get_xlabel() == "optimizer step"
 
 
 def test_first_losses_that_are_far_above_leave_the_axis() -> None:

@@ -33,7 +33,7 @@ def test_a_few_share_a_panel_of_the_loss_and_one_of_the_denoising_error() -> Non
     assert np.asarray(below.lines[0].get_xydata()).tolist() == [[100, 0.3], [200, 0.2]]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
     assert "own" in above.get_ylabel()
-    assert below.get_xlabel() == "optimiser step"
+    assert below.get_xlabel() == "optimizer step"
     # Measured once, it is no curve.
     assert len(training_curves({"a": [rows(3.0, 2.0, errors=(0.3,))]}).axes) == 1
 

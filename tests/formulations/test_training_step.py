@@ -124,7 +124,7 @@ def whole_state(folder: ModelFolder) -> dict[str, Any]:
 
 
 def test_the_blocks_do_not_matter(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Weights, averages, the optimiser's state and the curves are equal to the bit."""
+    """Weights, averages, the optimizer's state and the curves are equal to the bit."""
     settings = [(64, 0.2), (1, 0.2), (7, 1e9), (64, 1e-9), (64, 1e9)]
     calls: list[list[tuple[int, int]]] = []
     step_of_a_block = Training.training_step

@@ -267,7 +267,7 @@ MISTAKES = (
     ),
     # experiment -----------------------------------------------------------------------------------
     Mistake(
-        "the optimiser's state left out of checkpoints", "training/callbacks.py",
+        "the optimizer's state left out of checkpoints", "training/callbacks.py",
         "self._folder.save(trainer.global_step, trainer.save_checkpoint)",
         "self._folder.save(\n                trainer.global_step, "
         "lambda path: trainer.save_checkpoint(path, weights_only=True)\n            )",

@@ -249,7 +249,7 @@ def test_a_gradient_that_overflows_is_left_out(monkeypatch: pytest.MonkeyPatch) 
     assert tiny_runs.all_finite(state)
     assert state["step"] == 40
     assert all(map(math.isfinite, curve(folder)))
-    # A skipped step is not a step of the optimiser.
+    # A skipped step is not a step of the optimizer.
     steps = {float(v) for k, v in state.items() if k.endswith("/step") and isinstance(v, Tensor)}
     assert steps == {40 - skipped}
     assert curve(folder)[-1] < curve(folder)[0]

@@ -28,7 +28,7 @@ WORDS = {
 }
 #: The flags of hydra's that fokker has no use for, and what to say in their place.
 REFUSED = {
-    "--run": "a run needs no flag, so leave it away", "-r": "a run needs no flag, so leave it away",
+    "--run": "a run needs no flag, so leave it out", "-r": "a run needs no flag, so leave it out",
     "--config-name": "say experiment=NAME, with --config-dir FOLDER for files of yours",
     "--config-path": "say --config-dir FOLDER for files of yours",
     "--experimental-rerun": "say its overrides again, which stand in the run's run.json",
@@ -139,7 +139,7 @@ def _faults(given: CommandLine) -> Iterator[str]:
     flags = given.flags
     if sum(deed in flags for deed in DEEDS) > 1:
         both = " and ".join(deed for deed in DEEDS if deed in flags)
-        yield f"{both} do not go together; take one of them away"
+        yield f"{both} do not go together; remove one of them"
     if "--resolve" in flags and not {"--cfg", "--help"} & flags.keys():
         yield "--resolve goes with --cfg or --help alone; say --cfg job --resolve"
     if "--package" in flags and "--cfg" not in flags:

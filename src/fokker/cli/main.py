@@ -136,7 +136,7 @@ def _agreed_name(start: Start, config: DictConfig, is_sweep: bool, name: str) ->
     if is_sweep:
         raise ValueError(
             f"a sweep starts the ranks of its jobs itself, and {start.by} has started "
-            f"{start.size} sweeps; leave {start.by} away: fokker -m trainer=ddp ..., or "
+            f"{start.size} sweeps; leave {start.by} out: fokker -m trainer=ddp ..., or "
             "hydra/launcher=submitit_slurm"
         )
     start.check(config.trainer)  # Before torch is imported.

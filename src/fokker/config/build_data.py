@@ -69,7 +69,7 @@ class _Made:
 
 def content_of(data: Mapping[str, DataModule]) -> str:
     """Return a hash of what the configuration does not say of the data; empty if it says all."""
-    with own_code("content of the data cannot be asked", "mend it"):
+    with own_code("content of the data cannot be asked", "fix it"):
         contents = [of.content for of in data.values()]
     if len(contents) == 1 or not any(contents):
         return contents[0]
@@ -94,13 +94,13 @@ def build_data(config: DictConfig, build: Builder, group: str = "data") -> DataM
         if config[group].get("standardize") is True and isinstance(data, StandardizedData):
             config[group].standardize = data.standardize
     else:
-        with own_code(f"{group} cannot give a batch", "mend it"):
+        with own_code(f"{group} cannot give a batch", "fix it"):
             data.check()
     if is_gaussian:
         if not isinstance(data, StandardizedData):
             raise ValueError(
                 f"{group}.gaussianize=true needs standardised numbers, which have moments, got "
-                f"{type(data).__name__}; leave it away"
+                f"{type(data).__name__}; leave it out"
             )
         data = gaussianized(data)
     if workers is not None:

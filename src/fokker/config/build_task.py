@@ -116,7 +116,7 @@ def _engine(config: DictConfig, build: Builder) -> Engine:
     if config.retrain and engine.limits.words:
         raise ValueError(
             f"retrain=true does not go with {engine.limits.words}, for a model that is complete "
-            "would make room for one that is not; take one of the two away"
+            "would make room for one that is not; remove one of the two"
         )
     return engine
 
@@ -219,7 +219,7 @@ def _check_untrained(config: DictConfig) -> None:
         if config[key]:
             raise ValueError(
                 f"{key} must be {'false' if key == 'retrain' else 'null'} with network=exact, "
-                f"which has no weights, got {shown(config[key])}; take one of the two away"
+                f"which has no weights, got {shown(config[key])}; remove one of the two"
             )
 
 

@@ -51,7 +51,7 @@ def build_training(
         parts["network"] = partial(check_network, parts["network"], node, copies)
     if earlier is not None:
         parts["earlier"] = earlier
-    with own_code("formulation cannot be built", "mend it, or choose parts and data that fit it"):
+    with own_code("formulation cannot be built", "fix it, or choose parts and data that fit it"):
         model = make(**data, seed=config.seed, **parts)
     if not isinstance(model, Formulation):
         raise ValueError(
@@ -61,8 +61,8 @@ def build_training(
     if Groups.of(type(model)) != said:
         name = type(model).__name__
         raise ValueError(
-            f"formulation._target_ must say what it gives, got {config.formulation._target_}, "
-            f"which gives {name}; let its annotation say so: -> {name}"
+            "formulation._target_ must have an annotation of what it returns, got "
+            f"{config.formulation._target_}, which gives {name}; write it: -> {name}"
         )
     training = Training(model, schedule, ema)
     if not model.trains:
@@ -77,7 +77,7 @@ def build_training(
 def _check_there(config: DictConfig, group: str) -> None:
     """Refuse a configuration that lacks an option of a group that the training needs."""
     if config.get(group) is None:
-        raise ValueError(f"{group} must be an option, and is taken away; say {group}=NAME")
+        raise ValueError(f"{group} must be an option, and was removed; say {group}=NAME")
 
 
 def groups_of(config: DictConfig, build: Builder) -> Groups:

@@ -93,7 +93,7 @@ def composed(
         check_typed_options(meant, config.hydra.runtime.config_sources)
         found: Any = OmegaConf.to_container(config.hydra.overrides)
         if sorted([*found["hydra"], *found["task"]]) != sorted(meant):
-            raise ValueError("hydra.overrides is written by hydra alone; leave it away")
+            raise ValueError("hydra.overrides is written by hydra alone; leave it out")
         try:
             check_hydra(config)
         except OmegaConfBaseException as error:  # A value refers to a missing key.

@@ -45,7 +45,7 @@ def predecessor_of(
     checkpoint = find_checkpoint(Path(path), "continue_from")
     if checkpoint.suffix == SAFETENSORS:
         raise ValueError(
-            f"continue_from={path} has weights alone, and no state of an optimiser; name the "
+            f"continue_from={path} has weights alone, and no state of an optimizer; name the "
             f"checkpoint or the folder of the model, {ANEW}"
         )
     check_undamaged(checkpoint)
@@ -68,7 +68,7 @@ def predecessor_of(
     if others := _differing(record, config, options, content, source, kept):
         raise ValueError(
             f"continue_from={path} was trained with {', '.join(others)}, which a continued "
-            f"training must not change; take these overrides away, {ANEW}"
+            f"training must not change; remove these overrides, {ANEW}"
         )
     _check_weights(path, checkpoint, held, training)
     found = Predecessor.of(checkpoint, held, record["key"])
@@ -85,7 +85,7 @@ def check_limits(limits: Limits, found: Predecessor) -> None:
     if limits.steps is not None and limits.steps <= found.step:
         raise ValueError(
             f"{limits.words} must be above the {found.step} steps that continue_from has, for it "
-            f"counts these too, got {limits.steps} steps; give more, or take it away"
+            f"counts these too, got {limits.steps} steps; give more, or remove it"
         )
 
 
@@ -141,11 +141,11 @@ def _check_weights(
         )
     states = held.get("optimizer_states")
     if not states:
-        raise ValueError(f"continue_from={path} has no state of an optimiser; use init_from={path}")
+        raise ValueError(f"continue_from={path} has no state of an optimizer; use init_from={path}")
     kept: dict[str, Any] = next(iter(states[0]["state"].values()), {})
     if sorted(kept) != training.schedule.state_names():
         raise ValueError(
-            f"continue_from={path} was trained by an optimiser that keeps {_listed(kept)} of each "
+            f"continue_from={path} was trained by an optimizer that keeps {_listed(kept)} of each "
             f"weight, and optimizer.optimizer asks for {_listed(training.schedule.state_names())}; "
             f"choose the same, {ANEW}"
         )

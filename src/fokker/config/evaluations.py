@@ -90,7 +90,7 @@ def build_ways(
         parts = {group: build(scope[group], group) for group in chosen}
         labels = {group: label for group, (label, _) in chosen.items()}
         try:
-            with own_code(f"{type(model).__name__}.way cannot be asked", "mend it"):
+            with own_code(f"{type(model).__name__}.way cannot be asked", "fix it"):
                 way = model.way(Asked(parts, labels, config.evaluation.noise))
             if not isinstance(way, Way):
                 raise ValueError(
@@ -102,7 +102,7 @@ def build_ways(
                 raise ValueError(
                     "evaluation.noise must be random with "
                     f"formulation={choices.options['formulation']}, "
-                    "which draws at random, got quantiles; leave it away"
+                    "which draws at random, got quantiles; leave it out"
                 )
             ways.append(way)
         except ValueError as error:
@@ -138,9 +138,9 @@ def build_evaluations(
             if not isinstance(model, kind):
                 raise ValueError(
                     f"evaluation={name} is for formulations of the kind {kind.__name__}, got "
-                    f"formulation={choices.options['formulation']}; leave it away"
+                    f"formulation={choices.options['formulation']}; leave it out"
                 )
-            with own_code(f"evaluation.{name} cannot be checked", "mend it, or leave it away"):
+            with own_code(f"evaluation.{name} cannot be checked", "fix it, or leave it out"):
                 made.check(model, own)
             evaluations[str(name)] = made
     return evaluations

@@ -56,7 +56,7 @@ def check_own(override: Override, sources: Sequence[object]) -> None:
     if package is not None:
         place = group_of(package)
         if place in NEVER or not (place in _groups() or is_group(sources, place)):
-            raise NotOwn(f"{line}, whose package {package or '_global_'} is none of its groups")
+            raise NotOwn(f"{line}, whose package {package or '_global_'} is not one of its groups")
     value = override.value()
     for text in texts(value):
         if "\\$" in text or re.search(r"\$\{\s*oc\.(create|decode)\b", text):

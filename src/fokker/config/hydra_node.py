@@ -94,7 +94,7 @@ def check_hydra(config: DictConfig) -> None:
     if not all(isinstance(name, str | bool) for name in names):
         raise ValueError(
             f"hydra.verbose must be true, false or a list of names, got {_shown(verbose)}; "
-            "leave it away"
+            "leave it out"
         )
     _check_callbacks(config)
 
@@ -150,7 +150,7 @@ def _check_plain(node: object, key: str) -> None:
     for place, name, value in _special(node, key):
         raise ValueError(
             f"{place}.{name} must not be there, for nothing may be built in {key}, got "
-            f"{_shown(value)}; take it away"
+            f"{_shown(value)}; remove it"
         )
 
 
@@ -222,7 +222,7 @@ def _check_callbacks(config: DictConfig) -> None:
         key = f"hydra.callbacks.{name}"
         if not isinstance(node, dict) or "_target_" not in node:
             raise ValueError(
-                f"{key} must be a node with a _target_, got {_shown(node)}; take it away: ~{key}"
+                f"{key} must be a node with a _target_, got {_shown(node)}; remove it: ~{key}"
             )
         _check_plain({k: v for k, v in node.items() if k != "_target_"}, key)
     if callbacks:
@@ -238,7 +238,7 @@ def _check_callbacks(config: DictConfig) -> None:
             if not (isclass(found) and issubclass(found, Callback)):
                 raise ValueError(
                     f"hydra.callbacks.{name}._target_ must name a class made from hydra's "
-                    f"Callback, got {node['_target_']}; take it away: ~hydra.callbacks.{name}"
+                    f"Callback, got {node['_target_']}; remove it: ~hydra.callbacks.{name}"
                 )
 
 

@@ -160,7 +160,7 @@ class Builder:
             wanted = kind_words(node.kind, self._inside)
             raise ValueError(
                 f"{node.key}._target_ must name what gives {wanted}, got {node.target}, which "
-                f"gives {type(made).__name__}; let it return one"
+                f"gives {type(made).__name__}; return one"
             )
 
     def _told_to_hydra(self) -> dict[str, list[str]]:

@@ -126,7 +126,7 @@ class Root(_Checked):
             if self.continue_from is not None and other is not None:
                 raise ValueError(
                     f"{key} must be null with continue_from, which says where the weights come "
-                    f"from, got {other}; take one of the two away"
+                    f"from, got {other}; remove one of the two"
                 )
         return self
 
@@ -223,7 +223,7 @@ def _check_names(config: DictConfig, family: Family) -> None:
     """Refuse unknown keys at the root and of `evaluation`, and groups without their parts."""
     for group in family.needed:
         if config.get(group) is None:
-            raise ValueError(f"{group} must be an option, and is taken away; say {group}=NAME")
+            raise ValueError(f"{group} must be an option, and was removed; say {group}=NAME")
     for group in family.groups:
         node = config.get(group)
         if node is not None and group not in OF_NAMES and not _is_node(node):

@@ -47,7 +47,7 @@ def build_metrics(
             )
         metric: SampleMetric = build(node, key)
         try:
-            with own_code(f"{key} cannot be checked", "mend it, or leave it away"):
+            with own_code(f"{key} cannot be checked", "fix it, or leave it out"):
                 metric.check(data)
         except RepeatedPointsError as error:
             _refuse_asked(name, metric, option, error)
@@ -68,7 +68,7 @@ def _refuse_asked(name: object, metric: SampleMetric, option: str, why: ValueErr
     """
     if not metric.optional:
         raise ValueError(
-            f"metrics={name} does not fit data={option}: {why}; leave it away, or say "
+            f"metrics={name} does not fit data={option}: {why}; leave it out, or say "
             "metrics=default for those that fit"
         ) from why
 

@@ -38,7 +38,7 @@ class UnknownKey(ValueError):
     """
 
     def __init__(self, key: str, said: str, known: Sequence[str], more: str = "") -> None:
-        which = one_of(key.rpartition(".")[2], known) if known else "leave it away"
+        which = one_of(key.rpartition(".")[2], known) if known else "leave it out"
         super().__init__(f"{key} {said}; {which}{more}")
         self.key, self.said, self.known = key, said, known
 

@@ -19,7 +19,7 @@ KEYS_FOR = {
     "bs batch batchsize minibatch train_batch_size global_batch_size": "data.batch_size",
     "learning_rate base_lr lrate step_size": "optimizer.lr",
     "epoch epochs num_epochs n_epochs max_epochs nb_epochs num_train_epochs": (
-        "trainer.max_steps? fokker counts optimiser steps, of data.batch_size samples each"
+        "trainer.max_steps? fokker counts optimizer steps, of data.batch_size samples each"
     ),
     "iteration iterations iters max_iter max_iters n_iter num_iterations train_steps total_steps "
     "num_train_steps max_train_steps training_steps train_iters": "trainer.max_steps",
@@ -168,8 +168,8 @@ def _of_others(key: str, config: DictConfig, sources: Sequence[object]) -> str:
     chosen = OmegaConf.select(node, "runtime.choices.formulation") if node is not None else None
     which = f"formulation={chosen}" if chosen else "the formulation"
     if listed:
-        return f"{which} has chosen no {group}; say {group}=NAME if it takes one, or leave it away"
-    return f"{which} has no group {group}; leave it away, or choose a formulation that has it"
+        return f"{which} has chosen no {group}; say {group}=NAME if it takes one, or leave it out"
+    return f"{which} has no group {group}; leave it out, or choose a formulation that has it"
 
 
 def _plain(name: str) -> str:

@@ -193,13 +193,13 @@ def _check_hydras(node: Node) -> None:
     if node.plain.get(CONVERT, "all") != "all":
         raise ValueError(
             f"{node.key}.{CONVERT} must be all, for classes are given plain lists and dicts, got "
-            f"{shown(node.plain[CONVERT])}; take it away"
+            f"{shown(node.plain[CONVERT])}; remove it"
         )
     below = next(filter(None, map(_first_below, node.plain.values())), None)
     if node.plain.get(RECURSIVE) is False and below is not None:
         raise ValueError(
             f"{node.key}.{RECURSIVE} must be true, for {shown(below)} inside it is made before it, "
-            "got false; take it away"
+            "got false; remove it"
         )
     _check_listed(node, node.plain.get(ARGS, []))
 
@@ -217,7 +217,7 @@ def _check_listed(node: Node, listed: object) -> None:
     for index, name in enumerate(names[: len(listed)]):
         if name in node.plain:
             raise ValueError(
-                f"{node.keys[name]} must be given once, and is {key}[{index}] too; take one away"
+                f"{node.keys[name]} must be given once, and is {key}[{index}] too; remove one"
             )
 
 
@@ -259,7 +259,7 @@ def _check_kind(node: Node, anywhere: Sequence[object]) -> None:
     elif is_partial:
         raise ValueError(
             f"{key}.{PARTIAL} must be false, for {node.target} is made at once and not called "
-            "later, got true; take it away"
+            "later, got true; remove it"
         )
     else:
         raise ValueError(
@@ -284,7 +284,7 @@ def _check_names(node: Node) -> None:
     for name, place in {**places, **{name: node.keys[name] for name in given}}.items():
         if name in names or name in taken.positional[:count]:
             raise ValueError(
-                f"{place} must not be given, for fokker gives it to {taken.name}; take it away"
+                f"{place} must not be given, for fokker gives it to {taken.name}; remove it"
             )
         if name not in taken.types and (not taken.takes_all or str(name).startswith("_")):
             known = [n for n in taken.types if n not in (*names, *taken.positional[:count])]

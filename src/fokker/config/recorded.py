@@ -61,7 +61,7 @@ def recorded_overrides(
     sources = config.hydra.runtime.config_sources
     try:
         if not isinstance(recorded, list) or not all(isinstance(o, str) for o in recorded):
-            raise ForeignRecord(f"{beside} does not hold overrides: they must be a list of texts")
+            raise ForeignRecord(f"{beside} does not hold overrides: a list of texts is needed")
         kept = list(_kept(recorded, given, sources))
     except HydraException as error:
         why = sentence(error, recorded, lambda group: [])
@@ -75,7 +75,8 @@ def recorded_overrides(
     word = None if "data" in given else recorded_standardize(trained)
     if word is not None and "data.standardize" not in given:
         if not word.isalpha():
-            raise ForeignRecord(f"{path} has data.standardize={word}, which is no word of fokker's")
+            said = f"{path} has data.standardize={word}, which is not a value that fokker knows"
+            raise ForeignRecord(said)
         kept.append(f"data.standardize={word}")
     return beside, [override_as_today(override) for override in kept]
 

@@ -25,7 +25,7 @@ _MADE_OF = {
 def check_alone(
     folder: ModelFolder, training: Mapping[str, object], made_of: Mapping[str, str]
 ) -> None:
-    """Refuse a folder that holds another model whose key is the same by chance.
+    """Refuse a folder that holds another model with the same key.
 
     A configuration file that was edited in the folder gives another key, and proves nothing.
     """
@@ -47,7 +47,7 @@ def check_alone(
             f"{n} ({shown(stored.get(n))} there, {shown(here.get(n))} here)" for n in names
         )
         raise ValueError(
-            f"{folder.path} holds another model whose key is the same by chance: "
+            f"{folder.path} holds another model with the same key: "
             f"{', '.join(differing)}; move it away, or give another seed"
         )
 
@@ -116,6 +116,6 @@ def check_same(
     remedy = f" (to change {', or '.join(others)})" if others else ""
     raise ValueError(
         f"checkpoint={checkpoint} was trained with another configuration: "
-        f"{', '.join(words) or 'other initial weights'}; take these overrides away, or train a "
+        f"{', '.join(words) or 'other initial weights'}; remove these overrides, or train a "
         f"model of its own without checkpoint={remedy}"
     )

@@ -62,7 +62,7 @@ def _before(config: DictConfig, build: Builder) -> DictConfig | None:
         return None
     plain: Any = OmegaConf.to_container(config, resolve=True)
     said = f"{kind.__name__}.earlier"
-    with own_code(f"{said} cannot be asked", "mend it"):
+    with own_code(f"{said} cannot be asked", "fix it"):
         changes: object = kind.earlier(plain)
     if changes is None:
         return None
@@ -86,5 +86,5 @@ def _before(config: DictConfig, build: Builder) -> DictConfig | None:
             OmegaConf.update(first, key, value, force_add=True)
         except OmegaConfBaseException as error:
             why = str(error).splitlines()[0]
-            raise ValueError(f"{rule}, got {key}: {shown(value)}: {why}; mend it") from error
+            raise ValueError(f"{rule}, got {key}: {shown(value)}: {why}; fix it") from error
     return first

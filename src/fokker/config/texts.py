@@ -26,5 +26,5 @@ def check_final(plain: object, key: str) -> None:
         if "${" in text:
             raise ValueError(
                 f"{key} must hold no text with ${{ behind a backslash, which would be read once "
-                f"more, got {text}; take the backslash away"
+                f"more, got {text}; remove the backslash"
             )

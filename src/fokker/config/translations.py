@@ -25,16 +25,16 @@ SAID = (
     (r"Sweeping over Hydra's configuration is not supported : '(?P<typed>.*)'",
      "{typed} has several values, and a key of hydra's own must have one; choose one of them"),
     (r"Multiple values for (?P<key>\S*)\..*",
-     "{key} is chosen twice; leave a plus before it away, or in the defaults of a file write "
+     "{key} is chosen twice; remove the plus before it, or in the defaults of a file write "
      "override /{key}: NAME"),
     (r"force-add of config groups is not supported: '(?P<plus>\+*)(?P<typed>.*)'",
      "{plus}{typed} has a plus too many, for an option is chosen without one; say {typed}"),
     (r"Could not append to config. An item is already at '.*'.\n.*'(?P<typed>.*)'\nOr.*",
-     "+{typed} adds a key, and there is one; leave the plus away: {typed}"),
+     "+{typed} adds a key, and there is one; remove the plus: {typed}"),
     (r"Could not delete from config. The value of '(?P<key>.*)' is (?P<is>.*) and not (?P<not>.*).",
-     "~{key}={not} takes nothing away, for {key} is {is}; say ~{key}"),
+     "~{key}={not} removes nothing, for {key} is {is}; say ~{key}"),
     (r"Could not delete '(?P<group>[^=]*)(?P<rest>.*)'. No match in the defaults list",
-     "~{group}{rest} takes nothing away, for {group} has not this option; say {group}=NAME for "
+     "~{group}{rest} removes nothing, for {group} has not this option; say {group}=NAME for "
      "another one"),
     (r"Could not override '(?P<typed>[^']*@[^']*)'.*",
      "{typed} is not there to be changed; a plus adds it: +{typed}=NAME"),
@@ -42,21 +42,22 @@ SAID = (
      "override /{key}: NAME changes nothing, for {key} is no group that is chosen before; name "
      "one, such as sampler"),
     (r"Override (?P<typed>.*) looks like a config group override, but .* '(?P<group>.*)' .*",
-     "{typed} names no group, for {group} is none; a key has dots, such as sampler.num_steps=20"),
+     "{typed} names no group, for {group} is not one; a key has dots, as in "
+     "sampler.num_steps=20"),
     (r"hydra.searchpath must be a list of strings. Got: (?P<value>.*)",
      "hydra.searchpath must be a list of folders, such as [file:///home/me/conf], got {value}; or "
      "say --config-dir FOLDER"),
     (r"Overriding hydra.searchpath is only supported from the primary config",
      "hydra.searchpath must be given on the command line, not in a file; say --config-dir FOLDER"),
     (r"Duplicate _self_ defined in (?P<file>.*)",
-     "_self_ must stand once in the defaults of {file}, got twice; take one away"),
+     "_self_ must stand once in the defaults of {file}, got twice; remove one"),
     (r"Override '(?P<first>.*) : .*' is defined before '(?P<second>.*):.*",
      "the defaults with override must stand last; move {first} behind {second}"),
     (r".*Default List Overrides are not allowed in the subtree.*",
      "defaults with override must not stand in an option that ${{...}} chooses; move them to the "
      "file above"),
     (r"Too many components in '(?P<typed>.*)'",
-     "{typed} must name one package; write # @package _global_, or leave the line away"),
+     "{typed} must name one package; write # @package _global_, or leave the line out"),
     (r"Invalid defaults list in '(?P<file>.*)', defaults must be a list .*",
      "the defaults of {file} must be a list; write a line '- override /GROUP: NAME' for each"),
     (r"Unsupported type in defaults : .*",
@@ -174,7 +175,7 @@ def _unreadable_value(key: str, value: str) -> str:
     """Say why the value of an override cannot be read, from the word after `read` on."""
     for mark in ("'", '"'):
         if value.count(mark) % 2:
-            return f", for a {mark} is not closed; add it, or take it away"
+            return f", for a {mark} is not closed; add it, or remove it"
     if re.match(r"(choice|range|interval|shuffle|sort|glob|extend_list)\(", value):
         return (
             f", for what it sweeps over needs its values; say {key}=a,b or {key}=choice(a,b), of "

@@ -80,8 +80,8 @@ def _header(cells: Sequence[str], where: str) -> tuple[str, ...]:
     if not all(cells):
         raise ValueError(
             f"{where} must name every column in its first line, got no name for column "
-            f"{list(cells).index('') + 1}; write one (pandas: to_csv(index=False) leaves the "
-            "numbers of the rows away)"
+            f"{list(cells).index('') + 1}; write one (pandas: to_csv(index=False) leaves out "
+            "the numbers of the rows)"
         )
     return tuple(cells)
 

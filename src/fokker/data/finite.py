@@ -108,7 +108,7 @@ class FiniteData(StandardizedData):
         if flip and self.layout != "image":
             raise ValueError(
                 "data.flip=true mirrors images (n, channels, height, width), got points of shape "
-                f"{array.shape[1:]}; leave it away"
+                f"{array.shape[1:]}; leave it out"
             )
         order = SPLIT.permutation("held_out", len(array))
         training, held_out = (ArrayRows(array, p) for p in (order[count:], order[:count]))

@@ -53,7 +53,7 @@ def to_start(launch: Launch, trainer: DictConfig) -> int:
     if launch.jobs is not None and launch.start.size > 1:
         raise ValueError(
             f"a sweep starts the ranks of its jobs itself, and {launch.start.by} has started "
-            f"{launch.start.size} sweeps; leave {launch.start.by} away"
+            f"{launch.start.size} sweeps; leave {launch.start.by} out"
         )
     tasks = (launch.jobs or {}).get("tasks_per_node") or 1
     if launch.launcher == "submitit_local" and launch.jobs is not None and tasks != 1:

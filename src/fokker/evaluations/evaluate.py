@@ -58,7 +58,7 @@ class PreparedMetric:
         Raises:
             ValueError: the metric gives neither a function nor a metric.
         """
-        with own_code(f"metrics.{name} cannot be prepared", "mend it, or leave it away"):
+        with own_code(f"metrics.{name} cannot be prepared", "fix it, or leave it out"):
             compute = option.prepared(data, num_samples)
         if not callable(compute):
             raise ValueError(
@@ -78,12 +78,12 @@ class PreparedMetric:
             ValueError: the metric gives something else than one number.
         """
         SIGNALS.ask()
-        with own_code(f"metrics.{self.name} cannot be computed", "mend it, or leave it away"):
+        with own_code(f"metrics.{self.name} cannot be computed", "fix it, or leave it out"):
             found = self._computed(samples)
         number: object = found.item() if isinstance(found, Tensor) and found.numel() == 1 else found
         if isinstance(number, bool) or not isinstance(number, (int, float)):
             raise ValueError(
-                f"metrics.{self.name} must give one number, got {type(number).__name__}; mend it"
+                f"metrics.{self.name} must give one number, got {type(number).__name__}; fix it"
             )
         return float(number)
 

@@ -204,7 +204,7 @@ def _why_not_paired(
     if differing(here, there):
         return "they have other data"
     if configs[0].evaluation.get("noise") == "quantiles":
-        return "samples that start at quantiles have no chance in them"
+        return "samples that start at quantiles have no sampling noise"
     gone = [path for path in paths if not (path / "samples.npz").is_file()]
     if gone:
         return f"{gone[0]} has no samples.npz any more"

@@ -38,7 +38,7 @@ def _of_model(
     """Return the measures of a model and of its evaluations."""
     found = dict(model.measures(own, points))
     for evaluation in evaluations:
-        with own_code(f"{type(evaluation).__name__}.measures cannot be asked", "mend it"):
+        with own_code(f"{type(evaluation).__name__}.measures cannot be asked", "fix it"):
             found.update(evaluation.measures(model, own))
     return found
 
@@ -87,7 +87,7 @@ def _warn(
         if names:
             warnings.warn(
                 f"{kind.__name__}.measures must say the numbers of a run, got "
-                f"{', '.join(sorted(names))}, {words}; mend it",
+                f"{', '.join(sorted(names))}, {words}; fix it",
                 stacklevel=3,
             )
 

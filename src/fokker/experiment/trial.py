@@ -45,7 +45,7 @@ def check_step(origin: Origin) -> None:
         return
     said = f"formulation={name} cannot make a step of the training"
     with (
-        own_code(said, "mend it, or choose parts and data that fit it"),
+        own_code(said, "fix it, or choose parts and data that fit it"),
         torch.random.fork_rng(devices=[]),
         torch.enable_grad(),
         as_in_use(model),

@@ -50,9 +50,9 @@ def marginals(
     styles: list[dict[str, Any]] = [line_style(i, 2, levels.size) for i in range(2)]
     if noise is not None:
         # A single number holds at every level.
-        chance = to_array(noise)
-        chance = np.full(levels.shape, chance) if chance.ndim == 0 else chance
-        lines["exact samples"] = as_line("noise", chance, "sigmas", levels)
+        expected = to_array(noise)
+        expected = np.full(levels.shape, expected) if expected.ndim == 0 else expected
+        lines["exact samples"] = as_line("noise", expected, "sigmas", levels)
         labels.append("as many exact samples")
         styles.append({"color": BLACK, "linestyle": (0, (4, 2))})
     below = as_levels("residual_sigmas", residual_sigmas)

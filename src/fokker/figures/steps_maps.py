@@ -31,7 +31,7 @@ def steps_maps(runs: Mapping[str, Mapping[str, ArrayLike]], units: str = "data u
 
     Args:
         runs: the arrays by label of the run: num_steps and w1 (k,), edges (n + 1,), sampled (k, n),
-            data (n,), and optionally chance, the W1 of as many exact samples, one number.
+            data (n,), and optionally sampling_noise, the W1 of as many exact samples, one number.
         units: the units of x.
 
     Raises:
@@ -40,7 +40,7 @@ def steps_maps(runs: Mapping[str, Mapping[str, ArrayLike]], units: str = "data u
     some_runs(runs)
     found = {name: arrays_of(name, run, _KEYS) for name, run in runs.items()}
     away = _common_offset([run["edges"] for run in found.values()])
-    chances = {name: float(to_array(runs[name].get("chance", math.nan))) for name in found}
+    noises = {name: float(to_array(runs[name].get("sampling_noise", math.nan))) for name in found}
     columns = len(found) if len(found) <= MAX_COLUMNS else -(-len(found) // 2)
     blocks = -(-len(found) // columns)
     with matplotlib.rc_context(STYLE):
@@ -50,7 +50,7 @@ def steps_maps(runs: Mapping[str, Mapping[str, ArrayLike]], units: str = "data u
         )
         greatest = max(float(np.nan_to_num(run["data"]).max()) for run in found.values())
         norm = Normalize(0, 2 * greatest or 1.0)
-        lines = np.concatenate([[*run["w1"], chances[name]] for name, run in found.items()])
+        lines = np.concatenate([[*run["w1"], noises[name]] for name, run in found.items()])
         lines = lines[np.isfinite(lines) & (lines > 0)]
         ends = (float(lines.min()), float(lines.max())) if lines.size else (1.0, 1.0)
         gap = "\n" if away else " "
@@ -60,7 +60,7 @@ def steps_maps(runs: Mapping[str, Mapping[str, ArrayLike]], units: str = "data u
             upper, lower = whole[2 * block, column], whole[2 * block + 1, column]
             mesh = _map(upper, run, norm, away)
             upper.set_title(plain(name))
-            limits = _w1(lower, run, chances[name])
+            limits = _w1(lower, run, noises[name])
             if not lines.size:
                 _say_nothing(lower)
             lower.set_ylim(ends[0] / 1.5, ends[1] * 1.5)
@@ -77,7 +77,7 @@ def steps_maps(runs: Mapping[str, Mapping[str, ArrayLike]], units: str = "data u
         uppers = [axes for row in whole[::2] for axes in row]
         bar = figure.colorbar(mesh, ax=uppers, extend="max", location="right", aspect=20)
         bar.set_label(f"density (1 / {units})")
-        known = any(map(math.isfinite, chances.values()))
+        known = any(map(math.isfinite, noises.values()))
         dashed = "; dashed: $W_1$ of as many exact samples" if known else ""
         figure.supxlabel(f"number of steps $N${dashed}", fontsize=9)
     return figure
@@ -126,15 +126,15 @@ def _map(axes: Axes, run: Mapping[str, Floats], norm: Normalize, away: float) ->
     return mesh
 
 
-def _w1(axes: Axes, run: Mapping[str, Floats], chance: float) -> tuple[float, float]:
+def _w1(axes: Axes, run: Mapping[str, Floats], sampling_noise: float) -> tuple[float, float]:
     """Draw W1 against N, and return the limits of the axis of N."""
     edges = _places(run["num_steps"])
     good = np.where(run["w1"] > 0, run["w1"], np.nan)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.plot(run["num_steps"], good, color=BLUE, marker="o")
-    if math.isfinite(chance):
-        axes.axhline(chance, color=BLACK, linestyle=(0, (4, 2)), linewidth=0.9)
+    if math.isfinite(sampling_noise):
+        axes.axhline(sampling_noise, color=BLACK, linestyle=(0, (4, 2)), linewidth=0.9)
     axes.grid(True, which="major", axis="y")
     axes.set_axisbelow(True)
     return float(edges[0]), _data_column(edges)[1]

@@ -78,7 +78,7 @@ def training_curve(rows: Iterable[Mapping[str, float]]) -> Figure:
         last.set_xlim(0, 1.01 * end)
         last.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
         plain_ticks(last.xaxis)
-        last.set_xlabel("optimiser step")
+        last.set_xlabel("optimizer step")
         labels = [_LOOKS[name][0] for name in panels[0][2] if len(curves[name][0])]
         floor = curves["floor"][1]
         if len(floor) and not (floor > grid[0, 0].get_ylim()[0]).any():

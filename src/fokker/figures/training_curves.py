@@ -82,7 +82,7 @@ def _together(losses: Mapping[str, list[Points]], errors: Mapping[str, list[Poin
         axes.set_ylabel(label)
     figure.align_ylabels()
     _steps(grid[-1, 0], losses, 6)
-    grid[-1, 0].set_xlabel("optimiser step")
+    grid[-1, 0].set_xlabel("optimizer step")
     legend_above(figure, list(handles.values()), [plain(name) for name in handles])
     return figure
 
@@ -113,7 +113,7 @@ def _apart(losses: Mapping[str, list[Points]]) -> Figure:
         axes.set_visible(False)
     _steps(grid[0], losses, 3)
     below = "; the others grey" if is_one else ""
-    figure.supxlabel(f"optimiser step{below}", fontsize=9)
+    figure.supxlabel(f"optimizer step{below}", fontsize=9)
     figure.supylabel(_LOSS.replace("\n", " "), fontsize=9)
     return figure
 

@@ -24,8 +24,8 @@ def check_launcher(name: str, launcher: DictConfig, trainer: DictConfig) -> None
     if name in ONE_MACHINE and strategy != AUTO:
         raise ValueError(
             f"hydra/launcher={ONE_MACHINE[name]} runs several jobs at once on one machine, and "
-            f"trainer.strategy={strategy} takes its devices for the ranks of each; leave the "
-            "launcher away, choose hydra/launcher=submitit_slurm, or say trainer=auto"
+            f"trainer.strategy={strategy} takes its devices for the ranks of each; leave out "
+            "the launcher, choose hydra/launcher=submitit_slurm, or say trainer=auto"
         )
     tasks, nodes = launcher.get("tasks_per_node", 1), launcher.get("nodes", 1)
     if name == "LocalLauncher" and (tasks, nodes) != (1, 1):
@@ -39,7 +39,7 @@ def check_launcher(name: str, launcher: DictConfig, trainer: DictConfig) -> None
     if shutil.which("sbatch") is None:
         raise ValueError(
             "hydra/launcher=submitit_slurm needs SLURM, and sbatch is not found; start it where "
-            "SLURM is, or leave the launcher away"
+            "SLURM is, or leave the launcher out"
         )
     for key, asked, found, what in (
         ("devices", trainer.get("devices", 1), tasks, "tasks_per_node"),

@@ -15,14 +15,14 @@ REMEDIES = {
     errno.EDQUOT: f"free space in your quota{_GOES_ON}",
     errno.EFBIG: f"raise the limit on the size of files (ulimit -f){_GOES_ON}",
     errno.EIO: f"look after the disk{_GOES_ON}",
-    errno.ENOENT: "its folder was taken away; bring it back, or the same command begins anew",
+    errno.ENOENT: "its folder is gone; bring it back, or the same command begins anew",
     errno.EROFS: _ELSEWHERE,
     errno.EACCES: _ELSEWHERE,
     errno.EPERM: _ELSEWHERE,
     errno.ENOTDIR: _IN_THE_WAY,
     errno.EISDIR: _IN_THE_WAY,
     errno.EEXIST: _IN_THE_WAY,
-    errno.ELOOP: "a link stands in its place; take it away",
+    errno.ELOOP: "a link stands in its place; remove it",
 }
 _OF_THE_RUN = "bring back a copy, or move its folder away and run it anew"
 _OF_THE_MODEL = (
@@ -32,10 +32,10 @@ _OF_THE_TRIALS = "bring back a copy, or give another folder with hydra.sweep.dir
 #: What helps if a file is damaged, by its name.
 _RESTORED = {
     **dict.fromkeys(("run.json", "metrics.json", "config.yaml", "evaluations.csv"), _OF_THE_RUN),
-    "samples.npz": "bring back a copy, or take it away, and what needs no samples goes on",
+    "samples.npz": "bring back a copy, or remove it, and what needs no samples goes on",
     "model.json": _OF_THE_MODEL,
     "last.ckpt": _OF_THE_MODEL,
-    "jobs.json": "take it away, and the same command writes it anew",
+    "jobs.json": "remove it, and the same command writes it anew",
     "search.db": _OF_THE_TRIALS,
     "search.log": _OF_THE_TRIALS,
 }
@@ -71,7 +71,7 @@ class DamagedError(ValueError):
         self.path, self.why = path, why
 
     def __str__(self) -> str:
-        remedy = _RESTORED.get(self.path.name, "bring back a copy, or take it away")
+        remedy = _RESTORED.get(self.path.name, "bring back a copy, or remove it")
         return f"{short(self.path)} is damaged: {self.why}; {remedy}"
 
     @property

@@ -31,8 +31,8 @@ def number(env: Mapping[str, str], name: str, default: int) -> int:
     text = env.get(name, "").strip()
     if text and not text.isdecimal():
         raise ValueError(
-            f"{name} in the environment must be a whole number, got {text}; correct it, or take it "
-            f"away: unset {name}"
+            f"{name} in the environment must be a whole number, got {text}; correct it, or "
+            f"remove it: unset {name}"
         )
     return int(text) if text else default
 

@@ -24,7 +24,7 @@ def make_folder(path: Path, may_be_link: bool = False) -> None:
     if path.is_symlink() and not may_be_link:
         raise ValueError(
             f"{short(path)} is a link, and fokker writes into no folder of its own behind one; "
-            "take it away, or give the folder itself"
+            "remove it, or give the folder itself"
         )
     with writing(path):
         try:

@@ -40,7 +40,7 @@ def read_yaml(path: Path) -> DictConfig:
             content = None
         except OmegaConfBaseException as error:
             why = str(error).splitlines()[0]
-            raise ValueError(f"{path} is wrong at {error.full_key}: {why}; mend it") from error
+            raise ValueError(f"{path} is wrong at {error.full_key}: {why}; fix it") from error
     if not isinstance(content, DictConfig):
         raise ValueError(f"{path} must hold keys with values, as `seed: 3`, and holds none")
     return content
@@ -48,11 +48,11 @@ def read_yaml(path: Path) -> DictConfig:
 
 def _what_is_wrong(error: Exception, path: Path) -> str:
     if isinstance(error, ReaderError) and isinstance(error.character, int):
-        return f"{error.name} must be text, got the character #x{error.character:02x}; take it away"
+        return f"{error.name} must be text, got the character #x{error.character:02x}; remove it"
     if isinstance(error, (ReaderError, UnicodeDecodeError)):
         return f"{path} must be text in UTF-8, and is not; save it as UTF-8"
     if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
         mark, why = error.problem_mark, error.problem or "it cannot be read"
         remedy = "indent by spaces, not by a tab" if "'\\t'" in why else "mend that line"
         return f"{mark.name}, line {mark.line + 1}, is not YAML: {why}; {remedy}"
-    return f"{path} is wrong: {str(error).splitlines()[0]}; mend it"
+    return f"{path} is wrong: {str(error).splitlines()[0]}; fix it"

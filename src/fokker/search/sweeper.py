@@ -32,7 +32,7 @@ class SearchSweeper(GridSweeper):
 
     A search's folder is `<output_dir>/sweeps/<name>-<key>`. The key depends on all that changes
     what is asked, so not on n_trials and n_jobs. The same command goes on until there are
-    `n_trials` in all, whoever runs them. A trial that was killed is run again in `<job>.2`, with
+    `n_trials` in all processes together. A trial that was killed is run again in `<job>.2`, with
     its values; one that failed or was pruned counts.
 
     Args:

@@ -152,7 +152,7 @@ def _named(name: str, there: Sequence[Model], output_dir: Path) -> list[Model]:
         found = [m for m in there if m.name.removesuffix(RETRAIN).endswith(f"-{name}")]
     if not found:
         raise ValueError(
-            f"delete must list models of {output_dir / 'models'}, got {name}, which is none; "
+            f"delete must list models of {output_dir / 'models'}, got {name}, which is not one; "
             "fokker task=models lists them, nothing was deleted"
         )
     return found

@@ -103,8 +103,8 @@ class _Files:
         except OSError as error:
             raise ValueError(
                 f"the source of {name} must be there to tell one model from another, and is not: "
-                f"{error.strerror or error}; let it be read, or take {name.partition('.')[0]} out "
-                "of allow_targets"
+                f"{error.strerror or error}; make it readable, or take "
+                f"{name.partition('.')[0]} out of allow_targets"
             ) from error
 
 

@@ -75,7 +75,8 @@ def read_table(path: Path) -> list[dict[str, str]]:
         with path.open(newline="", encoding="utf-8") as handle:
             lines = list(csv.reader(handle, strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DamagedError(path, f"it must be a table in CSV, and is none: {error}") from error
+        why = f"it must be a table in CSV, and cannot be read as one: {error}"
+        raise DamagedError(path, why) from error
     if not lines or not all(lines[0]):
         raise DamagedError(path, "it must be a table in CSV, and has no head")
     head, *rows = ([unquoted(cell) for cell in line] for line in lines)

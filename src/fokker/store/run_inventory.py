@@ -209,8 +209,8 @@ def _named(name: str, there: Sequence[Run], output_dir: Path) -> Run:
             f"{', '.join(run.name for run in found)}; nothing was deleted"
         )
     raise ValueError(
-        f"delete must list runs of {output_dir}, got {name}, which is none; fokker task=runs lists "
-        "them, nothing was deleted"
+        f"delete must list runs of {output_dir}, got {name}, which is not one; fokker task=runs "
+        "lists them, nothing was deleted"
     )
 
 

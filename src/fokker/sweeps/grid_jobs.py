@@ -16,7 +16,7 @@ from fokker.config.inheritance import JobMeanings
 from fokker.config.option_words import group_of
 from fokker.overrides import parse, read, read_key
 from fokker.store.job_names import short_hash, short_values
-from fokker.sweeps.jobs import Job, alike_by_chance, short_columns
+from fokker.sweeps.jobs import Job, same_key, short_columns
 from fokker.sweeps.swept import NOT_OF_THE_JOB, OF_THE_SWEEP, Swept, in_one_form, short_title
 
 
@@ -43,7 +43,7 @@ def grid_jobs(
     if not swept and not named:
         raise ValueError(
             "a sweep needs a key with several values, such as fokker -m formulation=ddpm,edm; for "
-            "one run leave -m away"
+            "one run leave -m out"
         )
     columns = short_columns([*(["setting"] if named else []), *swept])
     title, body, unswept = asked.title(columns.values()), asked.body, asked.unswept
@@ -70,7 +70,7 @@ def grid_jobs(
         job = Job(folder, key, tuple(words), labels, short_values(shown))
         whole = [name, *sorted(decisive)]
         if made_of.setdefault(key, whole) != whole:
-            raise ValueError(alike_by_chance(folder, key, jobs[key].overrides, words))
+            raise ValueError(same_key(folder, key, jobs[key].overrides, words))
         jobs[key] = job
     return list(jobs.values())
 

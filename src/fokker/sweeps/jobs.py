@@ -119,7 +119,7 @@ class Job:
             for words in (map(str, stored), self.overrides)
         )
         if there != here:
-            raise ValueError(alike_by_chance(self.sweep, self.key, there, here))
+            raise ValueError(same_key(self.sweep, self.key, there, here))
 
     def row(self) -> Row:
         """Return the results of the last attempt: the swept keys, its record, and its metrics.
@@ -172,12 +172,12 @@ def _results(folder: Path, record: Mapping[str, object]) -> dict[str, Any]:
     return read_record(folder / "metrics.json")
 
 
-def alike_by_chance(folder: Path, key: str, one: Sequence[str], other: Sequence[str]) -> str:
+def same_key(folder: Path, key: str, one: Sequence[str], other: Sequence[str]) -> str:
     """Say that two different jobs happen to have one key, in a sentence."""
     first = " ".join(o for o in one if o not in other)
     second = " ".join(o for o in other if o not in one)
     return (
-        f"two jobs of {folder} have the key {key} by chance, {first} and {second}; run them in two "
+        f"two jobs of {folder} have the same key, {key}: {first} and {second}; run them in two "
         "sweeps, or give one of them a folder of its own with hydra.sweep.dir"
     )
 

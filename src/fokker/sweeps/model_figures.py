@@ -79,7 +79,7 @@ def trainings(outcome: Outcome) -> Iterator[Sketch]:
         heading = f"Training curves, {_data_name(outcome, jobs[0][0])}"
         several = " A line a seed." if outcome.has_seeds else ""
         caption = (
-            f"{heading}: the loss of each model against optimiser steps. It is each formulation's "
+            f"{heading}: the loss of each model against optimizer steps. It is each formulation's "
             f"own, and the denoising error on held-out data compares them, if it is shown.{several}"
         )
         name = "training_curves" + (f"_{number}" if len(found) > 1 else "")

@@ -122,7 +122,7 @@ class Verdict:
         if not self.outcome.is_search or best.n > 1 or len(known) < 3:
             return ""
         return (
-            f" The best of {len(known)} by one seed each is flattered by chance: "
+            f" The best of {len(known)} by one seed each is flattered by sampling noise: "
             "run it again with several seeds."
         )
 

@@ -25,7 +25,7 @@ def check_described(model: Formulation) -> None:
         ValueError: if the description is not of plain values by name, or uses the platform's names.
     """
     said, rule = f"{type(model).__name__}.described", "must give plain values by name"
-    with own_code(f"{said} cannot be asked", "mend it"):
+    with own_code(f"{said} cannot be asked", "fix it"):
         found: object = model.described()
     if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
         raise ValueError(f"{said} {rule}, got {type(found).__name__}; return a dict")

@@ -66,7 +66,7 @@ def _steps(limit: float | None, max_steps: int) -> int | None:
         return None
     if limit <= 0 or (isinstance(limit, float) and limit > 1):
         raise ValueError(
-            "trainer.limit_train_batches must be a number of optimiser steps, such as 100, or a "
+            "trainer.limit_train_batches must be a number of optimizer steps, such as 100, or a "
             f"share of trainer.max_steps up to 1.0, such as 0.1, got {limit}"
         )
     steps = limit if isinstance(limit, int) else max(1, int(limit * max_steps))

@@ -187,7 +187,7 @@ class OneTraining:
             if not self.task.intervals.extra:
                 raise
             why = f"{error}".rstrip(".")
-            raise ValueError(f"callbacks.extra cannot be: {why}; take it away") from error
+            raise ValueError(f"callbacks.extra cannot be: {why}; remove it") from error
         except BaseException:
             self._leave("interrupted")
             raise

@@ -223,7 +223,7 @@ def _check_kept(name: str, before: Mapping[str, object], group: Mapping[str, obj
     if changed:
         raise ValueError(
             f"optimizer.schedule must change the rate alone, and {name} changes {changed[0]} of "
-            "the optimiser too; say cycle_momentum: false in it, or choose another"
+            "the optimizer too; say cycle_momentum: false in it, or choose another"
         )
 
 
@@ -235,8 +235,8 @@ def _check_milestones(milestones: Mapping[int, float] | None, is_piecewise: bool
         )
     if milestones and not is_piecewise:
         raise ValueError(
-            "optimizer.milestones go with optimizer.schedule=piecewise; say this too, or take them "
-            "away"
+            "optimizer.milestones go with optimizer.schedule=piecewise; say this too, or remove "
+            "them"
         )
     for step, factor in (milestones or {}).items():
         if type(step) is not int or step < 1 or not 0 <= factor < math.inf:

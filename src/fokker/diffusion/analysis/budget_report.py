@@ -58,7 +58,7 @@ def budget_report(
     units = model.data.unit_label
     notes = ["signed displacements add exactly to the measured one; their norms do not add"]
     if one_dimensional and not sampler.is_deterministic:
-        notes.append(f"the sampler is stochastic: chance in {count} samples is in discretisation")
+        notes.append(f"discretisation contains the sampling noise of {count} samples")
     part = {str(row["term"]): float(row["rms"]) for row in rows}
     if part["learning"] > 3 * part.get("learning, N to infinity", math.inf):
         notes.append(

@@ -76,7 +76,7 @@ class Floors:
         where mmse has no sampling noise (see `MMSECurve`).
         """
         value = _mean_over_noise(model, self._mmse)
-        if not self._mmse.has_chance:
+        if not self._mmse.is_random:
             return Estimate(value)
         return Estimate(value, _mean_over_noise(model, self._mmse.upper) - value)
 

@@ -33,7 +33,7 @@ def relative_w1(law: Distribution, points: Tensor, sigma: float) -> float:
     return float(distance) / _std(law, sigma)
 
 
-def chance(law: Distribution, count: int, sigma: float) -> float:
+def sampling_noise(law: Distribution, count: int, sigma: float) -> float:
     """Return the expectation of `relative_w1` for `count` exact points.
 
     It is `sqrt(2 / (pi n)) int sqrt(F (1 - F)) dx / std`, for large n.

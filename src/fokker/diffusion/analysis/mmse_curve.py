@@ -81,7 +81,7 @@ class MMSECurve:
         return self._at(self._spline, sigma)
 
     @property
-    def has_chance(self) -> bool:
+    def is_random(self) -> bool:
         """Tell whether points were drawn, so that the curve has a standard error."""
         return self._upper is not self._spline
 

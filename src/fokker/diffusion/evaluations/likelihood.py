@@ -99,7 +99,7 @@ class Likelihood(Evaluation):
         if not bool((model.start_law.variance > 0).any()):
             raise ValueError(
                 "evaluation=likelihood needs data that vary, for equal points have no density, got "
-                "training points that are all the same; give others, or leave the evaluation away"
+                "training points that are all the same; give others, or leave the evaluation out"
             )
         if self.bits and model.data.levels is None:
             raise ValueError(

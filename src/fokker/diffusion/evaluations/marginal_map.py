@@ -105,7 +105,7 @@ class MarginalMap(Evaluation):
                 )
 
         # Without randomness in the starts, errors are those of the model or the sampler.
-        way.without_chance.sample(randomness, 0, self.num_points, self.num_points, watch)
+        way.from_quantiles.sample(randomness, 0, self.num_points, self.num_points, watch)
         arrays = {
             "t": t, "sigma": sigma, "edges": edges,
             "exact": known.densities(edges, s, sigma), "sampled": torch.stack(densities),
@@ -117,7 +117,7 @@ class MarginalMap(Evaluation):
             f"in {model.data.unit_label}",
             rows=rows,
             notes=[
-                "a deterministic sampler starts at quantiles and has no chance in it",
+                "a deterministic sampler starts at quantiles and has no sampling noise",
                 f"outside: samples more than {STDS:g} exact standard deviations off the mean",
                 *lag_note(way),
             ],

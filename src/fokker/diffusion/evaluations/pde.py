@@ -11,9 +11,9 @@ from torch import Tensor
 
 from fokker.diffusion.analysis.fokker_planck import fokker_planck_residual
 from fokker.diffusion.analysis.marginal_errors import (
-    chance,
     forward_errors,
     relative_w1,
+    sampling_noise,
     solved_errors,
 )
 from fokker.diffusion.evaluations.noised import need_memory
@@ -87,7 +87,7 @@ class PDE(Evaluation):
             if i in places:
                 states[i] = y.flatten().cpu()
 
-        way.without_chance.sample(randomness, 0, self.num_points, self.num_points, watch)
+        way.from_quantiles.sample(randomness, 0, self.num_points, self.num_points, watch)
         std = sampler.start_std(float(way.nodes[0]), model.start_law).flatten()
         prior = Gaussian(model.start_law.mean.flatten(), std)
         exact = copy.deepcopy(model.denoiser).cpu().double()
@@ -106,7 +106,7 @@ class PDE(Evaluation):
                     "backward": relative_w1(law, states[i], sigma),
                     "forward_pde": solved.forward[k],
                     "backward_pde": solved.backward[k],
-                    "chance": chance(law, self.num_points, sigma),
+                    "sampling_noise": sampling_noise(law, self.num_points, sigma),
                 }
             )
         return Report(
@@ -115,8 +115,8 @@ class PDE(Evaluation):
             "Fokker-Planck residual of the score",
             rows=rows,
             notes=[
-                "chance: W1 / std of as many exact points; a deterministic sampler starts at "
-                "quantiles and has none",
+                "sampling_noise: W1 / std of as many exact points; a deterministic sampler starts "
+                "at quantiles and has none",
                 "pde columns: the Fokker-Planck equation, backward along the model's reverse SDE; "
                 "nan where sigma is too small for its cells, "
                 "or a wrong score drives mass to its walls",
@@ -137,5 +137,5 @@ def _figure(rows: list[dict[str, Any]]) -> Figure:
     column = {name: [row[name] for row in rows] for name in rows[0]}
     return marginals(
         column["sigma"], column["forward"], column["backward"], column["sigma"],
-        column["residual"], column["chance"],
+        column["residual"], column["sampling_noise"],
     )  # fmt: skip

@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from fokker.diffusion.analysis.marginal_errors import chance
+from fokker.diffusion.analysis.marginal_errors import sampling_noise
 from fokker.diffusion.evaluations.noised import histogram, need_at_least, need_memory
 from fokker.diffusion.formulations import Diffusion, SamplerWay
 from fokker.evaluations.base import Evaluation
@@ -125,8 +125,8 @@ class StepsMap(Evaluation):
         notes = [f"outside: samples beyond {edges[0]:.4g} to {edges[-1]:.4g}, which the map shows"]
         if data.fresh and data.law is not None and way.is_random:
             law = data.law
-            floor = chance(law, self.num_points, 0.0) * math.sqrt(float(law.variance))
-            arrays["chance"] = torch.tensor(floor, dtype=torch.float64)
+            floor = sampling_noise(law, self.num_points, 0.0) * math.sqrt(float(law.variance))
+            arrays["sampling_noise"] = torch.tensor(floor, dtype=torch.float64)
             notes.append(f"w1 of as many exact samples: {floor:.2g}")
         return Report(
             name="steps_map",

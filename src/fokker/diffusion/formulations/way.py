@@ -76,7 +76,7 @@ class SamplerWay(Way):
         return exact_distances(self.model, self.sampler, self.nodes)
 
     @property
-    def without_chance(self) -> "SamplerWay":
+    def from_quantiles(self) -> "SamplerWay":
         """Return the same way from quantiles of the prior; stochastic samplers start at random."""
         return replace(self, is_random=not self.sampler.is_deterministic)
 

@@ -39,7 +39,7 @@ class GivenStart:
     def _random(self) -> Noise:
         if self._steps is None:
             raise ValueError(
-                "this sampler draws noise, and none is given; choose a deterministic one, such as "
+                "this sampler draws noise, but got none; choose a deterministic one, such as "
                 "sampler=heun"
             )
         return self._steps
