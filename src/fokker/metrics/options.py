@@ -47,7 +47,10 @@ class Distance(SampleMetric):
 
 @final
 class W1(Distance):
-    """The 1-Wasserstein distance of data in one dimension; see `Wasserstein1`."""
+    """`W_1 = int_0^1 |F^-1(q) - G^-1(q)| dq`, the 1-Wasserstein distance in one dimension.
+
+    F is the law of the samples, G that of the reference; see `Wasserstein1`.
+    """
 
     label: ClassVar[str] = "W1"
     unit: ClassVar[str] = UNITS
@@ -64,7 +67,10 @@ class W1(Distance):
 
 @final
 class SlicedW2(Distance):
-    """The sliced 2-Wasserstein distance; see `SlicedWasserstein2`."""
+    """`SW_2 = sqrt(mean_theta W_2^2(theta . X, theta . Y))`, the sliced 2-Wasserstein distance.
+
+    theta runs over 128 fixed unit vectors; see `SlicedWasserstein2`.
+    """
 
     label: ClassVar[str] = "sliced W2"
     unit: ClassVar[str] = UNITS
@@ -75,7 +81,7 @@ class SlicedW2(Distance):
 
 @final
 class Energy(Distance):
-    """The energy distance; see `EnergyDistance`."""
+    """`sqrt(2 E|X - Y| - E|X - X'| - E|Y - Y'|)`, the energy distance; see `EnergyDistance`."""
 
     label: ClassVar[str] = "energy distance"
     unit: ClassVar[str] = f"root of {UNITS}"
@@ -86,7 +92,9 @@ class Energy(Distance):
 
 @final
 class Memorisation(SampleMetric):
-    """The nearest-neighbour ratio of a finite training set; see `NearestNeighbourRatio`.
+    """`mean_i min_j |x_i - y_j| / mean_k min_j |h_k - y_j|`, to detect memorisation.
+
+    x are samples, y training points, h held-out points; see `NearestNeighbourRatio`.
 
     Args:
         optional: whether it is left out of data that it does not fit.
