@@ -95,7 +95,7 @@ class Harness:
 
     def _with(self, option: str) -> tuple[DictConfig, Choices]:
         group, _, name = option.partition("=")
-        is_whole = group in ("", "formulation") or option == "weighting=learned"
+        is_whole = group in ("", "formulation") or option in ("weighting=learned", "metrics=default")
         plain, choices = self._by(*words(option if is_whole else "", NEEDS.get(option, ())))
         if not is_whole:
             choices = replace(choices, options={**choices.options, group: name})

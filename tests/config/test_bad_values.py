@@ -1,5 +1,6 @@
 """Every key with bad values: they work, or one sentence with the key says why not."""
 
+import math
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -40,7 +41,9 @@ def test_300_bad_values_are_refused_by_their_key_or_work(
     cases = list(harness.cases())
     assert len({case.key for case in cases}) > 150
     # Of each key one, of each kind as many: all of them would take half an hour.
-    chosen = cases[:: len(cases) // 300][:300]
+    # A step without a factor of the number of kinds meets all of them.
+    steps = range(len(cases) // 300, 0, -1)
+    chosen = cases[:: next(n for n in steps if math.gcd(n, len(VALUES)) == 1)][:300]
     assert {case.kind.strip("[]") for case in chosen} == {*VALUES}
     assert not faults(harness, chosen)
 

@@ -53,8 +53,10 @@ RIGHT = {
     "logger.csv": "fokker.tracking.CSV",
     "callbacks": "fokker.training.Intervals",
     "evaluation.flow_field": "fokker.diffusion.evaluations.FlowField",
+    "metrics.w1": "fokker.metrics.W1",
     "data.dataset": "torch.utils.data.Subset",
 }
+OF_NAMES = ("evaluation.", "logger.", "metrics.")
 #: Classes that belong nowhere.
 NOWHERE = (
     "fokker.metrics.EnergyDistance", "fokker.config.instantiate.Builder", "torch.nn.Linear",
@@ -92,6 +94,7 @@ BASES = (
     "fokker.diffusion.noise_levels.NoiseLevels", "fokker.diffusion.samplers.Sampler",
     "fokker.diffusion.grids.Grid",
     "fokker.tracking.loggers.Logger", "fokker.evaluations.Evaluation",
+    "fokker.metrics.SampleMetric",
     "fokker.distributions.Distribution", "torch.nn.Module", "torch.optim.Optimizer",
     f"{LR}.LRScheduler",
 )  # fmt: skip
@@ -115,7 +118,7 @@ class Case:
     def said(self, key: str, value: Any) -> tuple[str, str]:
         """What is said early and late of a configuration with this value; nothing if it is good."""
         OmegaConf.update(self.config, key, value, merge=False)
-        place = ".".join(key.split(".")[: 2 if key.startswith(("evaluation.", "logger.")) else 1])
+        place = ".".join(key.split(".")[: 2 if key.startswith(OF_NAMES) else 1])
         node = OmegaConf.select(self.config, place)
         with NEVER:
             early = _why(lambda: check_part(node, place, self.read, (), self.early))
@@ -356,6 +359,7 @@ def test_the_command_says_it_and_deletes_nothing(
 # ---- what is right ---------------------------------------------------------------------------
 
 OWN = '''
+import fokker.evaluations
 import torch
 from torch import nn
 from torch.optim import SGD, Optimizer
@@ -395,7 +399,7 @@ class Rows:
     def __len__(self):
         return 3
 
-class Report:
+class Report(fokker.evaluations.Evaluation):
     def check(self, model, sampling): ...
     def __call__(self, model, sampling, randomness): ...
 
