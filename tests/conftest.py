@@ -9,6 +9,7 @@ os.environ["WANDB_ERROR_REPORTING"] = "false"  # the one network call of an offl
 os.environ["WANDB_SILENT"] = "true"
 
 import gc
+from collections import Counter
 from pathlib import Path
 
 import hypothesis
@@ -31,3 +32,16 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder that is the current one during the test."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.hookimpl(tryfirst=True)  # Before pytest takes the cases that its option -m asks for.
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the cases of a test with `one_in(k)` as long, but for one in k."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        mark = item.get_closest_marker("one_in")
+        if mark is not None:
+            test = item.nodeid.partition("[")[0]
+            if seen[test] % mark.args[0]:
+                item.add_marker(pytest.mark.long)
+            seen[test] += 1

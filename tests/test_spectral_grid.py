@@ -105,6 +105,7 @@ def test_the_error_falls_with_the_order(name: str, order: int) -> None:
     assert math.log(errors[0] / errors[1], 4) > order - 0.1
 
 
+@pytest.mark.one_in(4)
 @each_sampler
 @pytest.mark.parametrize("num_steps", [3, 5, 10, 30])
 def test_it_errs_less_than_rho_7_on_gaussian_data(
@@ -121,6 +122,7 @@ def test_it_errs_less_than_rho_7_on_gaussian_data(
 # Other laws ------------------------------------------------------------------------------------
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", ["ddim", "heun", "midpoint", "dpmpp_2m", "dpmpp_3m"])
 @pytest.mark.parametrize(
     "law",

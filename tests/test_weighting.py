@@ -132,6 +132,7 @@ def mean_over_time(sde: SDE) -> float:
     return total / (high - low)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("kind", [Likelihood, ELBO])
 @pytest.mark.parametrize("name", SDES)
 def test_likelihood_is_the_mean_over_time_under_any_noise_levels(

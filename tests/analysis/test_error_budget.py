@@ -94,6 +94,7 @@ FACTORS: dict[str, Callable[..., float]] = {
 }
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("sampler", list(FACTORS))
 @pytest.mark.parametrize("steps", [1, 2, 7])
 def test_every_term_on_a_gaussian_is_a_product_of_factors(sampler: str, steps: int) -> None:
@@ -188,6 +189,7 @@ def test_truncation_on_a_uniform_law_is_the_ideal_denoiser_of_its_blurred_quanti
 # Terms add, by other sums ---------------------------------------------------------------------
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "overrides",
     [

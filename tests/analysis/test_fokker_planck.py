@@ -121,6 +121,7 @@ def test_denoiser_score_is_the_slope_of_the_marginal() -> None:
         assert torch.allclose(score, slope, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("sde", [VPLinear, EDM, Rectified, SubVP], ids=lambda sde: sde.__name__)
 @pytest.mark.parametrize("c", [0.5, 1.0, 1.5])
 def test_every_member_of_the_family_has_the_marginals(sde: Callable[[], SDE], c: float) -> None:

@@ -99,6 +99,7 @@ class Drawn:
         return self.next_increment()
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("law", [LAW, FLAT], ids=["full", "flat"])
 @pytest.mark.parametrize("name", CASES)
 def test_the_law_is_that_of_many_samples(name: str, law: GaussianCovariance) -> None:

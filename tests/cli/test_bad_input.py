@@ -219,6 +219,7 @@ CASES: list[tuple[str, list[str]]] = [
 ]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(("overrides", "says"), CASES, ids=[case for case, _ in CASES])
 def test_a_mistake_is_one_sentence_before_anything_is_done(overrides: str, says: list[str]) -> None:
     # `[{ddim: 5}]` holds a space, and no list of overrides begins with a bracket.
@@ -253,6 +254,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("name", "says"),
     [
@@ -334,6 +336,7 @@ def test_what_cannot_be_composed_is_said_with_the_way_to_all_keys(
     assert list(Path().iterdir()) == []
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("override", "says"),
     [

@@ -98,6 +98,7 @@ def command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> float:
     return process_time() - started
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("jobs", [100, pytest.param(1000, marks=pytest.mark.long)])
 def test_many_jobs_begin_within_some_plain_starts_and_are_found_again(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], jobs: int

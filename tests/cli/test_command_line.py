@@ -136,6 +136,7 @@ def test_a_plan_knows_a_finished_and_an_unfinished_model(command: Any) -> None:
     assert files() == before
 
 
+@pytest.mark.long
 def test_a_plan_leaves_a_folder_of_the_users_alone(command: Any) -> None:
     Path("mine/here").mkdir(parents=True)
     for place in ("mine/here/run", "outputs/deep/down/run"):
@@ -374,6 +375,7 @@ def test_a_training_can_start_from_other_weights() -> None:
     assert folder.path != made.task.folder.path
 
 
+@pytest.mark.long
 def test_a_checkpoint_whose_file_of_points_has_changed_since() -> None:
     rng = np.random.default_rng(0)
     np.save("points.npy", rng.normal(size=(40, 2)))
@@ -434,6 +436,7 @@ def test_a_job_keeps_the_memory_of_a_step_for_the_next_one() -> None:
     keep.assert_called_once_with()
 
 
+@pytest.mark.long
 def test_samples_that_are_far_off_are_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
     few = ["evaluation.num_steps=[3]", "evaluation.samplers=[heun,ddim]"]
     run("network=exact", "evaluation.num_steps=[10]", few[1])

@@ -100,6 +100,7 @@ def test_two_ranks_meet_and_nothing_is_left(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_what_would_go_wrong_is_said_and_is_the_exit_code(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = doctor(tmp_path, "output_dir=file/outputs", "sampler=annealed_langevin")
@@ -120,6 +121,7 @@ def test_a_configuration_that_cannot_be_composed_is_a_sentence(tmp_path: Path) -
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.long
 def test_it_does_without_what_carries_out_a_job(tmp_path: Path) -> None:
     lines = [
         "import sys",

@@ -110,6 +110,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(("typed", "says"), CASES, ids=[typed for typed, _ in CASES])
 def test_each_is_one_sentence_with_a_remedy(typed: str, says: str) -> None:
     with pytest.raises((HydraException, ValueError)) as error:

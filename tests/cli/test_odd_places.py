@@ -37,6 +37,7 @@ def torch_as_it_was() -> Iterator[None]:
 # ---- torch -----------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_modes_of_torch_change_no_bit_and_are_left_as_they_were() -> None:
     def made(folder: str) -> tuple[torch.Tensor, dict[str, object]]:
         samples = run("sampler.num_steps=3", f"output_dir={folder}").samples

@@ -185,6 +185,7 @@ def test_a_checkpoint_of_an_own_class_needs_its_package_named_again(
         fokker.load(only_model().path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("option", ["mine", "function"])
 def test_the_source_of_an_own_class_makes_another_model(
     command: Any, own: Path, option: str
@@ -217,6 +218,7 @@ def test_own_parts_of_other_groups_train_and_sample(command: Any) -> None:
     assert type(model.weighting).__name__ == "Flat"
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     ("option", "old", "new", "is_trained_from"),
     [

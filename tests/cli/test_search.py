@@ -591,6 +591,7 @@ return bowl(values)
 """
 
 
+@pytest.mark.long
 def test_a_killed_search_goes_on_with_the_same_values(tiny: Any) -> None:
     Path("go").touch()
     typed = (*SPACE, W1, TPE, "hydra.sweeper.n_trials=6")
@@ -662,6 +663,7 @@ def test_a_search_that_cannot_be_is_refused(tiny: Any, typed: list[str], says: l
     refused(tiny(bowl, *typed), says)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("typed", "says"),
     [

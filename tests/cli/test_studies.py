@@ -52,6 +52,7 @@ def test_each_study_has_a_test() -> None:
 LONG = ("edm_ablation", "lecture")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "study",
     [pytest.param(s, marks=[pytest.mark.thorough] if s in LONG else []) for s in STUDIES],
@@ -100,6 +101,7 @@ def study() -> Any:
     return write
 
 
+@pytest.mark.long
 def test_settings_are_crossed_with_what_is_swept(
     study: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -140,6 +142,7 @@ def test_a_setting_with_several_values_is_refused(
     assert not Path("outputs").exists()
 
 
+@pytest.mark.long
 def test_a_reader_who_leaves_ends_nothing() -> None:
     job = process(
         Path.cwd(), "-m", "trainer.max_steps=2", "evaluation.budget_points=0",

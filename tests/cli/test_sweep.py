@@ -152,6 +152,7 @@ def test_what_is_done_is_neither_run_nor_written_nor_composed_again(sweep: Any) 
     assert column("num_steps") == ["3", "3", "2", "2"]
 
 
+@pytest.mark.long
 def test_a_sweep_says_each_minute_how_far_its_job_is(
     sweep: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +162,7 @@ def test_a_sweep_says_each_minute_how_far_its_job_is(
         assert re.search(rf"^ +{job}: .*{last}", said.out, re.MULTILINE)
 
 
+@pytest.mark.long
 def test_a_longer_sweep_runs_the_new_jobs_alone(sweep: Any) -> None:
     sweep("sampler.num_steps=2,3")
     files = job_files()
@@ -191,6 +193,7 @@ def test_the_users_folder_wins(sweep: Any) -> None:
     assert not Path("outputs/sweeps").exists()
 
 
+@pytest.mark.long
 def test_a_study_names_its_sweep_and_changes_its_jobs(sweep: Any) -> None:
     study = Path("mine/sweeps/my_steps.yaml")
     study.parent.mkdir(parents=True)
@@ -215,6 +218,7 @@ def test_a_study_names_its_sweep_and_changes_its_jobs(sweep: Any) -> None:
     assert "2 completed (0 of them before)" in sweep(start=typed).out
 
 
+@pytest.mark.long
 def test_the_figure_is_of_the_metric_against_nfe(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -292,6 +296,7 @@ def test_what_failed_for_a_reason_that_is_gone_is_completed_in_a_second_folder(s
     assert column("error") == ["", ""]
 
 
+@pytest.mark.long
 def test_a_diverged_job_and_an_exit_are_failures_of_their_own(sweep: Any) -> None:
     said = sweep("optimizer.lr=1e30,0.001")
     assert said.code == 1
@@ -304,6 +309,7 @@ def test_a_diverged_job_and_an_exit_are_failures_of_their_own(sweep: Any) -> Non
     assert "2 failed; 1 model trained" in said.out
 
 
+@pytest.mark.long
 def test_fail_fast_stops_at_the_first_failure(sweep: Any) -> None:
     said = sweep("sampler.num_steps=2,0,3", "fail_fast=true")
     assert said.code == 1
@@ -315,6 +321,7 @@ def test_fail_fast_stops_at_the_first_failure(sweep: Any) -> None:
     assert column("status") == ["completed", "failed", "completed"]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("typed", "says"),
     [
@@ -350,6 +357,7 @@ def test_a_sweep_that_cannot_be_is_refused(sweep: Any, typed: list[str], says: l
 # ---- the objective -------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_the_table_is_sorted_by_the_objective_and_the_best_is_named(sweep: Any) -> None:
     said = sweep("sampler.num_steps=2,0,8,4", "objective=sliced_w2")
     assert column("num_steps") == ["2", "0", "8", "4"]
@@ -367,6 +375,7 @@ def test_the_table_is_sorted_by_the_objective_and_the_best_is_named(sweep: Any) 
     assert "got w2; choose one of " in said.err
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -407,6 +416,7 @@ experiment.evaluate = counted
 """
 
 
+@pytest.mark.long
 def test_a_sweep_that_was_killed_goes_on_where_it_was(sweep: Any, workdir: Path) -> None:
     kill = "import os\n    if len(calls) == 2: os.kill(os.getpid(), 9)"
     before = f"{RUN_MODULE}\n{AT_JOB.format(what=kill)}"
@@ -433,6 +443,7 @@ def test_a_sweep_that_was_killed_goes_on_where_it_was(sweep: Any, workdir: Path)
     assert stable(sweep_rows()) == broken
 
 
+@pytest.mark.long
 def test_a_damaged_job_is_said_and_run_again(sweep: Any) -> None:
     sweep(*SMALL)
     name = column("folder")[1]
@@ -461,6 +472,7 @@ def read_status(file: str) -> str:
     return str(read_json(Path(*Path(file).parts[:4]) / "run.json").get("status"))
 
 
+@pytest.mark.long
 def test_a_signal_in_a_training_ends_the_sweep_with_its_table(sweep: Any, workdir: Path) -> None:
     lines = [
         RUN_MODULE,
@@ -487,6 +499,7 @@ def test_a_signal_in_a_training_ends_the_sweep_with_its_table(sweep: Any, workdi
     assert "6 completed (3 of them before), 0 failed; 1 model trained" in said.out
 
 
+@pytest.mark.long
 def test_two_sweeps_at_once_share_the_work(workdir: Path) -> None:
     what = (
         "import time; time.sleep(0.3)\n"
@@ -511,6 +524,7 @@ def test_two_sweeps_at_once_share_the_work(workdir: Path) -> None:
     assert "(left to the process that runs it)" in said[0][0] + said[1][0]
 
 
+@pytest.mark.long
 def test_a_job_that_another_process_holds_is_left_to_it(sweep: Any) -> None:
     sweep("sampler.num_steps=2,3")
     (done,) = [job for job in jobs() if job["swept"] == {"num_steps": "3"}]
@@ -569,6 +583,7 @@ def test_a_job_is_told_by_what_its_folders_name_ends_with(name: str, first: str,
 # ---- models that are swept -----------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_jobs_inherit_each_from_its_own_model(sweep: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     one = run("trainer.max_steps=6", "formulation=ddpm", "seed=4").path
     two = run("trainer.max_steps=6", "seed=5", "sampler.num_steps=4").path
@@ -590,6 +605,7 @@ def test_jobs_inherit_each_from_its_own_model(sweep: Any, monkeypatch: pytest.Mo
     assert "formulation=ddpm" in records[0]["overrides"]
 
 
+@pytest.mark.long
 def test_a_plan_of_a_sweep_trains_and_writes_nothing(sweep: Any) -> None:
     said = sweep("sampler.num_steps=2,0,3", "task=plan")
     assert said.code == 1
@@ -598,6 +614,7 @@ def test_a_plan_of_a_sweep_trains_and_writes_nothing(sweep: Any) -> None:
     assert list(Path().iterdir()) == []
 
 
+@pytest.mark.long
 def test_jobs_for_other_machines_are_checked_without_their_gpus(sweep: Any) -> None:
     """What is built beforehand, as for the names of its metrics, may run where there is one."""
     with mock.patch.object(torch.cuda, "is_available", return_value=False):

@@ -56,6 +56,7 @@ def results() -> list[dict[str, str]]:
 # ---- fokker's own --------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_the_jobs_of_a_sweep_are_a_group_and_a_second_attempt_is_the_same_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -102,6 +103,7 @@ def whole(folder: Path, logger: DictConfig, report: Path | None = None) -> str:
     return log_sweep(folder, logger, rows, tables, figures, report)
 
 
+@pytest.mark.long
 def test_a_sweep_as_a_whole_is_a_run_of_its_group() -> None:
     folder = Path("sweeps/steps-12345678")
     folder.mkdir(parents=True)
@@ -178,6 +180,7 @@ def as_agent(content: dict[str, Any]) -> list[str]:
     return given
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_an_agent_of_wandbs_can_run_each_of_its_sweeps(
     path: Path, monkeypatch: pytest.MonkeyPatch, fresh_wandb: None

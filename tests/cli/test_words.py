@@ -133,6 +133,7 @@ def test_what_words_of_others_lead_to_are_keys_and_options(config: DictConfig) -
     assert not {*listed} & {str(key) for key in config}
 
 
+@pytest.mark.long
 def test_a_name_is_found_with_a_plus_in_a_file_and_in_a_sweep(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -74,6 +74,10 @@ class Case:
         return f"{self.option or 'defaults'} {self.key}={self.kind}"
 
 
+#: Options whose files begin with others, so that they have to be composed.
+BUILT_ON_OTHERS = ("weighting=learned", "metrics=default")
+
+
 class Harness:
     """Gives values to keys of composed configurations, and says what is wrong with what came.
 
@@ -95,7 +99,7 @@ class Harness:
 
     def _with(self, option: str) -> tuple[DictConfig, Choices]:
         group, _, name = option.partition("=")
-        is_whole = group in ("", "formulation") or option in ("weighting=learned", "metrics=default")
+        is_whole = group in ("", "formulation") or option in BUILT_ON_OTHERS
         plain, choices = self._by(*words(option if is_whole else "", NEEDS.get(option, ())))
         if not is_whole:
             choices = replace(choices, options={**choices.options, group: name})

@@ -42,6 +42,7 @@ def file_node(group: str, name: str) -> dict[str, Any]:
     return {**{key: file_node(group, other) for other, key in placed}, **content}
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("formulation", FORMULATIONS)
 def test_a_formulation_with_any_options_holds_exactly_their_files(formulation: str) -> None:
     alone, _ = composition(f"formulation={formulation}")
@@ -85,6 +86,7 @@ def test_only_formulations_and_experiments_reach_beyond_their_group() -> None:
             assert "@package" not in path.read_text(), path
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     "typed",
     [

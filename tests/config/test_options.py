@@ -70,6 +70,7 @@ def test_a_formulation_trains_and_samples_as_it_is(formulation: str) -> None:
     check(run(f"formulation={formulation}", *own))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("option", cases(FORMULATION_GROUPS))
 def test_every_part_of_a_loss_trains_and_samples(option: str) -> None:
     # vp_sde's own parts refer to the SDE; levels need a chain.
@@ -78,6 +79,7 @@ def test_every_part_of_a_loss_trains_and_samples(option: str) -> None:
     check(run(f"formulation={formulation}", option, other, *SHORT))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("option", cases(OTHER_GROUPS))
 def test_every_other_option_trains_and_samples(option: str, tmp_path: Path) -> None:
     more = []
@@ -103,6 +105,7 @@ def test_every_other_option_trains_and_samples(option: str, tmp_path: Path) -> N
         assert reference.std() > 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("experiment", options("experiment"))
 def test_every_experiment_runs(experiment: str) -> None:
     text = (config_dir() / "experiment" / f"{experiment}.yaml").read_text()
@@ -120,6 +123,7 @@ def part(group: str, name: str, **more: Any) -> Any:
     return build(node, group)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("formulation", FORMULATIONS)
 def test_every_sampler_walks_every_grid_or_says_what_it_needs(formulation: str) -> None:
     made = compose_experiment(f"formulation={formulation}", "sampler=euler", "grid=edm_rho")
@@ -147,6 +151,7 @@ def test_every_sampler_walks_every_grid_or_says_what_it_needs(formulation: str) 
         assert torch.isfinite(samples).all(), (name, grid)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     "typed",
     [
@@ -163,6 +168,7 @@ def test_what_does_not_fit_is_refused_before_training(typed: tuple[str, ...]) ->
     assert not Path("outputs").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("formulation", FORMULATIONS)
 @pytest.mark.parametrize("noise_levels", options("noise_levels"))
 def test_noise_levels_fit_every_formulation_but_for_levels(

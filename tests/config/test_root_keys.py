@@ -32,6 +32,7 @@ def config() -> Iterator[DictConfig]:
         yield made
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("key", TAKEN)
 def test_a_key_takes_what_its_type_says_and_refuses_all_else(config: DictConfig, key: str) -> None:
     kind, rule = TAKEN[key]

@@ -220,6 +220,7 @@ def _imported(target: str) -> Any:
     return getattr(__import__(module, fromlist=[name]), name)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("key", RIGHT)
 def test_a_class_of_another_kind_is_refused(key: str, case: Case) -> None:
     with_place(key, case)
@@ -236,6 +237,7 @@ def test_a_class_of_another_kind_is_refused(key: str, case: Case) -> None:
         assert early == (late if is_read or is_unknown else ""), target
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("key", RIGHT)
 def test_what_is_no_class_is_refused(key: str, case: Case) -> None:
     with_place(key, case)
@@ -254,6 +256,7 @@ def test_what_is_no_class_is_refused(key: str, case: Case) -> None:
         assert early in ("", late), target
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("key", [key for key in RIGHT if not key.endswith("]")])
 def test_hydras_keys_are_refused_where_they_make_no_sense(key: str, case: Case) -> None:
     with_place(key, case)

@@ -83,6 +83,7 @@ WAYS = {
 }
 
 
+@pytest.mark.long
 def test_every_way_to_read_gives_the_same_model(workdir: Path) -> None:
     """Two epochs of 48 images, mirrored or not, in batches of 20."""
     job = ("data=points", images(workdir / "images.npy"), "+data.flip=true", "data.batch_size=20")
@@ -94,6 +95,7 @@ def test_every_way_to_read_gives_the_same_model(workdir: Path) -> None:
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.long
 def test_fresh_points_by_workers_give_the_same_model(workdir: Path) -> None:
     one, other = (
         tiny_runs.train(f"output_dir=by_{n}", f"data.workers={n}")[1] for n in (0, 2)
@@ -109,6 +111,7 @@ def test_a_file_that_changes_under_a_training_ends_it(workdir: Path, workers: in
         tiny_runs.train(*job, "trainer.max_steps=400", listener=lambda *_: path.touch())
 
 
+@pytest.mark.long
 def test_a_killed_worker_ends_the_training_and_leaves_its_last_save(workdir: Path) -> None:
     """The command ends, and not with 0; the same one goes on, to the bit."""
     job = ("data=points", images(workdir / "images.npy"), "data.workers=2", "trainer.max_steps=60",

@@ -378,6 +378,7 @@ def test_an_archive_cannot_be_mapped(workdir: Path) -> None:
         PointsFile(str(workdir / "points.npz"), in_memory=False)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_a_set_takes_little_more_memory_than_its_array(workdir: Path, dtype: type) -> None:
     array = np.random.default_rng(0).integers(0, 256, (12_000, 3, 32, 32)).astype(dtype)

@@ -26,6 +26,7 @@ def moments(points: Tensor) -> tuple[np.ndarray, np.ndarray]:
     return flat.mean(0), np.atleast_2d(np.cov(flat.T, bias=True))
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", ["ring8", "two_moons", "digits", "mixture"])
 def test_it_has_mean_and_covariance_of_the_data(name: str) -> None:
     plain, data = data_of(f"data={name}"), data_of(f"data={name}", "data.gaussianize=true")
@@ -50,6 +51,7 @@ def test_it_has_mean_and_covariance_of_the_data(name: str) -> None:
         assert abs(covariance[0, 1]) > 20 * chance * std[0] * std[1]
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", ["ring8", "two_moons", "digits", "uniform"])
 def test_it_is_in_the_same_units_as_the_data(name: str) -> None:
     plain, data = data_of(f"data={name}"), data_of(f"data={name}", "data.gaussianize=true")
@@ -134,6 +136,7 @@ def test_data_of_no_known_law_are_refused() -> None:
 # Samples of it ------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sampler", ["heun", "ancestral"])
 def test_many_samples_are_as_far_off_as_the_exact_w2_says(workdir: Path, sampler: str) -> None:
     """W2 of Gaussians (Dowson & Landau) of the samples' own moments, by scipy's matrix root."""

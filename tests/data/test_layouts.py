@@ -88,6 +88,7 @@ def run(*overrides: str) -> Result:
     return tiny_runs.run("data=points", "data.path=points.npy", "network=exact", *overrides)
 
 
+@pytest.mark.long
 def test_samples_of_a_run_have_the_shape_of_the_file() -> None:
     save(30, 4, 3, 5)
     few = ("evaluation.num_samples=20", "sampler.num_steps=4")

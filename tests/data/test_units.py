@@ -163,6 +163,7 @@ def key(*overrides: str) -> str:
     return tiny_runs.compose_experiment("data=points", *overrides).task.folder.path.name
 
 
+@pytest.mark.long
 def test_the_resolved_word_is_recorded_and_names_the_model() -> None:
     even = np.random.default_rng(0).normal(size=(50, 2)) * [1, 2] + 3
     np.save("even.npy", even)

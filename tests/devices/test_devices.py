@@ -49,15 +49,18 @@ def apart(tmp_path: Path) -> Callable[..., None]:
     return lambda work, *arguments: in_own_process(work, tmp_path, *arguments)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_is_the_cpus(name: str, apart: Callable[..., None]) -> None:
     apart(device_work.whole_run, *RUNS[name])
 
 
+@pytest.mark.long
 def test_a_training_goes_on(apart: Callable[..., None]) -> None:
     apart(device_work.continued, "weighting=learned")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "overrides",
     [

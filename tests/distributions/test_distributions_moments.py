@@ -40,6 +40,7 @@ def test_moments_from_the_denoiser_at_large_noise(name: str) -> None:
     assert_close(law.posterior_variance(x, sigma), law.variance.sum()[None], 1e-8)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", NAMES)
 def test_samples_and_density_agree(name: str) -> None:
     # E[score(x)] = 0 and E|score|^2 = (d - mmse/sigma^2) / sigma^2 for x of the smoothed law.
@@ -58,6 +59,7 @@ def test_samples_and_density_agree(name: str) -> None:
     assert abs(float(squares.mean()) - expected) < 4.5 * spread
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("sigma", [0.01, 0.3, 2.0])
 @pytest.mark.parametrize("name", NAMES)
 def test_mmse_is_the_error_of_the_denoiser(name: str, sigma: float) -> None:

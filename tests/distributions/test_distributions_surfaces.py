@@ -66,6 +66,7 @@ def torus_reference(x: Array, total: float) -> tuple[float, Array, float]:
     return posterior(x, points, jacobian * (half / count / math.pi) ** 2, total)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("std", [0.0, 0.2])
 @pytest.mark.parametrize("sigma", [0.002, 0.03, 0.5, 3.0, 80.0])
 def test_torus(sigma: float, std: float) -> None:
@@ -160,6 +161,7 @@ def line_rule(panels: int) -> tuple[Array, Array]:
     return (ends[:-1, None] + widths * (nodes + 1) / 2).ravel(), (widths * weights / 2).ravel()
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("std", [0.0, 0.1])
 @pytest.mark.parametrize("sigma", [0.002, 0.05, 0.5, 80.0])
 @pytest.mark.parametrize("case", [0, 1], ids=["two_moons", "swiss_roll"])

@@ -70,6 +70,7 @@ def direct(points: Tensor, x: Tensor, sigma: float) -> tuple[Tensor, Tensor, Ten
     return log_p, mean, variance
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("times_spread", [1e-4, 4e-3, 0.05, 1.0, 100.0])
 @pytest.mark.parametrize("name", SETS)
 def test_the_posterior_is_that_of_all_points(name: str, times_spread: float) -> None:
@@ -98,6 +99,7 @@ def test_queries_of_different_noise_do_not_disturb_each_other(name: str) -> None
     torch.testing.assert_close(together, alone[order], rtol=1e-13, atol=1e-15)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("times_spread", [1e-4, 0.05, 3.0])
 @pytest.mark.parametrize("name", SETS)
 def test_tails_are_those_of_all_points(name: str, times_spread: float) -> None:
@@ -116,6 +118,7 @@ def test_tails_are_those_of_all_points(name: str, times_spread: float) -> None:
     assert (error <= 1e-10 * u.clamp(max=1e-2) + rounding).all()
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", SETS)
 def test_mmse_is_that_of_a_finer_rule_over_all_points(name: str) -> None:
     points = SETS[name][:: max(1, len(SETS[name]) // 100)]
@@ -153,6 +156,7 @@ def test_the_distribution_function_without_noise_is_exact() -> None:
     assert law.quantile(torch.tensor([1 / 3], dtype=torch.float64)).tolist() == [1.0]
 
 
+@pytest.mark.long
 def test_many_points_cost_little() -> None:
     """The floors at 31 levels and 8,192 queries, which are asked for before a training begins.
 

@@ -134,6 +134,7 @@ def test_of_other_seeds_it_is_from_both_errors() -> None:
     assert "not paired: seed is 0 in one and 1 in the other" in comparison_text(found)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("n", "changes", "reason"),
     [
@@ -297,6 +298,7 @@ def command(
     return said.out
 
 
+@pytest.mark.long
 def test_two_real_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     exact = ("network=exact", "evaluation.budget_points=0")
     first = tiny_runs.run(*exact, "sampler.num_steps=8")

@@ -50,6 +50,7 @@ def is_as(folder: ModelFolder, whole: ModelFolder) -> bool:
     return tiny_runs.differing(*states) == []
 
 
+@pytest.mark.long
 def test_it_is_the_unbroken_training_to_the_bit(
     workdir: Path, half: ModelFolder, whole: ModelFolder
 ) -> None:
@@ -90,6 +91,7 @@ def test_it_goes_on_where_it_was_killed(
     assert is_as(folder, whole)
 
 
+@pytest.mark.long
 def test_each_link_of_a_chain_is_a_model_of_its_own(workdir: Path, half: ModelFolder) -> None:
     _, middle = tiny_runs.train(*further(half, "trainer.max_steps=30"))
     names = {
@@ -169,6 +171,7 @@ def test_it_takes_over_what_the_model_was_trained_with(workdir: Path, half: Mode
         assert config.init_from is None
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [

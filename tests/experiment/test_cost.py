@@ -24,6 +24,7 @@ def seconds(call: Callable[[], object]) -> float:
     return process_time() - started
 
 
+@pytest.mark.long
 def test_twenty_evaluations_take_less_than_twenty_seconds(
     workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -37,6 +38,7 @@ def test_twenty_evaluations_take_less_than_twenty_seconds(
     assert min(seconds(five) for _ in range(2)) - one < 4 * 20 / 20
 
 
+@pytest.mark.long
 def test_a_sweep_of_which_all_is_done_says_so_at_once(
     workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

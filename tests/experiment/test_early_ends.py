@@ -28,6 +28,7 @@ def is_as(folder: ModelFolder, whole: ModelFolder) -> bool:
     return folder.is_complete and tiny_runs.differing(*states) == []
 
 
+@pytest.mark.long
 def test_a_run_with_a_limit_of_steps_is_a_whole_one(
     workdir: Path, whole: ModelFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -60,6 +61,7 @@ def test_a_run_with_a_limit_of_steps_is_a_whole_one(
     assert is_as(folder, whole)
 
 
+@pytest.mark.long
 def test_a_limit_of_time_counts_all_that_was_trained(
     workdir: Path, monkeypatch: pytest.MonkeyPatch, whole: ModelFolder
 ) -> None:
@@ -97,6 +99,7 @@ def test_a_model_that_was_interrupted_behind_the_limit_is_used(
     assert len(list(folder.path.glob("*.safetensors"))) == 2
 
 
+@pytest.mark.long
 def test_training_again_begins_anew(workdir: Path, whole: ModelFolder) -> None:
     _, folder = tiny_runs.train(*JOB, BY_STEPS)
     started: list[int] = []
@@ -105,6 +108,7 @@ def test_training_again_begins_anew(workdir: Path, whole: ModelFolder) -> None:
     assert is_as(folder, whole)
 
 
+@pytest.mark.long
 def test_it_may_be_gone_on_from(workdir: Path) -> None:
     _, folder = tiny_runs.train(*JOB, BY_STEPS)
     further = (*JOB, f"continue_from={folder.path}")
@@ -136,6 +140,7 @@ def test_limits_are_read(time: Any, limit: Any, expected: tuple[Any, Any]) -> No
     assert made.are_reached(0, seconds) is (expected[1] is not None)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [

@@ -26,6 +26,7 @@ def points(workdir: Path) -> np.ndarray:
     return MEANS + STDS * noise
 
 
+@pytest.mark.long
 def test_a_model_of_columns_of_every_size_has_samples_of_the_same_sizes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -100,6 +101,7 @@ def test_bits_and_the_noise_of_a_level_are_those_of_the_file() -> None:
 # Comparing ------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_the_resolved_word_says_whether_data_are_the_same(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -130,6 +132,7 @@ def paired(a: Path, b: Path) -> bool:
     return "\npaired: the same data" in said[0]
 
 
+@pytest.mark.long
 def test_the_same_points_in_another_file_are_the_same_data(points: np.ndarray) -> None:
     old = tiny_runs.run(*JOB, "hydra.run.dir=old")
     np.savetxt("points.csv", points, "%.17g", ",", header="a,b,c", comments="")
@@ -143,6 +146,7 @@ def test_the_same_points_in_another_file_are_the_same_data(points: np.ndarray) -
     assert paired(old.path, new.path)
 
 
+@pytest.mark.long
 def test_jobs_in_different_units_are_said_not_to_compare(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -14,6 +14,7 @@ from fokker.training.estimate import estimate
 from fokker.training.fit import _threads
 
 
+@pytest.mark.long
 def test_the_estimate_is_of_the_size_of_what_a_run_measures(workdir: Path) -> None:
     job = ("network.width=256", "network.depth=3", "data.batch_size=512")
     found = estimate(tiny_runs.compose_experiment(*job).task, ranks=1)
@@ -34,6 +35,7 @@ def test_rows_that_take_long_are_extrapolated(
     assert "GB and more" in part.text(1000, ranks=2)
 
 
+@pytest.mark.long
 def test_a_plan_has_an_estimate_where_something_is_trained(workdir: Path) -> None:
     made = tiny_runs.compose_experiment()
     (line,) = re.findall("^estimate .*$", plan(made), re.MULTILINE)

@@ -84,6 +84,7 @@ def test_what_the_weights_depend_on_is_in_the_key(workdir: Path) -> None:
     assert [group for group in same.values() if len(group) > 1] == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("formulation", ["vp_sde", "ddpm"])
 def test_the_sde_is_in_the_key_where_the_training_refers_to_it(
     workdir: Path, formulation: str
@@ -100,6 +101,7 @@ def test_the_sde_is_not_in_the_key_of_noise_that_is_independent_of_it(workdir: P
     assert key(*plain) == key(*plain, "sde=ve_geometric")
 
 
+@pytest.mark.long
 def test_the_largest_distance_of_smld_is_given_by_the_data_alone(workdir: Path) -> None:
     smld = ("formulation=smld",)
     assert key(*smld) == key(*smld, "sampler=ddim")

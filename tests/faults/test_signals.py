@@ -181,6 +181,7 @@ SWALLOWING: dict[str, tuple[Any, str, int, tuple[str, ...]]] = {
 }
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("place", "how"),
     [
@@ -340,6 +341,7 @@ def shares(what: str, count: int) -> list[float]:
     return [round(Random(f"signal {what} {i}").random(), 3) for i in range(count)]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(("what", "count"), [("a run", 4), ("a sweep", 3), ("a search", 3)])
 def test_a_signal_at_a_moment_is_heeded(workdir: Path, what: str, count: int) -> None:
     typed, places = COMMANDS[what], [workdir / str(i) for i in range(count + 1)]

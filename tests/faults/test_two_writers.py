@@ -62,6 +62,7 @@ def same_model(undisturbed: Undisturbed) -> bool:
     return True
 
 
+@pytest.mark.long
 def test_a_model_that_two_want_is_trained_once(workdir: Path, undisturbed: Undisturbed) -> None:
     said = at_once(JOB, (*JOB, "sampler=ddim"))
     assert [(one.code, one.err) for one in said] == [(0, "")] * 2

@@ -82,6 +82,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
 }
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("name", FIGURES)
 def test_text_is_whole_apart_and_large_enough(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -100,6 +101,7 @@ def test_text_is_whole_apart_and_large_enough(
         assert width <= 1 or height <= 1, f"{a!r} covers {b!r}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["budget", "loss lost", "metric one", "marginals"])
 def test_the_same_input_is_the_same_file(name: str, tmp_path: Path) -> None:
     one, two = (save(FIGURES[name](), tmp_path / n) for n in ("one", "two"))

@@ -248,6 +248,7 @@ CONSTANT: list[tuple[tuple[int, ...], Layout]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(("shape", "layout"), CONSTANT)
 @pytest.mark.parametrize("value", [0.0, 7.5, -3e12])
 def test_data_that_do_not_vary_are_drawn(

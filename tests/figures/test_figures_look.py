@@ -129,6 +129,7 @@ def saved_text(
     return pages[-1], list(found.values())
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("name", FIGURES)
 def test_text_is_whole_apart_and_large_enough(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -39,6 +39,7 @@ def test_a_text_as_path_is_taken(tmp_path: Path) -> None:
     assert save(figure(), f"{tmp_path}/loss") == tmp_path / "loss.png"
 
 
+@pytest.mark.long
 def test_the_same_figure_is_the_same_file(tmp_path: Path) -> None:
     for name in ("one", "two"):
         save(figure(), tmp_path / name)

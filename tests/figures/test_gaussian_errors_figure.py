@@ -118,6 +118,7 @@ def test_labels_of_steps_keep_apart() -> None:
         assert all(b / a > 100 ** (0.06 * min(count, 3)) for a, b in itertools.pairwise(ticks))
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("count", "name"),
     [

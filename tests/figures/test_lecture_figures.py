@@ -100,6 +100,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
 }
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("name", FIGURES)
 def test_text_is_whole_apart_and_large_enough(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     figure = FIGURES[name]()

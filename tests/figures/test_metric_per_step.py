@@ -69,6 +69,7 @@ def test_a_panel_a_grid_a_line_a_sampler() -> None:
     assert high > 5
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(("count", "columns"), [(1, 1), (2, 2), (3, 3), (4, 2), (5, 3), (7, 3)])
 def test_every_column_has_numbers_below(count: int, columns: int) -> None:
     figure = metric_against_nfe(table(["heun"], [f"g{i}" for i in range(count)]), "w1")

@@ -82,6 +82,7 @@ def test_nothing_to_draw_is_refused(table: list[dict[str, Any]]) -> None:
         training_curve(table)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     "table",
     [

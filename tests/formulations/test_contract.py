@@ -40,6 +40,7 @@ def tensors(draws: Draws) -> dict[str, Tensor]:
     return {"x": draws.batch.x, "level": draws.level, **draws.random}
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", FORMULATIONS)
 def test_draws_are_functions_of_seed_step_and_place(workdir: Path, name: str) -> None:
     whole = tensors(drawn(made(name), 0, SIZE))
@@ -51,6 +52,7 @@ def test_draws_are_functions_of_seed_step_and_place(workdir: Path, name: str) ->
     assert not any(torch.equal(tensor, other[key]) for key, tensor in whole.items())
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", FORMULATIONS)
 def test_samples_are_functions_of_seed_and_number(workdir: Path, name: str) -> None:
     """In any cut and order, up to float32, in which a product depends on the rows of a batch."""
@@ -71,6 +73,7 @@ def test_samples_are_functions_of_seed_and_number(workdir: Path, name: str) -> N
     assert {*way.shown} <= {*seen}
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", FORMULATIONS)
 def test_no_row_of_a_loss_depends_on_another(workdir: Path, name: str) -> None:
     model = made(name)
@@ -116,6 +119,7 @@ def test_weights_have_the_formulations_own_names(workdir: Path) -> None:
     assert [*training.parameters()] == [*training.formulation.parameters()]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     "words",
     [

@@ -62,6 +62,7 @@ def plain_loop(training: Training, steps: int, config: dict[str, Any]) -> list[f
     return losses
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -352,6 +353,7 @@ def test_data_that_are_far_too_large(workdir: Path) -> None:
     assert "(50 of 50 samples)" in message
 
 
+@pytest.mark.long
 def test_a_network_that_fails_at_large_noise(
     workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,8 @@ import fokker
 BARE = ("evaluation.figures=false", "evaluation.budget_points=0")
 
 
+@pytest.mark.thorough
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("formulation", ["ddpm", "smld", "vp_sde", "edm"])
 def test_uniform_is_learned(formulation: str, workdir: Path) -> None:
     job = [f"formulation={formulation}", "data=uniform", "sampler.num_steps=100", *BARE]
@@ -24,6 +26,7 @@ def test_uniform_is_learned(formulation: str, workdir: Path) -> None:
         assert learned < 0.01
 
 
+@pytest.mark.long
 def test_all_modes_of_the_ring_are_found(workdir: Path) -> None:
     result = fokker.run(["data=ring8", "network.width=128", *BARE])
     angles = torch.atan2(result.samples[:, 1], result.samples[:, 0])

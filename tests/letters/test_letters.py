@@ -79,6 +79,7 @@ def test_letters_are_trained_found_sampled_and_compared(fokker_says: Command) ->
     assert "tv " in said
 
 
+@pytest.mark.long
 def test_a_second_stage_is_made_from_the_first(fokker_says: Command) -> None:
     said, _ = train(fokker_says, "formulation.stage=2")
     first, second = sorted(Path("outputs/models").glob("letters*"), key=lambda p: p.stat().st_ctime)
@@ -95,6 +96,7 @@ def test_a_second_stage_is_made_from_the_first(fokker_says: Command) -> None:
     assert any(torch.equal(table, own["logits"]) for own in saved.values())
 
 
+@pytest.mark.long
 def test_the_stage_before_is_made_in_full(fokker_says: Command) -> None:
     """A limit is of the stage that is asked for, and a stage that was stopped early goes on."""
     train(fokker_says, "trainer.limit_train_batches=10")
@@ -106,6 +108,7 @@ def test_the_stage_before_is_made_in_full(fokker_says: Command) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.long
 def test_a_training_goes_on(fokker_says: Command) -> None:
     train(fokker_says)
     (model,) = Path("outputs/models").glob("letters*")
@@ -141,6 +144,7 @@ def test_what_a_way_does_otherwise_than_asked_is_refused(
     )
 
 
+@pytest.mark.thorough
 def test_a_sweep_and_a_search_end_in_an_answer(fokker_says: Command) -> None:
     said = fokker_says(
         "--config-dir", str(HERE / "conf"), "-m", *OWN, "network.spread=0,1",

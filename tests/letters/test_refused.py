@@ -116,6 +116,7 @@ WRONG: dict[str, tuple[str, Any, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("case", WRONG)
 def test_what_a_formulation_gives_otherwise_than_asked(
     case: str, own: ModuleType, refusal: Sentence, monkeypatch: pytest.MonkeyPatch
@@ -129,6 +130,7 @@ def test_what_a_formulation_gives_otherwise_than_asked(
     assert re.search(sentence, said), said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -178,6 +180,7 @@ WRONG_ANSWERS: dict[str, tuple[str, Any, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("case", WRONG_ANSWERS)
 def test_what_a_formulation_measures_otherwise_than_asked(
     case: str, own: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -248,6 +251,7 @@ def test_data_are_made_once_for_all_stages_and_never_copied(
     assert again.source is model.source  # type: ignore[attr-defined]
 
 
+@pytest.mark.long
 def test_three_stages_are_trained_found_and_loaded(
     own: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -110,6 +110,7 @@ def test_the_density_of_any_denoiser_integrates_to_one() -> None:
     assert float(torch.trapezoid(density, x)) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("sde", [EDM(), VPLinear(), VPCosine(), SubVP(), Rectified()])
 def test_it_is_the_likelihood_of_every_sdes_own_ode(sde: SDE) -> None:
     """dx/dt = a x + b D(x/s; sigma) in the SDE's own t and x_t, with scipy: same latents, and

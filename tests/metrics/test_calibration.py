@@ -5,6 +5,7 @@ import pytest
 from calibration import CASES, HIGH, LOW, REGIMES, calibration
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("regime", ["near", "poor"])
 @pytest.mark.parametrize(
     ("metric", "law"),

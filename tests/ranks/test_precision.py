@@ -51,6 +51,7 @@ def low(precision: str, *overrides: str) -> tuple[Diffusion, ModelFolder]:
 # What is in which precision ----------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("precision", LOW)
 def test_the_network_s_products_alone_are_in_low_precision(
     monkeypatch: pytest.MonkeyPatch, precision: str
@@ -125,6 +126,7 @@ def test_what_is_added_to_the_network_is_not_rounded(precision: str) -> None:
         assert torch.equal(model.denoiser(x, sigma), plain)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("precision", LOW)
 def test_the_loss_is_that_of_float32_up_to_rounding(full: ModelFolder, precision: str) -> None:
     _, folder = low(precision)
@@ -137,6 +139,7 @@ def test_the_loss_is_that_of_float32_up_to_rounding(full: ModelFolder, precision
         assert curve(folder, name) == pytest.approx(curve(full, name), rel=0.05)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("precision", LOW)
 def test_no_rounded_weights_outlive_a_step(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
     """Blocks of one step and of many are the same training, to the bit."""
@@ -177,6 +180,7 @@ def scaler_of(folder: ModelFolder) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.long
 def test_only_float16_has_a_scaler(full: ModelFolder) -> None:
     assert "scaler" not in tiny_runs.checkpoint(full)
     assert "scaler" not in tiny_runs.checkpoint(low("bf16-mixed")[1])
@@ -197,6 +201,7 @@ def _scaler(monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
     monkeypatch.setattr(Engine, "descent", other)
 
 
+@pytest.mark.long
 def test_a_training_with_a_scaler_is_continued_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     # The scale grows every third step, so that going on without its state would show at once.
     _scaler(monkeypatch, init_scale=4.0, growth_interval=3)
@@ -262,6 +267,7 @@ def name(*overrides: str) -> str:
     return tiny_runs.compose_experiment(*overrides).task.folder.path.name
 
 
+@pytest.mark.long
 def test_precision_makes_another_model_and_where_it_is_trained_does_not() -> None:
     plain = name()
     assert (
@@ -286,6 +292,7 @@ def test_a_model_is_found_by_who_trains_otherwise() -> None:
 # Compiled ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_compiled_network_is_the_same_network(
     full: ModelFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,6 +133,7 @@ def test_scaled_gradients_do_not_go_with_spread_weights() -> None:
         assert Engine(**options) is not None
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("override", "said"),
     [

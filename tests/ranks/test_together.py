@@ -124,6 +124,7 @@ def _in_a_folder_of_its_own(workdir: Path) -> None:
 # Words ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("size", [2, 4])
 def test_what_ranks_say_to_each_other(pools: dict[int, Pool], size: int) -> None:
     for rank, said in enumerate(pools[size].found("words")):
@@ -205,6 +206,7 @@ def test_the_loss_falls_enough_to_show_a_mistake() -> None:
     assert rows[-1]["loss"] < 0.95 * rows[0]["loss"]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("size", "check"),
     [
@@ -255,6 +257,7 @@ def test_low_precision_is_shared_too(two: Pool) -> None:
     assert_alike(found)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("case", ["fresh", "learned", "digits"])
 def test_one_process_in_parts_trains_as_in_one(case: str) -> None:
     parts = ("trainer.device_batch_size=64", "output_dir=parts")
@@ -347,6 +350,8 @@ def test_ranks_measure_each_point_once(four: Pool) -> None:
             assert by["losses"] == pytest.approx(one["losses"], rel=1e-6, abs=1e-12)
 
 
+@pytest.mark.thorough
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", rank_work.SAMPLERS)
 def test_samples_do_not_depend_on_who_draws_them(four: Pool, name: str) -> None:
     ways = {f"{batch} at once": rank_work.drawn(name, 3000, ALONE, batch) for batch in (1024, 700)}

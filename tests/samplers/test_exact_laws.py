@@ -43,6 +43,7 @@ TOLERANCES = {
 }
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("sde", SDES)
 @pytest.mark.parametrize("name", TOLERANCES)
 def test_mean_and_std_of_a_gaussian(name: str, sde: str) -> None:

@@ -52,6 +52,7 @@ def power(num_steps: int) -> Tensor:
     return torch.cat([sigmas, torch.zeros(1, dtype=torch.float64)])
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("grid", [geometric, power])
 @pytest.mark.parametrize(
     ("name", "sde", "order"),
@@ -85,6 +86,7 @@ def two_stds(sde: SDE, num_steps: int) -> Adams:
     return Adams(sde, num_steps, stds=[0.5, 0.1])
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("name", "sde", "order"),
     [
@@ -163,6 +165,7 @@ STOCHASTIC: dict[str, tuple[Callable[[SDE, int], Sampler], str, int]] = {
 }  # fmt: skip
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(("high", "low"), [(HIGH, LOW), NEAR], ids=["far", "near"])
 @pytest.mark.parametrize("name", STOCHASTIC)
 def test_variance_of_stochastic_solvers_on_a_gaussian(name: str, high: float, low: float) -> None:

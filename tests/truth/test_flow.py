@@ -52,6 +52,7 @@ FLOW_LAWS: dict[str, Distribution] = {
 }
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(("first", "last"), [(LOW, HIGH), (HIGH, LOW)])
 @pytest.mark.parametrize("name", list(FLOW_LAWS))
 def test_the_log_density_along_the_flow(name: str, first: float, last: float) -> None:
@@ -72,6 +73,7 @@ def test_the_log_density_along_the_flow(name: str, first: float, last: float) ->
     assert float((state[:, -1] - end[:, -1]).abs().min()) > 0.1
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(("first", "last"), [(LOW, HIGH), (HIGH, LOW), (0.3, 1.1)])
 @pytest.mark.parametrize("name", [name for name in FLOW_LAWS if FLOW_LAWS[name].dim == 1])
 def test_on_the_line_the_flow_keeps_the_probability_below(
@@ -97,6 +99,7 @@ def along(sde: SDE, law: Distribution, y: Tensor, first: float, last: float) -> 
     return end / float(sde.scale(stop))
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("sde", PLAIN.values(), ids=PLAIN)
 @pytest.mark.parametrize("name", ["mixture", "uniform", "ring"])
 def test_every_sde_has_the_same_flow(name: str, sde: SDE) -> None:

@@ -138,6 +138,7 @@ def test_edms_target_has_unit_variance_and_its_loss_is_at_most_1(sigma: float) -
 KL_LOW, KL_HIGH = 0.1, 10.0
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("sde", PLAIN.values(), ids=PLAIN)
 @pytest.mark.parametrize("pair", [("mixture", "gaussian"), ("uniform", "mixture")], ids=":".join)
 def test_the_divergence_lost_along_the_path(pair: tuple[str, str], sde: SDE) -> None:
