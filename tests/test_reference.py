@@ -31,3 +31,11 @@ def test_every_option_has_a_section() -> None:
         page = DOCS / "reference" / f"{file.parent.name}.md"
         if file.parent.name != "hydra":
             assert f"\n## `{file.stem}`\n" in page.read_text(), f"{page} lacks {file.stem}"
+
+
+def test_every_key_has_a_meaning() -> None:
+    for page in (DOCS / "reference").glob("*.md"):
+        for line in page.read_text().splitlines():
+            bare = line.startswith("- `") and line.endswith("`") and line.count("`") == 2
+            assert not bare, f"{page.name}: write what {line[2:]} means in conf/ or a docstring"
+            assert len(line) <= 120, f"{page.name} has a line that is too long: {line}"

@@ -91,6 +91,8 @@ def _option(group: str, file: Path) -> Option:
     choices = [word for entry in content.pop("defaults", []) for word in _choices(entry)]
     place, node = group, content
     for key in (group, file.stem):  # A formulation stands at the root, a logger below its name.
+        if "_target_" in content:  # Then a part of that name is an argument, as in optimizer.
+            break
         if isinstance(content.get(key), dict) and "_target_" in content[key]:
             place, node = (group if key == group else f"{group}.{key}"), content[key]
     target = str(node.get("_target_", ""))
@@ -100,7 +102,8 @@ def _option(group: str, file: Path) -> Option:
     comments = _comments(text)
     keys, inner = [], _inner(node)
     for name, value in _flat({k: v for k, v in node.items() if not k.startswith("_")}):
-        meaning = comments.get(name) or docstring.args.get(name.partition(".")[0], "")
+        meaning = comments.get(name) or comments.get(name.rpartition(".")[2], "")
+        meaning = meaning or docstring.args.get(name.partition(".")[0], "")
         meaning = meaning or inner.get(name, "")
         keys.append(Key(f"{place.replace('/', '.')}.{name}", _plain(value), meaning))
     head = re.match(r"(?:# @package _global_\n)?((?:#.*\n)*)", text)
@@ -135,10 +138,10 @@ def _found(target: str) -> object:
 
 
 def _flat(node: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the keys below a node with their values; a part inside it counts as one value."""
+    """Yield the keys below a node with their values; a part without keys counts as one value."""
     for key, value in node.items():
-        if isinstance(value, dict) and value and "_target_" not in value and not above:
-            yield from _flat(value, f"{key}.")
+        if isinstance(value, dict) and {*value} - {"_target_", "_partial_"} and not above:
+            yield from _flat({k: v for k, v in value.items() if k != "_partial_"}, f"{key}.")
         else:
             yield f"{above}{key}", value
 

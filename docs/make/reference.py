@@ -39,11 +39,10 @@ def _index() -> str:
     chosen = defaults()
     lines = ["# Reference", "", NOTE, ""]
     lines += ["A page a group; bold: the default. Keys of no group are in [keys.md](keys.md).", ""]
-    lines += ["| group | options |", "|---|---|"]
     for group in groups():
         names = [o.name for o in options(group)]
         told = " ".join(f"**`{n}`**" if n == chosen.get(group) else f"`{n}`" for n in names)
-        lines.append(f"| [`{group}`]({_file(group)}) | {told} |")
+        lines += _wrapped(f"- [`{group}`]({_file(group)}): {told}", "  ")
     return "\n".join(lines) + "\n"
 
 
