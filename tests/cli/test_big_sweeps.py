@@ -211,4 +211,4 @@ def test_a_folder_of_another_job_of_the_same_key_is_refused(
         one.write_text(json.dumps(record))
         with pytest.raises(SystemExit):
             command(monkeypatch, "-m", *TINY, "seed=1,2")
-    assert "by chance, optimizer.lr=0.3 and " in capfd.readouterr().err
+    assert "optimizer.lr=0.3 and " in capfd.readouterr().err

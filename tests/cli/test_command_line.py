@@ -341,7 +341,7 @@ def test_a_checkpoint_of_another_configuration_is_refused_by_the_key_that_differ
     for typed, says in (
         (["network.width=32"], "network.width (16 there, 32 here)"),
         (["seed=1"], "seed (0 there, 1 here)"),
-        (["data=gaussian"], ": data (uniform there, gaussian here); take"),
+        (["data=gaussian"], ": data (uniform there, gaussian here); remove"),
         (["weighting=x0"], "weighting._target_"),
     ):
         with pytest.raises(ValueError, match="was trained with another configuration") as error:

@@ -165,7 +165,7 @@ def test_models_are_deleted_by_name_and_by_key() -> None:
     assert [p.name for p in (OUT / "models").iterdir() if p.suffix != ".lock"] == [C]
     # Not by a part of the name, nor by a place.
     for name in ("cccc", "000000cccc", "cccccccccc/..", "..", "edm-uniform", "", "CCCCCCCCCC"):
-        with pytest.raises(ValueError, match="is none; fokker task=models lists them"):
+        with pytest.raises(ValueError, match="is not one; fokker task=models lists them"):
             delete(OUT, [name])
     assert list(found()) == [C]
 

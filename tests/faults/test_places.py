@@ -126,7 +126,7 @@ def gone(self, trainer, *arguments):
 Saving.on_train_batch_end = gone
 """
     said = command(*JOB, before=plant)
-    assert refused(said, "/metrics.jsonl cannot be written: No such file", "was taken away; bring")
+    assert refused(said, "/metrics.jsonl cannot be written: No such file", "is gone; bring")
     assert command(*JOB).code == 0
     assert is_same(run_state(), undisturbed(*JOB))
 

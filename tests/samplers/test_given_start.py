@@ -65,7 +65,7 @@ def test_a_given_start_is_the_start() -> None:
 def test_a_stochastic_sampler_is_told_what_to_choose() -> None:
     noise = GivenStart(torch.zeros(2, 1))
     for draw in (noise.next_increment, noise.fresh):
-        with pytest.raises(ValueError, match=r"draws noise, and none is given.*sampler=heun"):
+        with pytest.raises(ValueError, match=r"draws noise, but got none.*sampler=heun"):
             draw()
 
 
@@ -96,7 +96,7 @@ def test_deterministic_samplers_ask_for_no_noise_and_others_do(name: str) -> Non
         assert torch.equal(once, twice)
         assert bool((once.diff(dim=0) > 0).all())
     else:
-        with pytest.raises(ValueError, match="none is given"):
+        with pytest.raises(ValueError, match="but got none"):
             sampler(denoiser, sigmas, law, noise)
 
 
