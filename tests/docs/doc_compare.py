@@ -39,8 +39,9 @@ MASKS = [
 _MASKS = [(re.compile(pattern), f" {word} ") for pattern, word in MASKS]
 #: Columns of tables that hold such a thing without a unit.
 COLUMNS = {"seconds", "MB", "age", "last use"}
-#: Lines that come once a minute, and so on a slow machine more often.
-PROGRESS = re.compile(r", to go about ")
+#: Lines that a page need not show: those of each minute, of which a slow machine has more, and the
+#: same one below many refusals.
+UNSAID = re.compile(r", to go about |^fokker --help lists the groups, options and keys$")
 #: What tells runs and models apart: the time of a start, and hexadecimal digits.
 NAME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-[0-9a-f]{10}|(?<=-)[0-9a-f]{10}(?![0-9a-z])")
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?!\w)")
@@ -117,9 +118,9 @@ def numbers_agree(shown: str, came: str) -> bool:
     return len(a) == len(b) and all(is_near(x, y, TRAINED_TOLERANCE) for x, y in zip(a, b))
 
 
-def without_progress(lines: list[str]) -> list[str]:
-    """The lines that come on any machine."""
-    return [line for line in lines if not PROGRESS.search(line)]
+def said(lines: list[str]) -> list[str]:
+    """The lines that a page has to show."""
+    return [line for line in lines if not UNSAID.search(line)]
 
 
 def tolerance_for(came: list[str]) -> float:
@@ -129,7 +130,7 @@ def tolerance_for(came: list[str]) -> float:
 
 def difference(shown: list[str], came: list[str]) -> str:
     """Why the output that came is not what the page shows; empty where it is."""
-    shown, came = without_progress(shown), without_progress(came)
+    shown, came = said(shown), said(came)
     if not shown or is_shown(shown, came, tolerance_for(came)):
         return ""
     return "\n".join(["the page shows", *shown, "and now it is", *came])

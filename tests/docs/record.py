@@ -11,18 +11,19 @@ import os
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import monotonic
 
 os.environ["OMP_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from doc_compare import CUT, NAME, paired, without_progress
+from doc_compare import CUT, NAME, paired, said
 from doc_pages import blocks_of
 from doc_session import Answer, Session
 
 
 def shown_now(shown: list[str], came: list[str]) -> tuple[list[str], list[str]]:
     """The lines to show now, and those shown before that came no more."""
-    came = without_progress(came)
+    came = said(came)
     pairs = paired(shown, came)
     found = dict(pairs)
     gone = [line for i, line in enumerate(shown) if line != CUT and i not in found]
@@ -52,9 +53,11 @@ def record(page: Path, whole: bool, quick: bool) -> None:
     answers: list[Answer] = []
     with TemporaryDirectory() as folder, TemporaryDirectory() as cache:
         session = Session(Path(folder).resolve(), Path(cache))
+        started = monotonic()
         try:
             for answer in session.answers(blocks_of(text), with_long=not quick):
                 print(f"$ {answer.command.text}", *answer.came, sep="\n")
+                print(f"# {monotonic() - started:.1f} s so far", flush=True)
                 answers.append(answer)
         finally:
             session.close()
@@ -62,7 +65,7 @@ def record(page: Path, whole: bool, quick: bool) -> None:
         shown, start = answer.command.shown, answer.command.line + 1
         if not shown or shown[0].startswith("-> "):
             continue
-        now, gone = (answer.came, []) if whole else shown_now(shown, answer.came)
+        now, gone = (said(answer.came), []) if whole else shown_now(shown, answer.came)
         for line in gone:
             print(f"{page}:{start}: does not come any more: {line}", file=sys.stderr)
         lines[start : start + len(shown)] = now
@@ -75,6 +78,6 @@ if __name__ == "__main__":
     parser.add_argument("pages", nargs="+", type=Path)
     parser.add_argument("--whole", action="store_true")
     parser.add_argument("--quick", action="store_true")
-    said = parser.parse_args()
-    for each in said.pages:
-        record(each, said.whole, said.quick)
+    options = parser.parse_args()
+    for each in options.pages:
+        record(each, options.whole, options.quick)

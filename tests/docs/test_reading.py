@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from doc_compare import difference, names_in, numbers_agree, without_progress
+from doc_compare import difference, numbers_agree
 from doc_pages import PAGES, ROOT, Block, blocks_of
 from doc_session import Answer, Session
 
@@ -43,8 +43,8 @@ def read(page: Path, folder: Path, cache: Path, with_long: bool) -> None:
         answers = list(session.answers(BLOCKS[page], with_long))
     finally:
         session.close()
-    wrong = [f"{named(page)}:{a.block.line + 1}: $ {a.command.text}\n{said}"
-             for a in answers if (said := fault(a))]  # fmt: skip
+    wrong = [f"{named(page)}:{a.block.line + 1}: $ {a.command.text}\n{what}"
+             for a in answers if (what := fault(a))]  # fmt: skip
     assert not wrong, "\n\n".join(wrong)
 
 
