@@ -7,6 +7,7 @@ are new each time: one in the page stands for the same one throughout the page.
 
 import re
 from collections.abc import Iterator
+from difflib import SequenceMatcher
 
 #: Relative. The same command gives the same bits on one machine; another processor adds in another
 #: order. Of the four digits that are shown this moves none or the last, after 2,500 steps of a
@@ -159,10 +160,17 @@ def is_shown(shown: list[str], came: list[str], tolerance: float) -> bool:
     return len(pieces) > 1 or start == len(there)
 
 
-def paired(shown: list[str], came: list[str]) -> list[tuple[int, int]]:
+def paired(
+    shown: list[str], came: list[str], likeness: float = 1.0
+) -> list[tuple[int, int]]:
     """The places of lines shown and of lines that came which are the same but for numbers.
 
     In order, as many as there are; of equal ones those whose numbers agree best.
+
+    Args:
+        shown: the lines of the page.
+        came: the lines of the output.
+        likeness: below 1, lines are the same too whose text is as similar as that.
     """
     wanted, there = patterns(shown), patterns(came)
     exact, now = skeletons(shown), skeletons(came)
@@ -171,6 +179,9 @@ def paired(shown: list[str], came: list[str]) -> list[tuple[int, int]]:
         for j in reversed(range(len(there))):
             skipped = max(best.get((i + 1, j), 0.0), best.get((i, j + 1), 0.0))
             taken = _likeness(wanted[i], there[j], exact[i], now[j])
+            if not taken and likeness < 1.0 and wanted[i] != CUT:
+                ratio = SequenceMatcher(None, wanted[i], there[j], autojunk=False).ratio()
+                taken = ratio / 2 if ratio >= likeness else 0.0
             if taken:
                 taken += best.get((i + 1, j + 1), 0.0)
             best[i, j] = max(skipped, taken)

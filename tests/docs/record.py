@@ -1,8 +1,7 @@
 """Writes what commands say now into the blocks of pages: `tests/docs/record.py docs/search.md`.
 
-A line that a block shows is found again in the output by all of it but its numbers, and is shown
-as it is now; what lies between such lines is `...` as before. A line that is not found again is
-named. With `--whole` all of each output is shown, where the block shows any. `--quick` leaves
+A line that a block shows is found again in the output by its text, whatever its numbers, and is
+shown as it is now; what lies between such lines is `...`. A line that is not found again is named. With `--whole` all of each output is shown, where the block shows any. `--quick` leaves
 out long blocks.
 """
 
@@ -24,7 +23,7 @@ from doc_session import Answer, Session
 def shown_now(shown: list[str], came: list[str]) -> tuple[list[str], list[str]]:
     """The lines to show now, and those shown before that came no more."""
     came = said(came)
-    pairs = paired(shown, came)
+    pairs = paired(shown, came, likeness=0.7)
     found = dict(pairs)
     gone = [line for i, line in enumerate(shown) if line != CUT and i not in found]
     lines: list[str] = []
