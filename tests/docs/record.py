@@ -1,7 +1,9 @@
 """Writes what commands say now into the blocks of pages: `tests/docs/record.py docs/search.md`.
 
 A line that a block shows is found again in the output by its text, whatever its numbers, and is
-shown as it is now; what lies between such lines is `...`. A line that is not found again is named. With `--whole` all of each output is shown, where the block shows any. `--quick` leaves
+shown as it is now, or stays where that is the same; what lies between such lines is `...`. A line
+that is not found again is named. Names of runs stay, for any stands for any; those of models are of
+what a model is, and are written anew. With `--whole` all of each output is shown, where the block shows any. `--quick` leaves
 out long blocks.
 """
 
@@ -15,7 +17,7 @@ from time import monotonic
 os.environ["OMP_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from doc_compare import CUT, NAME, paired, said
+from doc_compare import CUT, NAME, paired, said, skeletons
 from doc_pages import blocks_of
 from doc_session import Answer, Session
 
@@ -24,6 +26,7 @@ def shown_now(shown: list[str], came: list[str]) -> tuple[list[str], list[str]]:
     """The lines to show now, and those shown before that came no more."""
     came = said(came)
     pairs = paired(shown, came, likeness=0.7)
+    before, now = skeletons(shown), skeletons(came)
     found = dict(pairs)
     gone = [line for i, line in enumerate(shown) if line != CUT and i not in found]
     lines: list[str] = []
@@ -31,7 +34,7 @@ def shown_now(shown: list[str], came: list[str]) -> tuple[list[str], list[str]]:
     for i, j in pairs:
         if j > after:
             lines.append(CUT)
-        lines.append(_cut_alike(shown[i], came[j]))
+        lines.append(shown[i] if before[i] == now[j] else _cut_alike(shown[i], came[j]))
         after = j + 1
     if after < len(came):
         lines.append(CUT)
@@ -68,8 +71,10 @@ def record(page: Path, whole: bool, quick: bool) -> None:
         for line in gone:
             print(f"{page}:{start}: does not come any more: {line}", file=sys.stderr)
         lines[start : start + len(shown)] = now
+    names = {a: b for a, b in session.names.items() if "_" not in a}
+    names |= {b: a for a, b in session.names.items() if "_" in a}
     written = "\n".join(lines) + "\n"
-    page.write_text(NAME.sub(lambda found: session.names.get(found[0], found[0]), written))
+    page.write_text(NAME.sub(lambda found: names.get(found[0], found[0]), written))
 
 
 if __name__ == "__main__":
