@@ -2,9 +2,9 @@
 
 A line that a block shows is found again in the output by its text, whatever its numbers, and is
 shown as it is now, or stays where that is the same; what lies between such lines is `...`. A line
-that is not found again is named. Names of runs stay, for any stands for any; those of models are of
-what a model is, and are written anew. With `--whole` all of each output is shown, where the block shows any. `--quick` leaves
-out long blocks.
+that is not found again is named. Names of runs stay, for any stands for any; those of models are
+of what a model is, and are written anew. With `--whole` all of each output is shown, where the
+block shows any. `--quick` leaves out long blocks.
 """
 
 import argparse

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from doc_compare import difference, is_shown, paired
 from doc_pages import PAGES, ROOT, blocks_of
 from doc_session import Session
@@ -56,7 +55,7 @@ def test_a_block_has_its_marks_commands_and_output() -> None:
         (["...", "b", "..."], ["a", "b"]),
         (["is excess over..."], ["is excess over the floor"]),
         ([f"record   {RUN}"], [f"record   {OTHER}"]),
-        (["completed in 5.6 s; about 1 min, until 23:12"], ["completed in 1 min; about 2.0 h, until 01:02"]),
+        (["in 5.6 s; about 1 min, until 23:12"], ["in 1 min; about 2.0 h, until 01:02"]),
         (["memory of 25.3 GB"], ["memory of 1.02 TB"]),
         (TABLE, [TABLE[0], "     heun    9   0.3202     10.1"]),
         (["a"], ["a", "training, 5 of 9 steps, to go about 47.8 s, until 14:05"]),

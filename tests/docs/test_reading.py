@@ -1,11 +1,10 @@
-"""Every command and every piece of Python in README.md and docs/ is run, and what comes is what is shown."""
+"""What README.md and docs/ show is what comes of their commands and their Python."""
 
 from pathlib import Path
 
 import pytest
-
 from doc_compare import difference, numbers_agree
-from doc_pages import PAGES, ROOT, Block, blocks_of
+from doc_pages import PAGES, ROOT, blocks_of
 from doc_session import Answer, Session
 
 BLOCKS = {page: blocks_of(page.read_text()) for page in PAGES}
