@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from children import Child
 from doc_compare import NAME, names_in, paired
 from doc_pages import ROOT, Block, Command
+
+from children import Child
 
 #: The home of the reader, in a page.
 HOME = "/home/me"
@@ -157,12 +158,7 @@ def _fokker(*words: str) -> None:
     sys.argv = list(words)
     from fokker.__main__ import main
 
-    import time, os as _os  # TMP
-    try:  # TMP
-        main()
-    finally:  # TMP
-        t = _os.times()  # TMP
-        open("/tmp/cpu.log", "a").write(f"{t.user+t.system+t.children_user+t.children_system:.1f} {' '.join(words)[:150]}\n")  # TMP
+    main()
 
 
 def shown_by(blocks: list[Block], place: int) -> Command:
