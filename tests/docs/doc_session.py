@@ -1,6 +1,7 @@
 """A reader who types what a page says, in a folder of his own, and sees what comes."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from children import Child
 #: The home of the reader, in a page.
 HOME = "/home/me"
 _SECONDS = 1800.0
+_VALUE = re.compile(r"# .*-> (.*)")
 _PYTHON = '''
 import ast, re, sys, traceback
 names = {"__name__": "__main__"}
@@ -26,7 +28,7 @@ for file in sys.stdin:
     lines = text.splitlines()
     try:
         for node in ast.parse(text).body:
-            said = re.search(r"# -> .*", lines[node.end_lineno - 1])
+            said = re.search(r"# .*-> ", lines[node.end_lineno - 1])
             if said and isinstance(node, ast.Expr):
                 value = eval(compile(ast.Expression(node.value), file, "eval"), names)
                 print("->", " ".join(repr(value).split()))
@@ -164,12 +166,12 @@ def _fokker(*words: str) -> None:
 def shown_by(blocks: list[Block], place: int) -> Command:
     """The code of a block of Python as a command, and what the page says that it shows.
 
-    That is the ```text right below it, or the comments `# -> value` behind expressions.
+    That is the ```text right below it, or comments such as `# in metres -> 1.8` behind expressions.
     """
     block = blocks[place]
     after = blocks[place + 1] if place + 1 < len(blocks) else None
     end = block.line + len(block.lines) + 1
     if after is not None and after.language == "text" and after.line <= end + 2:
         return Command("\n".join(block.lines), after.line, after.lines)
-    shown = [line[line.index("# -> ") + 2 :] for line in block.lines if "# -> " in line]
+    shown = [f"-> {said[1]}" for line in block.lines if (said := _VALUE.search(line))]
     return Command("\n".join(block.lines), end, shown)

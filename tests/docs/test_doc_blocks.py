@@ -116,6 +116,7 @@ $ echo {RUN}; exit 3
 ```python
 x = 3
 x + 0.5   # -> 3.5
+x         # the same less a half -> 3
 ```
 ```python
 print(x)
@@ -139,6 +140,6 @@ $ touch sub/no
     assert (first.code, first.came) == (0, ["b: 1", "/home/me", now])
     # The name in the page stands for the name of now from here on.
     assert (second.code, second.came) == (3, [now])
-    assert (third.command.shown, third.came) == (["-> 3.5"], ["-> 3.5"])
+    assert (third.command.shown, third.came) == (["-> 3.5", "-> 3"], ["-> 3.5", "-> 3"])
     assert (fourth.command.shown, fourth.came) == (["3"], ["3"])
     assert not (tmp_path / "sub/no").exists()
