@@ -26,6 +26,7 @@ sys.path.insert(0, "")
 for file in sys.stdin:
     text = open(file.strip()).read()
     lines = text.splitlines()
+    failed = 0
     try:
         for node in ast.parse(text).body:
             said = re.search(r"# .*-> ", lines[node.end_lineno - 1])
@@ -36,7 +37,8 @@ for file in sys.stdin:
                 exec(compile(ast.Module([node], []), file, "exec"), names)
     except BaseException:
         print(traceback.format_exc().strip().splitlines()[-1])
-    print("\\0", flush=True)
+        failed = 1
+    print(f"\\0{failed}", flush=True)
 '''
 
 
@@ -150,9 +152,11 @@ class Session:
         file.write_text(text)
         self._python.stdin.write(f"{file}\n")
         self._python.stdin.flush()
-        said = "".join(iter(self._python.stdout.readline, "\0\n"))
-        last = said.rstrip().rpartition("\n")[2]
-        return int(last.partition(":")[0].endswith(("Error", "Exit", "Exception"))), said
+        came = ""
+        while not (line := self._python.stdout.readline()).startswith("\0"):
+            assert line, f"python has ended: {came}"
+            came += line
+        return int(line[1:]), came
 
 
 def _fokker(*words: str) -> None:
