@@ -2,7 +2,7 @@
 PYTHON ?= python3
 SHELL := /bin/bash
 
-.PHONY: setup run test test-thorough test-long test-cluster test-gpu mutations docs bench lock
+.PHONY: setup run test test-thorough test-long test-docs test-cluster test-gpu docs-record mutations docs bench lock
 
 setup: .venv/.installed
 
@@ -45,11 +45,20 @@ test-thorough: setup .venv/hydra-next
 	  hydra-core==1.4.0rc3 omegaconf==2.4.1rc1
 
 # What need not be asked of every change: kills at 56 moments, signals at 100, a full disk at every file, properties
-# with twenty times as many examples.
+# with twenty times as many examples; commands in README.md and docs/ that take long.
 test-long: export OMP_NUM_THREADS = 1
 test-long: setup
 	.venv/bin/pytest -n 2 --dist worksteal -m long
 	.venv/bin/pytest -n 2 --dist worksteal --hypothesis-profile=thorough tests/properties
+
+# What README.md and docs/ say: each command that takes seconds, and what comes of it.
+test-docs: export OMP_NUM_THREADS = 1
+test-docs: setup
+	.venv/bin/pytest -n 2 --dist worksteal -m docs tests/docs
+
+# Writes what commands say now into pages: make docs-record PAGES=docs/search.md
+docs-record: setup
+	.venv/bin/python tests/docs/record.py $(PAGES)
 
 # Real ranks and a real SLURM of two nodes on this machine, which it installs: needs root, on Debian.
 test-cluster: export OMP_NUM_THREADS = 1
