@@ -229,8 +229,8 @@ def _check_names(config: DictConfig, family: Family) -> None:
         if node is not None and group not in OF_NAMES and not _is_node(node):
             raise ValueError(f"{group} must be a node with a _target_, got {shown(node)}")
     _check_root(config, family)
-    _check_several(config.logger, "logger", "logger.csv", "logger=[csv,wandb]")
-    _check_several(config.metrics, "metrics", "metrics.w1", "metrics=[default,mine]")
+    _check_several(config.logger, "logger", "logger.wandb.project", "logger=[csv,wandb]")
+    _check_several(config.metrics, "metrics", "metrics.w1.optional", "metrics=[default,mine]")
     _check_evaluation(config.evaluation, family)
 
 
@@ -272,19 +272,19 @@ def _check_several(parts: Any, group: str, one: str, choose: str) -> None:
     Args:
         parts: the value of the group.
         group: its name.
-        one: the key of a part, for messages.
+        one: a key of a part, for messages.
         choose: the words that choose several, for messages.
     """
     if not OmegaConf.is_dict(parts):
         raise ValueError(
-            f"{group} must have parts below it, such as {one}, got {shown(parts)}; choose options "
-            f"by {choose}"
+            f"{group} must have parts below it, such as {one.rpartition('.')[0]}, got "
+            f"{shown(parts)}; choose options by {choose}"
         )
     for name, node in parts.items():
         if not _is_node(node):
             raise ValueError(
                 f"{group}.{name} must be a node with a _target_, got {shown(node)}; the keys of a "
-                f"part stand below its name, such as {one}.KEY"
+                f"part stand below its name, such as {one}"
             )
 
 
