@@ -203,7 +203,7 @@ def test_data_in_a_file_that_has_changed_since_is_not_paired() -> None:
     assert row(found, "w1").how == INDEPENDENT
     Path("points.npy").unlink()
     found = compare(A, B, build)
-    assert found.why_not_paired.startswith("the data cannot be made again: ")
+    assert found.why_not_paired.startswith("they cannot be measured again: ")
     assert "points.npy" in found.why_not_paired
     assert row(found, "w1").how == INDEPENDENT
 

@@ -132,8 +132,9 @@ class SampleMetrics:
             group: the number of successive samples that depend on each other.
         """
         values, errors = {}, {}
+        blocks = groups_in_blocks(samples, group)
         for name, metric in self.metrics.items():
-            given = metric.given(groups_in_blocks(samples, group))
+            given = metric.given(blocks)
             values[name] = metric(given)
             if is_random and metric.option.has_error and len(samples) >= MIN_SAMPLES:
                 errors[name + ERROR] = metric.on_parts(given).standard_error()

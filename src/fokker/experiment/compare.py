@@ -163,7 +163,7 @@ def _paired_errors(
         common = {name: metric for name, metric in asked.items() if name in metrics[1]}
         measure = SampleMetrics.of(common, data, len(samples[0]))
     except ValueError as error:
-        return {}, f"the data cannot be made again: {error}"
+        return {}, f"they cannot be measured again: {error}"
     if any(points[0].numel() != math.prod(data.shape) for points in samples):
         return {}, "the data have another shape now than the samples"
     samples = [data.from_file(points) for points in samples]

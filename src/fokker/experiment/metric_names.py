@@ -1,7 +1,7 @@
 """The measures that a run will have, before anything is trained."""
 
 import warnings
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 
 from fokker.evaluations import Evaluation
 from fokker.experiment.experiment import Experiment
@@ -44,26 +44,22 @@ def _of_model(
 
 
 def warn_of_measures(
-    experiment: Experiment,
-    validated: Collection[str],
-    reports: Mapping[str, Report],
-    metrics: Collection[str],
+    experiment: Experiment, validated: Collection[str], metrics: Collection[str]
 ) -> None:
-    """Warn if a formulation or an evaluation names other measures than its numbers in the run.
+    """Warn if the `measures` of a formulation name other numbers than its run has.
 
     Args:
         experiment: the experiment of the run.
         validated: the names of the numbers that `Formulation.validation` gave.
-        reports: the reports of the evaluations, by the names of these.
         metrics: the names of all numbers of the run.
     """
     model, plan = experiment.model, experiment.plan
-    own = plan.ways[0]
-    _warn(type(model), model.measures(own, plan.budget_points), validated, metrics)
-    for name, report in reports.items():
-        evaluation = plan.evaluations[name]
-        said = evaluation.measures(model, own)
-        _warn(type(evaluation), said, report.metrics, report.metrics)
+    _warn(type(model), model.measures(plan.ways[0], plan.budget_points), validated, metrics)
+
+
+def warn_of_report(evaluation: Evaluation, said: Collection[str], report: Report) -> None:
+    """Warn if the `measures` of an evaluation, `said`, name other numbers than its report has."""
+    _warn(type(evaluation), said, report.metrics, report.metrics)
 
 
 def _warn(

@@ -14,7 +14,7 @@ from fokker.data import GivenPoints
 from fokker.evaluations.sample import Samples, check_finite
 from fokker.experiment.draw import draw_figures
 from fokker.experiment.experiment import Experiment, Result, division
-from fokker.experiment.metric_names import measures_of, warn_of_measures
+from fokker.experiment.metric_names import measures_of, warn_of_measures, warn_of_report
 from fokker.experiment.ready import make_ready, use
 from fokker.experiment.record import Record, report_text, rows_table, table
 from fokker.experiment.samplings import Evaluated, added, draw, evaluate, words
@@ -199,9 +199,7 @@ def _carry_out(
     experiment.task.ranks.leave()  # The rest takes only this process.
     metrics = _summary(experiment, evaluated, measured, say)
     reports = _kept_reports(experiment, record, metrics, say)
-    own = reports[len(reports) - len(experiment.plan.evaluations) :]
-    of_evaluations = dict(zip(experiment.plan.evaluations, own, strict=True))
-    warn_of_measures(experiment, measured.numbers, of_evaluations, metrics)
+    warn_of_measures(experiment, measured.numbers, metrics)
     record.metrics(metrics)
     seconds = sum(row["seconds"] for row in evaluated.rows)
     record.note(nfe=samples.nfe, sampling_seconds=seconds)
@@ -286,4 +284,6 @@ def _reports(experiment: Experiment, say: Callable[[str], None]) -> Iterator[Rep
             say(report)
     randomness = Randomness(experiment.plan.seed)
     for evaluation in experiment.plan.evaluations.values():
-        yield evaluation(model, own, randomness)
+        report = evaluation(model, own, randomness)
+        warn_of_report(evaluation, evaluation.measures(model, own), report)
+        yield report

@@ -67,12 +67,7 @@ class NearestNeighbourRatio(Metric):
 
             # The tree leaves out copies: it cannot divide them, and would visit all at every query.
             self._tree = KDTree(np.unique(self._training.cpu().numpy(), axis=0))
-        repeated = _count_repeated(points, held)
-        if repeated > _MAX_REPEATED * len(held):
-            raise RepeatedPointsError(
-                f"{repeated} of {len(held)} held-out points are training points too; "
-                f"memorisation is measured where at most {_MAX_REPEATED:.0%} are"
-            )
+        check_repeated(points, held)
         self._held_out = held
         # torchmetrics gives a rank without samples an empty vector of the metric's dtype.
         self.set_dtype(torch.float64)
@@ -129,11 +124,24 @@ class NearestNeighbourRatio(Metric):
         return (points - training[nearest]).square().sum(dim=1).sqrt()
 
 
-def _count_repeated(training: Tensor, held_out: Tensor) -> int:
-    """Count held-out points that equal a training point bit by bit, except for the sign of 0."""
+def check_repeated(training: Tensor, held_out: Tensor) -> None:
+    """Refuse held-out points that are training points too, bit by bit but for the sign of 0.
+
+    Args:
+        training: points, (m, d).
+        held_out: points, (k, d).
+
+    Raises:
+        RepeatedPointsError: more than 1% of the held-out points are training points too.
+    """
     known, asked = (
-        [hash(row.tobytes()) for row in (points + 0.0).cpu().numpy()]
+        [hash(row.tobytes()) for row in (points.double() + 0.0).cpu().numpy()]
         for points in (training, held_out)
     )
     seen = set(known)
-    return sum(row in seen for row in asked)
+    repeated = sum(row in seen for row in asked)
+    if repeated > _MAX_REPEATED * len(held_out):
+        raise RepeatedPointsError(
+            f"{repeated} of {len(held_out)} held-out points are training points too; "
+            f"memorisation is measured where at most {_MAX_REPEATED:.0%} are"
+        )

@@ -11,7 +11,7 @@ from fokker.data import DataModule
 from fokker.measures import UNITS, Best
 from fokker.metrics.base import SampleMetric
 from fokker.metrics.energy_distance import EnergyDistance
-from fokker.metrics.nearest_neighbour_ratio import NearestNeighbourRatio
+from fokker.metrics.nearest_neighbour_ratio import NearestNeighbourRatio, check_repeated
 from fokker.metrics.sliced_wasserstein import SlicedWasserstein2
 from fokker.metrics.wasserstein import Wasserstein1
 
@@ -19,8 +19,8 @@ from fokker.metrics.wasserstein import Wasserstein1
 _MAX_HELD_OUT = 10_000
 
 
-class Distance(SampleMetric):
-    """A distance of samples to points of the data, 0 if both have one law.
+class OfPoints(SampleMetric):
+    """A metric of samples as points, (n, d).
 
     Args:
         optional: whether it is left out of data that it does not fit.
@@ -35,6 +35,10 @@ class Distance(SampleMetric):
         """Refuse letters and other whole numbers, which have no distances."""
         if not data.dtype.is_floating_point:
             raise ValueError(f"it needs real numbers, got {data.dtype}")
+
+
+class Distance(OfPoints):
+    """A distance of samples to points of the data, 0 if both have one law."""
 
     def prepared(self, data: DataModule, num_samples: int) -> Metric:
         """Return the distance to as many reference points of the data as there are samples."""
@@ -91,21 +95,14 @@ class Energy(Distance):
 
 
 @final
-class Memorisation(SampleMetric):
+class Memorisation(OfPoints):
     """`mean_i min_j |x_i - y_j| / mean_k min_j |h_k - y_j|`, to detect memorisation.
 
     x are samples, y training points, h held-out points; see `NearestNeighbourRatio`.
-
-    Args:
-        optional: whether it is left out of data that it does not fit.
     """
 
     label: ClassVar[str] = "nearest-neighbour ratio"
     best: ClassVar[Best] = "closest to 1"
-    is_flat: ClassVar[bool] = True
-
-    def __init__(self, optional: bool = False) -> None:
-        self.optional = optional
 
     def check(self, data: DataModule) -> None:
         """Refuse data without a training set of real numbers.
@@ -113,11 +110,11 @@ class Memorisation(SampleMetric):
         Raises:
             RepeatedPointsError: more than 1% of the held-out points are training points too.
         """
-        if not data.dtype.is_floating_point:
-            raise ValueError(f"it needs real numbers, got {data.dtype}")
-        if data.training_points() is None:
+        super().check(data)
+        training = data.training_points()
+        if training is None:
             raise ValueError("it needs a finite training set, got a law that gives fresh points")
-        self.prepared(data, _MAX_HELD_OUT)
+        check_repeated(training.flatten(1), data.held_out(_MAX_HELD_OUT).x.flatten(1))
 
     def prepared(self, data: DataModule, num_samples: int) -> NearestNeighbourRatio:
         """Return the ratio to the distance of at most as many held-out points as samples."""

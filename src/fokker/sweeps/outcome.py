@@ -42,7 +42,7 @@ class Outcome:
         """Return the metric by which settings are judged."""
         return self.objectives[0] if self.objectives else self.main_metric
 
-    @property
+    @cached_property
     def main_metric(self) -> str:
         """Return the metric by which a sweep is judged if no objective is given.
 

@@ -161,14 +161,7 @@ class Saving(L.Callback):
     ) -> None:
         self._between_blocks = False
 
-    def on_train_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: object,
-        batch: object,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, *_: object, **__: object) -> None:
         self._between_blocks = True
         waited = monotonic() - self._saved_at >= self._intervals.save_seconds
         is_due = trainer.global_step % self._intervals.save_steps == 0

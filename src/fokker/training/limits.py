@@ -109,14 +109,7 @@ class Ending(L.Callback):
         self._limits, self._ranks = limits, ranks
         self._start = monotonic() - seconds
 
-    def on_train_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: object,
-        batch: object,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, *_: object, **__: object) -> None:
         is_over = self._limits.are_reached(trainer.global_step, monotonic() - self._start)
         if self._limits.seconds is not None:  # Each rank has its own clock.
             is_over = bool(self._ranks.largest(torch.tensor(is_over, dtype=torch.int)))

@@ -55,14 +55,7 @@ class Watching(L.Callback):
             for row in read_json_lines(self._folder.curves):
                 self._watch(row, row["step"])
 
-    def on_train_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: object,
-        batch: object,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, *_: object, **__: object) -> None:
         line, self._line = self._line, None
         if self._ranks.first_says(lambda: line is not None and self._watch(*line)) and (
             trainer.global_step < trainer.max_steps
